@@ -1,0 +1,46 @@
+"""attention_lab: one file to write an attention, one command to try it.
+
+The public names load what they need when they are first used, so that
+`import attention_lab` is quick and flags are read before jax starts.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+  from attention_lab.architecture.base import Architecture as Architecture
+  from attention_lab.architecture.base import register_architecture as register_architecture
+  from attention_lab.attention.base import Attention as Attention
+  from attention_lab.attention.base import register_attention as register_attention
+  from attention_lab.attention.mask import Mask as Mask
+  from attention_lab.attention.multi_head import MultiHead as MultiHead
+  from attention_lab.attention.multi_head import softmax as softmax
+  from attention_lab.dataset.base import Batch as Batch
+  from attention_lab.dataset.base import Dataset as Dataset
+  from attention_lab.dataset.base import register_dataset as register_dataset
+  from attention_lab.dataset.text import Text as Text
+  from attention_lab.dataset.vocabulary import CharacterVocabulary as CharacterVocabulary
+  from attention_lab.position.base import Position as Position
+  from attention_lab.position.base import register_position as register_position
+
+_HOMES = {
+  "architecture.base": ("Architecture", "register_architecture"),
+  "attention.base": ("Attention", "register_attention"),
+  "attention.mask": ("Mask",),
+  "attention.multi_head": ("MultiHead", "softmax"),
+  "dataset.base": ("Batch", "Dataset", "register_dataset"),
+  "dataset.text": ("Text",),
+  "dataset.vocabulary": ("CharacterVocabulary",),
+  "position.base": ("Position", "register_position"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+  if name not in _HOME:
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+  return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,0 +1,1 @@
+"""Architectures: one file each. `--architecture=name` is the file is the name."""

@@ -1,0 +1,136 @@
+"""What an architecture is: tokens to logits, whole or a few tokens at a time."""
+
+import abc
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from attention_lab.architecture.block import Block
+from attention_lab.architecture.options import Options
+from attention_lab.attention.base import Attention
+from attention_lab.position.base import Position
+from attention_lab.registry import Registry, fields_of
+
+
+@dataclasses.dataclass(kw_only=True)
+class Architecture(hk.Module, abc.ABC):
+  """Puts attentions, a positional scheme and blocks together.
+
+  The fields below are given by the experiment; a subclass's own fields are its options.
+  """
+
+  options: Options
+  vocabulary_size: int
+  attentions: tuple[Callable[[], Attention], ...]  # One for each layer.
+  position: Callable[[], Position]
+
+  def __init_subclass__(cls, **kwargs: Any):
+    super().__init_subclass__(**kwargs)
+    for method in ("extend", "attention_weights"):  # All find the same parameters.
+      if method in vars(cls):
+        hk.name_like("__call__")(vars(cls)[method])
+
+  @abc.abstractmethod
+  def __call__(self, tokens: jax.Array, positions: jax.Array) -> jax.Array:
+    """[B, T] int32, [B, T] int32 (negative = padding) → logits [B, T, V]."""
+
+  @abc.abstractmethod
+  def initial_state(self, batch_size: int, length: int, dtype: Any) -> Any:
+    """The empty decode state for up to `length` tokens: a tree of arrays."""
+
+  @abc.abstractmethod
+  def extend(
+    self, tokens: jax.Array, state: Any, positions: jax.Array
+  ) -> tuple[jax.Array, Any]:
+    """Logits [B, T, V] of the next T tokens, equal to the full pass, and new state."""
+
+  @abc.abstractmethod
+  def attention_weights(self, tokens: jax.Array, positions: jax.Array) -> Any:
+    """A list or stack over layers of tuples of weights [B, N, T, S]."""
+
+  @property
+  def stacked(self) -> bool:
+    """Whether the layers are one scanned layer: compile time free of the depth."""
+    uniform = all(attention is self.attentions[0] for attention in self.attentions)
+    return self.options.layer_stack and uniform
+
+  @hk.name_like("__call__")
+  def layers(self, x: jax.Array, mix: Callable[..., Any], per_layer: Any = ()) -> Any:
+    """Runs all blocks over x [B, T, D].
+
+    Args:
+      x: [B, T, D].
+      mix: (attention, x, layer's input) → ([B, T, D], layer's output).
+      per_layer: one input for each layer: a list, or where `stacked` a tree whose
+        leaves lead with the layer. Empty for none.
+
+    Returns:
+      [B, T, D] and the layers' outputs, in the form of `per_layer`.
+    """
+
+    def layer(attention: Callable[[], Attention], name: str) -> Callable[..., Any]:
+      def body(x: jax.Array, given: Any) -> tuple[jax.Array, Any]:
+        block = Block(self.options, attention, name)
+        return block(x, lambda attention, x: mix(attention, x, given))
+
+      return hk.remat(body) if self.options.rematerialise else body
+
+    if self.stacked:
+      stack = hk.layer_stack(
+        len(self.attentions), with_per_layer_inputs=True, name="layers"
+      )
+      return stack(layer(self.attentions[0], "layer"))(x, per_layer)
+    outputs = []
+    for i, attention in enumerate(self.attentions):
+      given = per_layer[i] if per_layer else ()
+      x, output = layer(attention, f"layer_{i}")(x, given)
+      outputs.append(output)
+    return x, outputs
+
+  def layer_states(self, batch_size: int, length: int, dtype: Any) -> Any:
+    """Every layer's empty decode state, in the form that `layers` takes."""
+    states = [
+      attention().initial_state(batch_size, length, dtype)
+      for attention in (self.attentions[:1] if self.stacked else self.attentions)
+    ]
+    if not self.stacked:
+      return states
+    repeat = lambda x: jnp.broadcast_to(x, (len(self.attentions), *x.shape))  # noqa: E731
+    return jax.tree.map(repeat, states[0])
+
+
+class Model(NamedTuple):
+  """An architecture as pure functions of its parameters.
+
+  A random key turns dropout on; None turns it off.
+  """
+
+  init: Callable[..., Any]  # (key, tokens, positions) → parameters
+  apply: Callable[..., Any]  # (parameters, key, tokens, positions) → logits
+  initial_state: Callable[..., Any]  # (parameters, None, batch, length, dtype) → state
+  extend: Callable[..., Any]  # (parameters, None, tokens, state, positions) → ...
+  attention_weights: Callable[..., Any]  # (parameters, None, tokens, positions) → ...
+
+
+def as_functions(build: Callable[[], Architecture]) -> Model:
+  """Transforms the architecture that `build` makes into pure functions."""
+
+  def methods() -> Any:
+    net = build()
+    return net.__call__, (
+      net.__call__,
+      net.initial_state,
+      net.extend,
+      net.attention_weights,
+    )
+
+  transformed = hk.multi_transform(methods)
+  return Model(transformed.init, *transformed.apply)
+
+
+architectures = Registry("architecture", base=Architecture, given=fields_of(Architecture))
+register_architecture = architectures.register

@@ -1,0 +1,1 @@
+"""Attentions: one file each. `--attention=name` is the file is the registered name."""

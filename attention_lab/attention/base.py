@@ -1,0 +1,127 @@
+"""What an attention is: one method to write, and decoding that works from the first day."""
+
+import abc
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, ClassVar, NamedTuple
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from attention_lab.attention.mask import Mask
+from attention_lab.position.base import Position
+from attention_lab.registry import Registry, fields_of
+
+
+class ContextBuffer(NamedTuple):
+  """The decode state that serves every attention: the contexts seen so far."""
+
+  context: jax.Array  # [B, S, D]
+  positions: jax.Array  # [B, S] int32; negative = not filled yet
+  filled: jax.Array  # [] int32: slots in use
+
+
+@dataclasses.dataclass(kw_only=True)
+class Attention(hk.Module, abc.ABC):
+  """Mixes information over positions: [B, T, D] and [B, S, D] → [B, T, D].
+
+  Write `__call__`. The decode methods have defaults that are always right; override them
+  to be faster, never different. The fields below are given by the architecture; a
+  subclass's own fields are its options.
+  """
+
+  num_heads: int
+  key_size: int  # Size of one head.
+  d_model: int
+  position: Position
+  w_init: hk.initializers.Initializer | None  # Of the projections that come in.
+  output_init: hk.initializers.Initializer | None  # Of the projection that goes out.
+
+  # The hooks of a positional scheme that this attention takes part in. "embed" happens
+  # outside and needs no mention. Assembly proves that what is named here is called.
+  honours: ClassVar[tuple[str, ...]] = ("rotate", "bias")
+
+  def __init_subclass__(cls, **kwargs: Any):
+    super().__init_subclass__(**kwargs)
+    if "extend" in vars(cls):  # Decoding must find the parameters of the full pass.
+      hk.name_like("__call__")(vars(cls)["extend"])
+
+  @abc.abstractmethod
+  def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:
+    """Reads `context` for every query.
+
+    Args:
+      query: [B, T, D].
+      context: [B, S, D]; the same array as `query` in self-attention.
+      mask: who may see whom.
+
+    Returns:
+      [B, T, D] of query's dtype; for a query that may see nobody, anything finite.
+    """
+
+  def initial_state(self, batch_size: int, length: int, dtype: Any) -> Any:
+    """The empty decode state for up to `length` tokens: a tree of arrays."""
+    return ContextBuffer(
+      context=jnp.zeros((batch_size, length, self.d_model), dtype),
+      positions=jnp.full((batch_size, length), -1, jnp.int32),
+      filled=jnp.zeros((), jnp.int32),
+    )
+
+  @hk.name_like("__call__")
+  def extend(self, query: jax.Array, state: Any, positions: jax.Array) -> tuple[Any, Any]:
+    """Causal self-attention of new tokens over all that came before them.
+
+    Args:
+      query: [B, T, D], the next T tokens.
+      state: from `initial_state` or the call before.
+      positions: [B, T] int32; negative = padding.
+
+    Returns:
+      [B, T, D], equal to these rows of the full pass, and the new state.
+    """
+    state = ContextBuffer(
+      context=append(state.context, query, state.filled),
+      positions=append(state.positions, positions, state.filled),
+      filled=state.filled + query.shape[1],
+    )
+    mask = Mask(positions, state.positions, causal=True)
+    return self(query, state.context, mask), state
+
+
+def append(buffer: jax.Array, new: jax.Array, filled: jax.Array) -> jax.Array:
+  """Writes `new` [B, T, ...] into `buffer` [B, S, ...] from slot `filled` on.
+
+  The caller sees to it that there is room: XLA would move the write back silently.
+  """
+  start = (0, filled, *(0 for _ in buffer.shape[2:]))
+  return jax.lax.dynamic_update_slice(buffer, new.astype(buffer.dtype), start)
+
+
+_watchers: list[list[jax.Array]] = []
+
+
+@contextlib.contextmanager
+def watch_weights() -> Iterator[list[jax.Array]]:
+  """Collects the attention weights [B, N, T, S] formed inside the block, in order.
+
+  Use it inside one trace: what it collects are that trace's values.
+  """
+  seen: list[jax.Array] = []
+  _watchers.append(seen)
+  try:
+    yield seen
+  finally:
+    _watchers.remove(seen)
+
+
+def show_weights(weights: jax.Array) -> jax.Array:
+  """Shows weights to whoever watches, and returns them."""
+  for seen in _watchers:
+    seen.append(weights)
+  return weights
+
+
+attentions = Registry("attention", base=Attention, given=fields_of(Attention))
+register_attention = attentions.register

@@ -1,0 +1,40 @@
+"""Who may see whom, as structure rather than a [T, S] array."""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+
+@partial(
+  jax.tree_util.register_dataclass,
+  data_fields=["query_positions", "context_positions"],
+  meta_fields=["causal"],
+)
+@dataclasses.dataclass(frozen=True)
+class Mask:
+  """Positions are the only source of who sees whom.
+
+  The same rule serves training, padding, cross-attention and an unfilled cache, and a
+  linear-time attention never has to build [T, S].
+  """
+
+  query_positions: jax.Array  # [B, T] int32
+  context_positions: jax.Array  # [B, S] int32; negative = nobody there
+  causal: bool  # Whether a query sees only positions up to its own.
+
+  def dense(self, window: int | None = None) -> jax.Array:
+    """[B, 1, T, S] bool, True where the query may see the context token.
+
+    Args:
+      window: tokens a query sees, itself included; None for all.
+    """
+    context = self.context_positions[:, None, None, :]
+    distance = self.query_positions[:, None, :, None] - context
+    allowed = jnp.broadcast_to(context >= 0, distance.shape)
+    if self.causal:
+      allowed &= distance >= 0
+    if window is not None:
+      allowed &= distance < window
+    return allowed

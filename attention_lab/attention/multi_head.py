@@ -1,0 +1,140 @@
+"""Projections, grouped heads, rotation, bias and KV cache, for attentions over heads."""
+
+import abc
+import dataclasses
+from typing import Any, NamedTuple
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from attention_lab.attention.base import Attention, append, show_weights
+from attention_lab.attention.mask import Mask
+from attention_lab.errors import UserError
+
+
+class KVCache(NamedTuple):
+  """Keys (rotated) and values of the tokens seen so far."""
+
+  keys: jax.Array  # [B, S, G, K]
+  values: jax.Array  # [B, S, G, K]
+  positions: jax.Array  # [B, S] int32; negative = not filled yet
+  filled: jax.Array  # [] int32: slots in use
+
+
+@dataclasses.dataclass(kw_only=True)
+class MultiHead(Attention):
+  """Multi-head attention up to its formula: a subclass writes `attend` (1706.03762).
+
+  With fewer key-value heads than heads, groups of heads share keys and values: grouped
+  (arXiv:2305.13245) or, with one, multi-query attention (arXiv:1911.02150).
+  """
+
+  num_kv_heads: int | None = None  # Heads of keys and values; None for num_heads.
+  output_projection: bool = True  # Whether a linear layer follows the heads.
+  bias: bool = False  # Whether the linear layers add a bias.
+
+  @abc.abstractmethod
+  def attend(self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask) -> jax.Array:
+    """The formula: [B, T, N, K], [B, S, N, K], [B, S, N, K] → [B, T, N, K]."""
+
+  def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:
+    q = self.queries(query, mask.query_positions)
+    k, v = self.keys_values(context, mask.context_positions)
+    return self.merge(self.attend(q, *self.every_head(k, v), mask))
+
+  def initial_state(self, batch_size: int, length: int, dtype: Any) -> KVCache:
+    shape = (batch_size, length, self.kv_heads, self.key_size)
+    return KVCache(
+      keys=jnp.zeros(shape, dtype),
+      values=jnp.zeros(shape, dtype),
+      positions=jnp.full(shape[:2], -1, jnp.int32),
+      filled=jnp.zeros((), jnp.int32),
+    )
+
+  def extend(
+    self, query: jax.Array, state: KVCache, positions: jax.Array
+  ) -> tuple[jax.Array, KVCache]:
+    q = self.queries(query, positions)
+    k, v = self.keys_values(query, positions)
+    state = KVCache(
+      keys=append(state.keys, k, state.filled),
+      values=append(state.values, v, state.filled),
+      positions=append(state.positions, positions, state.filled),
+      filled=state.filled + query.shape[1],
+    )
+    mask = Mask(positions, state.positions, causal=True)
+    return self.merge(
+      self.attend(q, *self.every_head(state.keys, state.values), mask)
+    ), state
+
+  @property
+  def kv_heads(self) -> int:
+    """How many heads keys and values have."""
+    heads = self.num_heads if self.num_kv_heads is None else self.num_kv_heads
+    if heads < 1 or self.num_heads % heads:
+      divisors = [n for n in range(1, self.num_heads + 1) if self.num_heads % n == 0]
+      raise UserError(
+        f"num_kv_heads={heads} does not divide {self.num_heads} heads. "
+        f"Take one of {', '.join(map(str, divisors))}."
+      )
+    return heads
+
+  @hk.name_like("__call__")
+  def queries(self, x: jax.Array, positions: jax.Array) -> jax.Array:
+    """Projected and rotated queries: [B, T, D], [B, T] → [B, T, N, K]."""
+    return self.position.rotate(self._project(x, self.num_heads, "query"), positions)
+
+  @hk.name_like("__call__")
+  def keys_values(
+    self, x: jax.Array, positions: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
+    """Keys (rotated) and values: [B, S, D], [B, S] → twice [B, S, G, K]."""
+    k = self.position.rotate(self._project(x, self.kv_heads, "key"), positions)
+    return k, self._project(x, self.kv_heads, "value")
+
+  def every_head(self, k: jax.Array, v: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Gives every head its group's keys and values: [B, S, G, K] → [B, S, N, K]."""
+    repeats = self.num_heads // self.kv_heads
+    if repeats == 1:
+      return k, v
+    return jnp.repeat(k, repeats, axis=2), jnp.repeat(v, repeats, axis=2)
+
+  def position_bias(self, mask: Mask) -> jax.Array | float:
+    """What the positional scheme adds to the scores: [B, N, T, S], or 0."""
+    bias = self.position.bias(
+      mask.query_positions, mask.context_positions, self.num_heads
+    )
+    return 0.0 if bias is None else bias
+
+  @hk.name_like("__call__")
+  def merge(self, heads: jax.Array) -> jax.Array:
+    """Joins the heads again: [B, T, N, K] → [B, T, D]."""
+    x = heads.reshape(*heads.shape[:2], -1)
+    if self.output_projection:
+      return hk.Linear(self.d_model, self.bias, w_init=self.output_init, name="output")(x)
+    if x.shape[-1] != self.d_model:
+      raise UserError(
+        f"output_projection=False needs num_heads · key_size = d_model, "
+        f"but {self.num_heads} · {self.key_size} is not {self.d_model}."
+      )
+    return x
+
+  @hk.name_like("__call__")
+  def _project(self, x: jax.Array, heads: int, name: str) -> jax.Array:
+    size = heads * self.key_size
+    x = hk.Linear(size, self.bias, w_init=self.w_init, name=name)(x)
+    return x.reshape(*x.shape[:-1], heads, self.key_size)
+
+
+def softmax(scores: jax.Array, allowed: jax.Array) -> jax.Array:
+  """Softmax over the last axis among `allowed`; all zeros where nothing is allowed.
+
+  Computed in float32 at least. Masked scores become the smallest finite number of the
+  dtype, not minus infinity, so that gradients stay finite in a row that sees nobody.
+  """
+  scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
+  scores = jnp.where(allowed, scores, jnp.finfo(scores.dtype).min)
+  exponentials = jnp.exp(scores - scores.max(axis=-1, keepdims=True)) * allowed
+  total = exponentials.sum(axis=-1, keepdims=True)
+  return show_weights(exponentials / jnp.where(total == 0, 1, total))

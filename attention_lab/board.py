@@ -1,0 +1,112 @@
+"""TensorBoard events behind a queue that can never stop the training.
+
+When the disk is full, tensorboardX's writer thread dies and its calls block for ever.
+So a thread of ours makes those calls, and what it does not get through is dropped.
+"""
+
+import queue
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+CAPACITY = 1000  # Events that may wait.
+PATIENCE = 10.0  # Seconds that closing waits for the last events.
+
+
+class Board:
+  """Writes scalars, texts and images to a folder.
+
+  Args:
+    folder: where the event files go.
+    step: the step that the run goes on from; later events are hidden.
+  """
+
+  def __init__(self, folder: Path, step: int):
+    self._queue: queue.Queue[Callable[[Any], None] | None] = queue.Queue(CAPACITY)
+    self.dropped = 0
+    self._thread = threading.Thread(
+      target=self._work, args=(folder, step), name="tensorboard", daemon=True
+    )
+    self._thread.start()
+
+  def scalars(self, step: int, values: dict[str, float]) -> None:
+    """Adds one point to each curve."""
+    for name, value in values.items():
+      self._put(lambda w, n=name, v=value: w.add_scalar(n, v, step))  # type: ignore[misc]
+
+  def text(self, step: int, name: str, text: str) -> None:
+    """Adds a text, shown as it is."""
+    indented = "\n".join("    " + line for line in text.split("\n"))
+    self._put(lambda writer: writer.add_text(name, indented, step))
+
+  def image(self, step: int, name: str, pixels: np.ndarray) -> None:
+    """Adds a grey image: [height, width] float, 0 black to 1 white."""
+    self._put(lambda writer: writer.add_image(name, pixels, step, dataformats="HW"))
+
+  def flush(self) -> None:
+    """Asks for all events so far to be written; waits for nothing."""
+    self._put(lambda writer: writer.flush())
+
+  def close(self) -> None:
+    """Waits a while for the last events, then gives up on them."""
+    self._put(None)
+    self._thread.join(PATIENCE)
+    if self.dropped or self._thread.is_alive():
+      print(
+        f"warning: TensorBoard missed {self.dropped or 'some'} events; metrics.jsonl "
+        f"has them all.",
+        file=sys.stderr,
+      )
+
+  def _put(self, call: Callable[[Any], None] | None) -> None:
+    try:
+      self._queue.put_nowait(call)
+    except queue.Full:
+      self.dropped += 1
+
+  def _work(self, folder: Path, step: int) -> None:
+    writer = None
+    while (call := self._queue.get()) is not None:
+      try:
+        if writer is None:
+          from tensorboardX import SummaryWriter  # Slow to import: not on the main path.
+
+          writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+        call(writer)
+      except Exception:  # Whatever goes wrong here must not reach the training.
+        self.dropped += 1
+    if writer is not None:
+      writer.close()
+
+
+def attention_image(layers: Any, size: int = 64) -> np.ndarray | None:
+  """Attention maps side by side: a row for each layer, a column for each head.
+
+  Args:
+    layers: as an architecture's `attention_weights` returns them.
+    size: how many queries and contexts are shown of each map.
+
+  Returns:
+    [height, width] float32 from 0 to 1, each query's largest weight white; None if no
+    attention formed weights.
+  """
+  rows = []
+  for weights in _per_layer(layers):
+    maps = np.asarray(weights, np.float32)[0, :, :size, :size]
+    maps = maps / np.maximum(maps.max(axis=-1, keepdims=True), 1e-9)
+    rows.append(np.concatenate([np.pad(head, 1) for head in maps], axis=1))
+  if not rows:
+    return None
+  width = max(row.shape[1] for row in rows)
+  return np.concatenate([np.pad(row, ((0, 0), (0, width - row.shape[1]))) for row in rows])
+
+
+def _per_layer(layers: Any) -> list[Any]:
+  """One [B, N, T, S] for each layer that formed weights; several in one add rows."""
+  if isinstance(layers, list):
+    return [weights for layer in layers for weights in layer]
+  return [weights for stacked in zip(*layers, strict=True) for weights in stacked]

@@ -1,0 +1,156 @@
+"""Checkpoints: one .npz a step, its sha256 in its name, written all or nothing.
+
+A bit that flips anywhere in a file changes its sha256, so damage never goes unnoticed;
+BUILD_NOTES.md compares this with orbax. Nothing is ever unpickled.
+"""
+
+import hashlib
+import io
+import json
+import sys
+import zipfile
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import jax
+import numpy as np
+
+from attention_lab.errors import UserError
+from attention_lab.files import SUFFIX, write_atomically
+
+META = "meta.json"
+DIGEST_LENGTH = 16  # Hex digits of the sha256 that stand in the name.
+
+
+class Restored(NamedTuple):
+  """What a checkpoint holds."""
+
+  tree: Any  # Host arrays.
+  meta: dict[str, Any]
+  path: Path
+
+
+class Checkpoints:
+  """The checkpoints in a folder: the newest `keep`, and the best.
+
+  Args:
+    folder: an existing folder.
+    keep: how many of the newest stay; the one with the lowest "validation_loss" in its
+      meta stays besides.
+  """
+
+  def __init__(self, folder: Path, keep: int):
+    self._folder = folder
+    self._keep = keep
+    self._losses: dict[Path, float | None] = {}
+    for partial in folder.glob(f".*{SUFFIX}"):
+      partial.unlink()
+
+  def paths(self) -> list[Path]:
+    """All checkpoints, newest first."""
+    found = [path for path in self._folder.glob("*-*.npz") if _step(path) is not None]
+    return sorted(found, key=lambda path: _step(path) or 0, reverse=True)
+
+  def save(self, step: int, tree: Any, meta: dict[str, Any]) -> Path:
+    """Saves a tree of host arrays; older checkpoints that are not kept go afterwards."""
+    arrays = dict(_named_leaves(tree))
+    arrays[META] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+
+    def name(file: IO[bytes]) -> str:
+      digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+      return f"{step:09d}-{digest[:DIGEST_LENGTH]}.npz"
+
+    try:
+      path = write_atomically(self._folder, lambda file: np.savez(file, **arrays), name)
+    except OSError as error:
+      raise UserError(
+        f"The checkpoint of step {step} could not be written to {self._folder}: "
+        f"{error.strerror}. Those before it are untouched."
+      ) from None
+    self._losses[path] = meta.get("validation_loss")
+    for old in self._unwanted(path):
+      old.unlink(missing_ok=True)
+    return path
+
+  def restore(self, like: Any, which: str = "newest") -> Restored | None:
+    """The newest readable checkpoint, or the best; None if there is none at all.
+
+    A damaged one is named on standard error and passed over.
+
+    Args:
+      like: a tree with the expected structure, shapes and dtypes.
+      which: "newest" or "best" (lowest validation loss).
+
+    Raises:
+      UserError: every checkpoint is damaged, or one is not like `like`.
+    """
+    paths = self.paths()
+    if which == "best" and (best := self._best()):
+      paths = [best, *(path for path in paths if path != best)]
+    for path in paths:
+      content = path.read_bytes()
+      if not path.stem.endswith("-" + hashlib.sha256(content).hexdigest()[:DIGEST_LENGTH]):
+        print(f"warning: {path} is damaged; trying the one before it.", file=sys.stderr)
+        continue
+      with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        meta = json.loads(bytes(arrays[META]))
+        return Restored(_unflatten(like, arrays, path), meta, path)
+    if paths:
+      raise UserError(
+        f"Every checkpoint in {self._folder} is damaged. Nothing was changed; to begin "
+        f"anew, name another --workdir."
+      )
+    return None
+
+  def _unwanted(self, newest: Path) -> list[Path]:
+    """What is neither among the newest nor the best. A later step than the one just
+    saved is what a run left behind that fell back to an earlier checkpoint."""
+    paths = self.paths()
+    stale = [path for path in paths if (_step(path) or 0) > (_step(newest) or 0)]
+    older = [path for path in paths if path not in stale]
+    best = self._best()
+    return stale + [path for path in older[self._keep :] if path != best]
+
+  def _best(self) -> Path | None:
+    losses = {path: self._loss(path) for path in self.paths()}
+    known = {path: loss for path, loss in losses.items() if loss is not None}
+    return min(known, key=lambda path: known[path]) if known else None
+
+  def _loss(self, path: Path) -> float | None:
+    if path not in self._losses:
+      try:
+        with np.load(path, allow_pickle=False) as arrays:
+          self._losses[path] = json.loads(bytes(arrays[META])).get("validation_loss")
+      except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        self._losses[path] = None  # Damaged: never the best.
+    return self._losses[path]
+
+
+def _step(path: Path) -> int | None:
+  step, _, digest = path.stem.partition("-")
+  return int(step) if step.isdecimal() and len(digest) == DIGEST_LENGTH else None
+
+
+def _named_leaves(tree: Any) -> list[tuple[str, Any]]:
+  leaves = jax.tree_util.tree_leaves_with_path(tree)
+  return [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
+
+
+def _unflatten(like: Any, arrays: Any, path: Path) -> Any:
+  """The arrays in the form of `like`, each compared with what is expected."""
+  leaves = []
+  expected = _named_leaves(like)
+  for name, leaf in expected:
+    if name not in arrays:
+      raise UserError(f"{path} is of another model: it has no {name}.")
+    array = arrays[name]
+    if (array.shape, array.dtype) != (leaf.shape, leaf.dtype):
+      raise UserError(
+        f"{path} is of another model: {name} is {array.dtype}{list(array.shape)}, "
+        f"expected {leaf.dtype}{list(leaf.shape)}."
+      )
+    leaves.append(array)
+  surplus = set(arrays) - {name for name, _ in expected} - {META}
+  if surplus:
+    raise UserError(f"{path} is of another model: it also has {sorted(surplus)[0]}.")
+  return jax.tree.unflatten(jax.tree.structure(like), leaves)

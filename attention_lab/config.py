@@ -1,0 +1,197 @@
+"""The configuration: every setting with its default, and how flags change it.
+
+This module imports neither jax nor anything else that is slow: flags are read first.
+"""
+
+import ast
+import math
+import runpy
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ml_collections import config_dict
+
+from attention_lab.errors import UserError, nearest, one_line
+
+
+def get_config() -> config_dict.ConfigDict:
+  """The defaults. An experiment file starts from these and changes what it needs."""
+  return config_dict.ConfigDict(
+    {
+      # The parts, as specs: name(option=value).
+      "attention": "standard",  # Or a pattern along the layers: 'a*3,b'.
+      "position": "rope",
+      "dataset": "python_docs",
+      "architecture": "decoder_only",
+      "plugins": (),  # What --plugin named.
+      "data_dir": "",  # Where data is looked for; "" for the user's cache.
+      "seed": 0,  # Of initialisation, dropout and sampling.
+      "steps": 1200,  # Training steps.
+      "batch_size": 16,  # Examples in a step, over all devices.
+      "model": {
+        "num_layers": 4,
+        "num_heads": 4,
+        "d_model": 128,
+        "d_ff": config_dict.placeholder(int),  # None: 4 · d_model.
+        "key_size": config_dict.placeholder(int),  # None: d_model / num_heads.
+        "norm": "pre",  # pre or post.
+        "activation": "gelu",  # relu, gelu or swiglu.
+        "init": "gpt2",  # gpt2 or fan_in.
+        "dropout": 0.0,  # Of embeddings and sublayers' outputs.
+        "feed_forward_bias": False,
+        "norm_offset": False,  # Whether LayerNorm adds a bias.
+        "logits_bias": False,
+        "tied_embeddings": True,  # Whether input and output share the embedding.
+        "layer_stack": True,  # Compile one layer for all where they are the same.
+        "rematerialise": False,  # Recompute activations: less memory, more time.
+      },
+      "train": {
+        "optimizer": "adamw(b2=0.99, weight_decay=0.1, decay_all=False)",
+        "schedule": "cosine(warmup=0.05)",
+        "learning_rate": 2e-3,  # At the schedule's peak.
+        "clip_norm": 1.0,  # Of the gradient, over all parameters; 0: no clipping.
+        "precision": "float32",  # Of the computation; parameters stay in float32.
+        "micro_batches": 1,  # Parts of a device's batch, one after another.
+        "steps_per_call": 16,  # At most so many steps run without Python.
+      },
+      "evaluation": {"every": 400, "checkpoint": "newest"},  # Or best.
+      "checkpoint": {"every": 400, "keep": 3},
+      "log": {"every": 50, "tensorboard": True},
+      "sample": {
+        "prompt": config_dict.placeholder(str),  # None: the dataset's own.
+        "length": 300,  # Tokens.
+        "count": 1,  # Continuations of the prompt.
+        "temperature": 0.8,
+        "top_k": 0,  # 0: all tokens.
+        "top_p": 1.0,
+        "seed": 0,
+      },
+    }
+  )
+
+
+# What a run may change when it goes on: nothing that its numbers depend on.
+FREE = ("plugins", "data_dir", "evaluation.", "checkpoint.", "log.", "sample.")
+FREE += ("train.steps_per_call",)
+
+# What no run could use is refused before it starts.
+POSITIVE = ("steps", "batch_size", "model.num_layers", "model.num_heads", "model.d_model")
+POSITIVE += ("model.d_ff", "model.key_size", "train.micro_batches", "sample.count")
+POSITIVE += ("train.steps_per_call", "checkpoint.keep", "sample.length", "log.every")
+POSITIVE += ("train.learning_rate", "evaluation.every", "checkpoint.every")
+NOT_NEGATIVE = ("seed", "train.clip_norm", "sample.temperature", "sample.top_k")
+NOT_NEGATIVE += ("sample.seed", "model.dropout", "sample.top_p")
+BELOW = {"model.dropout": 1.0, "seed": 2**32, "sample.seed": 2**32}
+CHOICES = {
+  "train.precision": ("float32", "bfloat16"),
+  "evaluation.checkpoint": ("newest", "best"),
+}
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+  """Every setting as ("section.key", value)."""
+  for key, value in config.items():
+    if isinstance(value, (dict, config_dict.ConfigDict)):
+      yield from flatten(value, f"{prefix}{key}.")
+    else:
+      yield prefix + key, value
+
+
+def load_file(path: str) -> config_dict.ConfigDict:
+  """What `get_config()` of an experiment file returns."""
+  if not Path(path).is_file():
+    raise UserError(f"--config={path}: there is no such file.")
+  try:
+    config = runpy.run_path(path)["get_config"]()
+  except UserError as error:
+    raise UserError(f"--config={path}: {error}") from None
+  except Exception as error:
+    line = traceback.extract_tb(error.__traceback__)[-1].lineno
+    raise UserError(
+      f"--config={path}: {one_line(error)} (line {line}). The file defines get_config()."
+    ) from error
+  result = get_config()
+  for key, value in flatten(config):
+    set_value(result, key, value)
+  return result
+
+
+def from_stored(stored: Mapping[str, Any]) -> config_dict.ConfigDict:
+  """A configuration from the values in a run's config.json."""
+  config = get_config()
+  for key, value in flatten(stored):
+    set_value(config, key, tuple(value) if isinstance(value, list) else value)
+  return config
+
+
+def set_value(config: config_dict.ConfigDict, key: str, value: Any) -> None:
+  """Sets "section.key"; raises UserError if there is none or the type is another."""
+  known = dict(flatten(config))
+  if key not in known:
+    raise UserError(f"There is no setting --config.{key}. {nearest(key, known)}")
+  try:
+    config.update_from_flattened_dict({key: value})
+  except (TypeError, ValueError):
+    expected = _type(config, key).__name__
+    raise UserError(f"--config.{key}={value!r}: expected {expected}.") from None
+
+
+def set_text(config: config_dict.ConfigDict, key: str, text: str) -> None:
+  """Sets "section.key" from the text of a flag, read as the setting's type."""
+  known = dict(flatten(config))
+  if key not in known:
+    raise UserError(f"There is no setting --config.{key}. {nearest(key, known)}")
+  kind = _type(config, key)
+  value: Any = text
+  try:
+    if kind is bool:
+      value = {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+    elif kind is tuple:
+      value = tuple(ast.literal_eval(text))
+    elif kind in (int, float):
+      value = kind(text)
+  except (KeyError, ValueError, SyntaxError, TypeError):
+    raise UserError(f"--config.{key}={text}: expected {kind.__name__}.") from None
+  set_value(config, key, value)
+
+
+def _type(config: config_dict.ConfigDict, key: str) -> type:
+  section, _, name = key.rpartition(".")
+  holder = config[section] if section else config
+  kind = holder.get_type(name)
+  return kind if isinstance(kind, type) else str
+
+
+def validate(config: config_dict.ConfigDict) -> None:
+  """Raises UserError at the first value that no run could use."""
+  for key, value in flatten(config):
+    flag = f"--config.{key}" if "." in key else f"--{key}"
+    if isinstance(value, float) and not math.isfinite(value):
+      raise UserError(f"{flag}={value}: take a finite number.")
+    if value is None:
+      continue
+    if key in POSITIVE and value <= 0:
+      raise UserError(f"{flag}={value}: take a number above 0.")
+    if key in NOT_NEGATIVE and value < 0:
+      raise UserError(f"{flag}={value}: take 0 or more.")
+    if key in BELOW and value >= BELOW[key]:
+      raise UserError(f"{flag}={value}: take less than {BELOW[key]}.")
+    if key in CHOICES and value not in CHOICES[key]:
+      raise UserError(f"{flag}={value}: {nearest(value, CHOICES[key])}")
+  if not 0 < config.sample.top_p <= 1:
+    raise UserError(f"--config.sample.top_p={config.sample.top_p}: take 0 < p <= 1.")
+
+
+def differences(
+  stored: Mapping[str, Any], config: Mapping[str, Any], free: Iterable[str] = FREE
+) -> dict[str, tuple[Any, Any]]:
+  """Settings that a run's numbers depend on and that differ: key → (stored, new)."""
+  free = tuple(free)
+  old, new = dict(flatten(stored)), dict(flatten(config))
+  return {
+    key: (old.get(key), new[key])
+    for key in new
+    if not key.startswith(free) and old.get(key) != new[key]
+  }

@@ -1,0 +1,1 @@
+"""Datasets: one file each. `--dataset=name` is the file is the registered name."""

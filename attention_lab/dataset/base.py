@@ -1,0 +1,109 @@
+"""What a dataset is: batches as a pure function of the step, in numpy."""
+
+import abc
+import dataclasses
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from attention_lab.dataset.vocabulary import CharacterVocabulary
+from attention_lab.registry import Registry
+
+SPLITS = ("train", "validation")
+
+
+class Batch(NamedTuple):
+  """Token sequences and what is to be predicted at each of their positions."""
+
+  inputs: np.ndarray  # [B, T] int32
+  targets: np.ndarray  # [B, T] int32
+  weights: np.ndarray  # [B, T] float32; 0 where a position does not count
+
+
+@dataclasses.dataclass(kw_only=True)
+class Dataset(abc.ABC):
+  """Examples by number. The fields below are given; a subclass's own are its options.
+
+  A subclass writes `vocabulary`, `fingerprint`, `size` and `examples`. Nothing is kept between calls, so an exact resume needs no iterator
+  state and any process can make its own shard.
+  """
+
+  data_dir: str  # Where files are looked for and kept; "" for the user's cache.
+
+  sequence_length: int = 128  # Tokens in an example (T).
+  seed: int = 0  # Of the order of the examples.
+
+  @property
+  @abc.abstractmethod
+  def vocabulary(self) -> CharacterVocabulary:
+    """The tokens."""
+
+  @property
+  @abc.abstractmethod
+  def fingerprint(self) -> str:
+    """The sha256, in hex, of the data or of what it is generated from."""
+
+  @abc.abstractmethod
+  def size(self, split: str) -> int:
+    """How many examples one pass over a split has."""
+
+  @abc.abstractmethod
+  def examples(self, split: str, epoch: int, indices: np.ndarray) -> Batch:
+    """The examples with these numbers, 0 <= number < size, in one pass over a split."""
+
+  def prompt(self) -> str:
+    """What a sample continues if nothing else is asked for: the first validation
+    example up to the first position that counts."""
+    example = self.examples("validation", 0, np.zeros(1, np.int64))
+    known = int(np.argmax(example.weights[0] > 0)) + 1
+    return self.vocabulary.decode(example.inputs[0, :known])
+
+  def batch(
+    self, split: str, step: int, batch_size: int, shard: tuple[int, int] = (0, 1)
+  ) -> Batch:
+    """The batch of a step: a pure function of its arguments.
+
+    Training passes over the split again and again, each time in another order, every
+    example once a pass. The validation split is passed over once, in order; after its
+    end rows have weight 0.
+
+    Args:
+      split: "train" or "validation".
+      step: the batch's number, from 0.
+      batch_size: examples in the whole batch, over all shards.
+      shard: (index, count): which contiguous part of the rows to make.
+    """
+    index, count = shard
+    rows = batch_size // count
+    numbers = step * batch_size + index * rows + np.arange(rows)
+    size = self.size(split)
+    if split == "train":
+      return self._shuffled(numbers, size)
+    batch = self.examples(split, 0, np.minimum(numbers, size - 1))
+    inside = (numbers < size)[:, None].astype(np.float32)
+    return batch._replace(weights=batch.weights * inside)
+
+  def _shuffled(self, numbers: np.ndarray, size: int) -> Batch:
+    """Training examples by their number in the endless sequence of passes."""
+    epochs = numbers // size
+    parts = []
+    for epoch in np.unique(epochs):  # A batch may span the end of one pass.
+      order = _order(self.seed, int(epoch), size)
+      wanted = order[numbers[epochs == epoch] % size]
+      parts.append(self.examples("train", int(epoch), wanted))
+    return Batch(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+  def num_batches(self, split: str, batch_size: int) -> int:
+    """How many batches one pass over a split takes."""
+    return -(-self.size(split) // batch_size)
+
+
+@functools.lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, size: int) -> np.ndarray:
+  """The order of one training pass."""
+  return np.random.default_rng((seed, epoch)).permutation(size)
+
+
+datasets = Registry("dataset", base=Dataset, given=("data_dir",))
+register_dataset = datasets.register

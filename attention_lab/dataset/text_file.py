@@ -1,0 +1,21 @@
+"""Any text file in UTF-8, by characters."""
+
+import dataclasses
+from pathlib import Path
+
+from attention_lab.dataset.base import register_dataset
+from attention_lab.dataset.text import Text, read_text
+
+
+@register_dataset("text_file")
+@dataclasses.dataclass(kw_only=True)
+class TextFile(Text):
+  """The text of `path`, looked for from the current folder, then in --data_dir."""
+
+  path: str  # A file in UTF-8.
+
+  def load(self) -> str:
+    path = Path(self.path).expanduser()
+    if not path.exists() and self.data_dir:
+      path = Path(self.data_dir) / path
+    return read_text(path)

@@ -1,0 +1,49 @@
+"""A vocabulary of characters: text to token numbers and back."""
+
+import dataclasses
+import functools
+from collections.abc import Iterable
+
+import numpy as np
+
+from attention_lab.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class CharacterVocabulary:
+  """Token i is the i-th of `characters`, which are distinct and sorted."""
+
+  characters: str
+
+  @classmethod
+  def of(cls, text: str) -> "CharacterVocabulary":
+    """The vocabulary of all characters of `text`."""
+    return cls("".join(sorted(set(text))))
+
+  @property
+  def size(self) -> int:
+    """How many tokens there are."""
+    return len(self.characters)
+
+  @functools.cached_property
+  def _table(self) -> np.ndarray:
+    """Token by code point; -1 where there is none."""
+    table = np.full(max(map(ord, self.characters)) + 2, -1, np.int32)
+    table[[ord(c) for c in self.characters]] = np.arange(self.size)
+    return table
+
+  def encode(self, text: str) -> np.ndarray:
+    """Text to int32 [len(text)]; raises UserError at a character that is unknown."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    tokens = self._table[np.minimum(codes, len(self._table) - 1)]
+    if (tokens < 0).any():
+      unknown = text[int(np.argmax(tokens < 0))]
+      raise UserError(
+        f"The character {unknown!r} is not in this dataset's vocabulary: "
+        f"{self.characters!r}."
+      )
+    return tokens
+
+  def decode(self, tokens: Iterable[int]) -> str:
+    """Token numbers to text."""
+    return "".join(self.characters[int(token)] for token in tokens)

@@ -1,0 +1,91 @@
+"""Evaluates parameters on a whole split, and continues prompts."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from attention_lab.dataset.base import Dataset
+from attention_lab.devices import unreplicate
+from attention_lab.errors import UserError
+from attention_lab.experiment import Experiment
+from attention_lab.feed import placed_batches
+from attention_lab.generate import left_pad, make_generate
+from attention_lab.metrics import Sums, means
+
+# The sums of a batch, given parameters on the devices.
+Evaluate = Callable[[Any, Any], Sums]
+
+
+def evaluate(
+  run: Evaluate,
+  params: Any,
+  dataset: Dataset,
+  split: str,
+  batch_size: int,
+  devices: Sequence[jax.Device],
+) -> dict[str, float]:
+  """Loss (nats) and accuracy over the whole validation split.
+
+  Of the training split it takes as many batches as the validation split has.
+
+  Args:
+    run: from `update.make_evaluate`.
+    params: parameters, replicated over the devices.
+    dataset: where the batches come from.
+    split: "train" or "validation".
+    batch_size: examples in a batch, over all devices.
+    devices: where to compute.
+  """
+  count = dataset.num_batches("validation", batch_size)
+  batches = placed_batches(dataset, split, count, batch_size, devices)
+  totals = [unreplicate(run(params, batch)) for batch in batches]
+  return means(Sums(*(np.array(values) for values in zip(*totals, strict=True))))
+
+
+class Sampler:
+  """Continues a prompt with an experiment's model.
+
+  Args:
+    experiment: the model and its vocabulary.
+    sample: the configuration's section "sample".
+    clip: shorten what is longer than the positions the model knows, instead of refusing.
+
+  Raises:
+    UserError: a prompt with unknown characters, or more positions than there are.
+  """
+
+  def __init__(self, experiment: Experiment, sample: Any, clip: bool = False):
+    self._experiment = experiment
+    self._seed = sample.seed
+    text = experiment.dataset.prompt() if sample.prompt is None else sample.prompt
+    if not text:
+      raise UserError("--prompt is empty; give at least one character.")
+    self.prompt = text
+    encoded = experiment.dataset.vocabulary.encode(text)
+    length, room = sample.length, experiment.max_positions
+    if room is not None and len(encoded) + length > room:
+      if not clip or len(encoded) >= room:
+        raise UserError(
+          f"A prompt of {len(encoded)} tokens and --config.sample.length={length} need "
+          f"more than the {room} positions that this model has learnt. Lower the length."
+        )
+      length = room - len(encoded)
+    self._tokens, self._positions = left_pad([encoded] * sample.count)
+    self._generate = make_generate(
+      experiment.model,
+      length,
+      sample.temperature,
+      sample.top_k,
+      sample.top_p,
+      experiment.policy.compute_dtype,
+    )
+
+  def __call__(self, params: Any) -> list[str]:
+    """The continuations, as text; `params` as they are trained, on the host."""
+    params = self._experiment.policy.cast_to_compute(params)
+    key = jax.random.key(self._seed)
+    tokens = self._generate(params, key, self._tokens, self._positions)
+    decode = self._experiment.dataset.vocabulary.decode
+    return [decode(row) for row in np.asarray(tokens)]

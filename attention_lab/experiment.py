@@ -1,0 +1,131 @@
+"""Assembles an experiment: the one room where names become parts."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jmp
+import optax
+from ml_collections import config_dict
+
+from attention_lab import optimizer as optimizers
+from attention_lab import spec as specs
+from attention_lab.architecture import options as model_options
+from attention_lab.architecture.base import Model, architectures, as_functions
+from attention_lab.attention.base import Attention, attentions
+from attention_lab.dataset.base import Dataset, datasets
+from attention_lab.errors import UserError
+from attention_lab.metrics import Sums, token_sums
+from attention_lab.pairing import refuse_impossible
+from attention_lab.position.base import Position, positions
+from attention_lab.update import Loss
+
+
+class Experiment(NamedTuple):
+  """Everything that a mode needs; nothing in it knows a flag."""
+
+  dataset: Dataset
+  model: Model
+  loss: Loss
+  schedule: optimizers.Schedule
+  optimizer: optax.GradientTransformation
+  policy: jmp.Policy  # What is computed in which dtype.
+  max_positions: int | None  # Positions that the model can tell apart; None: no limit.
+
+  def init(self, seed: int) -> Any:
+    """Fresh parameters."""
+    tokens = jnp.zeros((1, self.dataset.sequence_length), jnp.int32)
+    return self.model.init(jax.random.key(seed), tokens, default_positions(tokens))
+
+
+def assemble(config: config_dict.ConfigDict) -> Experiment:
+  """Builds what the configuration names.
+
+  Raises:
+    UserError: an unknown name or option, parts that do not go together, or data that is
+      not there. Nothing has been compiled or written by then.
+  """
+  dataset = datasets.bind(config.dataset)(data_dir=config.data_dir)
+  max_length = dataset.sequence_length
+  position = partial(positions.bind(config.position), max_length=max_length)
+  scheme: type[Position] = position.func
+  options = model_options.from_config(config.model.to_dict())
+  layers = _layers(config.attention, options, position)
+  for name, build in layers.items():
+    refuse_impossible(name, build, config.position, scheme.acts())
+  pattern = _pattern(config.attention, options.num_layers)
+  architecture = architectures.bind(config.architecture)
+  model = as_functions(
+    partial(
+      architecture,
+      options=options,
+      vocabulary_size=dataset.vocabulary.size,
+      attentions=tuple(layers[str(spec)] for spec in pattern),
+      position=position,
+    )
+  )
+  policy = jmp.get_policy(f"params=float32,compute={config.train.precision},output=float32")
+  schedule = optimizers.make_schedule(
+    config.train.schedule, config.train.learning_rate, config.steps
+  )
+  optimizer = optimizers.make_optimizer(
+    config.train.optimizer, schedule, config.train.clip_norm
+  )
+  return Experiment(
+    dataset=dataset,
+    model=model,
+    loss=partial(_loss, model, policy),
+    schedule=schedule,
+    optimizer=optimizer,
+    policy=policy,
+    max_positions=max_length if scheme.bounded else None,
+  )
+
+
+def default_positions(tokens: jax.Array) -> jax.Array:
+  """Positions 0, 1, 2, … of tokens [B, T]."""
+  return jnp.broadcast_to(jnp.arange(tokens.shape[1], dtype=jnp.int32), tokens.shape)
+
+
+def _loss(
+  model: Model, policy: jmp.Policy, params: Any, key: jax.Array | None, batch: Any
+) -> Sums:
+  params = policy.cast_to_compute(params)
+  logits = model.apply(params, key, batch.inputs, default_positions(batch.inputs))
+  return token_sums(policy.cast_to_output(logits), batch.targets, batch.weights)
+
+
+def _pattern(text: str, num_layers: int) -> tuple[specs.Spec, ...]:
+  """The attention of each layer: the pattern, repeated along the layers."""
+  pattern = specs.parse_pattern(text)
+  if len(pattern) > num_layers:
+    raise UserError(
+      f"--attention={text} names {len(pattern)} layers, but the model has {num_layers}. "
+      f"Set --config.model.num_layers={len(pattern)} or shorten the pattern."
+    )
+  return tuple(pattern[i % len(pattern)] for i in range(num_layers))
+
+
+def _layers(
+  text: str, options: model_options.Options, position: Callable[[], Position]
+) -> dict[str, Callable[[], Attention]]:
+  """A builder for each different attention of a pattern, by its spec."""
+
+  def builder(spec: specs.Spec) -> Callable[[], Attention]:
+    attention = attentions.bind(spec)
+
+    def build() -> Attention:
+      return attention(
+        num_heads=options.num_heads,
+        key_size=options.key_size,
+        d_model=options.d_model,
+        position=position(),
+        w_init=options.w_init,
+        output_init=options.output_init,
+      )
+
+    return build
+
+  return {str(spec): builder(spec) for spec in specs.parse_pattern(text)}

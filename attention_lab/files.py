@@ -1,0 +1,77 @@
+"""Files that are there whole or not at all, even when the power goes."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from attention_lab.errors import UserError
+
+SUFFIX = ".partial"  # Of files that are still being written.
+
+
+def write_atomically(
+  folder: Path, write: Callable[[IO[bytes]], Any], name: Callable[[IO[bytes]], str]
+) -> Path:
+  """Writes a file under a temporary name, and renames it once it is on the disk.
+
+  Args:
+    folder: an existing folder.
+    write: writes the content.
+    name: the final name, which may be read off the written file.
+
+  Returns:
+    The file's path.
+  """
+  partial = folder / f".{os.getpid()}{SUFFIX}"
+  try:
+    with open(partial, "w+b") as file:
+      write(file)
+      file.flush()
+      os.fsync(file.fileno())
+      file.seek(0)
+      path = folder / name(file)
+    os.replace(partial, path)
+  except BaseException:
+    partial.unlink(missing_ok=True)
+    raise
+  _sync_folder(folder)
+  return path
+
+
+def write_json(path: Path, content: Any) -> None:
+  """Writes JSON that people can read, all of it or nothing."""
+  text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+  write_atomically(path.parent, lambda file: file.write(text.encode()), lambda _: path.name)
+
+
+def read_json(path: Path) -> Any:
+  """The content of a JSON file; raises UserError if it cannot be read."""
+  try:
+    return json.loads(path.read_text())
+  except OSError as error:
+    raise UserError(f"Cannot read {path}: {error.strerror}.") from None
+  except ValueError as error:
+    raise UserError(f"{path} is not JSON: {error}.") from None
+
+
+def make_folder(path: Path, flag: str) -> None:
+  """Makes a folder that can be written to; raises UserError where that is impossible."""
+  try:
+    path.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda file: None, lambda _: ".writable")
+    (path / ".writable").unlink()
+  except OSError as error:
+    raise UserError(
+      f"Cannot write to {path}: {error.strerror}. Name another folder with --{flag}=..."
+    ) from None
+
+
+def _sync_folder(folder: Path) -> None:
+  """Makes a rename itself durable."""
+  descriptor = os.open(folder, os.O_RDONLY)
+  try:
+    os.fsync(descriptor)
+  finally:
+    os.close(descriptor)

@@ -1,0 +1,37 @@
+"""SIGTERM and Ctrl-C as a flag that the training loop looks at."""
+
+import signal
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupt:
+  """While entered, the first signal is remembered and the second one acts as usual."""
+
+  def __init__(self) -> None:
+    self.signal: int | None = None
+    self._before: dict[int, Any] = {}
+
+  def __enter__(self) -> Self:
+    for number in SIGNALS:
+      self._before[number] = signal.signal(number, self._remember)
+    return self
+
+  def __exit__(
+    self,
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    trace: TracebackType | None,
+  ) -> None:
+    self._restore()
+
+  def _remember(self, number: int, frame: FrameType | None) -> None:
+    self.signal = number
+    self._restore()
+
+  def _restore(self) -> None:
+    for number, handler in self._before.items():
+      signal.signal(number, handler)
+    self._before.clear()

@@ -1,0 +1,131 @@
+"""The entrypoint: flags → configuration → mode.
+
+python -m attention_lab.main --attention=standard
+"""
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import app, flags, logging
+from ml_collections import config_dict
+
+from attention_lab import config as configs
+from attention_lab import mode as modes
+from attention_lab import plugins, versions
+from attention_lab.errors import UserError, nearest
+
+FLAGS = flags.FLAGS
+
+# Flags that are settings of the same name.
+SETTINGS = ("attention", "position", "dataset", "architecture", "data_dir")
+SETTINGS += ("seed", "steps", "batch_size")
+
+flags.DEFINE_string("mode", "train", "train, evaluate, sample or list.")
+flags.DEFINE_string("attention", None, "Attention, or a pattern of them along the layers.")
+flags.DEFINE_string("position", None, "Positional scheme.")
+flags.DEFINE_string("dataset", None, "Dataset.")
+flags.DEFINE_string("architecture", None, "Architecture.")
+flags.DEFINE_string("config", None, "An experiment file; --config.key=value sets one value.")
+flags.DEFINE_multi_string("plugin", [], "A module, or a .py file, that registers parts.")
+flags.DEFINE_string("workdir", None, "The run's folder; a new one under runs/ by default.")
+flags.DEFINE_string("data_dir", None, "Where data is looked for and kept.")
+flags.DEFINE_string("prompt", None, "What --mode=sample continues.")
+flags.DEFINE_string("seed", None, "Of the run, or with --mode=sample of the sample.")
+flags.DEFINE_string("steps", None, "Training steps.")
+flags.DEFINE_string("batch_size", None, "Examples in a step, over all devices.")
+
+OVERRIDE = "--config."
+
+
+def read_flags(argv: Sequence[str]) -> list[str]:
+  """Parses flags; those of the form --config.key=value are kept for `read_config`.
+
+  Returns:
+    The overrides, as "key=value".
+  """
+  overrides = [word for word in argv[1:] if word.startswith(OVERRIDE)]
+  others = [word for word in argv if not word.startswith(OVERRIDE)]
+  try:
+    surplus = FLAGS(others)[1:]
+  except flags.UnrecognizedFlagError as error:
+    known = [name for name in FLAGS if FLAGS[name].using_default_value or True]
+    raise UserError(
+      f"There is no flag --{error.flagname}. {nearest(error.flagname, known)} Settings "
+      f"are written --config.section.key=value."
+    ) from None
+  except flags.Error as error:
+    raise UserError(" ".join(str(error).split())) from None
+  if surplus:
+    raise UserError(f"{surplus[0]!r} is no flag; flags are written --name=value.")
+  return [word.removeprefix(OVERRIDE) for word in overrides]
+
+
+def read_config(overrides: Sequence[str]) -> config_dict.ConfigDict:
+  """The run's own configuration, the experiment file's or the defaults; then flags."""
+  from attention_lab import run_folder
+
+  stored = run_folder.stored_config(Path(FLAGS.workdir)) if FLAGS.workdir else None
+  if FLAGS.config:
+    config = configs.load_file(FLAGS.config)
+  elif stored is not None:
+    config = configs.from_stored(stored)
+  else:
+    config = configs.get_config()
+  for name in SETTINGS:
+    if FLAGS[name].value is not None:
+      of_sample = name == "seed" and FLAGS.mode == "sample"
+      configs.set_text(config, "sample.seed" if of_sample else name, FLAGS[name].value)
+  if FLAGS.prompt is not None:
+    config.sample.prompt = FLAGS.prompt
+  for override in overrides:
+    key, equals, value = override.partition("=")
+    if not equals:
+      raise UserError(f"Write --config.{key}=value.")
+    configs.set_text(config, key, value)
+  named = [plugins.resolve(plugin) for plugin in FLAGS.plugin]
+  config.plugins = tuple(dict.fromkeys([*config.plugins, *named]))
+  configs.validate(config)
+  if stored is not None:
+    run_folder.refuse_other_config(Path(FLAGS.workdir), stored, config)
+  return config
+
+
+def mode_names() -> list[str]:
+  """What --mode may name: the files of the folder mode."""
+  return sorted(module.name for module in pkgutil.iter_modules(modes.__path__))
+
+
+def main(overrides: list[str]) -> int:
+  """Runs the mode; returns the exit status, 2 after a user's mistake."""
+  logging.set_verbosity(logging.WARNING)  # jax tells of every backend it did not find.
+  try:
+    if FLAGS.mode not in mode_names():
+      raise UserError(f"--mode={FLAGS.mode}: {nearest(FLAGS.mode, mode_names())}")
+    versions.refuse_known_bad()
+    config = read_config(overrides)
+    plugins.load(config.plugins)
+    mode = importlib.import_module(f"attention_lab.mode.{FLAGS.mode}")
+    return int(mode.run(config, FLAGS.workdir))
+  except UserError as error:
+    return complain(error)
+
+
+def complain(error: UserError) -> int:
+  """Prints a user's mistake on one line of standard error; returns its exit status."""
+  print(f"error: {error}", file=sys.stderr)
+  return 2
+
+
+def parse(argv: Sequence[str]) -> list[str]:
+  """`read_flags` for absl: exits with one line where it cannot go on."""
+  try:
+    return read_flags(argv)
+  except UserError as error:
+    sys.exit(complain(error))
+
+
+if __name__ == "__main__":
+  app.run(main, flags_parser=parse)

@@ -1,0 +1,35 @@
+"""What is measured at each position: cross-entropy in nats, and top-1 accuracy."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class Sums(NamedTuple):
+  """Weighted sums over positions; any number of them add up."""
+
+  loss: jax.Array  # Nats.
+  correct: jax.Array  # Positions whose most likely token is the target.
+  weight: jax.Array  # Positions that count.
+
+
+def token_sums(logits: jax.Array, targets: jax.Array, weights: jax.Array) -> Sums:
+  """Sums over a batch: [B, T, V], [B, T], [B, T] → float32 scalars."""
+  logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+  log_total = jax.nn.logsumexp(logits, axis=-1)
+  at_target = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+  correct = jnp.argmax(logits, axis=-1) == targets
+  return Sums(
+    loss=jnp.sum(weights * (log_total - at_target)),
+    correct=jnp.sum(weights * correct),
+    weight=jnp.sum(weights),
+  )
+
+
+def means(sums: Any) -> dict[str, float]:
+  """Loss and accuracy from many steps' sums, each an array or scalar on the host."""
+  total = [float(np.sum(np.asarray(x, np.float64))) for x in sums]
+  loss, correct, weight = total
+  return {"loss": loss / max(weight, 1.0), "accuracy": correct / max(weight, 1.0)}

@@ -1,0 +1,1 @@
+"""Modes: what `--mode=name` runs, one file each with a function `run`."""

@@ -1,0 +1,52 @@
+"""--mode=list: every registered part, with what it is and its options."""
+
+import inspect
+from typing import Any
+
+from ml_collections import config_dict
+from rich.console import Console
+from rich.table import Table
+
+from attention_lab.architecture.base import architectures
+from attention_lab.attention.base import attentions
+from attention_lab.dataset.base import datasets
+from attention_lab.optimizer import optimizers, schedules
+from attention_lab.position.base import positions
+from attention_lab.registry import Registry
+
+REGISTRIES = (attentions, positions, datasets, architectures, optimizers, schedules)
+
+
+def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
+  """Prints a table for each registry."""
+  del config, workdir
+  console = Console(highlight=False)
+  for registry in REGISTRIES:
+    console.print(_table(registry))
+  return 0
+
+
+def _table(registry: Registry) -> Table:
+  table = Table(title=registry.kind, title_justify="left", title_style="bold", box=None)
+  for heading in ("name", "what it is", "options"):
+    table.add_column(heading, overflow="fold")
+  for name in registry:
+    options = ", ".join(_default(*item) for item in registry.options(name).items())
+    table.add_row(name, describe(registry[name]), options)
+  return table
+
+
+def describe(part: Any) -> str:
+  """The first line of the part's file where it has one to itself, else its docstring's.
+
+  A file's first line says what it computes and whose idea it was.
+  """
+  source = part if inspect.isfunction(part) else inspect.getmodule(part)
+  text = inspect.getdoc(source) or inspect.getdoc(part) or ""
+  return text.split("\n")[0]
+
+
+def _default(name: str, parameter: inspect.Parameter) -> str:
+  if parameter.default is parameter.empty:
+    return name
+  return f"{name}={parameter.default!r}"

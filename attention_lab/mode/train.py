@@ -1,0 +1,243 @@
+"""--mode=train: trains, or goes on where an earlier run of the folder stopped."""
+
+import time
+from pathlib import Path
+
+import jax
+from ml_collections import config_dict
+
+from attention_lab import run_folder
+from attention_lab.board import Board, attention_image
+from attention_lab.checkpoint import Checkpoints
+from attention_lab.devices import local_devices, refuse_indivisible, unreplicate
+from attention_lab.errors import UserError
+from attention_lab.evaluation import Sampler, evaluate
+from attention_lab.experiment import Experiment, assemble, default_positions
+from attention_lab.files import write_json
+from attention_lab.interrupt import Interrupt
+from attention_lab.journal import Journal
+from attention_lab.progress import Show
+from attention_lab.trainer import NonFinite, Trainer
+from attention_lab.update import make_evaluate
+
+
+def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
+  """Trains; returns the exit status (0, or 128 + signal where one ended it)."""
+  devices = local_devices()
+  refuse_indivisible(config.batch_size, config.train.micro_batches, len(devices))
+  experiment = assemble(config)
+  folder = Path(workdir) if workdir else run_folder.new_folder(config)
+  Sampler(experiment, config.sample, clip=True)  # A bad prompt is refused now.
+  run_folder.open_(folder, config, experiment.dataset.fingerprint, devices)
+  return Training(experiment, config, folder, devices).run()
+
+
+class Training:
+  """One start of a run: the trainer, and what is due between its steps."""
+
+  def __init__(
+    self,
+    experiment: Experiment,
+    config: config_dict.ConfigDict,
+    folder: Path,
+    devices: list[jax.Device],
+  ):
+    self._experiment = experiment
+    self._config = config
+    self._folder = folder
+    self._devices = devices
+    self._checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
+    self._trainer = Trainer(experiment, config, devices)
+    self._evaluate = make_evaluate(experiment.loss, devices)
+    self._sampler = Sampler(experiment, config.sample, clip=True)
+    self._weights = jax.jit(experiment.model.attention_weights)
+    self._validation: dict[str, float] | None = None
+    self._seconds_before = 0.0
+    self._training_before = 0.0
+    self._start = time.perf_counter()
+    self._restore()
+    self._first_step = self._trainer.step
+    self._show = Show(self._trainer.step, config.steps)
+    self._journal = Journal(folder / "metrics.jsonl", self._trainer.step)
+    self._board = (
+      Board(folder / "tensorboard", self._trainer.step) if config.log.tensorboard else None
+    )
+
+  def run(self) -> int:
+    """Trains to the end, or to a signal; returns the exit status."""
+    try:
+      with Interrupt() as interrupt:
+        self._announce()
+        self._trainer.compile()
+        while self._trainer.step < self._config.steps and not interrupt.signal:
+          self._trainer.advance(self._next_due())
+          self._show.step(self._trainer.step)
+          self._do_due()
+        if interrupt.signal:
+          return self._leave(interrupt.signal)
+        self._finish()
+        return 0
+    except NonFinite as trouble:
+      raise self._explain(trouble) from None
+    finally:
+      self._show.close()
+      self._journal.close()
+      if self._board:
+        self._board.close()
+
+  def _restore(self) -> None:
+    restored = self._checkpoints.restore(self._trainer.host_state)
+    if restored is None:
+      return
+    self._trainer.load(restored.tree, restored.meta["window"])
+    self._validation = restored.meta["validation"]
+    self._seconds_before = restored.meta["seconds"]
+    self._training_before = restored.meta["training_seconds"]
+
+  def _announce(self) -> None:
+    config, step = self._config, self._trainer.step
+    self._show.line(
+      f"{config.attention} attention, position {config.position}, on {config.dataset}: "
+      f"{self._parameters():,} parameters, {len(self._devices)} "
+      f"{self._devices[0].platform} device{'s' * (len(self._devices) > 1)}"
+    )
+    self._show.line(f"{'Going on at step ' + str(step) if step else 'New run'} in {self._folder}")
+
+  def _next_due(self) -> int:
+    """The next step at which something is due."""
+    step, config = self._trainer.step, self._config
+    intervals = (config.log.every, config.evaluation.every, config.checkpoint.every)
+    return min(config.steps, *((step // every + 1) * every for every in intervals))
+
+  def _do_due(self) -> None:
+    step, config = self._trainer.step, self._config
+    last = step == config.steps
+    if last or step % config.log.every == 0:
+      self._report()
+    if last or step % config.evaluation.every == 0:
+      self._validate()
+    if last or step % config.checkpoint.every == 0:
+      self._save()
+
+  def _report(self) -> None:
+    step = self._trainer.step
+    figures = self._trainer.take_report()
+    figures["learning_rate"] = float(self._experiment.schedule(step - 1))
+    speed = self._tokens_per_second()
+    taken = step - self._first_step
+    left = (self._config.steps - step) * self._trainer.seconds / max(taken, 1)
+    self._show.figures(
+      step,
+      "train",
+      left,
+      loss=figures["loss"],
+      accuracy=figures["accuracy"],
+      **{"tokens/s": speed},
+    )
+    self._journal.write(step, "train", **figures, tokens_per_second=speed)
+    if self._board:
+      self._board.scalars(step, {f"train/{name}": x for name, x in figures.items()})
+      self._board.scalars(step, {"tokens_per_second": speed})
+
+  def _validate(self) -> None:
+    step = self._trainer.step
+    self._validation = self._measure("validation")
+    self._show.figures(step, "validation", 0.0, **self._validation)
+    self._journal.write(step, "validation", **self._validation)
+    if self._board:
+      values = {f"validation/{name}": x for name, x in self._validation.items()}
+      self._board.scalars(step, values)
+      self._picture(step)
+
+  def _picture(self, step: int) -> None:
+    """Sample text and attention maps of a fixed validation batch, for TensorBoard."""
+    assert self._board
+    params = unreplicate(self._trainer.params())
+    self._board.text(step, "sample", self._sampler.prompt + self._sampler(params)[0])
+    inputs = self._experiment.dataset.batch("validation", 0, 1).inputs
+    maps = self._weights(params, None, inputs, default_positions(inputs))
+    if (image := attention_image(maps)) is not None:
+      self._board.image(step, "attention", image)
+
+  def _measure(self, split: str) -> dict[str, float]:
+    return evaluate(
+      self._evaluate,
+      self._trainer.params(),
+      self._experiment.dataset,
+      split,
+      self._config.batch_size,
+      self._devices,
+    )
+
+  def _save(self) -> Path:
+    meta = {
+      "window": list(self._trainer.window),
+      "validation": self._validation,
+      "validation_loss": self._validation and self._validation["loss"],
+      "seconds": self._seconds(),
+      "training_seconds": self._training_seconds(),
+    }
+    if self._board:
+      self._board.flush()
+    return self._checkpoints.save(self._trainer.step, self._trainer.state(), meta)
+
+  def _leave(self, signal: int) -> int:
+    path = self._save()
+    self._show.line(
+      f"Interrupted at step {self._trainer.step}; saved {path}. Go on with: "
+      f"python -m attention_lab.main --workdir={self._folder}"
+    )
+    return 128 + signal
+
+  def _explain(self, trouble: NonFinite) -> UserError:
+    self._journal.write(
+      trouble.step, "event", event="not_finite", loss=trouble.loss, grad_norm=trouble.grad_norm
+    )
+    saved = self._checkpoints.paths()
+    kept = f"The last good checkpoint is {saved[0]}." if saved else "Nothing was saved yet."
+    return UserError(
+      f"At step {trouble.step} the loss is {trouble.loss} and the gradient's norm "
+      f"{trouble.grad_norm}: training stopped before that step. {kept} Lower "
+      f"--config.train.learning_rate (now {self._config.train.learning_rate})."
+    )
+
+  def _finish(self) -> None:
+    train = self._measure("train")
+    text = self._sampler(unreplicate(self._trainer.params()))[0]
+    summary = {
+      "attention": self._config.attention,
+      "position": self._config.position,
+      "dataset": self._config.dataset,
+      "parameters": self._parameters(),
+      "steps": self._trainer.step,
+      "seconds": self._seconds(),
+      "tokens_per_second": self._tokens_per_second(),
+      "compile_seconds": self._trainer.compile_seconds,
+      "train": train,
+      "validation": self._validation,
+    }
+    write_json(self._folder / "summary.json", summary)
+    self._show.close()
+    self._show.line(f"\n--- sample ---\n{self._sampler.prompt}{text}\n--------------\n")
+    for split in ("train", "validation"):
+      loss, accuracy = summary[split]["loss"], summary[split]["accuracy"]
+      self._show.line(f"{split:>10}: loss {loss:.4f} nats, accuracy {accuracy:.4f}")
+    self._show.line(
+      f"Written to {self._folder}: summary.json, metrics.jsonl, config.json, checkpoints/"
+      + ", tensorboard/" * bool(self._board)
+    )
+
+  def _parameters(self) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(self._trainer.host_state.params))
+
+  def _seconds(self) -> float:
+    """Wall-clock seconds of the run, over all its starts."""
+    return self._seconds_before + time.perf_counter() - self._start
+
+  def _training_seconds(self) -> float:
+    return self._training_before + self._trainer.seconds
+
+  def _tokens_per_second(self) -> float:
+    """Tokens trained on in a second of training, over all starts."""
+    tokens = self._config.batch_size * self._experiment.dataset.sequence_length
+    return tokens * self._trainer.step / max(self._training_seconds(), 1e-9)

@@ -1,0 +1,142 @@
+"""Optimizers and learning-rate schedules by name, made of optax."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from attention_lab import spec as specs
+from attention_lab.errors import UserError
+from attention_lab.registry import Registry
+
+Schedule = Callable[[Any], Any]
+
+optimizers = Registry("optimizer", given=("learning_rate",))
+schedules = Registry("schedule", given=("peak", "steps"))
+
+
+def matrices(params: Any) -> Any:
+  """True for the parameters that decay: matrices, but no biases, scales or offsets."""
+
+  def decays(path: Any, leaf: Any) -> bool:
+    stacked = "/layers/" in path[0].key  # A stacked layer's arrays lead with the layer.
+    return leaf.ndim - stacked >= 2
+
+  return jax.tree_util.tree_map_with_path(decays, params)
+
+
+@optimizers.register("adamw")
+def adamw(
+  learning_rate: Schedule,
+  b1: float = 0.9,
+  b2: float = 0.999,
+  eps: float = 1e-8,
+  weight_decay: float = 1e-4,
+  decay_all: bool = True,
+) -> optax.GradientTransformation:
+  """Adam with decoupled weight decay (arXiv:1711.05101)."""
+  mask = None if decay_all else matrices
+  return optax.adamw(learning_rate, b1, b2, eps, weight_decay=weight_decay, mask=mask)
+
+
+@optimizers.register("adam")
+def adam(
+  learning_rate: Schedule, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8
+) -> optax.GradientTransformation:
+  """Adam (arXiv:1412.6980)."""
+  return optax.adam(learning_rate, b1, b2, eps)
+
+
+@optimizers.register("sgd")
+def sgd(
+  learning_rate: Schedule, momentum: float = 0.0, nesterov: bool = False
+) -> optax.GradientTransformation:
+  """Stochastic gradient descent, with momentum if it is above 0."""
+  return optax.sgd(learning_rate, momentum or None, nesterov)
+
+
+@optimizers.register("lion")
+def lion(
+  learning_rate: Schedule,
+  b1: float = 0.9,
+  b2: float = 0.99,
+  weight_decay: float = 1e-3,
+  decay_all: bool = True,
+) -> optax.GradientTransformation:
+  """Lion (arXiv:2302.06675)."""
+  mask = None if decay_all else matrices
+  return optax.lion(learning_rate, b1, b2, weight_decay=weight_decay, mask=mask)
+
+
+@schedules.register("constant")
+def constant(peak: float) -> Schedule:
+  """The same rate at every step."""
+  return optax.constant_schedule(peak)
+
+
+@schedules.register("warmup")
+def warmup(peak: float, warmup_steps: int = 100) -> Schedule:
+  """Rises linearly to the peak and stays there."""
+  return optax.join_schedules(
+    [_rise(peak, warmup_steps), optax.constant_schedule(peak)], [warmup_steps]
+  )
+
+
+@schedules.register("cosine")
+def cosine(
+  peak: float, steps: int, warmup: float = 0.0, final: float = 0.1
+) -> Schedule:
+  """Rises linearly for a share `warmup` of the steps, then falls along a cosine to
+  `final` · peak (arXiv:1608.03983)."""
+  if not 0 <= warmup < 1:
+    raise UserError(f"cosine(warmup={warmup}): take a share of the steps, 0 <= w < 1.")
+  rising = int(warmup * steps)
+  fall = optax.cosine_decay_schedule(peak, steps - rising, final)
+  return optax.join_schedules([_rise(peak, rising), fall], [rising])
+
+
+@schedules.register("noam")
+def noam(peak: float, warmup_steps: int = 4000) -> Schedule:
+  """Rises linearly, then falls as 1/√step (arXiv:1706.03762, section 5.3).
+
+  The paper's rate is `peak` = 1 / √(d_model · warmup_steps).
+  """
+  start = max(1, warmup_steps)
+
+  def rate(step: Any) -> Any:
+    step = jnp.asarray(step, jnp.float32) + 1
+    return peak * jnp.minimum(step / start, jnp.sqrt(start / step))
+
+  return rate
+
+
+def _rise(peak: float, steps: int) -> Schedule:
+  """Linear from peak / (steps + 1): the first step already moves."""
+  return optax.linear_schedule(peak / (steps + 1), peak, steps)
+
+
+def make_schedule(spec: str, peak: float, steps: int) -> Schedule:
+  """The learning rate at each step, from 0, of a run of `steps` steps."""
+  bound = schedules.bind(spec)
+  given = {"peak": peak}
+  if depends_on_steps(spec):
+    given["steps"] = steps
+  return bound(**given)
+
+
+def depends_on_steps(spec: str) -> bool:
+  """Whether a schedule differs between runs of different length."""
+  return "steps" in inspect.signature(schedules[specs.parse(spec).name]).parameters
+
+
+def make_optimizer(
+  spec: str, learning_rate: Schedule, clip_norm: float
+) -> optax.GradientTransformation:
+  """The optimizer of a spec, behind clipping of the global norm where it is above 0."""
+  update = optimizers.bind(spec)(learning_rate=learning_rate)
+  if not clip_norm:
+    return update
+  return optax.chain(optax.clip_by_global_norm(clip_norm), update)

@@ -1,0 +1,1 @@
+"""Positional schemes: one file each. `--position=name` is the file is the name."""

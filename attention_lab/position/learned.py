@@ -1,0 +1,26 @@
+"""A learned vector for each position, added to embeddings (GPT; arXiv:1705.03122)."""
+
+import dataclasses
+from typing import ClassVar
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from attention_lab.position.base import Position, register_position
+
+
+@register_position("learned")
+@dataclasses.dataclass(kw_only=True)
+class Learned(Position):
+  """A table [max_length, D]; positions past the training length do not exist."""
+
+  bounded: ClassVar[bool] = True
+
+  stddev: float = 0.02  # Standard deviation of the table at the start.
+
+  def embed(self, x: jax.Array, positions: jax.Array) -> jax.Array:
+    shape = (self.max_length, x.shape[-1])
+    init = hk.initializers.RandomNormal(self.stddev)
+    table = hk.get_parameter("embeddings", shape, init=init)
+    return x + table.astype(x.dtype)[jnp.clip(positions, 0, self.max_length - 1)]

@@ -1,0 +1,26 @@
+"""Sinusoidal position encoding, added to embeddings (Vaswani et al., arXiv:1706.03762)."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from attention_lab.errors import UserError
+from attention_lab.position.base import Position, register_position
+
+
+@register_position("sinusoidal")
+@dataclasses.dataclass(kw_only=True)
+class Sinusoidal(Position):
+  """PE(p, 2i) = sin(p / base^(2i/D)), PE(p, 2i+1) = cos of the same angle."""
+
+  base: float = 10_000.0  # The longest wavelength is 2π · base positions.
+
+  def embed(self, x: jax.Array, positions: jax.Array) -> jax.Array:
+    d_model = x.shape[-1]
+    if d_model % 2:
+      raise UserError(f"sinusoidal pairs dimensions: d_model must be even, not {d_model}.")
+    frequency = self.base ** (-jnp.arange(0, d_model, 2) / d_model)
+    angle = jnp.einsum("BT,F->BTF", positions, frequency)  # [B, T, D/2]
+    encoding = jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1)
+    return x + encoding.reshape(x.shape).astype(x.dtype)

@@ -1,0 +1,71 @@
+"""What a person sees of a training run: a bar on a terminal, plain lines elsewhere."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+  BarColumn,
+  MofNCompleteColumn,
+  Progress,
+  TextColumn,
+  TimeElapsedColumn,
+  TimeRemainingColumn,
+)
+
+
+class Show:
+  """Shows steps taken and the latest figures.
+
+  Args:
+    step: where the run goes on from.
+    steps: where it ends.
+  """
+
+  def __init__(self, step: int, steps: int):
+    self.console = Console(highlight=False, soft_wrap=True)
+    self._steps = steps
+    self._bar: Progress | None = None
+    if self.console.is_terminal:
+      self._bar = Progress(
+        TextColumn("step"),
+        MofNCompleteColumn(),
+        BarColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=self.console,
+      )
+      self._task = self._bar.add_task("", total=steps, completed=step, figures="")
+      self._bar.start()
+
+  def step(self, step: int) -> None:
+    """Moves the bar."""
+    if self._bar:
+      self._bar.update(self._task, completed=step)
+
+  def figures(self, step: int, split: str, seconds_left: float, **values: Any) -> None:
+    """Shows figures: beside the bar, or as a line."""
+    text = "  ".join(f"{name.replace('_', ' ')} {_short(x)}" for name, x in values.items())
+    if self._bar and split == "train":
+      self._bar.update(self._task, figures=text)
+      return
+    left = f"  left {int(seconds_left) // 60}:{int(seconds_left) % 60:02d}"
+    self.line(f"step {step}/{self._steps}  {split}: {text}{left}")
+
+  def line(self, text: str) -> None:
+    """Prints a line, above the bar if there is one."""
+    self.console.print(text, markup=False)
+
+  def close(self) -> None:
+    """Takes the bar away."""
+    if self._bar:
+      self._bar.stop()
+      self._bar = None
+
+
+def _short(value: Any) -> str:
+  """A figure in as many digits as one reads."""
+  if not isinstance(value, float):
+    return str(value)
+  return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"

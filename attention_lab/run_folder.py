@@ -1,0 +1,112 @@
+"""A run's folder: its config.json, and what may be read from and written to it."""
+
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attention_lab import config as configs
+from attention_lab import optimizer as optimizers
+from attention_lab.errors import UserError
+from attention_lab.files import make_folder, read_json, write_json
+from attention_lab.versions import all_versions
+
+CONFIG = "config.json"
+RUNS = Path("runs")  # Where runs go that were given no folder.
+
+
+def stored_config(workdir: Path) -> dict[str, Any] | None:
+  """The configuration of the run in a folder; None if there is none."""
+  path = workdir / CONFIG
+  if not path.exists():
+    return None
+  content = read_json(path)
+  if not (isinstance(content, dict) and isinstance(content.get("config"), dict)):
+    raise UserError(f"{path} is not a run's configuration: it has no 'config'.")
+  return content["config"]
+
+
+def new_folder(config: Any) -> Path:
+  """A folder named after the time and what is tried."""
+  moment = time.strftime("%Y%m%d-%H%M%S")
+  words = [config.attention, config.position, config.dataset]
+  safe = "-".join("".join(c if c.isalnum() or c == "_" else "-" for c in w) for w in words)
+  return RUNS / f"{moment}-{safe[:80].strip('-')}"
+
+
+def existing(workdir: str | None) -> Path:
+  """The folder of a run that is there; raises UserError if it is not."""
+  if workdir and (Path(workdir) / CONFIG).exists():
+    return Path(workdir)
+  newest = max(RUNS.glob(f"*/{CONFIG}"), key=lambda p: p.stat().st_mtime, default=None)
+  hint = f" The newest one here: --workdir={newest.parent}" if newest else ""
+  what = f"There is no run in {workdir}." if workdir else "Name a run with --workdir=..."
+  raise UserError(what + hint)
+
+
+def open_(workdir: Path, config: Any, fingerprint: str, devices: list[Any]) -> None:
+  """Makes the folder ready to train in: writes config.json, or compares with it.
+
+  Raises:
+    UserError: the folder cannot be written to, or holds a run of another
+      configuration or of other data.
+  """
+  stored = stored_config(workdir)
+  earlier = []
+  if stored is not None:
+    refuse_other_config(workdir, stored, config)
+    refuse_other_data(workdir, fingerprint)
+    content = read_json(workdir / CONFIG)
+    earlier = [*content.get("earlier", []), content["provenance"]]
+  make_folder(workdir, "workdir")
+  make_folder(workdir / "checkpoints", "workdir")
+  provenance = {
+    "command": shlex.join(["python", "-m", "attention_lab.main", *sys.argv[1:]]),
+    "dataset_sha256": fingerprint,
+    "versions": all_versions(),
+    "git_commit": _git_commit(),
+    "devices": [device.device_kind for device in devices],
+    "platform": devices[0].platform,
+  }
+  content = {"config": config.to_dict(), "provenance": provenance, "earlier": earlier}
+  write_json(workdir / CONFIG, content)
+
+
+def refuse_other_config(workdir: Path, stored: Mapping[str, Any], config: Any) -> None:
+  """Raises UserError naming the settings in which a run and `config` differ."""
+  different = configs.differences(configs.from_stored(stored), config)
+  if "steps" in different and not optimizers.depends_on_steps(config.train.schedule):
+    del different["steps"]  # More steps of the same schedule: the same run, longer.
+  if different:
+    listed = ", ".join(f"{k}: {old!r} there, {new!r} here" for k, (old, new) in different.items())
+    raise UserError(
+      f"{workdir} holds a run of another configuration ({listed}). Leave these flags "
+      f"out to go on with it, or name another --workdir."
+    )
+
+
+def refuse_other_data(workdir: Path, fingerprint: str) -> None:
+  """Raises UserError if the run was trained on other data."""
+  recorded = read_json(workdir / CONFIG).get("provenance", {}).get("dataset_sha256")
+  if recorded != fingerprint:
+    raise UserError(
+      f"The data has changed since the run in {workdir} began (sha256 {recorded} then, "
+      f"{fingerprint} now). Bring the old data back, or name another --workdir."
+    )
+
+
+def _git_commit() -> str | None:
+  """The commit of the checkout this package lies in, "+" behind it if changed."""
+  folder = Path(__file__).parent
+  try:
+    ask = lambda *words: subprocess.run(  # noqa: E731
+      ["git", "-C", folder, *words], capture_output=True, text=True, check=True, timeout=5
+    ).stdout.strip()
+    if not ask("ls-files", "--", __file__):
+      return None  # Somebody else's repository around an installed package.
+    return ask("rev-parse", "HEAD") + ("+" if ask("status", "--porcelain", "-uno") else "")
+  except (OSError, subprocess.SubprocessError):
+    return None

@@ -1,0 +1,82 @@
+"""Specs: a part's name with its options, `name(option=value)`, in one string.
+
+A spec has the form of a Python call and is read with `ast`; nothing in it is ever
+executed. A layer pattern is several specs: `sliding_window(window=64)*3,standard`.
+"""
+
+import ast
+from typing import Any, NamedTuple
+
+from attention_lab.errors import UserError
+
+
+class Spec(NamedTuple):
+  """A name and the options set beside it."""
+
+  name: str
+  options: dict[str, Any]
+
+  def __str__(self) -> str:
+    options = ", ".join(f"{key}={value!r}" for key, value in self.options.items())
+    return f"{self.name}({options})" if options else self.name
+
+
+def parse(text: str) -> Spec:
+  """Reads `name` or `name(option=value, ...)`; raises UserError on anything else."""
+  specs = parse_pattern(text)
+  if len(specs) != 1:
+    raise UserError(f"{text!r} names {len(specs)} parts where one is expected.")
+  return specs[0]
+
+
+def parse_pattern(text: str) -> tuple[Spec, ...]:
+  """Reads specs joined by commas, each with an optional `*repeats`."""
+  try:
+    tree = ast.parse(text.strip(), mode="eval").body
+  except (SyntaxError, ValueError, MemoryError, RecursionError):
+    raise _malformed(text) from None
+  elements = tree.elts if isinstance(tree, ast.Tuple) else [tree]
+  return tuple(spec for element in elements for spec in _repeated(element, text))
+
+
+def _repeated(node: ast.expr, text: str) -> list[Spec]:
+  if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+    times = node.right.value if isinstance(node.right, ast.Constant) else None
+    if type(times) is not int or not 1 <= times <= 10_000:
+      raise UserError(f"In {text!r}, write repeats as a whole number: name*3.")
+    return [_single(node.left, text)] * times
+  return [_single(node, text)]
+
+
+def _single(node: ast.expr, text: str) -> Spec:
+  if isinstance(node, ast.Name):
+    return Spec(node.id, {})
+  if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+    raise _malformed(text)
+  if node.args:
+    raise UserError(f"In {text!r}, name every option: {node.func.id}(option=value).")
+  options: dict[str, Any] = {}
+  for keyword in node.keywords:
+    if keyword.arg is None:
+      raise _malformed(text)
+    if keyword.arg in options:
+      raise UserError(f"In {text!r}, the option {keyword.arg!r} is set twice.")
+    options[keyword.arg] = _value(keyword.value, keyword.arg, text)
+  return Spec(node.func.id, options)
+
+
+def _value(node: ast.expr, option: str, text: str) -> Any:
+  if isinstance(node, ast.Name):  # A bare word is a string: norm=pre.
+    return node.id
+  try:
+    return ast.literal_eval(node)
+  except ValueError:
+    raise UserError(
+      f"In {text!r}, the value of {option!r} is no plain value; quote text: {option}='...'."
+    ) from None
+
+
+def _malformed(text: str) -> UserError:
+  return UserError(
+    f"{text!r} is not of the form name or name(option=value, ...); quote text values."
+  )

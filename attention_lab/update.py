@@ -1,0 +1,202 @@
+"""The training step: jitted, pmapped over devices, its claims asserted with chex.
+
+One call runs up to K steps in a loop on the devices, so that Python costs little. How
+many it runs is an argument and not a shape: whatever number is asked for, the same
+compiled step runs, and the bits of the result do not depend on it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from attention_lab.devices import AXIS, assert_placed
+from attention_lab.metrics import Sums
+
+# (parameters, random key, batch) → sums over the batch's positions.
+Loss = Callable[[Any, jax.Array | None, Any], Sums]
+
+
+class TrainState(NamedTuple):
+  """All that changes while training."""
+
+  params: Any
+  opt_state: Any
+  step: jax.Array  # [] int32: steps taken.
+  key: jax.Array  # [2] uint32: the random key of the run; each step folds its own.
+
+
+class StepMetrics(NamedTuple):
+  """One entry for each of the K steps of a call."""
+
+  sums: Sums  # Over the whole batch, all devices.
+  grad_norm: jax.Array  # Before clipping.
+
+
+# (state, batches [n, K, B/n, ...], count) → state, metrics of the first `count` steps.
+Update = Callable[[TrainState, Any, int], tuple[TrainState, StepMetrics]]
+
+
+def fresh_state(
+  params: Any, optimizer: optax.GradientTransformation, seed: int
+) -> TrainState:
+  """The state before the first step."""
+  key = jax.random.key_data(jax.random.key(seed))
+  return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32), key)
+
+
+def make_update(
+  loss: Loss,
+  optimizer: optax.GradientTransformation,
+  devices: Sequence[jax.Device],
+  micro_batches: int = 1,
+) -> Update:
+  """Builds the update.
+
+  A step whose loss or gradient is not finite is not taken: the call ends before it with
+  the last good state, whose `step` says how far it came.
+
+  Args:
+    loss: sums over a batch. The gradient is that of the mean over all positions of the
+      whole batch, however it is split over devices and micro-batches.
+    optimizer: what turns the gradient into an update.
+    devices: where state and batches lie.
+    micro_batches: how many parts each device cuts its share of a batch into; the
+      gradients of the parts add up.
+  """
+
+  def run(
+    state: TrainState, batches: Any, count: jax.Array
+  ) -> tuple[TrainState, StepMetrics]:
+    _assert_trace(batches, devices)
+    length = jax.tree.leaves(batches)[0].shape[0]
+    zeros = jnp.zeros((length,), jnp.float32)
+    metrics = StepMetrics(Sums(zeros, zeros, zeros), zeros)
+
+    def unfinished(carry: Any) -> jax.Array:
+      i, finite, _, _ = carry
+      return (i < count) & finite
+
+    def body(carry: Any) -> Any:
+      i, _, state, metrics = carry
+      batch = jax.tree.map(lambda x: x[i], batches)
+      new, now, finite = _step(loss, optimizer, micro_batches, state, batch)
+      _assert_alike(state, new)
+      state = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)
+      metrics = jax.tree.map(lambda all, x: all.at[i].set(x), metrics, now)
+      return i + 1, finite, state, metrics
+
+    carry = (jnp.zeros((), jnp.int32), jnp.array(True), state, metrics)
+    _, _, state, metrics = jax.lax.while_loop(unfinished, body, carry)
+    return state, metrics
+
+  traced_once = chex.assert_max_traces(run, n=1)
+  mapped = jax.pmap(
+    traced_once,
+    axis_name=AXIS,
+    in_axes=(0, 0, None),
+    donate_argnums=0,
+    devices=list(devices),
+  )
+
+  def update(
+    state: TrainState, batches: Any, count: int
+  ) -> tuple[TrainState, StepMetrics]:
+    assert_placed(state, batches, devices)
+    return mapped(state, batches, np.asarray(count, np.int32))
+
+  return update
+
+
+def make_evaluate(loss: Loss, devices: Sequence[jax.Device]) -> Callable[..., Sums]:
+  """Builds the evaluation: (parameters [n, ...], batch [n, B/n, ...]) → Sums [n]."""
+
+  def run(params: Any, batch: Any) -> Sums:
+    _assert_trace(batch, devices)
+    return jax.lax.psum(loss(params, None, batch), AXIS)
+
+  mapped = jax.pmap(
+    chex.assert_max_traces(run, n=1), axis_name=AXIS, devices=list(devices)
+  )
+
+  def evaluate(params: Any, batch: Any) -> Sums:
+    assert_placed(params, batch, devices)
+    return mapped(params, batch)
+
+  return evaluate
+
+
+def _step(
+  loss: Loss,
+  optimizer: optax.GradientTransformation,
+  micro_batches: int,
+  state: TrainState,
+  batch: Any,
+) -> tuple[TrainState, StepMetrics, jax.Array]:
+  """One step on one device's share of a batch; the third result: is all finite?"""
+  key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
+  key = jax.random.fold_in(key, jax.lax.axis_index(AXIS))
+  # The mean of the devices' gradients is the whole batch's when each device divides its
+  # sum by the devices' mean weight, and not by its own.
+  weight = jax.lax.pmean(jnp.sum(batch.weights), AXIS)
+  scale = 1 / jnp.where(weight == 0, 1, weight)
+  sums, grads = _accumulate(loss, state.params, key, batch, micro_batches, scale)
+  grads = jax.lax.pmean(grads, AXIS)
+  sums = jax.lax.psum(sums, AXIS)
+  _assert_alike(state.params, grads)
+  norm = optax.global_norm(grads)
+  updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+  params = optax.apply_updates(state.params, updates)
+  new = TrainState(params, opt_state, state.step + 1, state.key)
+  return new, StepMetrics(sums, norm), jnp.isfinite(sums.loss) & jnp.isfinite(norm)
+
+
+def _accumulate(
+  loss: Loss, params: Any, key: jax.Array, batch: Any, parts: int, scale: jax.Array
+) -> tuple[Sums, Any]:
+  """Sums, and the gradient of `scale` · loss, added up over micro-batches."""
+
+  def objective(params: Any, key: jax.Array, batch: Any) -> tuple[jax.Array, Sums]:
+    sums = loss(params, key, batch)
+    return scale * sums.loss, sums
+
+  differentiate = jax.grad(objective, has_aux=True)
+  if parts == 1:
+    grads, sums = differentiate(params, key, batch)
+    return sums, grads
+
+  def add(carry: Any, part: Any) -> tuple[Any, None]:
+    i, batch = part
+    grads, sums = differentiate(params, jax.random.fold_in(key, i), batch)
+    return jax.tree.map(jnp.add, carry, (sums, grads)), None
+
+  split = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
+  zeros = jax.tree.map(jnp.zeros_like, params)
+  nothing = jnp.zeros((), jnp.float32)
+  start = (Sums(nothing, nothing, nothing), zeros)
+  total, _ = jax.lax.scan(add, start, (jnp.arange(parts), split))
+  return total
+
+
+def _assert_trace(batch: Any, devices: Sequence[jax.Device]) -> None:
+  """What must hold of the device axis and the batch inside the trace."""
+  chex.assert_devices_available(len(devices), devices[0].platform, not_less_than=True)
+  if jax.lax.axis_size(AXIS) != len(devices):
+    raise AssertionError(
+      f"The axis {AXIS!r} has size {jax.lax.axis_size(AXIS)}, not {len(devices)}."
+    )
+  mesh = jax.typeof(batch.inputs).sharding.mesh.shape
+  if mesh and dict(mesh) != {AXIS: len(devices)}:
+    raise AssertionError(f"The batch lies on the mesh {dict(mesh)}, not {AXIS!r}.")
+  chex.assert_equal_shape([batch.inputs, batch.targets, batch.weights])
+  chex.assert_type([batch.inputs, batch.targets, batch.weights], [int, int, float])
+
+
+def _assert_alike(expected: Any, actual: Any) -> None:
+  """Same tree, same shapes, same dtypes."""
+  chex.assert_trees_all_equal_structs(expected, actual)
+  chex.assert_trees_all_equal_shapes_and_dtypes(expected, actual)
