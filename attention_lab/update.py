@@ -5,6 +5,7 @@ many it runs is an argument and not a shape: whatever number is asked for, the s
 compiled step runs, and the bits of the result do not depend on it.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -94,9 +95,8 @@ def make_update(
     _, _, state, metrics = jax.lax.while_loop(unfinished, body, carry)
     return state, metrics
 
-  traced_once = chex.assert_max_traces(run, n=1)
   mapped = jax.pmap(
-    traced_once,
+    _traced_once(run),
     axis_name=AXIS,
     in_axes=(0, 0, None),
     donate_argnums=0,
@@ -119,9 +119,7 @@ def make_evaluate(loss: Loss, devices: Sequence[jax.Device]) -> Callable[..., Su
     _assert_trace(batch, devices)
     return jax.lax.psum(loss(params, None, batch), AXIS)
 
-  mapped = jax.pmap(
-    chex.assert_max_traces(run, n=1), axis_name=AXIS, devices=list(devices)
-  )
+  mapped = jax.pmap(_traced_once(run), axis_name=AXIS, devices=list(devices))
 
   def evaluate(params: Any, batch: Any) -> Sums:
     assert_placed(params, batch, devices)
@@ -180,6 +178,22 @@ def _accumulate(
   start = (Sums(nothing, nothing, nothing), zeros)
   total, _ = jax.lax.scan(add, start, (jnp.arange(parts), split))
   return total
+
+
+def _traced_once(function: Callable[..., Any]) -> Callable[..., Any]:
+  """`function`, which asserts that it is traced once.
+
+  chex tells functions apart by name and place of definition; every function built here
+  counts for itself.
+  """
+  name = function.__name__
+  function.__name__ = f"{name}_{next(_built)}"
+  checked: Callable[..., Any] = chex.assert_max_traces(function, n=1)
+  checked.__name__ = name  # The same program has the same name, whenever it is built.
+  return checked
+
+
+_built = itertools.count()
 
 
 def _assert_trace(batch: Any, devices: Sequence[jax.Device]) -> None:
