@@ -44,7 +44,7 @@ def get_config() -> config_dict.ConfigDict:
         "norm_offset": False,  # Whether LayerNorm adds a bias.
         "logits_bias": False,
         "tied_embeddings": True,  # Whether input and output share the embedding.
-        "layer_stack": True,  # Compile one layer for all where they are the same.
+        "layer_stack": "auto",  # Compile one layer for all that are the same: if > 8.
         "rematerialise": False,  # Recompute activations: less memory, more time.
       },
       "train": {

@@ -16,6 +16,9 @@ from attention_lab.position.base import Position
 from attention_lab.registry import Registry, fields_of
 
 
+UNROLLED_LAYERS = 8  # Up to so many layers, "auto" compiles each of them.
+
+
 @dataclasses.dataclass(kw_only=True)
 class Architecture(hk.Module, abc.ABC):
   """Puts attentions, a positional scheme and blocks together.
@@ -54,9 +57,15 @@ class Architecture(hk.Module, abc.ABC):
 
   @property
   def stacked(self) -> bool:
-    """Whether the layers are one scanned layer: compile time free of the depth."""
-    uniform = all(attention is self.attentions[0] for attention in self.attentions)
-    return self.options.layer_stack and uniform
+    """Whether the layers are one scanned layer: compile time free of the depth.
+
+    Only where all are the same. A scan slows a small model's step down on CPU, so a
+    shallow stack is unrolled unless it is asked for.
+    """
+    count = len(self.attentions)
+    if len(set(self.attentions)) > 1 or self.options.layer_stack == "never":
+      return False
+    return self.options.layer_stack == "always" or count > UNROLLED_LAYERS
 
   @hk.name_like("__call__")
   def layers(self, x: jax.Array, mix: Callable[..., Any], per_layer: Any = ()) -> Any:

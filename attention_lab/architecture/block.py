@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from attention_lab.architecture.options import Options
 from attention_lab.attention.base import Attention
 from attention_lab.dropout import drop
+from attention_lab.gelu import gelu
+from attention_lab.linear import Linear
 
 # Calls an attention on x and returns [B, T, D] and whatever else the caller wants out.
 Mix = Callable[[Attention, jax.Array], tuple[jax.Array, Any]]
@@ -48,15 +50,15 @@ class Block(hk.Module):
   def _feed_forward(self, x: jax.Array) -> jax.Array:
     options = self._options
 
-    def linear(size: int, init: Any, name: str) -> hk.Linear:
-      return hk.Linear(size, options.feed_forward_bias, w_init=init, name=name)
+    def linear(size: int, init: Any, name: str) -> Linear:
+      return Linear(size, options.feed_forward_bias, init, name)
 
     hidden = linear(options.d_ff, options.w_init, "feed_forward_in")(x)
     if options.activation == "swiglu":  # Shazeer, arXiv:2002.05202
       gate = linear(options.d_ff, options.w_init, "feed_forward_gate")(x)
       hidden = jax.nn.silu(gate) * hidden
-    elif options.activation == "gelu":  # The exact, erf form.
-      hidden = jax.nn.gelu(hidden, approximate=False)
+    elif options.activation == "gelu":
+      hidden = gelu(hidden)
     else:
       hidden = jax.nn.relu(hidden)
     return linear(options.d_model, options.output_init, "feed_forward_out")(hidden)

@@ -12,6 +12,7 @@ from attention_lab.architecture.block import layer_norm
 from attention_lab.attention.base import Attention, watch_weights
 from attention_lab.attention.mask import Mask
 from attention_lab.dropout import drop
+from attention_lab.linear import Linear, matmul
 
 
 @register_architecture("decoder_only")
@@ -70,11 +71,9 @@ class DecoderOnly(Architecture):
   def _logits(self, x: jax.Array, embeddings: jax.Array) -> jax.Array:
     options = self.options
     if not options.tied_embeddings:
-      linear = hk.Linear(
-        self.vocabulary_size, options.logits_bias, w_init=options.w_init, name="logits"
-      )
-      return linear(x)
-    logits = jnp.einsum("BTD,VD->BTV", x, embeddings)
+      size, bias = self.vocabulary_size, options.logits_bias
+      return Linear(size, bias, options.w_init, "logits")(x)
+    logits = matmul(x, embeddings.T)
     if options.logits_bias:
       bias = hk.get_parameter("logits_bias", logits.shape[-1:], init=jnp.zeros)
       logits += jnp.broadcast_to(bias, logits.shape)

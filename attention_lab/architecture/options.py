@@ -11,6 +11,7 @@ CHOICES = {
   "norm": ("pre", "post"),
   "activation": ("relu", "gelu", "swiglu"),
   "init": ("fan_in", "gpt2"),
+  "layer_stack": ("auto", "always", "never"),
 }
 
 
@@ -31,7 +32,7 @@ class Options:
   norm_offset: bool
   logits_bias: bool
   tied_embeddings: bool
-  layer_stack: bool
+  layer_stack: str
   rematerialise: bool
 
   def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from attention_lab.attention.base import Attention, append, show_weights
 from attention_lab.attention.mask import Mask
 from attention_lab.errors import UserError
+from attention_lab.linear import Linear
 
 
 class KVCache(NamedTuple):
@@ -112,7 +113,7 @@ class MultiHead(Attention):
     """Joins the heads again: [B, T, N, K] → [B, T, D]."""
     x = heads.reshape(*heads.shape[:2], -1)
     if self.output_projection:
-      return hk.Linear(self.d_model, self.bias, w_init=self.output_init, name="output")(x)
+      return Linear(self.d_model, self.bias, self.output_init, "output")(x)
     if x.shape[-1] != self.d_model:
       raise UserError(
         f"output_projection=False needs num_heads · key_size = d_model, "
@@ -123,7 +124,7 @@ class MultiHead(Attention):
   @hk.name_like("__call__")
   def _project(self, x: jax.Array, heads: int, name: str) -> jax.Array:
     size = heads * self.key_size
-    x = hk.Linear(size, self.bias, w_init=self.w_init, name=name)(x)
+    x = Linear(size, self.bias, self.w_init, name)(x)
     return x.reshape(*x.shape[:-1], heads, self.key_size)
 
 
