@@ -11,7 +11,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
   from attention_lab.architecture.base import Architecture as Architecture
-  from attention_lab.architecture.base import register_architecture as register_architecture
+  from attention_lab.architecture.base import (
+    register_architecture as register_architecture,
+  )
   from attention_lab.attention.base import Attention as Attention
   from attention_lab.attention.base import register_attention as register_attention
   from attention_lab.attention.mask import Mask as Mask
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
   from attention_lab.dataset.base import Dataset as Dataset
   from attention_lab.dataset.base import register_dataset as register_dataset
   from attention_lab.dataset.text import Text as Text
-  from attention_lab.dataset.vocabulary import CharacterVocabulary as CharacterVocabulary
+  from attention_lab.dataset.vocabulary import (
+    CharacterVocabulary as CharacterVocabulary,
+  )
   from attention_lab.position.base import Position as Position
   from attention_lab.position.base import register_position as register_position
 

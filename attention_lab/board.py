@@ -73,7 +73,9 @@ class Board:
     while (call := self._queue.get()) is not None:
       try:
         if writer is None:
-          from tensorboardX import SummaryWriter  # Slow to import: not on the main path.
+          from tensorboardX import (
+            SummaryWriter,
+          )  # Slow to import: not on the main path.
 
           writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
         call(writer)
@@ -102,7 +104,9 @@ def attention_image(layers: Any, size: int = 64) -> np.ndarray | None:
   if not rows:
     return None
   width = max(row.shape[1] for row in rows)
-  return np.concatenate([np.pad(row, ((0, 0), (0, width - row.shape[1]))) for row in rows])
+  return np.concatenate(
+    [np.pad(row, ((0, 0), (0, width - row.shape[1]))) for row in rows]
+  )
 
 
 def _per_layer(layers: Any) -> list[Any]:

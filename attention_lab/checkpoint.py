@@ -89,7 +89,9 @@ class Checkpoints:
       paths = [best, *(path for path in paths if path != best)]
     for path in paths:
       content = path.read_bytes()
-      if not path.stem.endswith("-" + hashlib.sha256(content).hexdigest()[:DIGEST_LENGTH]):
+      if not path.stem.endswith(
+        "-" + hashlib.sha256(content).hexdigest()[:DIGEST_LENGTH]
+      ):
         print(f"warning: {path} is damaged; trying the one before it.", file=sys.stderr)
         continue
       with np.load(io.BytesIO(content), allow_pickle=False) as arrays:

@@ -73,16 +73,25 @@ def get_config() -> config_dict.ConfigDict:
 
 
 # What a run may change when it goes on: nothing that its numbers depend on.
-FREE = ("plugins", "data_dir", "evaluation.", "checkpoint.", "log.", "sample.")
-FREE += ("train.steps_per_call",)
+FREE = (
+  "plugins",
+  "data_dir",
+  "evaluation.",
+  "checkpoint.",
+  "log.",
+  "sample.",
+  "train.steps_per_call",
+)
 
 # What no run could use is refused before it starts.
-POSITIVE = ("steps", "batch_size", "model.num_layers", "model.num_heads", "model.d_model")
-POSITIVE += ("model.d_ff", "model.key_size", "train.micro_batches", "sample.count")
-POSITIVE += ("train.steps_per_call", "checkpoint.keep", "sample.length", "log.every")
-POSITIVE += ("train.learning_rate", "evaluation.every", "checkpoint.every")
-NOT_NEGATIVE = ("seed", "train.clip_norm", "sample.temperature", "sample.top_k")
-NOT_NEGATIVE += ("sample.seed", "model.dropout", "sample.top_p")
+POSITIVE = """
+  steps batch_size model.num_layers model.num_heads model.d_model model.d_ff
+  model.key_size train.micro_batches train.steps_per_call train.learning_rate
+  evaluation.every checkpoint.every checkpoint.keep log.every sample.count sample.length
+""".split()
+NOT_NEGATIVE = """
+  seed train.clip_norm model.dropout sample.temperature sample.top_k sample.seed
+""".split()
 BELOW = {"model.dropout": 1.0, "seed": 2**32, "sample.seed": 2**32}
 CHOICES = {
   "train.precision": ("float32", "bfloat16"),

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import jmp
+import numpy as np
 import optax
 from ml_collections import config_dict
 
@@ -50,7 +51,7 @@ def assemble(config: config_dict.ConfigDict) -> Experiment:
   dataset = datasets.bind(config.dataset)(data_dir=config.data_dir)
   max_length = dataset.sequence_length
   position = partial(positions.bind(config.position), max_length=max_length)
-  scheme: type[Position] = position.func
+  scheme = cast(type[Position], position.func)
   options = model_options.from_config(config.model.to_dict())
   layers = _layers(config.attention, options, position)
   for name, build in layers.items():
@@ -66,7 +67,9 @@ def assemble(config: config_dict.ConfigDict) -> Experiment:
       position=position,
     )
   )
-  policy = jmp.get_policy(f"params=float32,compute={config.train.precision},output=float32")
+  policy = jmp.get_policy(
+    f"params=float32,compute={config.train.precision},output=float32"
+  )
   schedule = optimizers.make_schedule(
     config.train.schedule, config.train.learning_rate, config.steps
   )
@@ -84,7 +87,7 @@ def assemble(config: config_dict.ConfigDict) -> Experiment:
   )
 
 
-def default_positions(tokens: jax.Array) -> jax.Array:
+def default_positions(tokens: jax.Array | np.ndarray) -> jax.Array:
   """Positions 0, 1, 2, … of tokens [B, T]."""
   return jnp.broadcast_to(jnp.arange(tokens.shape[1], dtype=jnp.int32), tokens.shape)
 

@@ -9,7 +9,9 @@ from attention_lab.dataset.base import Batch, Dataset
 from attention_lab.devices import shard
 
 
-def stack(dataset: Dataset, step: int, count: int, length: int, batch_size: int) -> Batch:
+def stack(
+  dataset: Dataset, step: int, count: int, length: int, batch_size: int
+) -> Batch:
   """The training batches of `count` steps as one: [length, B, T], the rest empty."""
   batches = [dataset.batch("train", step + i, batch_size) for i in range(count)]
 

@@ -43,7 +43,9 @@ def write_atomically(
 def write_json(path: Path, content: Any) -> None:
   """Writes JSON that people can read, all of it or nothing."""
   text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-  write_atomically(path.parent, lambda file: file.write(text.encode()), lambda _: path.name)
+  write_atomically(
+    path.parent, lambda file: file.write(text.encode()), lambda _: path.name
+  )
 
 
 def read_json(path: Path) -> Any:

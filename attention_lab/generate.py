@@ -10,7 +10,7 @@ import numpy as np
 from attention_lab.architecture.base import Model
 
 # (parameters, key, prompts [B, P], positions [B, P]) → tokens [B, length].
-Generate = Callable[[Any, jax.Array, jax.Array, jax.Array], jax.Array]
+Generate = Callable[[Any, jax.Array, Any, Any], jax.Array]
 
 
 def make_generate(

@@ -20,7 +20,9 @@ class Journal:
   def __init__(self, path: Path, step: int):
     kept = [line for line in _lines(path) if line["step"] <= step]
     text = "".join(json.dumps(record) + "\n" for record in kept)
-    write_atomically(path.parent, lambda file: file.write(text.encode()), lambda _: path.name)
+    write_atomically(
+      path.parent, lambda file: file.write(text.encode()), lambda _: path.name
+    )
     self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115  (closed in close)
 
   def write(self, step: int, split: str, **values: Any) -> None:

@@ -46,7 +46,9 @@ def matmul(x: jax.Array, w: jax.Array) -> jax.Array:
   return x @ w
 
 
-def _forward(x: jax.Array, w: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+def _forward(
+  x: jax.Array, w: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
   return x @ w, (x, w)
 
 

@@ -20,17 +20,26 @@ from attention_lab.errors import UserError, nearest
 FLAGS = flags.FLAGS
 
 # Flags that are settings of the same name.
-SETTINGS = ("attention", "position", "dataset", "architecture", "data_dir")
-SETTINGS += ("seed", "steps", "batch_size")
+SETTINGS = """
+  attention position dataset architecture data_dir seed steps batch_size
+""".split()
 
 flags.DEFINE_string("mode", "train", "train, evaluate, sample or list.")
-flags.DEFINE_string("attention", None, "Attention, or a pattern of them along the layers.")
+flags.DEFINE_string(
+  "attention", None, "Attention, or a pattern of them along the layers."
+)
 flags.DEFINE_string("position", None, "Positional scheme.")
 flags.DEFINE_string("dataset", None, "Dataset.")
 flags.DEFINE_string("architecture", None, "Architecture.")
-flags.DEFINE_string("config", None, "An experiment file; --config.key=value sets one value.")
-flags.DEFINE_multi_string("plugin", [], "A module, or a .py file, that registers parts.")
-flags.DEFINE_string("workdir", None, "The run's folder; a new one under runs/ by default.")
+flags.DEFINE_string(
+  "config", None, "An experiment file; --config.key=value sets one value."
+)
+flags.DEFINE_multi_string(
+  "plugin", [], "A module, or a .py file, that registers parts."
+)
+flags.DEFINE_string(
+  "workdir", None, "The run's folder; a new one under runs/ by default."
+)
 flags.DEFINE_string("data_dir", None, "Where data is looked for and kept.")
 flags.DEFINE_string("prompt", None, "What --mode=sample continues.")
 flags.DEFINE_string("seed", None, "Of the run, or with --mode=sample of the sample.")
@@ -51,9 +60,8 @@ def read_flags(argv: Sequence[str]) -> list[str]:
   try:
     surplus = FLAGS(others)[1:]
   except flags.UnrecognizedFlagError as error:
-    known = [name for name in FLAGS if FLAGS[name].using_default_value or True]
     raise UserError(
-      f"There is no flag --{error.flagname}. {nearest(error.flagname, known)} Settings "
+      f"There is no flag --{error.flagname}. {nearest(error.flagname, FLAGS)} Settings "
       f"are written --config.section.key=value."
     ) from None
   except flags.Error as error:
@@ -75,9 +83,10 @@ def read_config(overrides: Sequence[str]) -> config_dict.ConfigDict:
   else:
     config = configs.get_config()
   for name in SETTINGS:
-    if FLAGS[name].value is not None:
+    text: str | None = FLAGS[name].value
+    if text is not None:
       of_sample = name == "seed" and FLAGS.mode == "sample"
-      configs.set_text(config, "sample.seed" if of_sample else name, FLAGS[name].value)
+      configs.set_text(config, "sample.seed" if of_sample else name, text)
   if FLAGS.prompt is not None:
     config.sample.prompt = FLAGS.prompt
   for override in overrides:
@@ -127,5 +136,10 @@ def parse(argv: Sequence[str]) -> list[str]:
     sys.exit(complain(error))
 
 
-if __name__ == "__main__":
+def command() -> None:
+  """What the shell command `attention_lab` runs."""
   app.run(main, flags_parser=parse)
+
+
+if __name__ == "__main__":
+  command()

@@ -8,11 +8,11 @@ import numpy as np
 
 
 class Sums(NamedTuple):
-  """Weighted sums over positions; any number of them add up."""
+  """Weighted sums over positions: float32 scalars, or arrays of them; they add up."""
 
-  loss: jax.Array  # Nats.
-  correct: jax.Array  # Positions whose most likely token is the target.
-  weight: jax.Array  # Positions that count.
+  loss: Any  # Nats.
+  correct: Any  # Positions whose most likely token is the target.
+  weight: Any  # Positions that count.
 
 
 def token_sums(logits: jax.Array, targets: jax.Array, weights: jax.Array) -> Sums:
@@ -28,8 +28,7 @@ def token_sums(logits: jax.Array, targets: jax.Array, weights: jax.Array) -> Sum
   )
 
 
-def means(sums: Any) -> dict[str, float]:
-  """Loss and accuracy from many steps' sums, each an array or scalar on the host."""
-  total = [float(np.sum(np.asarray(x, np.float64))) for x in sums]
-  loss, correct, weight = total
+def means(sums: Sums) -> dict[str, float]:
+  """Loss and accuracy over many steps' sums on the host, added up in float64."""
+  loss, correct, weight = (float(np.sum(np.asarray(x, np.float64))) for x in sums)
   return {"loss": loss / max(weight, 1.0), "accuracy": correct / max(weight, 1.0)}

@@ -79,7 +79,8 @@ def _import_file(path: Path) -> ModuleType:
   if name in sys.modules:
     return sys.modules[name]
   spec = importlib.util.spec_from_file_location(name, path)
-  assert spec and spec.loader  # A path that ends in ".py" has a loader.
+  assert spec is not None  # A path that ends in ".py" has a loader.
+  assert spec.loader is not None
   module = importlib.util.module_from_spec(spec)
   sys.modules[name] = module  # Before execution: dataclasses look their module up.
   try:

@@ -46,7 +46,9 @@ class Show:
 
   def figures(self, step: int, split: str, seconds_left: float, **values: Any) -> None:
     """Shows figures: beside the bar, or as a line."""
-    text = "  ".join(f"{name.replace('_', ' ')} {_short(x)}" for name, x in values.items())
+    text = "  ".join(
+      f"{name.replace('_', ' ')} {_short(x)}" for name, x in values.items()
+    )
     if self._bar and split == "train":
       self._bar.update(self._task, figures=text)
       return

@@ -94,7 +94,9 @@ class Registry(Mapping[str, Callable[..., Any]]):
     for option, value in spec.options.items():
       if option not in known:
         hint = nearest(option, known) if known else "It has none."
-        raise UserError(f"The {self.kind} {spec.name!r} has no option {option!r}. {hint}")
+        raise UserError(
+          f"The {self.kind} {spec.name!r} has no option {option!r}. {hint}"
+        )
       if not _fits(value, hints.get(option, Any)):
         expected = inspect.formatannotation(hints[option])
         raise UserError(f"{spec.name}({option}={value!r}): expected {expected}.")
@@ -110,8 +112,8 @@ class Registry(Mapping[str, Callable[..., Any]]):
     return partial(part, **spec.options)
 
 
-def _annotated(part: type) -> bool:
-  """Whether the class itself annotates what only a dataclass would turn into options."""
+def _annotated(part: Any) -> bool:
+  """Whether a class itself annotates what only a dataclass turns into options."""
   hints = inspect.get_annotations(part).values()
   return any("ClassVar" not in str(hint) for hint in hints)
 
@@ -127,7 +129,7 @@ def _fits(value: Any, hint: Any) -> bool:
   if hint in (int, bool, str, type(None)):
     return type(value) is hint
   origin = typing.get_origin(hint) or hint
-  return not (origin in (tuple, list, dict)) or isinstance(value, origin)
+  return origin not in (tuple, list, dict) or isinstance(value, origin)
 
 
 def fields_of(cls: type) -> tuple[str, ...]:

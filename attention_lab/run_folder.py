@@ -33,7 +33,9 @@ def new_folder(config: Any) -> Path:
   """A folder named after the time and what is tried."""
   moment = time.strftime("%Y%m%d-%H%M%S")
   words = [config.attention, config.position, config.dataset]
-  safe = "-".join("".join(c if c.isalnum() or c == "_" else "-" for c in w) for w in words)
+  safe = "-".join(
+    "".join(c if c.isalnum() or c == "_" else "-" for c in w) for w in words
+  )
   return RUNS / f"{moment}-{safe[:80].strip('-')}"
 
 
@@ -43,7 +45,9 @@ def existing(workdir: str | None) -> Path:
     return Path(workdir)
   newest = max(RUNS.glob(f"*/{CONFIG}"), key=lambda p: p.stat().st_mtime, default=None)
   hint = f" The newest one here: --workdir={newest.parent}" if newest else ""
-  what = f"There is no run in {workdir}." if workdir else "Name a run with --workdir=..."
+  what = (
+    f"There is no run in {workdir}." if workdir else "Name a run with --workdir=..."
+  )
   raise UserError(what + hint)
 
 
@@ -81,7 +85,9 @@ def refuse_other_config(workdir: Path, stored: Mapping[str, Any], config: Any) -
   if "steps" in different and not optimizers.depends_on_steps(config.train.schedule):
     del different["steps"]  # More steps of the same schedule: the same run, longer.
   if different:
-    listed = ", ".join(f"{k}: {old!r} there, {new!r} here" for k, (old, new) in different.items())
+    listed = ", ".join(
+      f"{k}: {old!r} there, {new!r} here" for k, (old, new) in different.items()
+    )
     raise UserError(
       f"{workdir} holds a run of another configuration ({listed}). Leave these flags "
       f"out to go on with it, or name another --workdir."
@@ -103,10 +109,16 @@ def _git_commit() -> str | None:
   folder = Path(__file__).parent
   try:
     ask = lambda *words: subprocess.run(  # noqa: E731
-      ["git", "-C", folder, *words], capture_output=True, text=True, check=True, timeout=5
+      ["git", "-C", folder, *words],
+      capture_output=True,
+      text=True,
+      check=True,
+      timeout=5,
     ).stdout.strip()
     if not ask("ls-files", "--", __file__):
       return None  # Somebody else's repository around an installed package.
-    return ask("rev-parse", "HEAD") + ("+" if ask("status", "--porcelain", "-uno") else "")
+    return ask("rev-parse", "HEAD") + (
+      "+" if ask("status", "--porcelain", "-uno") else ""
+    )
   except (OSError, subprocess.SubprocessError):
     return None

@@ -72,7 +72,8 @@ def _value(node: ast.expr, option: str, text: str) -> Any:
     return ast.literal_eval(node)
   except ValueError:
     raise UserError(
-      f"In {text!r}, the value of {option!r} is no plain value; quote text: {option}='...'."
+      f"In {text!r}, the value of {option!r} is no plain value; "
+      f"quote text: {option}='...'."
     ) from None
 
 

@@ -119,7 +119,12 @@ class Trainer:
 
   def _call(self, count: int) -> None:
     batches = placed_stack(
-      self._dataset, self.step, max(count, 1), self._length, self._batch_size, self._devices
+      self._dataset,
+      self.step,
+      max(count, 1),
+      self._length,
+      self._batch_size,
+      self._devices,
     )
     self._state, metrics = self._update(self._state, batches, count)
     metrics = unreplicate(metrics)

@@ -16,7 +16,16 @@ BAD_JAXLIB = {
   "0.11.1": "runs scans in quadratic time (jax#40101)",
 }
 
-PACKAGES = ("jax", "jaxlib", "dm-haiku", "optax", "chex", "jmp", "numpy", "attention_lab")
+PACKAGES = (
+  "jax",
+  "jaxlib",
+  "dm-haiku",
+  "optax",
+  "chex",
+  "jmp",
+  "numpy",
+  "attention_lab",
+)
 
 
 def refuse_known_bad() -> None:

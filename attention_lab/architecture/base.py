@@ -15,12 +15,11 @@ from attention_lab.attention.base import Attention
 from attention_lab.position.base import Position
 from attention_lab.registry import Registry, fields_of
 
-
 UNROLLED_LAYERS = 8  # Up to so many layers, "auto" compiles each of them.
 
 
 @dataclasses.dataclass(kw_only=True)
-class Architecture(hk.Module, abc.ABC):
+class Architecture(hk.Module):
   """Puts attentions, a positional scheme and blocks together.
 
   The fields below are given by the experiment; a subclass's own fields are its options.
@@ -141,5 +140,7 @@ def as_functions(build: Callable[[], Architecture]) -> Model:
   return Model(transformed.init, *transformed.apply)
 
 
-architectures = Registry("architecture", base=Architecture, given=fields_of(Architecture))
+architectures = Registry(
+  "architecture", base=Architecture, given=fields_of(Architecture)
+)
 register_architecture = architectures.register

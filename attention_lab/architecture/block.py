@@ -32,7 +32,9 @@ class Block(hk.Module):
     """[B, T, D] → [B, T, D], with what `mix` returned beside it."""
     attention = self._attention()
     x, extra = self._sublayer(x, lambda x: mix(attention, x), "attention_norm")
-    x, _ = self._sublayer(x, lambda x: (self._feed_forward(x), None), "feed_forward_norm")
+    x, _ = self._sublayer(
+      x, lambda x: (self._feed_forward(x), None), "feed_forward_norm"
+    )
     return x, extra
 
   @hk.name_like("__call__")
@@ -66,6 +68,8 @@ class Block(hk.Module):
 
 def layer_norm(x: jax.Array, options: Options, name: str) -> jax.Array:
   """LayerNorm over D (arXiv:1607.06450), computed in float32 at least."""
-  norm = hk.LayerNorm(-1, create_scale=True, create_offset=options.norm_offset, name=name)
+  norm = hk.LayerNorm(
+    -1, create_scale=True, create_offset=options.norm_offset, name=name
+  )
   wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
   return norm(wide).astype(x.dtype)

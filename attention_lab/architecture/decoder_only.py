@@ -71,8 +71,10 @@ class DecoderOnly(Architecture):
   def _logits(self, x: jax.Array, embeddings: jax.Array) -> jax.Array:
     options = self.options
     if not options.tied_embeddings:
-      size, bias = self.vocabulary_size, options.logits_bias
-      return Linear(size, bias, options.w_init, "logits")(x)
+      linear = Linear(
+        self.vocabulary_size, options.logits_bias, options.w_init, "logits"
+      )
+      return linear(x)
     logits = matmul(x, embeddings.T)
     if options.logits_bias:
       bias = hk.get_parameter("logits_bias", logits.shape[-1:], init=jnp.zeros)

@@ -24,7 +24,7 @@ class ContextBuffer(NamedTuple):
 
 
 @dataclasses.dataclass(kw_only=True)
-class Attention(hk.Module, abc.ABC):
+class Attention(hk.Module):
   """Mixes information over positions: [B, T, D] and [B, S, D] → [B, T, D].
 
   Write `__call__`. The decode methods have defaults that are always right; override them
@@ -70,7 +70,9 @@ class Attention(hk.Module, abc.ABC):
     )
 
   @hk.name_like("__call__")
-  def extend(self, query: jax.Array, state: Any, positions: jax.Array) -> tuple[Any, Any]:
+  def extend(
+    self, query: jax.Array, state: Any, positions: jax.Array
+  ) -> tuple[Any, Any]:
     """Causal self-attention of new tokens over all that came before them.
 
     Args:
@@ -95,7 +97,7 @@ def append(buffer: jax.Array, new: jax.Array, filled: jax.Array) -> jax.Array:
 
   The caller sees to it that there is room: XLA would move the write back silently.
   """
-  start = (0, filled, *(0 for _ in buffer.shape[2:]))
+  start: list[Any] = [0, filled] + [0] * (buffer.ndim - 2)
   return jax.lax.dynamic_update_slice(buffer, new.astype(buffer.dtype), start)
 
 

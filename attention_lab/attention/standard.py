@@ -23,4 +23,3 @@ class Standard(MultiHead):
     weights = softmax(scores + self.position_bias(mask), mask.dense())
     weights = drop(weights, self.dropout)
     return jnp.einsum("BNTS,BSNK->BTNK", weights.astype(v.dtype), v)
-

@@ -25,8 +25,9 @@ class Batch(NamedTuple):
 class Dataset(abc.ABC):
   """Examples by number. The fields below are given; a subclass's own are its options.
 
-  A subclass writes `vocabulary`, `fingerprint`, `size` and `examples`. Nothing is kept between calls, so an exact resume needs no iterator
-  state and any process can make its own shard.
+  A subclass writes `vocabulary`, `fingerprint`, `size` and `examples`. Nothing is kept
+  between calls, so an exact resume needs no iterator state and any process can make its
+  own shard.
   """
 
   data_dir: str  # Where files are looked for and kept; "" for the user's cache.

@@ -54,7 +54,9 @@ class Copy(Dataset):
     stream = {"train": 2, "validation": 3}[split]
     letters = np.stack(
       [
-        np.random.default_rng((self.seed, stream, int(i))).integers(self.alphabet, size=half)
+        np.random.default_rng((self.seed, stream, int(i))).integers(
+          self.alphabet, size=half
+        )
         for i in indices
       ]
     )

@@ -33,7 +33,9 @@ class Text(Dataset):
     """The text, read once; raises UserError if there is too little to train on."""
     text = self.load()
     if len(set(text)) < 2:
-      raise UserError("The text has fewer than 2 distinct characters: nothing to learn.")
+      raise UserError(
+        "The text has fewer than 2 distinct characters: nothing to learn."
+      )
     return text
 
   @functools.cached_property

@@ -23,7 +23,9 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   loss = make_evaluate(experiment.loss, devices)
   result: dict[str, object] = {"step": restored.step, "checkpoint": restored.path.name}
   for split in ("train", "validation"):
-    figures = evaluate(loss, params, experiment.dataset, split, config.batch_size, devices)
+    figures = evaluate(
+      loss, params, experiment.dataset, split, config.batch_size, devices
+    )
     result[split] = figures
     print(
       f"step {restored.step}  {split}: loss {figures['loss']:.4f} nats, "

@@ -60,7 +60,9 @@ class Training:
     self._show = Show(self._trainer.step, config.steps)
     self._journal = Journal(folder / "metrics.jsonl", self._trainer.step)
     self._board = (
-      Board(folder / "tensorboard", self._trainer.step) if config.log.tensorboard else None
+      Board(folder / "tensorboard", self._trainer.step)
+      if config.log.tensorboard
+      else None
     )
 
   def run(self) -> int:
@@ -101,7 +103,9 @@ class Training:
       f"{self._parameters():,} parameters, {len(self._devices)} "
       f"{self._devices[0].platform} device{'s' * (len(self._devices) > 1)}"
     )
-    self._show.line(f"{'Going on at step ' + str(step) if step else 'New run'} in {self._folder}")
+    self._show.line(
+      f"{'Going on at step ' + str(step) if step else 'New run'} in {self._folder}"
+    )
 
   def _next_due(self) -> int:
     """The next step at which something is due."""
@@ -191,10 +195,16 @@ class Training:
 
   def _explain(self, trouble: NonFinite) -> UserError:
     self._journal.write(
-      trouble.step, "event", event="not_finite", loss=trouble.loss, grad_norm=trouble.grad_norm
+      trouble.step,
+      "event",
+      event="not_finite",
+      loss=trouble.loss,
+      grad_norm=trouble.grad_norm,
     )
     saved = self._checkpoints.paths()
-    kept = f"The last good checkpoint is {saved[0]}." if saved else "Nothing was saved yet."
+    kept = (
+      f"The last good checkpoint is {saved[0]}." if saved else "Nothing was saved yet."
+    )
     return UserError(
       f"At step {trouble.step} the loss is {trouble.loss} and the gradient's norm "
       f"{trouble.grad_norm}: training stopped before that step. {kept} Lower "

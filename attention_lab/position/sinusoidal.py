@@ -19,7 +19,9 @@ class Sinusoidal(Position):
   def embed(self, x: jax.Array, positions: jax.Array) -> jax.Array:
     d_model = x.shape[-1]
     if d_model % 2:
-      raise UserError(f"sinusoidal pairs dimensions: d_model must be even, not {d_model}.")
+      raise UserError(
+        f"sinusoidal pairs dimensions: d_model must be even, not {d_model}."
+      )
     frequency = self.base ** (-jnp.arange(0, d_model, 2) / d_model)
     angle = jnp.einsum("BT,F->BTF", positions, frequency)  # [B, T, D/2]
     encoding = jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1)

@@ -1,0 +1,35 @@
+"""The GPT over Shakespeare's characters: 189,633 parameters at vocabulary 65."""
+
+from attention_lab import config as configs
+
+
+def get_config():
+  """d_model 64, 2 heads, 4 layers, d_ff 256, post-norm, ReLU, no output projection."""
+  config = configs.get_config()
+  config.attention = "standard(output_projection=False)"
+  config.position = "rope"
+  config.dataset = "shakespeare(sequence_length=299, validation_fraction=0.2)"
+  config.steps = 200_000
+  config.batch_size = 16
+  config.model.update(
+    num_layers=4,
+    num_heads=2,
+    d_model=64,
+    d_ff=256,
+    norm="post",
+    norm_offset=True,
+    activation="relu",
+    init="fan_in",
+    tied_embeddings=False,
+    logits_bias=True,
+  )
+  config.train.update(
+    optimizer="adamw",  # The defaults of optax.
+    schedule="constant",
+    learning_rate=1e-4,
+    clip_norm=0.0,
+  )
+  config.evaluation.every = 2_000
+  config.checkpoint.every = 2_000
+  config.log.every = 100
+  return config

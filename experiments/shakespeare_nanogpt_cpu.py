@@ -1,0 +1,33 @@
+"""nanoGPT's CPU setting on Tiny Shakespeare (karpathy/nanoGPT, README)."""
+
+from attention_lab import config as configs
+
+
+def get_config():
+  """4 layers, 4 heads, d_model 128, context 64, batch 12, 2,000 steps, no dropout."""
+  config = configs.get_config()
+  config.attention = "standard"
+  config.position = "learned"
+  config.dataset = "shakespeare(sequence_length=64, validation_fraction=0.1)"
+  config.steps = 2_000
+  config.batch_size = 12
+  config.model.update(
+    num_layers=4,
+    num_heads=4,
+    d_model=128,
+    norm="pre",
+    norm_offset=False,
+    activation="gelu",
+    init="gpt2",
+    dropout=0.0,
+    tied_embeddings=True,
+  )
+  config.train.update(
+    optimizer="adamw(b1=0.9, b2=0.99, weight_decay=0.1, decay_all=False)",
+    schedule="cosine(warmup=0.05, final=0.1)",  # 100 steps up, then down to 1e-4.
+    learning_rate=1e-3,
+    clip_norm=1.0,
+  )
+  config.evaluation.every = 500
+  config.checkpoint.every = 500
+  return config

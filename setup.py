@@ -1,0 +1,37 @@
+"""Packaging: the base install is requirements.txt, everything else is an extra."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+requirements = [
+  line.strip()
+  for line in (here / "requirements.txt").read_text().splitlines()
+  if line.strip() and not line.startswith("#")
+]
+version = re.search(
+  r'__version__ = "(.+)"', (here / "attention_lab" / "__init__.py").read_text()
+)
+assert version
+
+setup(
+  name="attention_lab",
+  version=version.group(1),
+  description="One file to write an attention, one command to an answer.",
+  long_description=(here / "README.md").read_text(),
+  long_description_content_type="text/markdown",
+  license="Apache-2.0",
+  license_files=["LICENSE"],
+  packages=find_packages(include=["attention_lab", "attention_lab.*"]),
+  package_data={"attention_lab": ["py.typed"]},
+  python_requires=">=3.11",
+  install_requires=requirements,
+  extras_require={
+    "test": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "setuptools>=77"],
+    "dev": ["ruff==0.17.6", "mypy==2.4.1", "pre-commit>=4"],
+    "gpu": ["jax[cuda13]"],
+  },
+  entry_points={"console_scripts": ["attention_lab = attention_lab.main:command"]},
+)

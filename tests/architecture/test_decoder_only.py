@@ -1,0 +1,237 @@
+"""The decoder-only model: its size, its decoding, and what each of its options does."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from attention_lab import config as configs
+from attention_lab.architecture.base import architectures
+from attention_lab.attention.base import attentions
+from attention_lab.errors import UserError
+from attention_lab.experiment import assemble, default_positions
+from attention_lab.position.base import positions
+from tests.parts import tiny_config
+
+
+@functools.lru_cache(maxsize=32)
+def built(**changes):
+  """A tiny experiment with its parameters and logits on fixed tokens."""
+  experiment = assemble(tiny_config(**changes))
+  params = jax.jit(experiment.init, static_argnums=0)(0)
+  params = jax.tree.map(lambda x: x * 3 + 0.1, params)
+  logits = jax.jit(experiment.model.apply)(params, None, TOKENS, AT)
+  return experiment, params, logits
+
+
+TOKENS = jnp.asarray(np.random.default_rng(0).integers(9, size=(2, 8)), jnp.int32)
+AT = default_positions(TOKENS)
+
+
+def decode(experiment, params, chunks):
+  """Logits of TOKENS, read chunk by chunk."""
+  model = experiment.model
+  state = model.initial_state(params, None, 2, 8, jnp.float32)
+  extend = jax.jit(model.extend)
+  parts, start = [], 0
+  for size in chunks:
+    part = slice(start, start + size)
+    logits, state = extend(params, None, TOKENS[:, part], state, AT[:, part])
+    parts.append(logits)
+    start += size
+  return jnp.concatenate(parts, axis=1)
+
+
+def count(config):
+  """The parameters of a configuration, without computing any."""
+  params = jax.eval_shape(lambda: assemble(config).init(0))
+  return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+@pytest.fixture
+def shakespeare(tmp_path, monkeypatch):
+  """A stand-in with Tiny Shakespeare's vocabulary of 65 characters."""
+  text = "".join(chr(ord("!") + i) for i in range(65)) * 60
+  (tmp_path / "input.txt").write_text(text)
+  import hashlib
+
+  digest = hashlib.sha256(text.encode()).hexdigest()
+  monkeypatch.setattr("attention_lab.dataset.shakespeare.SHA256", digest)
+  return str(tmp_path)
+
+
+def test_the_second_systems_gpt_has_189_633_parameters(shakespeare):
+  config = configs.load_file("experiments/shakespeare_gpt.py")
+  config.data_dir = shakespeare
+  assert count(config) == 189_633
+
+
+def test_nanogpts_cpu_model_has_its_size(shakespeare):
+  config = configs.load_file("experiments/shakespeare_nanogpt_cpu.py")
+  config.data_dir = shakespeare
+  layer = 4 * 128**2 + 2 * 128 * 512 + 2 * 128  # q, k, v, output; in, out; two norms.
+  assert count(config) == 65 * 128 + 64 * 128 + 4 * layer + 128
+
+
+@pytest.mark.parametrize("architecture", architectures)
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {},
+    {"model__layer_stack": "always"},
+    {"model__norm": "post", "model__tied_embeddings": False},
+    {"attention": "standard,standard(num_kv_heads=1)"},
+  ],
+  ids=str,
+)
+def test_chunks_equal_the_whole(architecture, changes):
+  experiment, params, logits = built(architecture=architecture, **changes)
+  for chunks in ((3, 5), (1,) * 8):
+    parts = decode(experiment, params, chunks)
+    np.testing.assert_allclose(parts, logits, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("position", positions)
+def test_every_position_trains_and_decodes(position):
+  experiment, params, logits = built(position=position)
+  np.testing.assert_allclose(
+    decode(experiment, params, (7, 1)), logits, rtol=1e-4, atol=1e-4
+  )
+  if position != "none":
+    assert not np.allclose(logits, built(position="none")[2])
+
+
+@pytest.mark.parametrize("attention", attentions)
+def test_the_future_is_not_seen(attention):
+  experiment, params, logits = built(attention=attention)
+  later = TOKENS.at[:, 5].add(1) % 9
+  other = jax.jit(experiment.model.apply)(params, None, later, AT)
+  np.testing.assert_array_equal(other[:, :5], logits[:, :5])
+  assert not np.allclose(other[:, 5:], logits[:, 5:])
+
+
+OPTIONS = {
+  "num_layers": 1,
+  "num_heads": 4,
+  "d_model": 16,
+  "d_ff": 12,
+  "key_size": 2,
+  "norm": "post",
+  "activation": "relu",
+  "init": "fan_in",
+  "dropout": 0.5,
+  "feed_forward_bias": True,
+  "norm_offset": True,
+  "logits_bias": True,
+  "tied_embeddings": False,
+  "layer_stack": "always",
+  "rematerialise": True,
+}
+
+
+def test_every_option_is_tried_here():
+  assert set(OPTIONS) == set(configs.get_config().model)
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o != "rematerialise"])
+def test_every_option_changes_something(option):
+  results = []
+  for changes in ({}, {f"model__{option}": OPTIONS[option]}):
+    experiment = assemble(tiny_config(**changes))
+    params = jax.jit(experiment.init, static_argnums=0)(0)
+    logits = jax.jit(experiment.model.apply)(params, jax.random.key(0), TOKENS, AT)
+    results.append((jax.tree.structure(params), np.asarray(logits)))
+  assert results[0][0] != results[1][0] or not np.array_equal(
+    results[0][1], results[1][1]
+  )
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu", "swiglu"])
+def test_activations_differ(activation):
+  logits = built(model__activation=activation)[2]
+  others = {"relu", "gelu", "swiglu"} - {activation}
+  assert not any(np.allclose(logits, built(model__activation=o)[2]) for o in others)
+
+
+def test_stacked_layers_compute_what_unrolled_ones_do():
+  stacked, params, logits = built(model__layer_stack="always")
+  unrolled, _, _ = built()
+  split = {}
+  for name, module in params.items():
+    if "/layers/" not in name:
+      split[name] = module
+      continue
+    for i in range(2):
+      flat = name.replace("/layers/layer", f"/layer_{i}")
+      split[flat] = {key: value[i] for key, value in module.items()}
+  other = jax.jit(unrolled.model.apply)(split, None, TOKENS, AT)
+  np.testing.assert_allclose(other, logits, rtol=1e-5, atol=1e-5)
+
+
+def test_auto_stacks_only_many_equal_layers():
+  def stacked(**changes):
+    params = jax.eval_shape(lambda: assemble(tiny_config(**changes)).init(0))
+    return any("/layers/" in name for name in params)
+
+  assert not stacked()
+  assert stacked(model__num_layers=9)
+  assert not stacked(model__num_layers=9, model__layer_stack="never")
+  mixed = "standard,standard(num_kv_heads=1)"
+  assert not stacked(model__layer_stack="always", attention=mixed)
+
+
+@pytest.mark.parametrize("layer_stack", ["always", "never"])
+def test_rematerialising_changes_memory_and_nothing_else(layer_stack):
+  def run(rematerialise):
+    experiment = assemble(
+      tiny_config(model__rematerialise=rematerialise, model__layer_stack=layer_stack)
+    )
+    params = jax.jit(experiment.init, static_argnums=0)(0)
+
+    def total(params):
+      return (experiment.model.apply(params, None, TOKENS, AT) ** 2).sum()
+
+    jaxpr = str(jax.make_jaxpr(jax.grad(total))(params))
+    return params, jax.jit(jax.grad(total))(params), jaxpr
+
+  (params, plain, program), (same, again, other) = run(False), run(True)
+  jax.tree.map(np.testing.assert_array_equal, params, same)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), plain, again
+  )
+  assert "remat" not in program
+  assert "remat" in other
+
+
+def test_a_pattern_repeats_along_the_layers():
+  pattern = "standard(num_kv_heads=1)*2,standard"
+  experiment = assemble(tiny_config(attention=pattern, model__num_layers=5))
+  params = jax.eval_shape(lambda: experiment.init(0))
+  widths = [
+    params[f"decoder_only/layer_{i}/standard/key"]["w"].shape[1] for i in range(5)
+  ]
+  assert widths == [4, 4, 8, 4, 4]
+  with pytest.raises(UserError, match="names 3 layers, but the model has 2"):
+    assemble(tiny_config(attention=pattern))
+
+
+@pytest.mark.parametrize("layer_stack", ["always", "never"])
+def test_attention_weights_are_shown(layer_stack):
+  experiment, params, _ = built(model__layer_stack=layer_stack)
+  layers = jax.jit(experiment.model.attention_weights)(params, None, TOKENS, AT)
+  weights = layers[0] if layer_stack == "always" else jnp.stack([w for (w,) in layers])
+  assert weights.shape == (2, 2, 2, 8, 8)  # [L, B, N, T, S]
+  np.testing.assert_allclose(weights.sum(axis=-1), 1, rtol=1e-5)
+  assert np.triu(weights[0, 0, 0], k=1).max() == 0
+
+
+def test_the_heads_must_fit():
+  with pytest.raises(UserError, match="num_heads=3 does not divide d_model=8"):
+    assemble(tiny_config(model__num_heads=3))
+
+
+def test_a_bad_choice_is_answered_with_the_nearest():
+  with pytest.raises(UserError, match="model.norm=prae: .*'pre'"):
+    assemble(tiny_config(model__norm="prae"))

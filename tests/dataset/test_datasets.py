@@ -1,0 +1,106 @@
+"""Every dataset is a pure function of split, step and shard, and loses no example."""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+import pytest
+
+from attention_lab.dataset.base import SPLITS, datasets
+
+SPECS = {
+  "copy": "copy(sequence_length=8, train_examples=10, validation_examples=7)",
+  "python_docs": "python_docs(sequence_length=32)",
+  "shakespeare": "shakespeare(sequence_length=32)",
+  "text_file": "text_file(path='text.txt', sequence_length=8)",
+}
+
+
+@pytest.fixture(params=list(datasets))
+def dataset(request, tmp_path, monkeypatch):
+  """Every registered dataset, small, with data made on the spot where it needs some."""
+  monkeypatch.chdir(tmp_path)
+  text = "".join(np.random.default_rng(0).choice(list("abcdef \n"), size=400))
+  (tmp_path / "text.txt").write_text(text)
+  if request.param == "shakespeare":
+    (tmp_path / "input.txt").write_text(text)
+    module = "attention_lab.dataset.shakespeare"
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    monkeypatch.setattr(f"{module}.SHA256", digest)
+  return datasets.bind(SPECS[request.param])(data_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_batch_has_the_promised_form(dataset, split):
+  batch = dataset.batch(split, 0, 4)
+  shape = (4, dataset.sequence_length)
+  assert [x.shape for x in batch] == [shape] * 3
+  assert [x.dtype for x in batch] == [np.int32, np.int32, np.float32]
+  for tokens in (batch.inputs, batch.targets):
+    assert 0 <= tokens.min() <= tokens.max() < dataset.vocabulary.size
+  np.testing.assert_array_equal(batch.inputs[:, 1:], batch.targets[:, :-1])
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_batch_depends_on_its_arguments_alone(dataset, split):
+  first = dataset.batch(split, 3, 4)
+  dataset.batch(split, 0, 4)
+  for a, b in zip(first, dataset.batch(split, 3, 4), strict=True):
+    np.testing.assert_array_equal(a, b)
+  other = dataset.batch(split, 0, 4)
+  assert not np.array_equal(first.inputs, other.inputs)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_shards_together_are_the_whole(dataset, split):
+  whole = dataset.batch(split, 1, 4)
+  for count in (2, 4):
+    shards = [dataset.batch(split, 1, 4, (i, count)) for i in range(count)]
+    for parts, expected in zip(zip(*shards, strict=True), whole, strict=True):
+      np.testing.assert_array_equal(np.concatenate(parts), expected)
+
+
+def test_a_pass_over_the_training_split_has_every_example_once(dataset):
+  size = dataset.size("train")
+  for epoch in range(2):
+    indices = np.arange(epoch * size, (epoch + 1) * size)
+    batch = dataset._shuffled(indices, size)
+    expected = dataset.examples("train", epoch, np.arange(size))
+    assert _rows(batch) == _rows(expected)
+
+
+def _rows(batch):
+  return sorted(map(bytes, np.concatenate(batch[:2], axis=1)))
+
+
+def test_passes_differ_in_order(dataset):
+  size = dataset.size("train")
+  first, second = (dataset.batch("train", step, size) for step in (0, 1))
+  assert not np.array_equal(first.inputs, second.inputs)
+
+
+def test_the_validation_split_is_passed_over_once(dataset):
+  count = dataset.num_batches("validation", 4)
+  rows = sum(
+    int((dataset.batch("validation", step, 4).weights.sum(axis=1) > 0).sum())
+    for step in range(count)
+  )
+  assert rows == dataset.size("validation")
+  assert dataset.batch("validation", count, 4).weights.sum() == 0
+
+
+def test_the_seed_changes_the_order(dataset):
+  other = dataclasses.replace(dataset, seed=1)
+  batches = [one.batch("train", 0, 8).inputs for one in (dataset, other)]
+  assert not np.array_equal(*batches)
+
+
+def test_its_prompt_can_be_continued(dataset):
+  prompt = dataset.prompt()
+  assert prompt
+  assert dataset.vocabulary.decode(dataset.vocabulary.encode(prompt)) == prompt
+
+
+def test_the_fingerprint_is_a_sha256(dataset):
+  assert len(dataset.fingerprint) == 64
+  assert int(dataset.fingerprint, 16)

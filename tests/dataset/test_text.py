@@ -1,0 +1,165 @@
+"""Texts are cut into windows without loss and without leaks."""
+
+import hashlib
+import urllib.error
+
+import numpy as np
+import pytest
+
+from attention_lab.dataset import shakespeare
+from attention_lab.dataset.base import datasets
+from attention_lab.dataset.vocabulary import CharacterVocabulary
+from attention_lab.errors import UserError
+
+
+def text_file(tmp_path, content, **options):
+  """A text_file dataset over `content`."""
+  path = tmp_path / "text.txt"
+  path.write_bytes(content if isinstance(content, bytes) else content.encode())
+  options = {"path": str(path), "sequence_length": 4, **options}
+  spec = ", ".join(f"{key}={value!r}" for key, value in options.items())
+  return datasets.bind(f"text_file({spec})")(data_dir="")
+
+
+LETTERS = "".join(chr(ord("A") + i) for i in range(58))  # All different.
+
+
+@pytest.mark.parametrize("length", [1, 3, 4, 7])
+def test_validation_predicts_every_character_after_the_first_once(tmp_path, length):
+  data = text_file(tmp_path, LETTERS, validation_fraction=0.5, sequence_length=length)
+  predicted = []
+  for step in range(data.num_batches("validation", 2)):
+    batch = data.batch("validation", step, 2)
+    predicted += list(batch.targets[batch.weights > 0])
+  assert data.vocabulary.decode(predicted) == LETTERS[30:]
+
+
+def test_no_training_window_reaches_into_validation(tmp_path):
+  data = text_file(tmp_path, LETTERS, validation_fraction=0.5)
+  last = data.vocabulary.encode(LETTERS[28])[0]
+  for step in range(50):
+    batch = data.batch("train", step, 3)
+    assert max(batch.inputs.max(), batch.targets.max()) <= last
+    assert batch.weights.min() == 1
+
+
+def test_a_pass_repeats_no_character(tmp_path):
+  data = text_file(tmp_path, LETTERS)
+  size = data.size("train")
+  for step in range(5):
+    targets = data.batch("train", step, size).targets
+    assert len(np.unique(targets)) == targets.size
+
+
+def test_a_file_is_looked_for_in_the_data_folder_too(tmp_path):
+  text_file(tmp_path, LETTERS)
+  data = datasets.bind("text_file(path='text.txt')")(data_dir=str(tmp_path))
+  assert data.text == LETTERS
+
+
+@pytest.mark.parametrize(
+  ("content", "options", "message"),
+  [
+    ("", {}, "fewer than 2 distinct"),
+    ("aaaa", {}, "fewer than 2 distinct"),
+    (b"\xff\xfe", {}, "not UTF-8 text \\(byte 0\\)"),
+    (LETTERS, {"sequence_length": 200}, "too few for windows of 200"),
+    (LETTERS, {"sequence_length": 0}, "take 1 or more"),
+    (LETTERS, {"validation_fraction": 1.5}, "between 0 and 1"),
+  ],
+)
+def test_a_text_that_cannot_serve_is_refused(tmp_path, content, options, message):
+  with pytest.raises(UserError, match=message):
+    text_file(tmp_path, content, **options).size("train")
+
+
+def test_python_docs_validate_on_no_paragraph_they_train_on():
+  data = datasets.bind("python_docs")(data_dir="")
+  paragraphs = data.text.split("\n\n")
+  assert len(paragraphs) == len({" ".join(p.split()) for p in paragraphs})
+  assert len(data.text) > 300_000
+
+
+def test_shakespeare_is_checked_against_its_sha256(tmp_path):
+  (tmp_path / "input.txt").write_text("To be, or not to be")
+  with pytest.raises(UserError, match="its sha256 differs"):
+    _ = datasets.bind("shakespeare")(data_dir=str(tmp_path)).text
+
+
+class Answer:
+  """What urlopen returns."""
+
+  def __init__(self, content):
+    self.content = content
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *_):
+    return None
+
+  def read(self, size):
+    return self.content[:size]
+
+
+def test_shakespeare_is_downloaded_once_and_kept(tmp_path, monkeypatch):
+  content, calls = b"To be, or not to be", []
+
+  def urlopen(address, timeout):
+    calls.append(address)
+    return Answer(content)
+
+  monkeypatch.setattr(shakespeare.urllib.request, "urlopen", urlopen)
+  monkeypatch.setattr(shakespeare, "SHA256", hashlib.sha256(content).hexdigest())
+  for _ in range(2):
+    assert datasets.bind("shakespeare")(data_dir=str(tmp_path)).text == content.decode()
+  assert calls == [shakespeare.ADDRESS]
+  assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["input.txt"]
+
+
+def test_a_wrong_download_is_not_kept(tmp_path, monkeypatch):
+  monkeypatch.setattr(
+    shakespeare.urllib.request, "urlopen", lambda address, timeout: Answer(b"<html>")
+  )
+  with pytest.raises(UserError, match="nothing was kept"):
+    _ = datasets.bind("shakespeare")(data_dir=str(tmp_path)).text
+  assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+def test_without_network_one_line_says_what_to_do(tmp_path, monkeypatch):
+  def urlopen(address, timeout):
+    raise urllib.error.URLError("no network")
+
+  monkeypatch.setattr(shakespeare.urllib.request, "urlopen", urlopen)
+  with pytest.raises(UserError, match="no network.*--data_dir") as error:
+    _ = datasets.bind("shakespeare")(data_dir=str(tmp_path)).text
+  assert "\n" not in str(error.value)
+
+
+def test_a_vocabulary_encodes_and_decodes():
+  vocabulary = CharacterVocabulary.of("hello – wörld")
+  text = "hello wörld – oh"
+  assert vocabulary.decode(vocabulary.encode(text)) == text
+  assert vocabulary.size == len(set("hello – wörld"))
+  with pytest.raises(UserError, match="'X' is not in"):
+    vocabulary.encode("heXllo")
+  with pytest.raises(UserError, match="'𝔘' is not in"):
+    vocabulary.encode("𝔘")
+
+
+def test_copy_asks_for_the_second_half():
+  data = datasets.bind("copy(sequence_length=6, alphabet=3)")(data_dir="")
+  batch = data.batch("train", 0, 2)
+  for row, targets, weights in zip(*batch, strict=True):
+    text = data.vocabulary.decode(row)
+    assert text[3] == "|"
+    assert data.vocabulary.decode(targets[weights > 0]) == text[:3]
+  assert data.prompt().endswith("|")
+
+
+@pytest.mark.parametrize(
+  "options", ["alphabet=0", "alphabet=27", "sequence_length=5", "train_examples=0"]
+)
+def test_copy_refuses_what_makes_no_sense(options):
+  with pytest.raises(UserError, match=options.split("=")[0]):
+    datasets.bind(f"copy({options})")(data_dir="")

@@ -1,0 +1,281 @@
+"""Proves that settings keep their names and types however they are set."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from attention_lab import config as configs
+from attention_lab.errors import UserError
+
+KEYS = [key for key, _ in configs.flatten(configs.get_config())]
+
+
+@pytest.fixture
+def config():
+  return configs.get_config()
+
+
+def settings(config):
+  return dict(configs.flatten(config))
+
+
+def write(tmp_path, body):
+  path = tmp_path / "experiment.py"
+  path.write_text(f"from attention_lab import config\n\n{body}\n")
+  return str(path)
+
+
+def test_the_defaults_are_valid(config):
+  configs.validate(config)
+
+
+def test_changing_one_copy_of_the_defaults_changes_no_other(config):
+  config.model.num_layers = 99
+  assert configs.get_config().model.num_layers != 99
+
+
+def test_settings_are_listed_by_section_and_key():
+  nested = {"a": 1, "b": {"c": 2, "d": {"e": None}}}
+  assert dict(configs.flatten(nested)) == {"a": 1, "b.c": 2, "b.d.e": None}
+
+
+@pytest.mark.parametrize(
+  "named",
+  [
+    *configs.FREE,
+    *configs.POSITIVE,
+    *configs.NOT_NEGATIVE,
+    *configs.BELOW,
+    *configs.CHOICES,
+  ],
+)
+def test_every_rule_is_about_a_setting_that_exists(named):
+  assert any(key == named or key.startswith(named) for key in KEYS)
+
+
+def test_reading_the_defaults_imports_no_jax():
+  code = (
+    "import sys; from attention_lab import config; config.get_config(); "
+    "sys.exit('jax' in sys.modules)"
+  )
+  assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+  ("key", "text", "value"),
+  [
+    ("attention", "linear", "linear"),
+    ("steps", "7", 7),
+    ("model.d_ff", "64", 64),
+    ("train.learning_rate", "1e-3", 1e-3),
+    ("train.learning_rate", "1", 1.0),
+    ("log.tensorboard", "false", False),
+    ("log.tensorboard", "0", False),
+    ("model.norm_offset", "TRUE", True),
+    ("plugins", "('a', 'b')", ("a", "b")),
+    ("plugins", "['a']", ("a",)),
+    ("sample.prompt", "To be", "To be"),
+    ("sample.prompt", "7", "7"),
+  ],
+)
+def test_text_is_read_as_the_settings_type(config, key, text, value):
+  configs.set_text(config, key, text)
+  found = settings(config)[key]
+  assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+  ("key", "text", "kind"),
+  [
+    ("steps", "x", "int"),
+    ("steps", "1e3", "int"),
+    ("steps", "2.0", "int"),
+    ("steps", "", "int"),
+    ("model.d_ff", "none", "int"),
+    ("train.learning_rate", "fast", "float"),
+    ("log.tensorboard", "yes", "bool"),
+    ("plugins", "mine", "tuple"),
+    ("plugins", "5", "tuple"),
+    ("plugins", "(", "tuple"),
+  ],
+)
+def test_text_of_another_type_is_refused(config, key, text, kind):
+  before = settings(config)
+  with pytest.raises(UserError) as error:
+    configs.set_text(config, key, text)
+  assert str(error.value) == f"--config.{key}={text}: expected {kind}."
+  assert settings(config) == before
+
+
+@pytest.mark.parametrize(
+  ("key", "value", "kind"),
+  [
+    ("steps", "7", "int"),
+    ("steps", 7.5, "int"),
+    ("steps", None, "int"),
+    ("attention", 7, "str"),
+    ("attention", None, "str"),
+    ("train.learning_rate", None, "float"),
+    ("log.tensorboard", 1, "bool"),
+    ("plugins", "mine", "tuple"),
+  ],
+)
+def test_a_value_of_another_type_is_refused(config, key, value, kind):
+  with pytest.raises(UserError) as error:
+    configs.set_value(config, key, value)
+  assert str(error.value) == f"--config.{key}={value!r}: expected {kind}."
+
+
+@pytest.mark.parametrize("key", ["model.d_ff", "model.key_size", "sample.prompt"])
+def test_a_setting_that_may_be_unset_takes_none(config, key):
+  configs.set_value(config, key, None)
+  assert settings(config)[key] is None
+
+
+@pytest.mark.parametrize("change", [configs.set_value, configs.set_text])
+@pytest.mark.parametrize(
+  ("key", "answer"),
+  [
+    ("model.num_layer", "Did you mean 'model.num_layers'?"),
+    ("stesp", "Did you mean 'steps'?"),
+    ("model", "Did you mean "),
+    ("", "Known: architecture, attention, "),
+  ],
+)
+def test_an_unknown_setting_is_answered_with_the_nearest(config, change, key, answer):
+  with pytest.raises(UserError) as error:
+    change(config, key, "2")
+  assert f"There is no setting --config.{key}. {answer}" in str(error.value)
+
+
+def test_an_experiment_file_changes_only_what_it_sets(tmp_path):
+  path = write(
+    tmp_path,
+    "def get_config():\n"
+    "  result = config.get_config()\n"
+    "  result.steps = 7\n"
+    "  result.model.d_model = 32\n"
+    "  return result",
+  )
+  expected = settings(configs.get_config()) | {"steps": 7, "model.d_model": 32}
+  assert settings(configs.load_file(path)) == expected
+
+
+def test_an_experiment_file_may_return_a_plain_dictionary(tmp_path):
+  path = write(tmp_path, "def get_config(): return {'model': {'d_model': 32}}")
+  expected = settings(configs.get_config()) | {"model.d_model": 32}
+  assert settings(configs.load_file(path)) == expected
+
+
+def test_an_experiment_file_that_is_not_there_is_named(tmp_path):
+  with pytest.raises(UserError, match=r"--config=.*nofile\.py: there is no such file"):
+    configs.load_file(str(tmp_path / "nofile.py"))
+
+
+@pytest.mark.parametrize(
+  ("body", "answer"),
+  [
+    ("def get_config(:", "SyntaxError"),
+    ("x = 1", r"The file defines get_config\(\)"),
+    ("def get_config(): return 1 / 0", r"ZeroDivisionError: .* \(line 3\)"),
+    ("import no_such_module_here", "No module named 'no_such_module_here'"),
+    ("def get_config(): return None", r"get_config\(\)"),
+    ("def get_config(): return 5", r"get_config\(\)"),
+    ("def get_config(): return {'model': {'num_layer': 2}}", "'model.num_layers'"),
+    ("def get_config(): return {'steps': 'x'}", "--config.steps='x': expected int"),
+    ("def get_config(): return {'steps': None}", "--config.steps=None: expected int"),
+    ("from attention_lab.errors import UserError\nraise UserError('why')", "why"),
+  ],
+)
+def test_a_broken_experiment_file_is_answered_in_one_line(tmp_path, body, answer):
+  with pytest.raises(UserError, match=answer) as error:
+    configs.load_file(write(tmp_path, body))
+  assert "\n" not in str(error.value)
+
+
+def test_a_configuration_survives_its_json(config):
+  config.plugins = ("a", "b")
+  config.model.d_ff = 7
+  stored = json.loads(json.dumps(config.to_dict()))
+  assert settings(configs.from_stored(stored)) == settings(config)
+
+
+def test_a_stored_setting_that_no_longer_exists_is_named():
+  with pytest.raises(UserError, match=r"no setting --config.model.gone"):
+    configs.from_stored({"model": {"gone": 1}})
+
+
+@pytest.mark.parametrize("key", configs.POSITIVE)
+@pytest.mark.parametrize("value", [0, -1])
+def test_what_must_be_positive_is(config, key, value):
+  configs.set_value(config, key, value)
+  flag = f"--config.{key}" if "." in key else f"--{key}"
+  with pytest.raises(UserError, match=f"^{flag}={value}.*: take a number above 0"):
+    configs.validate(config)
+
+
+@pytest.mark.parametrize("key", configs.NOT_NEGATIVE)
+def test_what_may_not_be_negative_is_not(config, key):
+  configs.set_value(config, key, 0)
+  configs.validate(config)
+  configs.set_value(config, key, -1)
+  with pytest.raises(UserError, match="take 0 or more"):
+    configs.validate(config)
+
+
+@pytest.mark.parametrize(
+  ("key", "value", "answer"),
+  [
+    ("train.learning_rate", float("nan"), "take a finite number"),
+    ("train.learning_rate", float("inf"), "take a finite number"),
+    ("train.clip_norm", float("nan"), "take a finite number"),
+    ("model.dropout", 1.0, "take less than 1.0"),
+    ("seed", 2**32, f"take less than {2**32}"),
+    ("train.precision", "float23", "Did you mean 'float32'?"),
+    ("evaluation.checkpoint", "first", "Known: best, newest."),
+    ("sample.top_p", 0.0, "take 0 < p <= 1"),
+    ("sample.top_p", 1.5, "take 0 < p <= 1"),
+  ],
+)
+def test_a_value_that_no_run_could_use_is_refused(config, key, value, answer):
+  configs.set_value(config, key, value)
+  flag = f"--config.{key}" if "." in key else f"--{key}"
+  with pytest.raises(UserError) as error:
+    configs.validate(config)
+  assert str(error.value).startswith(f"{flag}={value}: ")
+  assert answer in str(error.value)
+
+
+@pytest.mark.parametrize(
+  ("key", "value"),
+  [("seed", 2**32 - 1), ("model.dropout", 0.99), ("sample.top_p", 1.0)],
+)
+def test_the_last_allowed_value_is_allowed(config, key, value):
+  configs.set_value(config, key, value)
+  configs.validate(config)
+
+
+def test_a_difference_is_told_with_both_values(config):
+  stored = config.to_dict()
+  config.model.d_model = 32
+  assert configs.differences(stored, config) == {"model.d_model": (128, 32)}
+
+
+@pytest.mark.parametrize(
+  ("key", "value"),
+  [
+    ("plugins", ("a",)),
+    ("data_dir", "/data"),
+    ("evaluation.every", 7),
+    ("checkpoint.keep", 7),
+    ("log.every", 7),
+    ("sample.length", 7),
+    ("train.steps_per_call", 7),
+  ],
+)
+def test_what_changes_no_number_is_no_difference(config, key, value):
+  stored = config.to_dict()
+  configs.set_value(config, key, value)
+  assert configs.differences(stored, config) == {}

@@ -1,0 +1,293 @@
+"""Proves that flags become settings, and that every mistake is answered in one line."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+import attention_lab
+from attention_lab import config as configs
+from attention_lab import main
+from attention_lab.dataset.copy import Copy
+
+COPY = "--dataset=copy"  # Needs no data.
+LONG = "x" * 300  # Longer than a file's name can be.
+
+
+@pytest.fixture(autouse=True)
+def no_flags(tmp_path, monkeypatch):
+  """Starts in an empty folder, and forgets the flags that a test parsed."""
+  monkeypatch.chdir(tmp_path)
+  with flagsaver.flagsaver():
+    yield
+  flags.FLAGS.unparse_flags()
+
+
+@pytest.fixture
+def command(capsys):
+  """Runs a command line in this process: exit status, output, errors."""
+
+  def run(*words):
+    try:
+      status = main.main(main.parse(["main.py", *words]))
+    except SystemExit as stop:
+      status = stop.code
+    return status, *capsys.readouterr()
+
+  return run
+
+
+def read(*words):
+  """The configuration that a command line leads to."""
+  return main.read_config(main.read_flags(["main.py", *words]))
+
+
+def write(name, text):
+  path = Path(name)
+  path.parent.mkdir(exist_ok=True)
+  path.write_text(text)
+
+
+def store(**settings):
+  """Puts a run with these settings into the folder "run"."""
+  config = configs.get_config().to_dict() | settings
+  write("run/config.json", json.dumps({"config": config}))
+
+
+def assert_refused(result, answer):
+  status, out, err = result
+  assert (status, out) == (2, "")
+  assert err.startswith("error: ")
+  assert err.endswith("\n")
+  assert err.count("\n") == 1
+  assert answer in err
+
+
+@pytest.mark.parametrize(
+  ("words", "answer"),
+  [
+    # Flags.
+    ("--attenton=standard", "There is no flag --attenton. Did you mean 'attention'?"),
+    ("-config.model.num_layers=2", "There is no flag --config.model.num_layers."),
+    ("standard", "'standard' is no flag; flags are written --name=value."),
+    (f"{COPY} -- --steps=2", "'--steps=2' is no flag"),
+    ("--mode=trian", "--mode=trian: Did you mean 'train'?"),
+    ("--mode=", "Known: "),
+    ("--attention", "attention"),
+    # Settings.
+    ("--batch_size=0", "--batch_size=0: take a number above 0."),
+    ("--batch_size=x", "batch_size=x: expected int."),
+    ("--steps=1e3", "steps=1e3: expected int."),
+    ("--steps=-5", "--steps=-5: take a number above 0."),
+    ("--seed=-1", "--seed=-1: take 0 or more."),
+    ("--config.model.num_layer=2", "Did you mean 'model.num_layers'?"),
+    ("--config.model.num_layers", "Write --config.model.num_layers=value."),
+    ("--config.model=2", "There is no setting --config.model."),
+    ("--config.train.learning_rate=nan", "learning_rate=nan: take a finite number."),
+    ("--config.train.precision=float23", "Did you mean 'float32'?"),
+    (
+      f"{COPY} --config.model.norm=pree",
+      "--config.model.norm=pree: Did you mean 'pre'?",
+    ),
+    ("--config.sample.top_p=2", "--config.sample.top_p=2.0: take 0 < p <= 1."),
+    # Parts.
+    (f"{COPY} --attention=standrad", "Did you mean 'standard'?"),
+    (f"{COPY} --attention=standard(", "is not of the form name or name(option=value"),
+    (f"{COPY} --attention=", "is not of the form name or name(option=value"),
+    (f"{COPY} --attention=()", "is not of the form name or name(option=value"),
+    (f"{COPY} --attention=standard(drop=1)", "has no option 'drop'. Did you mean"),
+    (f"{COPY} --attention=standard(dropout=yes)", "(dropout='yes'): expected float"),
+    (f"{COPY} --attention=standard(bias={{[]:1}})", "'bias' is no plain value"),
+    (f"{COPY} --attention=standard(num_kv_heads=3)", "Take one of 1, 2, 4."),
+    (f"{COPY} --attention=standard*9", "names 9 layers, but the model has 4."),
+    (f"{COPY} --position=rop", "Did you mean 'rope'?"),
+    ("--dataset=cpy", "Did you mean 'copy'?"),
+    ("--dataset=copy(alphabet=0)", "take 1 to 26 letters"),
+    (f"{COPY} --architecture=decoder", "Did you mean 'decoder_only'?"),
+    (f"{COPY} --config.train.optimizer=adamm", "Did you mean 'adam"),
+    (f"{COPY} --config.train.schedule=cosin", "Did you mean 'cosine'?"),
+    (f"{COPY} --config.model.num_heads=3", "does not divide d_model=128"),
+    (f"{COPY} --batch_size=12", "Nearest: 8 or 16."),
+    # Data, prompts and folders.
+    ("--dataset=text_file(path='no.txt')", "Cannot read no.txt: No such file"),
+    ("--dataset=text_file", "needs an option: text_file(path=...)"),
+    (f"--dataset=text_file(path='{LONG}')", "File name too long"),
+    (f"{COPY} --prompt=", "--prompt is empty"),
+    (f"{COPY} --prompt=abcX", "The character 'X' is not in this dataset's vocabulary"),
+    (f"{COPY} --workdir=/proc/x", "Cannot write to /proc/x: "),
+    (f"{COPY} --workdir={LONG}", "File name too long"),
+    ("--mode=sample --workdir=nowhere", "There is no run in nowhere."),
+    ("--mode=evaluate", "Name a run with --workdir=..."),
+    # Files of the user's.
+    ("--config=nofile.py", "--config=nofile.py: there is no such file."),
+    (f"--config={LONG}.py", f"--config={LONG}.py: "),
+    ("--plugin=no_such_plugin", "Plugin no_such_plugin: ModuleNotFoundError"),
+    ("--plugin=nofile.py", "nofile.py: there is no such file."),
+  ],
+)
+def test_a_mistake_is_answered_in_one_line_and_leaves_nothing_behind(
+  command, words, answer
+):
+  assert_refused(command(*words.split(" ")), answer)
+  assert os.listdir() == []
+
+
+@pytest.mark.parametrize(
+  ("text", "answer"),
+  [
+    ("def get_config(:", "SyntaxError"),
+    ("x = 1", "The file defines get_config()."),
+    ("def get_config(): return None", "get_config()"),
+    ("def get_config(): return {'stesp': 2}", "Did you mean 'steps'?"),
+    ("def get_config(): return {'steps': None}", "--config.steps=None: expected int."),
+    ("def get_config(): return {'steps': 0}", "--steps=0: take a number above 0."),
+  ],
+)
+def test_a_broken_experiment_file_is_answered_in_one_line(command, text, answer):
+  write("experiment.py", text)
+  assert_refused(command("--config=experiment.py"), answer)
+
+
+@pytest.mark.parametrize(
+  ("text", "answer"),
+  [
+    ("\nraise RuntimeError('first\\nsecond')", "first second (mine.py, line 2)."),
+    ("def f(:", "SyntaxError"),
+  ],
+)
+def test_a_broken_plugin_is_answered_in_one_line(command, text, answer):
+  write("mine.py", text)
+  assert_refused(command("--plugin=mine.py"), answer)
+
+
+def test_a_file_that_is_no_text_is_answered_in_one_line(command):
+  Path("data").write_bytes(b"abc\xff")
+  assert_refused(command("--dataset=text_file(path=data)"), "data is not UTF-8 text")
+
+
+def test_a_text_that_is_too_short_is_answered_in_one_line(command):
+  write("data", "abc")
+  assert_refused(command("--dataset=text_file(path=data)"), "lower sequence_length.")
+
+
+def test_a_run_of_another_configuration_is_not_gone_on_with(command):
+  store(steps=7)
+  answer = "steps: 7 there, 8 here"
+  assert_refused(command("--workdir=run", "--steps=8"), answer)
+
+
+def test_a_run_on_other_data_is_not_gone_on_with(command):
+  store(dataset="copy")
+  assert_refused(command("--workdir=run"), "The data has changed since")
+
+
+@pytest.mark.parametrize(
+  ("text", "answer"),
+  [
+    ("{", "run/config.json is not JSON"),
+    ("{}", "it has no 'config'"),
+    ('{"config": {"gone": 1}}', "There is no setting --config.gone."),
+    ('{"config": {"steps": "x"}}', "--config.steps='x': expected int."),
+  ],
+)
+def test_a_broken_run_is_answered_in_one_line(command, text, answer):
+  write("run/config.json", text)
+  assert_refused(command("--workdir=run"), answer)
+
+
+@pytest.mark.parametrize("mode", ["sample", "evaluate"])
+def test_a_run_that_was_never_saved_is_answered_in_one_line(command, mode):
+  store(dataset="copy", batch_size=8)
+  content = json.loads(Path("run/config.json").read_text())
+  content["provenance"] = {"dataset_sha256": Copy(data_dir="").fingerprint}
+  write("run/config.json", json.dumps(content))
+  assert_refused(command("--workdir=run", f"--mode={mode}"), "holds no checkpoint yet")
+
+
+@pytest.mark.parametrize(
+  ("words", "answer"),
+  [
+    ([COPY, "--attention=standrad"], "Did you mean 'standard'?"),
+    (["--bacth_size=2"], "There is no flag --bacth_size."),
+    (["--config=experiment.py"], "ZeroDivisionError: division by zero (line 1)."),
+    ([COPY, "--workdir=/proc/x"], "Cannot write to /proc/x: "),
+  ],
+)
+def test_a_shell_sees_one_line_and_exit_status_2(words, answer):
+  write("experiment.py", "1 / 0")
+  process = subprocess.run(
+    [sys.executable, "-m", "attention_lab.main", *words],
+    env=os.environ
+    | {"XLA_FLAGS": "", "PYTHONPATH": str(Path(attention_lab.__file__).parents[1])},
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert_refused((process.returncode, process.stdout, process.stderr), answer)
+
+
+def test_without_flags_the_defaults_hold():
+  assert read() == configs.get_config()
+
+
+def test_flags_are_settings():
+  config = read(
+    "--attention=standard(bias=True)", "--steps=7", "--seed=3", "--data_dir=d"
+  )
+  assert config.attention == "standard(bias=True)"
+  assert (config.steps, config.seed, config.data_dir) == (7, 3, "d")
+
+
+def test_a_single_value_of_the_configuration_can_be_set():
+  config = read("--config.model.d_model=32", "--config.sample.prompt=a=b")
+  assert (config.model.d_model, config.sample.prompt) == (32, "a=b")
+
+
+def test_flags_come_before_the_experiment_file_and_the_file_before_the_defaults():
+  write("experiment.py", "def get_config(): return {'steps': 7, 'batch_size': 8}")
+  config = read("--config=experiment.py", "--steps=9")
+  assert (config.steps, config.batch_size) == (9, 8)
+
+
+def test_a_run_that_is_gone_on_with_needs_no_flags():
+  store(steps=7, dataset="copy")
+  config = read("--workdir=run")
+  assert (config.steps, config.dataset) == (7, "copy")
+
+
+def test_the_prompt_and_the_samples_seed_do_not_make_another_run():
+  store(seed=5)
+  config = read("--workdir=run", "--mode=sample", "--seed=3", "--prompt=abc")
+  assert (config.seed, config.sample.seed, config.sample.prompt) == (5, 3, "abc")
+
+
+def test_a_plugin_is_remembered_once_by_its_absolute_path():
+  path = str(Path("mine.py").resolve())
+  store(plugins=[path])
+  config = read("--workdir=run", "--plugin=mine.py", "--plugin=a.b", "--plugin=a.b")
+  assert config.plugins == (path, "a.b")
+
+
+def test_every_file_of_the_folder_mode_is_a_mode():
+  folder = Path(attention_lab.__file__).parent / "mode"
+  files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+  assert main.mode_names() == sorted(files)
+
+
+def test_the_modes_status_is_the_commands(command, monkeypatch):
+  from attention_lab.mode import train
+
+  monkeypatch.setattr(train, "run", lambda config, workdir: (config.steps, workdir)[0])
+  assert command("--steps=143") == (143, "", "")
+
+
+def test_all_parts_can_be_listed(command):
+  status, out, err = command("--mode=list")
+  assert (status, err) == (0, "")
+  for word in ("standard", "rope", "python_docs", "decoder_only", "adamw", "cosine"):
+    assert f" {word} " in out

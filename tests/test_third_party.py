@@ -1,0 +1,118 @@
+"""Proves that an attention from somebody else's package is listed and trained by name."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+import attention_lab
+
+PROJECT = """
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "someones-attention"
+version = "1.0"
+
+[project.entry-points."attention_lab.plugins"]
+someones_attention = "someones_attention"
+
+[tool.setuptools]
+py-modules = ["someones_attention"]
+"""
+
+MODULE = '''
+"""Somebody's mean over the past."""
+
+import dataclasses
+
+import jax.numpy as jnp
+
+from attention_lab import MultiHead, register_attention, softmax
+
+
+@register_attention("someones_mean")
+@dataclasses.dataclass(kw_only=True)
+class SomeonesMean(MultiHead):
+  sharpness: float = 0.5  # Of the softmax.
+
+  def attend(self, q, k, v, mask):
+    scores = self.sharpness * jnp.einsum("BTNK,BSNK->BNTS", q, k)
+    weights = softmax(scores + self.position_bias(mask), mask.dense())
+    return jnp.einsum("BNTS,BSNK->BTNK", weights, v)
+'''
+
+TINY = """
+  --position=none --steps=2 --batch_size=4 --config.model.d_model=16
+  --config.model.num_layers=1 --config.model.num_heads=2 --config.log.tensorboard=false
+  --config.sample.length=4
+""".split()
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
+  """The interpreter of a virtual environment with somebody's package installed."""
+  folder = tmp_path_factory.mktemp("third_party")
+  package, environment = folder / "package", folder / "venv"
+  package.mkdir()
+  (package / "pyproject.toml").write_text(PROJECT)
+  (package / "someones_attention.py").write_text(MODULE)
+  run(sys.executable, "-m", "venv", "--without-pip", environment)
+  see_our_packages(environment)
+  interpreter = environment / "bin" / "python"
+  pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
+  offline = ("--no-deps", "--no-build-isolation", "--no-index")
+  run(*pip, "--python", interpreter, "install", *offline, package)
+  return interpreter
+
+
+def see_our_packages(environment):
+  """Lets a virtual environment import this checkout and what is installed here."""
+  places = [
+    Path(attention_lab.__file__).parents[1],
+    sysconfig.get_path("purelib"),
+    sysconfig.get_path("platlib"),
+  ]
+  (site_packages,) = environment.glob("lib/python*/site-packages")
+  (site_packages / "ours.pth").write_text("".join(f"{place}\n" for place in places))
+
+
+def run(*command, cwd=None):
+  """Runs a command, cheaply compiled, that must succeed; returns what it prints."""
+  cheap = "--xla_backend_optimization_level=0"
+  process = subprocess.run(
+    command,
+    cwd=cwd,
+    env=os.environ | {"XLA_FLAGS": cheap, "COLUMNS": "200"},
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert process.returncode == 0, process.stderr
+  return process.stdout
+
+
+def test_an_installed_attention_is_listed_with_its_options(python, tmp_path):
+  listed = run(python, "-m", "attention_lab.main", "--mode=list", cwd=tmp_path)
+  (line,) = [line for line in listed.split("\n") if "someones_mean" in line]
+  assert "Somebody's mean over the past." in line
+  assert "sharpness=0.5" in line
+
+
+def test_an_installed_attention_trains_by_its_name(python, tmp_path):
+  run(
+    *(python, "-m", "attention_lab.main", "--workdir=run", *TINY),
+    "--attention=someones_mean(sharpness=0.25)",
+    "--dataset=copy(sequence_length=8, validation_examples=8)",
+    cwd=tmp_path,
+  )
+  summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+  assert summary["attention"] == "someones_mean(sharpness=0.25)"
+  assert summary["steps"] == 2
+  assert 0 < summary["validation"]["loss"] < 10
