@@ -4,6 +4,7 @@ When the disk is full, tensorboardX's writer thread dies and its calls block for
 So a thread of ours makes those calls, and what it does not get through is dropped.
 """
 
+import contextlib
 import queue
 import sys
 import threading
@@ -81,8 +82,9 @@ class Board:
         call(writer)
       except Exception:  # Whatever goes wrong here must not reach the training.
         self.dropped += 1
-    if writer is not None:
-      writer.close()
+    with contextlib.suppress(Exception):
+      if writer is not None:
+        writer.close()
 
 
 def attention_image(layers: Any, size: int = 64) -> np.ndarray | None:

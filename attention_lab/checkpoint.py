@@ -7,8 +7,8 @@ BUILD_NOTES.md compares this with orbax. Nothing is ever unpickled.
 import hashlib
 import io
 import json
+import math
 import sys
-import zipfile
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -42,9 +42,7 @@ class Checkpoints:
   def __init__(self, folder: Path, keep: int):
     self._folder = folder
     self._keep = keep
-    self._losses: dict[Path, float | None] = {}
-    for partial in folder.glob(f".*{SUFFIX}"):
-      partial.unlink()
+    self._losses: dict[Path, float] = {}
 
   def paths(self) -> list[Path]:
     """All checkpoints, newest first."""
@@ -67,8 +65,9 @@ class Checkpoints:
         f"The checkpoint of step {step} could not be written to {self._folder}: "
         f"{error.strerror}. Those before it are untouched."
       ) from None
-    self._losses[path] = meta.get("validation_loss")
-    for old in self._unwanted(path):
+    # What an earlier, killed process was writing goes too; nobody else writes here.
+    partial = self._folder.glob(f".*{SUFFIX}")
+    for old in [*self._unwanted(path), *partial]:
       old.unlink(missing_ok=True)
     return path
 
@@ -88,15 +87,11 @@ class Checkpoints:
     if which == "best" and (best := self._best()):
       paths = [best, *(path for path in paths if path != best)]
     for path in paths:
-      content = path.read_bytes()
-      if not path.stem.endswith(
-        "-" + hashlib.sha256(content).hexdigest()[:DIGEST_LENGTH]
-      ):
+      if (arrays := _read(path)) is None:
         print(f"warning: {path} is damaged; trying the one before it.", file=sys.stderr)
         continue
-      with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        meta = json.loads(bytes(arrays[META]))
-        return Restored(_unflatten(like, arrays, path), meta, path)
+      with arrays:
+        return Restored(_unflatten(like, arrays, path), _meta(arrays), path)
     if paths:
       raise UserError(
         f"Every checkpoint in {self._folder} is damaged. Nothing was changed; to begin "
@@ -105,27 +100,41 @@ class Checkpoints:
     return None
 
   def _unwanted(self, newest: Path) -> list[Path]:
-    """What is neither among the newest nor the best. A later step than the one just
-    saved is what a run left behind that fell back to an earlier checkpoint."""
-    paths = self.paths()
-    stale = [path for path in paths if (_step(path) or 0) > (_step(newest) or 0)]
+    """What is neither among the newest nor the best. Others of the step just saved, or
+    of later ones, are what a run left behind that fell back to an earlier checkpoint."""
+    paths, now = self.paths(), _step(newest) or 0
+    stale = [path for path in paths if (_step(path) or 0) >= now and path != newest]
     older = [path for path in paths if path not in stale]
     best = self._best()
     return stale + [path for path in older[self._keep :] if path != best]
 
   def _best(self) -> Path | None:
     losses = {path: self._loss(path) for path in self.paths()}
-    known = {path: loss for path, loss in losses.items() if loss is not None}
+    known = {path: loss for path, loss in losses.items() if math.isfinite(loss)}
     return min(known, key=lambda path: known[path]) if known else None
 
-  def _loss(self, path: Path) -> float | None:
+  def _loss(self, path: Path) -> float:
+    """The validation loss of a checkpoint; infinite if there is none or it is damaged."""
     if path not in self._losses:
-      try:
-        with np.load(path, allow_pickle=False) as arrays:
-          self._losses[path] = json.loads(bytes(arrays[META])).get("validation_loss")
-      except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        self._losses[path] = None  # Damaged: never the best.
+      loss = None
+      if (arrays := _read(path)) is not None:
+        with arrays:
+          loss = _meta(arrays).get("validation_loss")
+      self._losses[path] = math.inf if loss is None else loss
     return self._losses[path]
+
+
+def _read(path: Path) -> Any:
+  """The arrays of a file whose content has the sha256 in its name, else None."""
+  content = path.read_bytes()
+  if not path.stem.endswith("-" + hashlib.sha256(content).hexdigest()[:DIGEST_LENGTH]):
+    return None
+  return np.load(io.BytesIO(content), allow_pickle=False)
+
+
+def _meta(arrays: Any) -> dict[str, Any]:
+  meta: dict[str, Any] = json.loads(bytes(arrays[META]))
+  return meta
 
 
 def _step(path: Path) -> int | None:

@@ -5,10 +5,9 @@ This module imports neither jax nor anything else that is slow: flags are read f
 
 import ast
 import math
+import os
 import runpy
-import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from ml_collections import config_dict
@@ -105,33 +104,30 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
     if isinstance(value, (dict, config_dict.ConfigDict)):
       yield from flatten(value, f"{prefix}{key}.")
     else:
-      yield prefix + key, value
+      yield f"{prefix}{key}", value
 
 
 def load_file(path: str) -> config_dict.ConfigDict:
   """What `get_config()` of an experiment file returns."""
-  if not Path(path).is_file():
+  if not os.path.isfile(path):
     raise UserError(f"--config={path}: there is no such file.")
   try:
-    config = runpy.run_path(path)["get_config"]()
+    module = runpy.run_path(path)
+    config = module["get_config"]() if "get_config" in module else None
   except UserError as error:
     raise UserError(f"--config={path}: {error}") from None
-  except Exception as error:
-    line = traceback.extract_tb(error.__traceback__)[-1].lineno
-    raise UserError(
-      f"--config={path}: {one_line(error)} (line {line}). The file defines get_config()."
-    ) from error
-  result = get_config()
-  for key, value in flatten(config):
-    set_value(result, key, value)
-  return result
+  except (Exception, SystemExit) as error:
+    raise UserError(f"--config={path}: {one_line(error, within=path)}.") from error
+  if not isinstance(config, (dict, config_dict.ConfigDict)):
+    raise UserError(f"--config={path}: it must define get_config() returning a config.")
+  return from_stored(config)
 
 
 def from_stored(stored: Mapping[str, Any]) -> config_dict.ConfigDict:
-  """A configuration from the values in a run's config.json."""
+  """A configuration from values such as those in a run's config.json."""
   config = get_config()
   for key, value in flatten(stored):
-    set_value(config, key, tuple(value) if isinstance(value, list) else value)
+    set_value(config, str(key), tuple(value) if isinstance(value, list) else value)
   return config
 
 
@@ -140,7 +136,10 @@ def set_value(config: config_dict.ConfigDict, key: str, value: Any) -> None:
   known = dict(flatten(config))
   if key not in known:
     raise UserError(f"There is no setting --config.{key}. {nearest(key, known)}")
+  optional = dict(flatten(get_config()))[key] is None
   try:
+    if value is None and not optional:
+      raise TypeError
     config.update_from_flattened_dict({key: value})
   except (TypeError, ValueError):
     expected = _type(config, key).__name__

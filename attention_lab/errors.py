@@ -1,7 +1,9 @@
 """Mistakes of users, told in one line: what was wrong, what is allowed, what to type."""
 
 import difflib
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -17,6 +19,25 @@ def nearest(name: str, known: Iterable[str]) -> str:
   return f"Known: {', '.join(known) or 'none'}."
 
 
-def one_line(error: BaseException) -> str:
-  """`error` with its type on a single line, for messages that quote a foreign exception."""
-  return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+def one_line(error: BaseException, within: str = "") -> str:
+  """A foreign exception on a single line, with the line of the user's file at fault.
+
+  Args:
+    error: the exception.
+    within: the user's file, if it is known; else the last on the trace that may be one.
+  """
+  text = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+  if isinstance(error, SyntaxError):  # It says itself where it is.
+    return text
+  for frame in reversed(traceback.extract_tb(error.__traceback__)):
+    path = Path(frame.filename)
+    if path.resolve() == Path(within).resolve() if within else _is_users(path):
+      return f"{text} ({path.name}, line {frame.lineno})"
+  return text
+
+
+def _is_users(path: Path) -> bool:
+  """Whether a file on a trace is neither ours nor of what we call."""
+  between = {"importlib", "jax", "haiku"} & set(path.parts)
+  ours = path.is_relative_to(Path(__file__).parent)
+  return not (ours or between or str(path).startswith("<frozen"))

@@ -44,7 +44,7 @@ def _jsonable(value: Any) -> Any:
 def _lines(path: Path) -> list[dict[str, Any]]:
   """The records of a file; a line that is not whole ends them."""
   records = []
-  for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+  for line in path.read_text("utf-8", "replace").splitlines() if path.exists() else ():
     try:
       record = json.loads(line)
       record["step"] + 0

@@ -124,7 +124,7 @@ def main(overrides: list[str]) -> int:
 
 def complain(error: UserError) -> int:
   """Prints a user's mistake on one line of standard error; returns its exit status."""
-  print(f"error: {error}", file=sys.stderr)
+  print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
   return 2
 
 

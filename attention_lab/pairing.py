@@ -4,9 +4,7 @@ Each attention is traced once, abstractly, in a few milliseconds: it has to call
 hook in which the positional scheme acts, and to keep shape and dtype.
 """
 
-import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import haiku as hk
@@ -35,11 +33,7 @@ def refuse_impossible(
   except UserError:
     raise
   except Exception as error:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    raise UserError(
-      f"The attention {attention!r} fails: {one_line(error)} "
-      f"({Path(frame.filename).name}, line {frame.lineno})."
-    ) from error
+    raise UserError(f"The attention {attention!r} fails: {one_line(error)}.") from error
   missed = acts - used - {"embed"}
   if missed:
     usable = [

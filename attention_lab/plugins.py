@@ -8,9 +8,9 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import pkgutil
 import sys
-import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -61,17 +61,17 @@ def _load_one(plugin: str) -> None:
     _import_file(Path(plugin)) if _is_file(plugin) else importlib.import_module(plugin)
   except UserError as error:
     raise UserError(f"Plugin {plugin}: {error}") from None
-  except Exception as error:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
+  except (Exception, SystemExit) as error:
+    known = plugin if _is_file(plugin) else ""
     raise UserError(
-      f"Plugin {plugin}: {one_line(error)} ({Path(frame.filename).name}, line "
-      f"{frame.lineno}). --plugin takes package.module or path/to/file.py."
+      f"Plugin {plugin}: {one_line(error, within=known)}. --plugin takes "
+      f"package.module or path/to/file.py."
     ) from error
 
 
 def _import_file(path: Path) -> ModuleType:
   path = path.expanduser().resolve()
-  if not path.is_file():
+  if not os.path.isfile(path):
     raise UserError("there is no such file.")
   # The path is part of the name: two files called mine.py are two plugins.
   digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]

@@ -22,7 +22,7 @@ class Show:
   """
 
   def __init__(self, step: int, steps: int):
-    self.console = Console(highlight=False, soft_wrap=True)
+    self.console = Console(highlight=False, soft_wrap=True, emoji=False)
     self._steps = steps
     self._bar: Progress | None = None
     if self.console.is_terminal:

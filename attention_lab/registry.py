@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import math
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -125,7 +126,7 @@ def _fits(value: Any, hint: Any) -> bool:
   if typing.get_origin(hint) is typing.Literal:
     return value in typing.get_args(hint)
   if hint is float:
-    return type(value) in (int, float)
+    return type(value) in (int, float) and math.isfinite(value)
   if hint in (int, bool, str, type(None)):
     return type(value) is hint
   origin = typing.get_origin(hint) or hint

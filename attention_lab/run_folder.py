@@ -1,5 +1,6 @@
 """A run's folder: its config.json, and what may be read from and written to it."""
 
+import os
 import shlex
 import subprocess
 import sys
@@ -21,7 +22,7 @@ RUNS = Path("runs")  # Where runs go that were given no folder.
 def stored_config(workdir: Path) -> dict[str, Any] | None:
   """The configuration of the run in a folder; None if there is none."""
   path = workdir / CONFIG
-  if not path.exists():
+  if not os.path.exists(path):
     return None
   content = read_json(path)
   if not (isinstance(content, dict) and isinstance(content.get("config"), dict)):
@@ -41,7 +42,7 @@ def new_folder(config: Any) -> Path:
 
 def existing(workdir: str | None) -> Path:
   """The folder of a run that is there; raises UserError if it is not."""
-  if workdir and (Path(workdir) / CONFIG).exists():
+  if workdir and os.path.exists(Path(workdir) / CONFIG):
     return Path(workdir)
   newest = max(RUNS.glob(f"*/{CONFIG}"), key=lambda p: p.stat().st_mtime, default=None)
   hint = f" The newest one here: --workdir={newest.parent}" if newest else ""

@@ -5,6 +5,7 @@ executed. A layer pattern is several specs: `sliding_window(window=64)*3,standar
 """
 
 import ast
+import warnings
 from typing import Any, NamedTuple
 
 from attention_lab.errors import UserError
@@ -32,10 +33,13 @@ def parse(text: str) -> Spec:
 def parse_pattern(text: str) -> tuple[Spec, ...]:
   """Reads specs joined by commas, each with an optional `*repeats`."""
   try:
-    tree = ast.parse(text.strip(), mode="eval").body
+    with warnings.catch_warnings(action="ignore"):  # An odd backslash in a path.
+      tree = ast.parse(text.strip(), mode="eval").body
   except (SyntaxError, ValueError, MemoryError, RecursionError):
     raise _malformed(text) from None
   elements = tree.elts if isinstance(tree, ast.Tuple) else [tree]
+  if not elements:
+    raise _malformed(text)
   return tuple(spec for element in elements for spec in _repeated(element, text))
 
 
@@ -70,7 +74,7 @@ def _value(node: ast.expr, option: str, text: str) -> Any:
     return node.id
   try:
     return ast.literal_eval(node)
-  except ValueError:
+  except (ValueError, TypeError, MemoryError, RecursionError):
     raise UserError(
       f"In {text!r}, the value of {option!r} is no plain value; "
       f"quote text: {option}='...'."

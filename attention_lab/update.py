@@ -146,7 +146,7 @@ def _step(
   grads = jax.lax.pmean(grads, AXIS)
   sums = jax.lax.psum(sums, AXIS)
   _assert_alike(state.params, grads)
-  norm = optax.global_norm(grads)
+  norm = optax.tree.norm(grads)
   updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
   params = optax.apply_updates(state.params, updates)
   new = TrainState(params, opt_state, state.step + 1, state.key)

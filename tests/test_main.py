@@ -141,7 +141,7 @@ def test_a_mistake_is_answered_in_one_line_and_leaves_nothing_behind(
   ("text", "answer"),
   [
     ("def get_config(:", "SyntaxError"),
-    ("x = 1", "The file defines get_config()."),
+    ("x = 1", "it must define get_config()"),
     ("def get_config(): return None", "get_config()"),
     ("def get_config(): return {'stesp': 2}", "Did you mean 'steps'?"),
     ("def get_config(): return {'steps': None}", "--config.steps=None: expected int."),
@@ -214,7 +214,10 @@ def test_a_run_that_was_never_saved_is_answered_in_one_line(command, mode):
   [
     ([COPY, "--attention=standrad"], "Did you mean 'standard'?"),
     (["--bacth_size=2"], "There is no flag --bacth_size."),
-    (["--config=experiment.py"], "ZeroDivisionError: division by zero (line 1)."),
+    (
+      ["--config=experiment.py"],
+      "ZeroDivisionError: division by zero (experiment.py, line 1).",
+    ),
     ([COPY, "--workdir=/proc/x"], "Cannot write to /proc/x: "),
   ],
 )

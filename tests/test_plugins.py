@@ -110,7 +110,7 @@ def test_a_broken_installed_package_is_named_and_takes_no_other_along(
   assert "whole" in attentions
   assert capsys.readouterr().err == (
     "warning: the installed plugin 'plugin_broken' was left out: "
-    "RuntimeError: first second\n"
+    "RuntimeError: first second (plugin_broken.py, line 1)\n"
   )
 
 

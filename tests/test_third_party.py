@@ -12,10 +12,6 @@ import pytest
 import attention_lab
 
 PROJECT = """
-[build-system]
-requires = ["setuptools"]
-build-backend = "setuptools.build_meta"
-
 [project]
 name = "someones-attention"
 version = "1.0"
@@ -23,8 +19,38 @@ version = "1.0"
 [project.entry-points."attention_lab.plugins"]
 someones_attention = "someones_attention"
 
-[tool.setuptools]
-py-modules = ["someones_attention"]
+[build-system]
+requires = []
+build-backend = "build_backend"
+backend-path = ["."]
+"""
+
+# Stands in for setuptools, so that no version of it has to be installed.
+BUILD_BACKEND = """
+import tomllib
+import zipfile
+
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+  with open("pyproject.toml", "rb") as file:
+    project = tomllib.load(file)["project"]
+  lines = []
+  for group, entries in project["entry-points"].items():
+    lines += [f"[{group}]", *(f"{name} = {value}" for name, value in entries.items())]
+  name, version = project["name"], project["version"]
+  stem = f"{name.replace('-', '_')}-{version}"
+  wheel = f"{stem}-py3-none-any.whl"
+  about = {
+    "METADATA": f"Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n",
+    "WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+    "entry_points.txt": "\\n".join(lines),
+    "RECORD": "",
+  }
+  with zipfile.ZipFile(f"{wheel_directory}/{wheel}", "w") as file:
+    file.write("someones_attention.py")
+    for about_name, text in about.items():
+      file.writestr(f"{stem}.dist-info/{about_name}", text)
+  return wheel
 """
 
 MODULE = '''
@@ -62,6 +88,7 @@ def python(tmp_path_factory):
   package, environment = folder / "package", folder / "venv"
   package.mkdir()
   (package / "pyproject.toml").write_text(PROJECT)
+  (package / "build_backend.py").write_text(BUILD_BACKEND)
   (package / "someones_attention.py").write_text(MODULE)
   run(sys.executable, "-m", "venv", "--without-pip", environment)
   see_our_packages(environment)

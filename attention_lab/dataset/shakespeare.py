@@ -29,7 +29,7 @@ class Shakespeare(Text):
   def load(self) -> str:
     folder = Path(self.data_dir or default_folder()).expanduser()
     for place in PLACES:
-      if (folder / place).is_file():
+      if os.path.isfile(folder / place):
         return _checked(folder / place)
     path = folder / PLACES[1]
     _download(path)

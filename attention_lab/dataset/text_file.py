@@ -1,6 +1,7 @@
 """Any text file in UTF-8, by characters."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 from attention_lab.dataset.base import register_dataset
@@ -16,6 +17,6 @@ class TextFile(Text):
 
   def load(self) -> str:
     path = Path(self.path).expanduser()
-    if not path.exists() and self.data_dir:
+    if not os.path.exists(path) and self.data_dir:
       path = Path(self.data_dir) / path
     return read_text(path)

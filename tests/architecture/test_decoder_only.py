@@ -1,6 +1,7 @@
 """The decoder-only model: its size, its decoding, and what each of its options does."""
 
 import functools
+import hashlib
 
 import jax
 import jax.numpy as jnp
@@ -13,15 +14,14 @@ from attention_lab.attention.base import attentions
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble, default_positions
 from attention_lab.position.base import positions
-from tests.parts import tiny_config
+from tests.parts import fill, tiny_config
 
 
 @functools.lru_cache(maxsize=32)
 def built(**changes):
   """A tiny experiment with its parameters and logits on fixed tokens."""
   experiment = assemble(tiny_config(**changes))
-  params = jax.jit(experiment.init, static_argnums=0)(0)
-  params = jax.tree.map(lambda x: x * 3 + 0.1, params)
+  params = fill(jax.eval_shape(lambda: experiment.init(0)))
   logits = jax.jit(experiment.model.apply)(params, None, TOKENS, AT)
   return experiment, params, logits
 
@@ -55,8 +55,6 @@ def shakespeare(tmp_path, monkeypatch):
   """A stand-in with Tiny Shakespeare's vocabulary of 65 characters."""
   text = "".join(chr(ord("!") + i) for i in range(65)) * 60
   (tmp_path / "input.txt").write_text(text)
-  import hashlib
-
   digest = hashlib.sha256(text.encode()).hexdigest()
   monkeypatch.setattr("attention_lab.dataset.shakespeare.SHA256", digest)
   return str(tmp_path)
@@ -135,17 +133,32 @@ def test_every_option_is_tried_here():
   assert set(OPTIONS) == set(configs.get_config().model)
 
 
-@pytest.mark.parametrize("option", [o for o in OPTIONS if o != "rematerialise"])
+@pytest.mark.parametrize("option", sorted(set(OPTIONS) - {"rematerialise", "init"}))
 def test_every_option_changes_something(option):
   results = []
   for changes in ({}, {f"model__{option}": OPTIONS[option]}):
     experiment = assemble(tiny_config(**changes))
-    params = jax.jit(experiment.init, static_argnums=0)(0)
-    logits = jax.jit(experiment.model.apply)(params, jax.random.key(0), TOKENS, AT)
-    results.append((jax.tree.structure(params), np.asarray(logits)))
-  assert results[0][0] != results[1][0] or not np.array_equal(
-    results[0][1], results[1][1]
-  )
+    params = fill(jax.eval_shape(lambda e=experiment: e.init(0)))
+    key = jax.random.key(0) if option == "dropout" else None
+    logits = experiment.model.apply(params, key, TOKENS, AT)
+    shapes = {name: jax.tree.map(jnp.shape, module) for name, module in params.items()}
+    results.append((shapes, np.asarray(logits)))
+  (shapes, logits), (other_shapes, other_logits) = results
+  assert shapes != other_shapes or not np.array_equal(logits, other_logits)
+
+
+def test_gpt2s_initialisation_has_gpt2s_scale():
+  def deviations(init):
+    experiment = assemble(tiny_config(model__init=init, model__d_model=64))
+    params = jax.jit(lambda: experiment.init(0))()
+    layer = "decoder_only/layer_0"
+    return [
+      float(params[name]["w"].std())
+      for name in (f"{layer}/feed_forward_in", f"{layer}/feed_forward_out")
+    ]
+
+  np.testing.assert_allclose(deviations("gpt2"), [0.02, 0.01], rtol=0.05)
+  np.testing.assert_allclose(deviations("fan_in"), [64**-0.5, 256**-0.5], rtol=0.05)
 
 
 @pytest.mark.parametrize("activation", ["relu", "gelu", "swiglu"])
@@ -184,25 +197,21 @@ def test_auto_stacks_only_many_equal_layers():
 
 @pytest.mark.parametrize("layer_stack", ["always", "never"])
 def test_rematerialising_changes_memory_and_nothing_else(layer_stack):
-  def run(rematerialise):
+  results = []
+  for rematerialise in (False, True):
     experiment = assemble(
       tiny_config(model__rematerialise=rematerialise, model__layer_stack=layer_stack)
     )
-    params = jax.jit(experiment.init, static_argnums=0)(0)
+    params = fill(jax.eval_shape(lambda e=experiment: e.init(0)))
 
-    def total(params):
-      return (experiment.model.apply(params, None, TOKENS, AT) ** 2).sum()
+    def total(params, model=experiment.model):
+      return (model.apply(params, None, TOKENS, AT) ** 2).sum()
 
-    jaxpr = str(jax.make_jaxpr(jax.grad(total))(params))
-    return params, jax.jit(jax.grad(total))(params), jaxpr
-
-  (params, plain, program), (same, again, other) = run(False), run(True)
-  jax.tree.map(np.testing.assert_array_equal, params, same)
+    assert ("remat" in str(jax.make_jaxpr(jax.grad(total))(params))) == rematerialise
+    results.append(jax.jit(jax.grad(total))(params))
   jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), plain, again
+    functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-3), *results
   )
-  assert "remat" not in program
-  assert "remat" in other
 
 
 def test_a_pattern_repeats_along_the_layers():

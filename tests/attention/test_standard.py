@@ -11,8 +11,17 @@ from attention_lab.attention.mask import Mask
 from attention_lab.attention.multi_head import softmax
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
-from tests.parts import D_MODEL, HEADS, KEY_SIZE, B, T, attention_functions
-from tests.parts import default_positions, inputs, tiny_config
+from tests.parts import (
+  D_MODEL,
+  HEADS,
+  KEY_SIZE,
+  B,
+  T,
+  attention_functions,
+  default_positions,
+  inputs,
+  tiny_config,
+)
 
 
 def by_hand(params, x, context, allowed):
