@@ -1,7 +1,7 @@
 """Refuses an attention that cannot be right, before anything is compiled.
 
-Each attention is traced once, abstractly, in a few milliseconds: it has to call every
-hook in which the positional scheme acts, and to keep shape and dtype.
+Each attention is traced, abstractly and in milliseconds: its output has to depend on
+every hook in which the positional scheme acts, and to keep shape and dtype.
 """
 
 from collections.abc import Callable
@@ -10,11 +10,14 @@ from typing import Any
 import haiku as hk
 import jax
 import jax.numpy as jnp
+from jax.extend import core
 
 from attention_lab.attention.base import Attention
 from attention_lab.attention.mask import Mask
 from attention_lab.errors import UserError, one_line
 from attention_lab.position.base import Position, positions
+
+HOOKS = ("rotate", "bias")  # The third, "embed", acts outside of attentions.
 
 
 def refuse_impossible(
@@ -34,7 +37,7 @@ def refuse_impossible(
     raise
   except Exception as error:
     raise UserError(f"The attention {attention!r} fails: {one_line(error)}.") from error
-  missed = acts - used - {"embed"}
+  missed = acts & set(HOOKS) - used
   if missed:
     usable = [
       name
@@ -48,27 +51,47 @@ def refuse_impossible(
 
 
 def _hooks_used(attention: str, build: Callable[[], Attention]) -> set[str]:
-  """The hooks of its positional scheme that the attention calls and says it honours."""
-  called: set[str] = set()
+  """The hooks of its positional scheme on which the attention's output depends."""
   honoured: set[str] = set()
 
-  def spy(method: Any, args: Any, kwargs: Any, context: hk.MethodContext) -> Any:
-    if isinstance(context.module, Position):
-      called.add(context.method_name)
-    return method(*args, **kwargs)
+  def run(probes: dict[str, jax.Array]) -> jax.Array:
+    def spy(method: Any, args: Any, kwargs: Any, context: hk.MethodContext) -> Any:
+      result = method(*args, **kwargs)
+      probe = probes.get(context.method_name)
+      if not isinstance(context.module, Position) or probe is None or result is None:
+        return result
+      return result + probe.astype(result.dtype)
 
-  def run() -> None:
-    module = build()
-    honoured.update(module.honours)
-    x = jnp.zeros((2, 3, module.d_model), jnp.float32)
-    at = jnp.zeros((2, 3), jnp.int32)
-    y = module(x, x, Mask(at, at, causal=True))
+    with hk.intercept_methods(spy):
+      module = build()
+      honoured.update(module.honours)
+      x = jnp.zeros((2, 3, module.d_model), jnp.float32)
+      at = jnp.zeros((2, 3), jnp.int32)
+      y = module(x, x, Mask(at, at, causal=True))
     if (jnp.shape(y), jnp.result_type(y)) != (x.shape, x.dtype):
       raise UserError(
         f"The attention {attention!r} turns {x.dtype}{list(x.shape)} into "
         f"{jnp.result_type(y)}{list(jnp.shape(y))}; it must keep shape and dtype."
       )
+    return y
 
-  with hk.intercept_methods(spy):
-    jax.eval_shape(hk.transform(run).init, jax.random.key(0))
-  return called & honoured
+  def output(*values: jax.Array) -> jax.Array:
+    transformed, key = hk.transform(run), jax.random.key(0)
+    probes = dict(zip(HOOKS, values, strict=True))
+    return transformed.apply(transformed.init(key, probes), key, probes)
+
+  program = jax.make_jaxpr(output)(*(jnp.zeros(()) for _ in HOOKS)).jaxpr
+  probes = zip(HOOKS, program.invars, strict=True)
+  return {hook for hook, probe in probes if _reaches_output(program, probe)} & honoured
+
+
+def _reaches_output(program: core.Jaxpr, variable: core.Var) -> bool:
+  """Whether what a program returns depends on one of its inputs."""
+  reached = {variable}
+  for equation in program.eqns:
+    inputs = [x for x in equation.invars if not isinstance(x, core.Literal)]
+    if not reached.isdisjoint(inputs):
+      reached.update(equation.outvars)
+  return not reached.isdisjoint(
+    [x for x in program.outvars if not isinstance(x, core.Literal)]
+  )

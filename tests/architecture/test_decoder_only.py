@@ -169,7 +169,7 @@ def test_activations_differ(activation):
 
 
 def test_stacked_layers_compute_what_unrolled_ones_do():
-  stacked, params, logits = built(model__layer_stack="always")
+  _, params, logits = built(model__layer_stack="always")
   unrolled, _, _ = built()
   split = {}
   for name, module in params.items():

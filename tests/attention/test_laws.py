@@ -1,4 +1,4 @@
-"""Every attention obeys the laws under every position it honours; broken ones are caught."""
+"""Every attention obeys every law under every position it honours; broken ones do not."""
 
 import dataclasses
 

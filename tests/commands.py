@@ -1,0 +1,64 @@
+"""Runs the entrypoint as a user does: in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+TINY = [
+  "--dataset=copy(sequence_length=8, validation_examples=8)",
+  "--batch_size=8",
+  "--config.model.d_model=8",
+  "--config.model.num_heads=2",
+  "--config.model.num_layers=1",
+  "--config.sample.length=4",
+  "--config.log.tensorboard=false",
+]
+
+
+def environment(devices=1, cache=None):
+  """What a user's shell has, with a number of CPU devices and a compilation cache."""
+  flags = f"--xla_force_host_platform_device_count={devices}"
+  extra = {"XLA_FLAGS": flags, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+  if cache:
+    extra["JAX_COMPILATION_CACHE_DIR"] = str(cache)
+    extra["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+  return {**os.environ, **extra}
+
+
+def start(*words, **kwargs):
+  """Starts the entrypoint."""
+  return subprocess.Popen(
+    [sys.executable, "-m", "attention_lab.main", *words],
+    env=environment(**kwargs),
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+def run(*words, **kwargs):
+  """Runs the entrypoint to its end: (exit status, standard output, standard error)."""
+  process = start(*words, **kwargs)
+  out, err = process.communicate(timeout=300)
+  return process.returncode, out, err
+
+
+def records(workdir):
+  """The records of metrics.jsonl, without what differs from machine to machine."""
+  lines = (Path(workdir) / "metrics.jsonl").read_text().splitlines()
+  found = [json.loads(line) for line in lines]
+  for record in found:
+    record.pop("tokens_per_second", None)
+  return found
+
+
+def last_checkpoint(workdir):
+  """The arrays of the newest checkpoint, without its meta data."""
+  path = max((Path(workdir) / "checkpoints").glob("*.npz"))
+  with np.load(path) as arrays:
+    return {name: arrays[name] for name in arrays if name != "meta.json"}

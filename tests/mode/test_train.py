@@ -1,0 +1,189 @@
+"""Training leaves what it promises, and stops where it has to."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from attention_lab.attention.base import attentions
+from attention_lab.errors import UserError
+from attention_lab.mode import evaluate, sample, train
+from attention_lab.position.base import positions
+from tests.commands import records
+from tests.parts import tiny_config
+
+QUIET = {"log__tensorboard": False, "model__num_layers": 1}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+  """A finished run with everything on, and what it printed."""
+  workdir = tmp_path_factory.mktemp("runs") / "finished"
+  config = tiny_config(
+    steps=6, log__every=2, evaluation__every=4, checkpoint__every=3, checkpoint__keep=2
+  )
+  assert train.run(config, str(workdir)) == 0
+  return workdir, config
+
+
+def test_the_folder_holds_what_is_promised(finished):
+  workdir, _ = finished
+  names = {"config.json", "metrics.jsonl", "summary.json", "checkpoints", "tensorboard"}
+  assert {path.name for path in workdir.iterdir()} == names
+  assert any((workdir / "tensorboard").iterdir())
+
+
+def test_the_summary_holds_what_is_promised(finished):
+  workdir, _ = finished
+  summary = json.loads((workdir / "summary.json").read_text())
+  assert summary["steps"] == 6
+  for split in ("train", "validation"):
+    assert 0 < summary[split]["loss"] < 10
+    assert 0 <= summary[split]["accuracy"] <= 1
+  for key in ("parameters", "seconds", "tokens_per_second", "compile_seconds"):
+    assert summary[key] > 0
+  found = records(workdir)
+  assert found[-1] == {"step": 6, "split": "validation", **summary["validation"]}
+
+
+def test_the_metrics_come_when_they_are_due(finished):
+  due = [(r["step"], r["split"]) for r in records(finished[0])]
+  expected = [(2, "train"), (4, "train"), (4, "validation")]
+  assert due == [*expected, (6, "train"), (6, "validation")]
+  trained = records(finished[0])[0]
+  assert set(trained) == {
+    "step",
+    "split",
+    "loss",
+    "accuracy",
+    "grad_norm",
+    "learning_rate",
+  }
+
+
+def test_the_configuration_can_be_run_again(finished):
+  workdir, config = finished
+  content = json.loads((workdir / "config.json").read_text())
+  assert content["config"]["steps"] == config.steps
+  provenance = content["provenance"]
+  assert len(provenance["dataset_sha256"]) == 64
+  assert provenance["versions"]["jax"] == jax.__version__
+  assert len(provenance["devices"]) == jax.local_device_count()
+  assert {"command", "git_commit", "platform"} < set(provenance)
+
+
+def test_the_newest_checkpoints_and_the_best_are_kept(finished):
+  steps = sorted(int(p.name[:9]) for p in (finished[0] / "checkpoints").iterdir())
+  assert steps == [3, 6]
+
+
+def test_evaluation_repeats_the_summarys_figures(finished, capsys):
+  workdir, config = finished
+  assert evaluate.run(config, str(workdir)) == 0
+  summary = json.loads((workdir / "summary.json").read_text())
+  evaluation = json.loads((workdir / "evaluation.json").read_text())
+  printed = capsys.readouterr().out
+  for split in ("train", "validation"):
+    assert evaluation[split] == summary[split]
+    assert f"{split}: loss {summary[split]['loss']:.4f}" in printed
+  (workdir / "evaluation.json").unlink()
+
+
+def test_samples_continue_the_prompt(finished, capsys):
+  workdir, config = finished
+  config = config.copy_and_resolve_references()
+  config.sample.update(prompt="abc|", length=5, count=2, seed=3)
+  texts = []
+  for _ in range(2):
+    assert sample.run(config, str(workdir)) == 0
+    texts.append(capsys.readouterr().out)
+  assert texts[0] == texts[1]
+  first, second = texts[0].split()
+  assert first.startswith("abc|")
+  assert len(first) == len(second) == 9
+  assert first != second
+
+
+def test_a_prompt_with_unknown_characters_is_refused(finished):
+  workdir, config = finished
+  config = config.copy_and_resolve_references()
+  config.sample.prompt = "é"
+  with pytest.raises(UserError, match="'é' is not in this dataset's vocabulary"):
+    sample.run(config, str(workdir))
+
+
+@pytest.mark.parametrize("position", positions)
+@pytest.mark.parametrize("attention", attentions)
+def test_every_pair_trains_evaluates_samples_and_resumes(
+  attention, position, tmp_path, capsys
+):
+  acts = positions[position].acts() - {"embed"}
+  if acts - set(attentions[attention].honours):
+    pytest.skip("refused")
+  config = tiny_config(attention=attention, position=position, steps=2, **QUIET)
+  config.train.schedule = "constant"
+  config.sample.update(prompt="ab", length=2)
+  assert train.run(config, str(tmp_path / "run")) == 0
+  config.steps = 3
+  assert train.run(config, str(tmp_path / "run")) == 0
+  assert "Going on at step 2" in capsys.readouterr().out
+  assert evaluate.run(config, str(tmp_path / "run")) == 0
+  capsys.readouterr()
+  assert sample.run(config, str(tmp_path / "run")) == 0
+  assert len(capsys.readouterr().out.strip()) == 4
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+  config = tiny_config(steps=400, log__every=5, checkpoint__every=5, **QUIET)
+  config.train.update(
+    optimizer="sgd", schedule="constant", learning_rate=1e20, clip_norm=0.0
+  )
+  with pytest.raises(UserError, match=r"At step (\d+) the loss is") as error:
+    train.run(config, str(tmp_path / "run"))
+  message = str(error.value)
+  assert "training stopped before that step" in message
+  assert "learning_rate" in message
+  assert "\n" not in message
+  event = records(tmp_path / "run")[-1]
+  assert event["event"] == "not_finite"
+  assert f"At step {event['step']} " in message
+  for path in (tmp_path / "run" / "checkpoints").glob("*.npz"):
+    with np.load(path) as arrays:
+      assert all(np.isfinite(a).all() for n, a in arrays.items() if ".params" in n)
+
+
+def test_a_batch_that_does_not_divide_is_refused_before_anything_is_written(tmp_path):
+  with pytest.raises(UserError, match="does not divide over 8 devices. Nearest: 8."):
+    train.run(tiny_config(batch_size=7), str(tmp_path / "run"))
+  assert not (tmp_path / "run").exists()
+
+
+def test_data_that_changed_since_is_refused(finished, monkeypatch):
+  workdir, config = finished
+  kind = "attention_lab.dataset.copy.Copy.fingerprint"
+  monkeypatch.setattr(kind, property(lambda self: "0" * 64))
+  for mode in (train, evaluate):
+    with pytest.raises(UserError, match="The data has changed since the run"):
+      mode.run(config, str(workdir))
+
+
+def test_samples_of_learned_positions_end_with_them(tmp_path):
+  config = tiny_config(position="learned", steps=1, sample__length=500, **QUIET)
+  assert train.run(config, str(tmp_path / "run")) == 0
+  with pytest.raises(UserError, match="more than the 8 positions"):
+    sample.run(config, str(tmp_path / "run"))
+
+
+def test_bfloat16_trains_in_bfloat16_and_keeps_float32(tmp_path):
+  config = tiny_config(steps=2, train__precision="bfloat16", **QUIET)
+  assert train.run(config, str(tmp_path / "run")) == 0
+  loss = records(tmp_path / "run")[-1]["loss"]
+  config.train.precision = "float32"
+  assert train.run(config, str(tmp_path / "other")) == 0
+  exact = records(tmp_path / "other")[-1]["loss"]
+  assert loss != exact
+  assert loss == pytest.approx(exact, rel=0.05)
+  path = max((tmp_path / "run" / "checkpoints").iterdir())
+  with np.load(path) as arrays:
+    assert {a.dtype.name for n, a in arrays.items() if ".params" in n} == {"float32"}

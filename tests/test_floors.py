@@ -1,0 +1,128 @@
+"""Imports only go down: read from the source, without importing anything."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "attention_lab"
+# A module stands on the floor of the first prefix that it matches.
+FLOORS = {
+  "errors": -2,
+  "spec": -1,
+  "versions": -1,
+  "files": -1,
+  "registry": 0,
+  "linear": 0,
+  "gelu": 0,
+  "dropout": 0,
+  "position.base": 1,
+  "attention.mask": 1,
+  "attention.base": 2,
+  "attention.multi_head": 3,
+  "dataset.vocabulary": 1,
+  "dataset.base": 2,
+  "dataset.text": 3,
+  "position": 4,  # Plugins, from here …
+  "attention": 4,
+  "dataset": 4,  # … to here, which never import each other.
+  "devices": 1,
+  "metrics": 1,
+  "optimizer": 1,
+  "checkpoint": 1,
+  "journal": 1,
+  "board": 1,
+  "progress": 1,
+  "interrupt": 1,
+  "update": 2,
+  "feed": 3,
+  "architecture.options": 3,
+  "architecture.block": 4,
+  "architecture.base": 5,
+  "architecture": 6,
+  "generate": 6,
+  "plugins": 6,
+  "config": 6,
+  "pairing": 6,
+  "run_folder": 7,
+  "experiment": 7,
+  "evaluation": 8,
+  "trainer": 8,
+  "restore": 8,
+  "mode": 9,
+  "main": 10,
+}
+PLUGIN_FLOORS = {"position": 4, "attention": 4, "dataset": 4, "architecture": 6}
+
+
+def modules():
+  """Every module's dotted name inside the package, with its path."""
+  for path in sorted(PACKAGE.rglob("*.py")):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    if parts[-1] != "__init__":
+      yield ".".join(parts), path
+
+
+MODULES = dict(modules())
+
+
+def floor(module):
+  """The floor of a module, by its longest known prefix."""
+  parts = module.split(".")
+  for length in range(len(parts), 0, -1):
+    if (prefix := ".".join(parts[:length])) in FLOORS:
+      return FLOORS[prefix]
+  raise AssertionError(f"{module} stands on no floor; give it one in {__file__}")
+
+
+def imports(path):
+  """The modules of the package that a file imports, wherever in it."""
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.Import):
+      names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+      base = node.module or ""
+      names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    else:
+      continue
+    for name in names:
+      inside = name.removeprefix("attention_lab.")
+      if name != inside and inside in MODULES:
+        yield inside
+
+
+def broken(module, path):
+  """The imports of a module that do not go down."""
+  return [other for other in imports(path) if floor(other) >= floor(module)]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_only_go_down(module):
+  wrong = broken(module, MODULES[module])
+  assert not wrong, f"{module} (floor {floor(module)}) imports {wrong}"
+
+
+def test_an_import_that_goes_up_is_seen(tmp_path):
+  path = tmp_path / "registry.py"
+  path.write_text("def f():\n  from attention_lab.mode import train\n")
+  assert broken("registry", path) == ["mode.train"]
+
+
+def test_a_plugin_that_imports_a_plugin_is_seen(tmp_path):
+  path = tmp_path / "mine.py"
+  path.write_text("from attention_lab.attention.standard import Standard\n")
+  assert broken("attention.mine", path) == ["attention.standard"]
+
+
+def test_nothing_below_the_modes_reads_flags():
+  for module, path in MODULES.items():
+    if module != "main":
+      assert "absl" not in path.read_text(), module
+
+
+def test_every_file_says_first_what_it_is():
+  for module, path in MODULES.items():
+    text = ast.get_docstring(ast.parse(path.read_text()))
+    assert text, module
+    assert text.split("\n")[0].endswith((".", ":")), module
+    assert len(path.read_text().splitlines()) <= 400, module
