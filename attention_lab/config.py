@@ -27,12 +27,12 @@ def get_config() -> config_dict.ConfigDict:
       "plugins": (),  # What --plugin named.
       "data_dir": "",  # Where data is looked for; "" for the user's cache.
       "seed": 0,  # Of initialisation, dropout and sampling.
-      "steps": 1200,  # Training steps.
+      "steps": 1400,  # Training steps.
       "batch_size": 16,  # Examples in a step, over all devices.
       "model": {
         "num_layers": 4,
         "num_heads": 4,
-        "d_model": 128,
+        "d_model": 64,
         "d_ff": config_dict.placeholder(int),  # None: 4 · d_model.
         "key_size": config_dict.placeholder(int),  # None: d_model / num_heads.
         "norm": "pre",  # pre or post.
@@ -49,7 +49,7 @@ def get_config() -> config_dict.ConfigDict:
       "train": {
         "optimizer": "adamw(b2=0.99, weight_decay=0.1, decay_all=False)",
         "schedule": "cosine(warmup=0.05)",
-        "learning_rate": 2e-3,  # At the schedule's peak.
+        "learning_rate": 6e-3,  # At the schedule's peak.
         "clip_norm": 1.0,  # Of the gradient, over all parameters; 0: no clipping.
         "precision": "float32",  # Of the computation; parameters stay in float32.
         "micro_batches": 1,  # Parts of a device's batch, one after another.

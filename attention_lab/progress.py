@@ -44,16 +44,23 @@ class Show:
     if self._bar:
       self._bar.update(self._task, completed=step)
 
-  def figures(self, step: int, split: str, seconds_left: float, **values: Any) -> None:
-    """Shows figures: beside the bar, or as a line."""
+  def figures(
+    self,
+    step: int,
+    split: str,
+    values: dict[str, Any],
+    seconds_left: float | None = None,
+  ) -> None:
+    """Shows figures: those of training beside the bar, if there is one, else a line."""
     text = "  ".join(
       f"{name.replace('_', ' ')} {_short(x)}" for name, x in values.items()
     )
     if self._bar and split == "train":
       self._bar.update(self._task, figures=text)
       return
-    left = f"  left {int(seconds_left) // 60}:{int(seconds_left) % 60:02d}"
-    self.line(f"step {step}/{self._steps}  {split}: {text}{left}")
+    if seconds_left is not None:
+      text += f"  left {int(seconds_left) // 60}:{int(seconds_left) % 60:02d}"
+    self.line(f"step {step}/{self._steps}  {split}: {text}")
 
   def line(self, text: str) -> None:
     """Prints a line, above the bar if there is one."""

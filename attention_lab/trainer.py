@@ -71,6 +71,7 @@ class Trainer:
     self.compile_seconds = 0.0
     self._state: Any = None
     self._step_seconds = 0.0
+    self._ahead: tuple[int, int, Any] = (-1, 0, None)
 
   def load(self, state: TrainState, window: Sequence[list[float]]) -> None:
     """Goes on from a state (host arrays) and the figures not yet reported with it."""
@@ -118,15 +119,10 @@ class Trainer:
     return report
 
   def _call(self, count: int) -> None:
-    batches = placed_stack(
-      self._dataset,
-      self.step,
-      max(count, 1),
-      self._length,
-      self._batch_size,
-      self._devices,
-    )
+    batches = self._batches(self.step, count)
     self._state, metrics = self._update(self._state, batches, count)
+    # The call above returns at once; the next batches are made while it computes.
+    self._ahead = (self.step + count, count, self._make(self.step + count, count))
     metrics = unreplicate(metrics)
     done = int(unreplicate(self._state.step)) - self.step
     per_step = (*metrics.sums, metrics.grad_norm)
@@ -137,3 +133,13 @@ class Trainer:
       weight = float(metrics.sums.weight[done])
       loss = float(metrics.sums.loss[done]) / max(weight, 1.0)
       raise NonFinite(self.step, loss, float(metrics.grad_norm[done]))
+
+  def _batches(self, step: int, count: int) -> Any:
+    """The batches of `count` steps from `step` on, made ahead where they were foreseen."""
+    start, made, batches = self._ahead
+    return batches if start == step and made >= count else self._make(step, count)
+
+  def _make(self, step: int, count: int) -> Any:
+    return placed_stack(
+      self._dataset, step, max(count, 1), self._length, self._batch_size, self._devices
+    )

@@ -19,7 +19,8 @@ def shown(capsys):
 
 
 def test_figures_are_one_line(shown):
-  line = shown(lambda show: show.figures(5, "train", 83.9, loss=2.0, grad_norm=0.125))
+  values = {"loss": 2.0, "grad_norm": 0.125}
+  line = shown(lambda show: show.figures(5, "train", values, 83.9))
   assert line == "step 5/10  train: loss 2  grad norm 0.125  left 1:23\n"
 
 
@@ -36,7 +37,8 @@ def test_figures_are_one_line(shown):
   ],
 )
 def test_a_figure_has_as_many_digits_as_one_reads(shown, value, text):
-  assert f"x {text}  left" in shown(lambda show: show.figures(1, "train", 0.0, x=value))
+  line = shown(lambda show: show.figures(1, "validation", {"x": value}))
+  assert line == f"step 1/10  validation: x {text}\n"
 
 
 def test_moving_the_bar_prints_nothing(shown):
@@ -69,7 +71,7 @@ def test_on_a_terminal_a_bar_shows_steps_and_figures(shown, monkeypatch):
   monkeypatch.setenv("COLUMNS", "100")
 
   def use(show):
-    show.figures(5, "train", 83.9, loss=2.0)
+    show.figures(5, "train", {"loss": 2.0}, 83.9)
     show.step(5)
 
   screen = shown(use)

@@ -87,12 +87,13 @@ class Dataset(abc.ABC):
 
   def _shuffled(self, numbers: np.ndarray, size: int) -> Batch:
     """Training examples by their number in the endless sequence of passes."""
-    epochs = numbers // size
+    epochs, within = np.divmod(numbers, size)
     parts = []
-    for epoch in np.unique(epochs):  # A batch may span the end of one pass.
-      order = _order(self.seed, int(epoch), size)
-      wanted = order[numbers[epochs == epoch] % size]
-      parts.append(self.examples("train", int(epoch), wanted))
+    for epoch in range(epochs[0], epochs[-1] + 1):  # A batch may span passes.
+      wanted = _order(self.seed, epoch, size)[within[epochs == epoch]]
+      parts.append(self.examples("train", epoch, wanted))
+    if len(parts) == 1:
+      return parts[0]
     return Batch(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
   def num_batches(self, split: str, batch_size: int) -> int:

@@ -74,13 +74,17 @@ class Text(Dataset):
     tokens, length = self._splits[split], self.sequence_length
     offset = 0
     if split == "train":
-      room = min(length, len(tokens) - length)
-      offset = int(np.random.default_rng((self.seed, epoch, 1)).integers(room))
-    window = np.arange(length + 1)
-    at = offset + indices[:, None] * length + window
-    inside = at < len(tokens)
-    windows = tokens[np.minimum(at, len(tokens) - 1)]
-    return Batch(windows[:, :-1], windows[:, 1:], inside[:, 1:].astype(np.float32))
+      offset = _offset(self.seed, epoch, min(length, len(tokens) - length))
+    at = offset + indices[:, None] * length + np.arange(length + 1)
+    inside = (at[:, 1:] < len(tokens)).astype(np.float32)
+    windows = tokens.take(at, mode="clip")
+    return Batch(windows[:, :-1], windows[:, 1:], inside)
+
+
+@functools.lru_cache(maxsize=2)
+def _offset(seed: int, epoch: int, room: int) -> int:
+  """Where the first window of a training pass begins."""
+  return int(np.random.default_rng((seed, epoch, 1)).integers(room))
 
 
 def read_text(path: Path) -> str:

@@ -130,14 +130,12 @@ class Training:
     speed = self._tokens_per_second()
     taken = step - self._first_step
     left = (self._config.steps - step) * self._trainer.seconds / max(taken, 1)
-    self._show.figures(
-      step,
-      "train",
-      left,
-      loss=figures["loss"],
-      accuracy=figures["accuracy"],
-      **{"tokens/s": speed},
-    )
+    shown = {
+      "loss": figures["loss"],
+      "accuracy": figures["accuracy"],
+      "tokens/s": speed,
+    }
+    self._show.figures(step, "train", shown, left)
     self._journal.write(step, "train", **figures, tokens_per_second=speed)
     if self._board:
       self._board.scalars(step, {f"train/{name}": x for name, x in figures.items()})
@@ -146,7 +144,7 @@ class Training:
   def _validate(self) -> None:
     step = self._trainer.step
     self._validation = self._measure("validation")
-    self._show.figures(step, "validation", 0.0, **self._validation)
+    self._show.figures(step, "validation", self._validation)
     self._journal.write(step, "validation", **self._validation)
     if self._board:
       values = {f"validation/{name}": x for name, x in self._validation.items()}
