@@ -8,9 +8,9 @@ from rich.progress import (
   MofNCompleteColumn,
   Progress,
   TextColumn,
-  TimeElapsedColumn,
   TimeRemainingColumn,
 )
+from rich.table import Column
 
 
 class Show:
@@ -27,14 +27,13 @@ class Show:
     self._bar: Progress | None = None
     if self.console.is_terminal:
       self._bar = Progress(
-        TextColumn("step"),
-        MofNCompleteColumn(),
-        BarColumn(),
-        TextColumn("{task.fields[figures]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=None, table_column=Column(ratio=1)),
+        TextColumn("{task.fields[figures]}", table_column=Column(no_wrap=True)),
+        TextColumn("left", table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
         console=self.console,
+        expand=True,  # The bar gives way where the terminal is narrow.
       )
       self._task = self._bar.add_task("", total=steps, completed=step, figures="")
       self._bar.start()
