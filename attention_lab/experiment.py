@@ -21,7 +21,7 @@ from attention_lab.errors import UserError
 from attention_lab.metrics import Sums, token_sums
 from attention_lab.pairing import refuse_impossible
 from attention_lab.position.base import Position, positions
-from attention_lab.update import Loss
+from attention_lab.update import Loss, TrainState, fresh_state
 
 
 class Experiment(NamedTuple):
@@ -39,6 +39,10 @@ class Experiment(NamedTuple):
     """Fresh parameters."""
     tokens = jnp.zeros((1, self.dataset.sequence_length), jnp.int32)
     return self.model.init(jax.random.key(seed), tokens, default_positions(tokens))
+
+  def fresh(self, seed: int) -> TrainState:
+    """The state before the first step."""
+    return fresh_state(self.init(seed), self.optimizer, seed)
 
 
 def assemble(config: config_dict.ConfigDict) -> Experiment:

@@ -120,6 +120,9 @@ def main(overrides: list[str]) -> int:
     return int(mode.run(config, FLAGS.workdir))
   except UserError as error:
     return complain(error)
+  except KeyboardInterrupt:
+    print("Interrupted.", file=sys.stderr)
+    return 130
 
 
 def complain(error: UserError) -> int:

@@ -9,7 +9,6 @@ from ml_collections import config_dict
 from attention_lab.checkpoint import Checkpoints
 from attention_lab.errors import UserError
 from attention_lab.experiment import Experiment
-from attention_lab.update import fresh_state
 
 
 class Trained(NamedTuple):
@@ -28,9 +27,7 @@ def restore_params(
   Raises:
     UserError: there is no readable checkpoint.
   """
-  like = jax.eval_shape(
-    lambda: fresh_state(experiment.init(config.seed), experiment.optimizer, config.seed)
-  )
+  like = jax.eval_shape(lambda: experiment.fresh(config.seed))
   checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
   restored = checkpoints.restore(like, config.evaluation.checkpoint)
   if restored is None:

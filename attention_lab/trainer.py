@@ -1,5 +1,6 @@
 """The training loop: calls the update, and stops where something is due."""
 
+import functools
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from attention_lab.devices import replicate, unreplicate
 from attention_lab.experiment import Experiment
 from attention_lab.feed import placed_stack
 from attention_lab.metrics import Sums, means
-from attention_lab.update import TrainState, fresh_state, make_update
+from attention_lab.update import TrainState, make_update
 
 SECONDS_PER_CALL = 0.5  # What a call may take, so that a signal is soon answered.
 
@@ -61,10 +62,9 @@ class Trainer:
     self._update = make_update(
       experiment.loss, experiment.optimizer, devices, config.train.micro_batches
     )
-    fresh = lambda: fresh_state(  # noqa: E731
-      experiment.init(config.seed), experiment.optimizer, config.seed
-    )
-    self.host_state: TrainState = jax.tree.map(np.asarray, jax.jit(fresh)())
+    self._fresh = functools.partial(experiment.fresh, config.seed)
+    self.expected: TrainState = jax.eval_shape(self._fresh)  # Shapes and dtypes.
+    self._loaded: TrainState | None = None
     self.step = 0
     self.window = Window([], [], [], [])
     self.seconds = 0.0  # Spent in training steps.
@@ -75,14 +75,15 @@ class Trainer:
 
   def load(self, state: TrainState, window: Sequence[list[float]]) -> None:
     """Goes on from a state (host arrays) and the figures not yet reported with it."""
-    self.host_state = state
+    self._loaded = state
     self.step = int(state.step)
     self.window = Window(*(list(values) for values in window))
 
   def compile(self) -> None:
     """Places the state and compiles the update, by a call that runs no step."""
     start = time.perf_counter()
-    self._state = replicate(self.host_state, self._devices)
+    state = self._loaded if self._loaded is not None else jax.jit(self._fresh)()
+    self._state = replicate(state, self._devices)
     self._call(0)
     self.compile_seconds = time.perf_counter() - start
 

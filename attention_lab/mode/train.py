@@ -88,7 +88,7 @@ class Training:
         self._board.close()
 
   def _restore(self) -> None:
-    restored = self._checkpoints.restore(self._trainer.host_state)
+    restored = self._checkpoints.restore(self._trainer.expected)
     if restored is None:
       return
     self._trainer.load(restored.tree, restored.meta["window"])
@@ -236,7 +236,7 @@ class Training:
     )
 
   def _parameters(self) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(self._trainer.host_state.params))
+    return sum(leaf.size for leaf in jax.tree.leaves(self._trainer.expected.params))
 
   def _seconds(self) -> float:
     """Wall-clock seconds of the run, over all its starts."""

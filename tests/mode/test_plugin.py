@@ -30,7 +30,7 @@ def plugin(tmp_path):
 
 
 def test_a_plugin_needs_no_other_edit(plugin, tmp_path):
-  workdir, cache = tmp_path / "run", tmp_path / "cache"
+  workdir = tmp_path / "run"
   assert len(PLUGIN.strip().splitlines()) <= 15
   words = [
     *commands.TINY,
@@ -39,14 +39,14 @@ def test_a_plugin_needs_no_other_edit(plugin, tmp_path):
     f"--plugin={plugin}",
   ]
   words += ["--config.train.schedule=constant", f"--workdir={workdir}"]
-  status, out, err = commands.run(*words, "--steps=2", cache=cache)
+  status, out, err = commands.run(*words, "--steps=2")
   assert (status, err) == (0, "")
   assert "uniform attention" in out
   # From here on the run's folder is enough.
-  status, out, err = commands.run(f"--workdir={workdir}", "--steps=4", cache=cache)
+  status, out, err = commands.run(f"--workdir={workdir}", "--steps=4")
   assert (status, err) == (0, "")
   assert "Going on at step 2" in out
-  status, out, _ = commands.run("--mode=evaluate", f"--workdir={workdir}", cache=cache)
+  status, out, _ = commands.run("--mode=evaluate", f"--workdir={workdir}")
   assert status == 0
   assert "step 4  validation: loss" in out
   status, out, _ = commands.run("--mode=sample", f"--workdir={workdir}", "--prompt=ab")

@@ -21,16 +21,10 @@ WORDS = [
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-  """A compilation cache, so that each program is compiled once in this file."""
-  return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory, cache):
+def uninterrupted(tmp_path_factory):
   """A run from beginning to end."""
   workdir = tmp_path_factory.mktemp("runs") / "uninterrupted"
-  status, _, err = commands.run(*WORDS, f"--workdir={workdir}", cache=cache)
+  status, _, err = commands.run(*WORDS, f"--workdir={workdir}")
   assert (status, err) == (0, "")
   return workdir
 
@@ -44,9 +38,9 @@ def wait_for(condition, process):
     time.sleep(0.01)
 
 
-def interrupted(workdir, cache, number, checkpoints=1):
+def interrupted(workdir, number, checkpoints=1):
   """Starts the run and sends it a signal after its first checkpoints."""
-  process = commands.start(*WORDS, f"--workdir={workdir}", cache=cache)
+  process = commands.start(*WORDS, f"--workdir={workdir}")
   folder = workdir / "checkpoints"
   wait_for(lambda: len(list(folder.glob("*.npz"))) >= checkpoints, process)
   process.send_signal(number)
@@ -71,54 +65,52 @@ def assert_same_end(workdir, uninterrupted):
     assert summaries[0][key] == summaries[1][key]
 
 
-def go_on(workdir, cache):
+def go_on(workdir):
   """Goes on with a run by its folder alone."""
-  status, out, err = commands.run(f"--workdir={workdir}", cache=cache)
+  status, out, err = commands.run(f"--workdir={workdir}")
   assert status == 0, err
   return out, err
 
 
-def test_a_killed_run_goes_on_bit_for_bit(uninterrupted, tmp_path, cache):
-  status, _, _ = interrupted(tmp_path / "run", cache, signal.SIGKILL, checkpoints=2)
+def test_a_killed_run_goes_on_bit_for_bit(uninterrupted, tmp_path):
+  status, _, _ = interrupted(tmp_path / "run", signal.SIGKILL, checkpoints=2)
   assert status == -signal.SIGKILL
-  out, _ = go_on(tmp_path / "run", cache)
+  out, _ = go_on(tmp_path / "run")
   assert "Going on at step" in out
   assert_same_end(tmp_path / "run", uninterrupted)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_run_saves_and_goes_on_bit_for_bit(
-  uninterrupted, tmp_path, cache, number
-):
-  status, out, err = interrupted(tmp_path / "run", cache, number)
+def test_a_stopped_run_saves_and_goes_on_bit_for_bit(uninterrupted, tmp_path, number):
+  status, out, err = interrupted(tmp_path / "run", number)
   assert (status, err) == (128 + number, "")
   assert "Interrupted at step" in out
   assert f"--workdir={tmp_path / 'run'}" in out
-  go_on(tmp_path / "run", cache)
+  go_on(tmp_path / "run")
   assert_same_end(tmp_path / "run", uninterrupted)
 
 
-def test_a_damaged_checkpoint_is_passed_over(uninterrupted, tmp_path, cache):
-  interrupted(tmp_path / "run", cache, signal.SIGKILL, checkpoints=2)
+def test_a_damaged_checkpoint_is_passed_over(uninterrupted, tmp_path):
+  interrupted(tmp_path / "run", signal.SIGKILL, checkpoints=2)
   newest = max((tmp_path / "run" / "checkpoints").glob("*.npz"))
   content = bytearray(newest.read_bytes())
   newest.write_bytes(content[: len(content) // 2])
-  _, err = go_on(tmp_path / "run", cache)
+  _, err = go_on(tmp_path / "run")
   assert err == f"warning: {newest} is damaged; trying the one before it.\n"
   assert_same_end(tmp_path / "run", uninterrupted)
 
 
-def test_a_finished_run_has_nothing_left_to_do(uninterrupted, cache):
+def test_a_finished_run_has_nothing_left_to_do(uninterrupted):
   before = commands.records(uninterrupted)
-  out, _ = go_on(uninterrupted, cache)
+  out, _ = go_on(uninterrupted)
   assert f"Going on at step {STEPS}" in out
   assert commands.records(uninterrupted) == before
 
 
-def test_another_configuration_is_refused_with_the_keys(uninterrupted, cache):
+def test_another_configuration_is_refused_with_the_keys(uninterrupted):
   before = commands.last_checkpoint(uninterrupted)
   words = [*WORDS, f"--workdir={uninterrupted}", "--seed=5", "--config.model.d_ff=7"]
-  status, out, err = commands.run(*words, cache=cache)
+  status, out, err = commands.run(*words)
   assert (status, out) == (2, "")
   assert "seed: 0 there, 5 here" in err
   assert "model.d_ff: None there, 7 here" in err
