@@ -53,7 +53,7 @@ def get_config() -> config_dict.ConfigDict:
         "clip_norm": 1.0,  # Of the gradient, over all parameters; 0: no clipping.
         "precision": "float32",  # Of the computation; parameters stay in float32.
         "micro_batches": 1,  # Parts of a device's batch, one after another.
-        "steps_per_call": 16,  # At most so many steps run without Python.
+        "steps_per_call": 64,  # At most so many steps run without Python.
       },
       "evaluation": {"every": 400, "checkpoint": "newest"},  # Or best.
       "checkpoint": {"every": 400, "keep": 3},

@@ -13,13 +13,13 @@ def stack(
   dataset: Dataset, step: int, count: int, length: int, batch_size: int
 ) -> Batch:
   """The training batches of `count` steps as one: [length, B, T], the rest empty."""
-  batches = [dataset.batch("train", step + i, batch_size) for i in range(count)]
+  batches = dataset.batches("train", step, count, batch_size)
 
-  def fill(*arrays: np.ndarray) -> np.ndarray:
-    rest = np.zeros((length - count, *arrays[0].shape), arrays[0].dtype)
-    return np.concatenate([np.stack(arrays), rest])
+  def fill(array: np.ndarray) -> np.ndarray:
+    rest = np.zeros((length - count, *array.shape[1:]), array.dtype)
+    return np.concatenate([array, rest]) if len(rest) else array
 
-  return Batch(*(fill(*arrays) for arrays in zip(*batches, strict=True)))
+  return Batch(*map(fill, batches))
 
 
 def placed_stack(

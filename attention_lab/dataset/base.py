@@ -75,15 +75,30 @@ class Dataset(abc.ABC):
       batch_size: examples in the whole batch, over all shards.
       shard: (index, count): which contiguous part of the rows to make.
     """
-    index, count = shard
-    rows = batch_size // count
-    numbers = step * batch_size + index * rows + np.arange(rows)
+    one = self.batches(split, step, 1, batch_size, shard)
+    return Batch(*(array[0] for array in one))
+
+  def batches(
+    self,
+    split: str,
+    step: int,
+    count: int,
+    batch_size: int,
+    shard: tuple[int, int] = (0, 1),
+  ) -> Batch:
+    """The batches of `count` steps from `step` on, as one: arrays [count, B, T]."""
+    index, shards = shard
+    rows = batch_size // shards
+    steps = step + np.arange(count)[:, None]
+    numbers = (steps * batch_size + index * rows + np.arange(rows)).ravel()
     size = self.size(split)
     if split == "train":
-      return self._shuffled(numbers, size)
-    batch = self.examples(split, 0, np.minimum(numbers, size - 1))
-    inside = (numbers < size)[:, None].astype(np.float32)
-    return batch._replace(weights=batch.weights * inside)
+      batch = self._shuffled(numbers, size)
+    else:
+      batch = self.examples(split, 0, np.minimum(numbers, size - 1))
+      inside = (numbers < size)[:, None].astype(np.float32)
+      batch = batch._replace(weights=batch.weights * inside)
+    return Batch(*(array.reshape(count, rows, -1) for array in batch))
 
   def _shuffled(self, numbers: np.ndarray, size: int) -> Batch:
     """Training examples by their number in the endless sequence of passes."""

@@ -68,7 +68,7 @@ def test_the_second_systems_gpt_has_189_633_parameters(shakespeare):
 
 def test_nanogpts_cpu_model_has_its_size(shakespeare):
   config = configs.load_file("experiments/shakespeare_nanogpt_cpu.py")
-  config.data_dir = shakespeare
+  config.data_dir, config.position = shakespeare, "learned"
   layer = 4 * 128**2 + 2 * 128 * 512 + 2 * 128  # q, k, v, output; in, out; two norms.
   assert count(config) == 65 * 128 + 64 * 128 + 4 * layer + 128
 
