@@ -260,7 +260,7 @@ def test_the_last_allowed_value_is_allowed(config, key, value):
 def test_a_difference_is_told_with_both_values(config):
   stored = config.to_dict()
   config.model.d_model = 32
-  assert configs.differences(stored, config) == {"model.d_model": (128, 32)}
+  assert configs.differences(stored, config) == {"model.d_model": (64, 32)}
 
 
 @pytest.mark.parametrize(

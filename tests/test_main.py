@@ -111,7 +111,7 @@ def assert_refused(result, answer):
     (f"{COPY} --architecture=decoder", "Did you mean 'decoder_only'?"),
     (f"{COPY} --config.train.optimizer=adamm", "Did you mean 'adam"),
     (f"{COPY} --config.train.schedule=cosin", "Did you mean 'cosine'?"),
-    (f"{COPY} --config.model.num_heads=3", "does not divide d_model=128"),
+    (f"{COPY} --config.model.num_heads=3", "does not divide d_model=64"),
     (f"{COPY} --batch_size=12", "Nearest: 8 or 16."),
     # Data, prompts and folders.
     ("--dataset=text_file(path='no.txt')", "Cannot read no.txt: No such file"),

@@ -73,7 +73,7 @@ def test_every_start_of_a_run_is_remembered(workdir, config, monkeypatch):
 def test_another_configuration_is_refused_with_both_values(workdir, config):
   before = content(workdir)
   config.model.d_model = 32
-  with pytest.raises(UserError, match=r"\(model.d_model: 128 there, 32 here\)"):
+  with pytest.raises(UserError, match=r"\(model.d_model: 64 there, 32 here\)"):
     run_folder.open_(workdir, config, "data", DEVICES)
   assert content(workdir) == before
 
@@ -104,7 +104,7 @@ def test_a_run_whose_schedule_has_no_end_may_go_on_for_longer(
 
 def test_a_run_whose_schedule_has_an_end_may_not(workdir, config):
   config.steps = 7
-  with pytest.raises(UserError, match="steps: 1200 there, 7 here"):
+  with pytest.raises(UserError, match="steps: 1400 there, 7 here"):
     run_folder.open_(workdir, config, "data", DEVICES)
 
 

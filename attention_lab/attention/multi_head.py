@@ -42,7 +42,7 @@ class MultiHead(Attention):
   def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:
     q = self.queries(query, mask.query_positions)
     k, v = self.keys_values(context, mask.context_positions)
-    return self.merge(self.attend(q, *self.every_head(k, v), mask))
+    return self._read(q, k, v, mask)
 
   def initial_state(self, batch_size: int, length: int, dtype: Any) -> KVCache:
     shape = (batch_size, length, self.kv_heads, self.key_size)
@@ -65,9 +65,7 @@ class MultiHead(Attention):
       filled=state.filled + query.shape[1],
     )
     mask = Mask(positions, state.positions, causal=True)
-    return self.merge(
-      self.attend(q, *self.every_head(state.keys, state.values), mask)
-    ), state
+    return self._read(q, state.keys, state.values, mask), state
 
   @property
   def kv_heads(self) -> int:
@@ -120,6 +118,12 @@ class MultiHead(Attention):
         f"but {self.num_heads} · {self.key_size} is not {self.d_model}."
       )
     return x
+
+  @hk.name_like("__call__")
+  def _read(self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask) -> jax.Array:
+    """The formula with every head's own keys and values, its result joined."""
+    heads = self.attend(q, *self.every_head(k, v), mask)
+    return self.merge(heads.astype(q.dtype))  # Weights in float32 must not widen x.
 
   @hk.name_like("__call__")
   def _project(self, x: jax.Array, heads: int, name: str) -> jax.Array:

@@ -1,25 +1,20 @@
-"""One 15-line file is an attention: it trains, evaluates, samples and resumes."""
+"""README's own plugins: a 15-line file trains, evaluates, samples and resumes."""
 
+import re
+
+import jax
+import jax.numpy as jnp
 import pytest
 
+from attention_lab import plugins
+from attention_lab.attention.base import attentions
+from attention_lab.experiment import assemble, default_positions
 from tests import commands
+from tests.attention import laws
+from tests.parts import fill, tiny_config
 
-PLUGIN = '''
-"""Uniform attention: every query averages what it may see."""
-import jax.numpy as jnp
-
-import attention_lab
-
-
-@attention_lab.register_attention("uniform")
-class Uniform(attention_lab.MultiHead):
-  """The mean of the values."""
-
-  def attend(self, q, k, v, mask):
-    scores = jnp.zeros((q.shape[0], q.shape[2], q.shape[1], k.shape[1]))
-    weights = attention_lab.softmax(scores, mask.dense())
-    return jnp.einsum("BNTS,BSNK->BTNK", weights, v)
-'''
+README = (commands.ROOT / "README.md").read_text()
+PLUGIN, WITH_OPTION = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 @pytest.fixture
@@ -31,7 +26,7 @@ def plugin(tmp_path):
 
 def test_a_plugin_needs_no_other_edit(plugin, tmp_path):
   workdir = tmp_path / "run"
-  assert len(PLUGIN.strip().splitlines()) <= 15
+  assert len([line for line in PLUGIN.splitlines() if line]) <= 15
   words = [
     *commands.TINY,
     "--attention=uniform",
@@ -59,3 +54,29 @@ def test_what_a_plugin_does_not_honour_is_refused(plugin):
   status, out, err = commands.run(*words, "--position=rope")
   assert (status, out) == (2, "")
   assert "--position=rope acts by rotate, in which the attention 'uniform'" in err
+
+
+@pytest.fixture
+def windowed(tmp_path, monkeypatch):
+  """README's plugin with an option, registered for one test."""
+  monkeypatch.setattr(attentions, "_parts", dict(attentions._parts))
+  path = tmp_path / "windowed.py"
+  path.write_text(WITH_OPTION)
+  plugins.load([str(path)])
+
+
+@pytest.mark.parametrize("window", [2, 3])
+@pytest.mark.usefixtures("windowed")
+def test_a_plugins_option_is_set_in_its_name(window):
+  experiment = assemble(tiny_config(attention=f"windowed(window={window})"))
+  params = fill(jax.eval_shape(lambda: experiment.init(0)))
+  tokens = jnp.zeros((1, 8), jnp.int32)
+  at = default_positions(tokens)
+  layers = experiment.model.attention_weights(params, None, tokens, at)
+  assert int((layers[0][0][0, 0, -1] > 0).sum()) == window
+
+
+@pytest.mark.parametrize("law", laws.LAWS, ids=lambda law: law.__name__)
+@pytest.mark.usefixtures("windowed")
+def test_a_plugin_obeys_the_laws(law):
+  law("windowed(window=3)", "alibi")
