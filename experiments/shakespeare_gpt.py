@@ -3,7 +3,8 @@
 python -m attention_lab.main --config=experiments/shakespeare_gpt.py
 
 The setting of the table of selective attention, with standard attention. The whole
-200,000 steps have not been run here; @SHORT@
+200,000 steps have not been run here; with --steps=400, interrupted at step 157 and resumed,
+the validation loss was 2.537 (2 CPU cores, 0.8 s a step on a busy machine).
 """
 
 from attention_lab import config as configs
