@@ -94,7 +94,7 @@ class Checkpoints:
         return Restored(_unflatten(like, arrays, path), _meta(arrays), path)
     if paths:
       raise UserError(
-        f"Every checkpoint in {self._folder} is damaged. Nothing was changed; to begin "
+        f"Every checkpoint in {self._folder} is damaged. Nothing was removed; to begin "
         f"anew, name another --workdir."
       )
     return None

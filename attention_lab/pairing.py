@@ -42,7 +42,7 @@ def refuse_impossible(
     usable = [
       name
       for name in positions
-      if not missed & positions[name].acts()  # type: ignore[attr-defined]
+      if positions[name].acts() & set(HOOKS) <= used  # type: ignore[attr-defined]
     ]
     raise UserError(
       f"--position={position} acts by {' and '.join(sorted(missed))}, in which the "
@@ -58,12 +58,14 @@ def _hooks_used(attention: str, build: Callable[[], Attention]) -> set[str]:
     def spy(method: Any, args: Any, kwargs: Any, context: hk.MethodContext) -> Any:
       result = method(*args, **kwargs)
       probe = probes.get(context.method_name)
-      if not isinstance(context.module, Position) or probe is None or result is None:
+      if not isinstance(context.module, Position) or probe is None:
         return result
+      if result is None:  # A scheme without bias: would this attention take one?
+        result = jnp.zeros((2, module.num_heads, 3, 3))
       return result + probe.astype(result.dtype)
 
+    module = build()
     with hk.intercept_methods(spy):
-      module = build()
       honoured.update(module.honours)
       x = jnp.zeros((2, 3, module.d_model), jnp.float32)
       at = jnp.zeros((2, 3), jnp.int32)

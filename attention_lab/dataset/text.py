@@ -94,4 +94,7 @@ def read_text(path: Path) -> str:
   except UnicodeDecodeError as error:
     raise UserError(f"{path} is not UTF-8 text (byte {error.start}).") from None
   except OSError as error:
-    raise UserError(f"Cannot read {path}: {error.strerror}.") from None
+    raise UserError(
+      f"Cannot read {path}: {error.strerror}. Paths start at the current folder or at "
+      f"--data_dir."
+    ) from None

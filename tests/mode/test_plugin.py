@@ -54,6 +54,7 @@ def test_what_a_plugin_does_not_honour_is_refused(plugin):
   status, out, err = commands.run(*words, "--position=rope")
   assert (status, out) == (2, "")
   assert "--position=rope acts by rotate, in which the attention 'uniform'" in err
+  assert err.endswith("Use one of: learned, none, sinusoidal.\n")
 
 
 @pytest.fixture
