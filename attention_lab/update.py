@@ -204,7 +204,7 @@ def _assert_trace(batch: Any, devices: Sequence[jax.Device]) -> None:
       f"The axis {AXIS!r} has size {jax.lax.axis_size(AXIS)}, not {len(devices)}."
     )
   mesh = jax.typeof(batch.inputs).sharding.mesh.shape
-  if mesh and dict(mesh) != {AXIS: len(devices)}:
+  if dict(mesh) != {AXIS: len(devices)}:
     raise AssertionError(f"The batch lies on the mesh {dict(mesh)}, not {AXIS!r}.")
   chex.assert_equal_shape([batch.inputs, batch.targets, batch.weights])
   chex.assert_type([batch.inputs, batch.targets, batch.weights], [int, int, float])

@@ -10,9 +10,9 @@ import optax
 import pytest
 
 from attention_lab.dataset.base import Batch
-from attention_lab.devices import replicate, shard, unreplicate
+from attention_lab.devices import AXIS, replicate, shard, unreplicate
 from attention_lab.metrics import Sums
-from attention_lab.update import fresh_state, make_evaluate, make_update
+from attention_lab.update import _assert_trace, fresh_state, make_evaluate, make_update
 
 K, B, T, V = 3, 16, 4, 5
 
@@ -194,6 +194,21 @@ def test_a_batch_of_another_form_is_refused_inside_the_trace(change, match):
   placed = shard(change(batches()), devices, axis=1)
   with pytest.raises(AssertionError, match=match):
     update(replicate(state(), devices), placed, K)
+
+
+def test_the_device_axis_is_checked_inside_the_trace():
+  two, four = jax.local_devices()[:2], jax.local_devices()[:4]
+  first = jax.tree.map(lambda x: x[0], batches())
+
+  def check(batch):
+    _assert_trace(batch, four)
+    return batch
+
+  with pytest.raises(AssertionError, match="'device' has size 2, not 4"):
+    jax.pmap(check, axis_name=AXIS, devices=two)(shard(first, two))
+  quarters = jax.tree.map(lambda x: jnp.stack(jnp.split(x, 4)), first)
+  with pytest.raises(AssertionError, match="lies on the mesh {}, not 'device'"):
+    jax.vmap(check, axis_name=AXIS)(quarters)
 
 
 def test_an_optimizer_that_changes_a_dtype_is_refused():
