@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 CAPACITY = 1000  # Events that may wait.
+FRAME = 0.3  # How bright the lines between attention maps are.
 PATIENCE = 10.0  # Seconds that closing waits for the last events.
 
 
@@ -102,7 +103,9 @@ def attention_image(layers: Any, size: int = 64) -> np.ndarray | None:
   for weights in _per_layer(layers):
     maps = np.asarray(weights, np.float32)[0, :, :size, :size]
     maps = maps / np.maximum(maps.max(axis=-1, keepdims=True), 1e-9)
-    rows.append(np.concatenate([np.pad(head, 1) for head in maps], axis=1))
+    rows.append(
+      np.concatenate([np.pad(head, 1, constant_values=FRAME) for head in maps], axis=1)
+    )
   if not rows:
     return None
   width = max(row.shape[1] for row in rows)
