@@ -23,7 +23,8 @@ class Batch(NamedTuple):
 
 @dataclasses.dataclass(kw_only=True)
 class Dataset(abc.ABC):
-  """Examples by number. The fields below are given; a subclass's own are its options.
+  """Examples by number. `data_dir` is given by the experiment; the other fields, and
+  those that a subclass adds, are options.
 
   A subclass writes `vocabulary`, `fingerprint`, `size` and `examples`. Nothing is kept
   between calls, so an exact resume needs no iterator state and any process can make its
