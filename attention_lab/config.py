@@ -26,7 +26,7 @@ def get_config() -> config_dict.ConfigDict:
       "architecture": "decoder_only",
       "plugins": (),  # What --plugin named.
       "data_dir": "",  # Where data is looked for; "" for the user's cache.
-      "seed": 0,  # Of initialisation, dropout and sampling.
+      "seed": 0,  # Of initialisation and dropout; data and samples have their own.
       "steps": 1400,  # Training steps.
       "batch_size": 16,  # Examples in a step, over all devices.
       "model": {
