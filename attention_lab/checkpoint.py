@@ -46,8 +46,8 @@ class Checkpoints:
 
   def paths(self) -> list[Path]:
     """All checkpoints, newest first."""
-    found = [path for path in self._folder.glob("*-*.npz") if _step(path) is not None]
-    return sorted(found, key=lambda path: _step(path) or 0, reverse=True)
+    found = filter(_is_checkpoint, self._folder.glob("*-*.npz"))
+    return sorted(found, key=_step, reverse=True)
 
   def save(self, step: int, tree: Any, meta: dict[str, Any]) -> Path:
     """Saves a tree of host arrays; older checkpoints that are not kept go afterwards."""
@@ -65,6 +65,7 @@ class Checkpoints:
         f"The checkpoint of step {step} could not be written to {self._folder}: "
         f"{error.strerror}. Those before it are untouched."
       ) from None
+    self._losses[path] = _loss_of(meta)
     # What an earlier, killed process was writing goes too; nobody else writes here.
     partial = self._folder.glob(f".*{SUFFIX}")
     for old in [*self._unwanted(path), *partial]:
@@ -102,8 +103,8 @@ class Checkpoints:
   def _unwanted(self, newest: Path) -> list[Path]:
     """What is neither among the newest nor the best. Others of the step just saved, or
     of later ones, are what a run left behind that fell back to an earlier checkpoint."""
-    paths, now = self.paths(), _step(newest) or 0
-    stale = [path for path in paths if (_step(path) or 0) >= now and path != newest]
+    paths, now = self.paths(), _step(newest)
+    stale = [path for path in paths if _step(path) >= now and path != newest]
     older = [path for path in paths if path not in stale]
     best = self._best()
     return stale + [path for path in older[self._keep :] if path != best]
@@ -116,11 +117,10 @@ class Checkpoints:
   def _loss(self, path: Path) -> float:
     """The validation loss of a checkpoint; infinite if there is none or it is damaged."""
     if path not in self._losses:
-      loss = None
+      self._losses[path] = math.inf
       if (arrays := _read(path)) is not None:
         with arrays:
-          loss = _meta(arrays).get("validation_loss")
-      self._losses[path] = math.inf if loss is None else loss
+          self._losses[path] = _loss_of(_meta(arrays))
     return self._losses[path]
 
 
@@ -137,9 +137,18 @@ def _meta(arrays: Any) -> dict[str, Any]:
   return meta
 
 
-def _step(path: Path) -> int | None:
+def _loss_of(meta: dict[str, Any]) -> float:
+  loss = meta.get("validation_loss")
+  return math.inf if loss is None else loss
+
+
+def _is_checkpoint(path: Path) -> bool:
   step, _, digest = path.stem.partition("-")
-  return int(step) if step.isdecimal() and len(digest) == DIGEST_LENGTH else None
+  return step.isdecimal() and len(digest) == DIGEST_LENGTH
+
+
+def _step(path: Path) -> int:
+  return int(path.stem.partition("-")[0])
 
 
 def _named_leaves(tree: Any) -> list[tuple[str, Any]]:

@@ -4,6 +4,7 @@ This module imports neither jax nor anything else that is slow: flags are read f
 """
 
 import ast
+import functools
 import math
 import os
 import runpy
@@ -133,12 +134,9 @@ def from_stored(stored: Mapping[str, Any]) -> config_dict.ConfigDict:
 
 def set_value(config: config_dict.ConfigDict, key: str, value: Any) -> None:
   """Sets "section.key"; raises UserError if there is none or the type is another."""
-  known = dict(flatten(config))
-  if key not in known:
-    raise UserError(f"There is no setting --config.{key}. {nearest(key, known)}")
-  optional = dict(flatten(get_config()))[key] is None
+  _refuse_unknown(key)
   try:
-    if value is None and not optional:
+    if value is None and _defaults()[key] is not None:
       raise TypeError
     config.update_from_flattened_dict({key: value})
   except (TypeError, ValueError):
@@ -148,9 +146,7 @@ def set_value(config: config_dict.ConfigDict, key: str, value: Any) -> None:
 
 def set_text(config: config_dict.ConfigDict, key: str, text: str) -> None:
   """Sets "section.key" from the text of a flag, read as the setting's type."""
-  known = dict(flatten(config))
-  if key not in known:
-    raise UserError(f"There is no setting --config.{key}. {nearest(key, known)}")
+  _refuse_unknown(key)
   kind = _type(config, key)
   value: Any = text
   try:
@@ -163,6 +159,17 @@ def set_text(config: config_dict.ConfigDict, key: str, text: str) -> None:
   except (KeyError, ValueError, SyntaxError, TypeError):
     raise UserError(f"--config.{key}={text}: expected {kind.__name__}.") from None
   set_value(config, key, value)
+
+
+@functools.cache
+def _defaults() -> dict[str, Any]:
+  """Every setting's default: None is a value only where it is one here."""
+  return dict(flatten(get_config()))
+
+
+def _refuse_unknown(key: str) -> None:
+  if key not in _defaults():
+    raise UserError(f"There is no setting --config.{key}. {nearest(key, _defaults())}")
 
 
 def _type(config: config_dict.ConfigDict, key: str) -> type:

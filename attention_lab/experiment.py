@@ -57,10 +57,10 @@ def assemble(config: config_dict.ConfigDict) -> Experiment:
   position = partial(positions.bind(config.position), max_length=max_length)
   scheme = cast(type[Position], position.func)
   options = model_options.from_config(config.model.to_dict())
-  layers = _layers(config.attention, options, position)
+  pattern = _pattern(config.attention, options.num_layers)
+  layers = {str(spec): _builder(spec, options, position) for spec in pattern}
   for name, build in layers.items():
     refuse_impossible(name, build, config.position, scheme.acts())
-  pattern = _pattern(config.attention, options.num_layers)
   architecture = architectures.bind(config.architecture)
   model = as_functions(
     partial(
@@ -115,24 +115,20 @@ def _pattern(text: str, num_layers: int) -> tuple[specs.Spec, ...]:
   return tuple(pattern[i % len(pattern)] for i in range(num_layers))
 
 
-def _layers(
-  text: str, options: model_options.Options, position: Callable[[], Position]
-) -> dict[str, Callable[[], Attention]]:
-  """A builder for each different attention of a pattern, by its spec."""
+def _builder(
+  spec: specs.Spec, options: model_options.Options, position: Callable[[], Position]
+) -> Callable[[], Attention]:
+  """What makes the attention of a spec, inside a transform."""
+  attention = attentions.bind(spec)
 
-  def builder(spec: specs.Spec) -> Callable[[], Attention]:
-    attention = attentions.bind(spec)
+  def build() -> Attention:
+    return attention(
+      num_heads=options.num_heads,
+      key_size=options.key_size,
+      d_model=options.d_model,
+      position=position(),
+      w_init=options.w_init,
+      output_init=options.output_init,
+    )
 
-    def build() -> Attention:
-      return attention(
-        num_heads=options.num_heads,
-        key_size=options.key_size,
-        d_model=options.d_model,
-        position=position(),
-        w_init=options.w_init,
-        output_init=options.output_init,
-      )
-
-    return build
-
-  return {str(spec): builder(spec) for spec in specs.parse_pattern(text)}
+  return build

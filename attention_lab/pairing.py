@@ -17,7 +17,8 @@ from attention_lab.attention.mask import Mask
 from attention_lab.errors import UserError, one_line
 from attention_lab.position.base import Position, positions
 
-HOOKS = ("rotate", "bias")  # The third, "embed", acts outside of attentions.
+# "embed" acts outside of attentions.
+HOOKS = tuple(hook for hook in Position.HOOKS if hook != "embed")
 
 
 def refuse_impossible(

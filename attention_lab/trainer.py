@@ -67,17 +67,21 @@ class Trainer:
     self._loaded: TrainState | None = None
     self.step = 0
     self.window = Window([], [], [], [])
-    self.seconds = 0.0  # Spent in training steps.
+    self.seconds = 0.0  # Spent in training steps, over all starts.
     self.compile_seconds = 0.0
     self._state: Any = None
     self._step_seconds = 0.0
     self._ahead: tuple[int, int, Any] = (-1, 0, None)
 
-  def load(self, state: TrainState, window: Sequence[list[float]]) -> None:
-    """Goes on from a state (host arrays) and the figures not yet reported with it."""
+  def load(
+    self, state: TrainState, window: Sequence[list[float]], seconds: float
+  ) -> None:
+    """Goes on from a state (host arrays), with the figures not yet reported and the
+    seconds trained so far."""
     self._loaded = state
     self.step = int(state.step)
     self.window = Window(*(list(values) for values in window))
+    self.seconds = seconds
 
   def compile(self) -> None:
     """Places the state and compiles the update, by a call that runs no step."""
@@ -123,7 +127,9 @@ class Trainer:
     batches = self._batches(self.step, count)
     self._state, metrics = self._update(self._state, batches, count)
     # The call above returns at once; the next batches are made while it computes.
-    self._ahead = (self.step + count, count, self._make(self.step + count, count))
+    foreseen = max(count, 1)
+    start = self.step + count
+    self._ahead = (start, foreseen, self._make(start, foreseen))
     metrics = unreplicate(metrics)
     done = int(unreplicate(self._state.step)) - self.step
     per_step = (*metrics.sums, metrics.grad_norm)

@@ -82,15 +82,20 @@ def _attention_functions(spec: str, position: str, part: Any, dtype: Any) -> Fun
 
   def decode(params: Any, x: Any, at: Any, chunks: tuple[int, ...]) -> Any:
     state = initial_state(params, None, x.shape[0], x.shape[1], x.dtype)
-    outputs, start = [], 0
-    for size in chunks:
-      part = slice(start, start + size)
-      output, state = extend(params, None, x[:, part], state, at[:, part])
-      outputs.append(output)
-      start += size
-    return jnp.concatenate(outputs, axis=1)
+    return in_chunks(functools.partial(extend, params, None), state, x, at, chunks)
 
   return Functions(params, jax.jit(call), decode)
+
+
+def in_chunks(extend: Any, state: Any, x: Any, at: Any, chunks: Any) -> jax.Array:
+  """What (x, state, positions) → (y, state) gives for x, chunk by chunk: [B, T, ...]."""
+  outputs, start = [], 0
+  for size in chunks:
+    part = slice(start, start + size)
+    output, state = extend(x[:, part], state, at[:, part])
+    outputs.append(output)
+    start += size
+  return jnp.concatenate(outputs, axis=1)
 
 
 def fill(tree: Any, scale: float = 0.5) -> Any:

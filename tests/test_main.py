@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ import attention_lab
 from attention_lab import config as configs
 from attention_lab import main
 from attention_lab.dataset.copy import Copy
+from tests import commands
 
 COPY = "--dataset=copy"  # Needs no data.
 LONG = "x" * 300  # Longer than a file's name can be.
@@ -223,15 +222,7 @@ def test_a_run_that_was_never_saved_is_answered_in_one_line(command, mode):
 )
 def test_a_shell_sees_one_line_and_exit_status_2(words, answer):
   write("experiment.py", "1 / 0")
-  process = subprocess.run(
-    [sys.executable, "-m", "attention_lab.main", *words],
-    env=os.environ
-    | {"XLA_FLAGS": "", "PYTHONPATH": str(Path(attention_lab.__file__).parents[1])},
-    capture_output=True,
-    text=True,
-    check=False,
-  )
-  assert_refused((process.returncode, process.stdout, process.stderr), answer)
+  assert_refused(commands.run(*words), answer)
 
 
 def test_without_flags_the_defaults_hold():

@@ -45,7 +45,7 @@ def test_a_trainer_goes_on_from_a_state():
   _, trainer = losses(1)
   config = tiny_config(batch_size=16, model__num_layers=1)
   other = Trainer(assemble(config), config, jax.local_devices()[:1])
-  other.load(trainer.state(), trainer.window)
+  other.load(trainer.state(), trainer.window, trainer.seconds)
   other.compile()
   assert other.step == 4
   for one in (trainer, other):

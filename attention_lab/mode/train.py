@@ -27,9 +27,9 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   refuse_indivisible(config.batch_size, config.train.micro_batches, len(devices))
   experiment = assemble(config)
   folder = Path(workdir) if workdir else run_folder.new_folder(config)
-  Sampler(experiment, config.sample, clip=True)  # A bad prompt is refused now.
+  sampler = Sampler(experiment, config.sample, clip=True)  # Refuses a bad prompt now.
   run_folder.open_(folder, config, experiment.dataset.fingerprint, devices)
-  return Training(experiment, config, folder, devices).run()
+  return Training(experiment, config, sampler, folder, devices).run()
 
 
 class Training:
@@ -39,6 +39,7 @@ class Training:
     self,
     experiment: Experiment,
     config: config_dict.ConfigDict,
+    sampler: Sampler,
     folder: Path,
     devices: list[jax.Device],
   ):
@@ -49,14 +50,12 @@ class Training:
     self._checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
     self._trainer = Trainer(experiment, config, devices)
     self._evaluate = make_evaluate(experiment.loss, devices)
-    self._sampler = Sampler(experiment, config.sample, clip=True)
+    self._sampler = sampler
     self._weights = jax.jit(experiment.model.attention_weights)
     self._validation: dict[str, float] | None = None
     self._seconds_before = 0.0
-    self._training_before = 0.0
     self._start = time.perf_counter()
     self._restore()
-    self._first_step = self._trainer.step
     self._show = Show(self._trainer.step, config.steps)
     self._journal = Journal(folder / "metrics.jsonl", self._trainer.step)
     self._board = (
@@ -91,10 +90,10 @@ class Training:
     restored = self._checkpoints.restore(self._trainer.expected)
     if restored is None:
       return
-    self._trainer.load(restored.tree, restored.meta["window"])
-    self._validation = restored.meta["validation"]
-    self._seconds_before = restored.meta["seconds"]
-    self._training_before = restored.meta["training_seconds"]
+    meta = restored.meta
+    self._trainer.load(restored.tree, meta["window"], meta["training_seconds"])
+    self._validation = meta["validation"]
+    self._seconds_before = meta["seconds"]
 
   def _announce(self) -> None:
     config, step = self._config, self._trainer.step
@@ -128,8 +127,7 @@ class Training:
     figures = self._trainer.take_report()
     figures["learning_rate"] = float(self._experiment.schedule(step - 1))
     speed = self._tokens_per_second()
-    taken = step - self._first_step
-    left = (self._config.steps - step) * self._trainer.seconds / max(taken, 1)
+    left = (self._config.steps - step) * self._trainer.seconds / step
     shown = {
       "loss": figures["loss"],
       "accuracy": figures["accuracy"],
@@ -177,7 +175,7 @@ class Training:
       "validation": self._validation,
       "validation_loss": self._validation and self._validation["loss"],
       "seconds": self._seconds(),
-      "training_seconds": self._training_seconds(),
+      "training_seconds": self._trainer.seconds,
     }
     if self._board:
       self._board.flush()
@@ -242,10 +240,7 @@ class Training:
     """Wall-clock seconds of the run, over all its starts."""
     return self._seconds_before + time.perf_counter() - self._start
 
-  def _training_seconds(self) -> float:
-    return self._training_before + self._trainer.seconds
-
   def _tokens_per_second(self) -> float:
     """Tokens trained on in a second of training, over all starts."""
     tokens = self._config.batch_size * self._experiment.dataset.sequence_length
-    return tokens * self._trainer.step / max(self._training_seconds(), 1e-9)
+    return tokens * self._trainer.step / max(self._trainer.seconds, 1e-9)

@@ -14,7 +14,7 @@ from attention_lab.attention.base import attentions
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble, default_positions
 from attention_lab.position.base import positions
-from tests.parts import fill, tiny_config
+from tests.parts import fill, in_chunks, tiny_config
 
 
 @functools.lru_cache(maxsize=32)
@@ -34,14 +34,8 @@ def decode(experiment, params, chunks):
   """Logits of TOKENS, read chunk by chunk."""
   model = experiment.model
   state = model.initial_state(params, None, 2, 8, jnp.float32)
-  extend = jax.jit(model.extend)
-  parts, start = [], 0
-  for size in chunks:
-    part = slice(start, start + size)
-    logits, state = extend(params, None, TOKENS[:, part], state, AT[:, part])
-    parts.append(logits)
-    start += size
-  return jnp.concatenate(parts, axis=1)
+  extend = functools.partial(jax.jit(model.extend), params, None)
+  return in_chunks(extend, state, TOKENS, AT, chunks)
 
 
 def count(config):
