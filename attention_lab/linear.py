@@ -1,5 +1,7 @@
 """A linear layer whose gradient XLA's CPU backend computes fast."""
 
+from typing import Any
+
 import haiku as hk
 import jax
 import jax.numpy as jnp
@@ -25,13 +27,20 @@ class Linear(hk.Module):
 
   def __call__(self, x: jax.Array) -> jax.Array:
     """[..., D] → [..., output_size], of x's dtype."""
-    shape = (x.shape[-1], self._output_size)
-    w = hk.get_parameter("w", shape, x.dtype, init=self._w_init)
-    y = matmul(x, w)
-    if self._with_bias:
-      b = hk.get_parameter("b", shape[1:], x.dtype, init=jnp.zeros)
-      y += jnp.broadcast_to(b, y.shape)
-    return y
+    return self.add_bias(matmul(x, self.weights(x.shape[-1], x.dtype)))
+
+  def weights(self, input_size: int, dtype: Any) -> jax.Array:
+    """The matrix alone, for who multiplies by its parts: [D, output_size]."""
+    return hk.get_parameter(
+      "w", (input_size, self._output_size), dtype, init=self._w_init
+    )
+
+  def add_bias(self, y: jax.Array) -> jax.Array:
+    """y + b, or y where there is no bias."""
+    if not self._with_bias:
+      return y
+    b = hk.get_parameter("b", y.shape[-1:], y.dtype, init=jnp.zeros)
+    return y + jnp.broadcast_to(b, y.shape)
 
 
 @jax.custom_vjp

@@ -34,6 +34,11 @@ def refuse_impossible(
   """
   try:
     used = _hooks_used(attention, build)
+    if "rotate" in acts and not _turns_as_relied_on(build):
+      raise UserError(
+        f"The attention {attention!r} relies on a rotation that turns the pairs "
+        f"(x_f, x_{{f+K/2}}), as rope does; --position={position} turns otherwise."
+      )
   except UserError:
     raise
   except Exception as error:
@@ -86,6 +91,29 @@ def _hooks_used(attention: str, build: Callable[[], Attention]) -> set[str]:
   program = jax.make_jaxpr(output)(*(jnp.zeros(()) for _ in HOOKS)).jaxpr
   probes = zip(HOOKS, program.invars, strict=True)
   return {hook for hook, probe in probes if _reaches_output(program, probe)} & honoured
+
+
+def _turns_as_relied_on(build: Callable[[], Attention]) -> bool:
+  """Whether the scheme turns pairs, if the attention relies on that; computed, not traced.
+
+  The angles are read off the turned pairs (1, 0); all other pairs must turn by them.
+  """
+
+  def turn() -> tuple[bool, jax.Array, jax.Array]:
+    module = build()
+    halves = (2, 3, module.num_heads, module.key_size // 2)
+    first, second = jax.random.normal(jax.random.key(0), (2, *halves))
+    at = jnp.array([[0, 1, 2], [3, 5, 11]], jnp.int32)
+    ones, zeros = jnp.ones(halves), jnp.zeros(halves)
+    rotate = module.position.rotate
+    cos, sin = jnp.split(rotate(jnp.concatenate([ones, zeros], -1), at), 2, axis=-1)
+    expected = [first * cos - second * sin, second * cos + first * sin]
+    actual = rotate(jnp.concatenate([first, second], -1), at)
+    return module.turns_pairs, actual, jnp.concatenate(expected, -1)
+
+  transformed, key = hk.transform(turn), jax.random.key(0)
+  relied_on, actual, expected = transformed.apply(transformed.init(key), key)
+  return not relied_on or bool(jnp.allclose(actual, expected, rtol=1e-4, atol=1e-5))
 
 
 def _reaches_output(program: core.Jaxpr, variable: core.Var) -> bool:

@@ -43,6 +43,10 @@ class Attention(hk.Module):
   # outside and needs no mention. Assembly proves that what is named here is called.
   honours: ClassVar[tuple[str, ...]] = ("rotate", "bias")
 
+  # Whether it relies on a rotation to turn the pairs (x_f, x_{f+K/2}), as rope does, each
+  # by its own angle. Assembly proves that of the scheme.
+  turns_pairs: ClassVar[bool] = False
+
   def __init_subclass__(cls, **kwargs: Any):
     super().__init_subclass__(**kwargs)
     if "extend" in vars(cls):  # Decoding must find the parameters of the full pass.

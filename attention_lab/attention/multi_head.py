@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from attention_lab.attention.base import Attention, append, show_weights
 from attention_lab.attention.mask import Mask
+from attention_lab.dropout import drop
 from attention_lab.errors import UserError
 from attention_lab.linear import Linear
 
@@ -42,7 +43,7 @@ class MultiHead(Attention):
   def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:
     q = self.queries(query, mask.query_positions)
     k, v = self.keys_values(context, mask.context_positions)
-    return self._read(q, k, v, mask)
+    return self.read(q, k, v, mask)
 
   def initial_state(self, batch_size: int, length: int, dtype: Any) -> KVCache:
     shape = (batch_size, length, self.kv_heads, self.key_size)
@@ -65,7 +66,7 @@ class MultiHead(Attention):
       filled=state.filled + query.shape[1],
     )
     mask = Mask(positions, state.positions, causal=True)
-    return self._read(q, state.keys, state.values, mask), state
+    return self.read(q, state.keys, state.values, mask), state
 
   @property
   def kv_heads(self) -> int:
@@ -80,8 +81,11 @@ class MultiHead(Attention):
     return heads
 
   @hk.name_like("__call__")
-  def queries(self, x: jax.Array, positions: jax.Array) -> jax.Array:
-    """Projected and rotated queries: [B, T, D], [B, T] → [B, T, N, K]."""
+  def queries(self, x: jax.Array, positions: jax.Array) -> Any:
+    """Projected and rotated queries: [B, T, D], [B, T] → [B, T, N, K].
+
+    A subclass whose queries bring more along overrides `read` as well.
+    """
     return self.position.rotate(self._project(x, self.num_heads, "query"), positions)
 
   @hk.name_like("__call__")
@@ -120,16 +124,55 @@ class MultiHead(Attention):
     return x
 
   @hk.name_like("__call__")
-  def _read(self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask) -> jax.Array:
-    """The formula with every head's own keys and values, its result joined."""
+  def read(self, q: Any, k: jax.Array, v: jax.Array, mask: Mask) -> jax.Array:
+    """The formula with every head's own keys and values, its result joined.
+
+    Args:
+      q: what `queries` gave.
+      k, v: what `keys_values` gave, or the cache of it.
+      mask: who may see whom.
+
+    Returns:
+      [B, T, D].
+    """
     heads = self.attend(q, *self.every_head(k, v), mask)
     return self.merge(heads.astype(q.dtype))  # Weights in float32 must not widen x.
 
   @hk.name_like("__call__")
   def _project(self, x: jax.Array, heads: int, name: str) -> jax.Array:
-    size = heads * self.key_size
-    x = Linear(size, self.bias, self.w_init, name)(x)
-    return x.reshape(*x.shape[:-1], heads, self.key_size)
+    return self.split(Linear(heads * self.key_size, self.bias, self.w_init, name)(x))
+
+  def split(self, x: jax.Array) -> jax.Array:
+    """[..., heads · K] → [..., heads, K]."""
+    return x.reshape(*x.shape[:-1], -1, self.key_size)
+
+
+def dot_product_attention(
+  q: jax.Array,
+  k: jax.Array,
+  v: jax.Array,
+  mask: Mask,
+  bias: jax.Array | float,
+  scale: float,
+  dropout: float = 0.0,
+) -> jax.Array:
+  """softmax(scale · Q Kᵀ + bias) V, a head at a time (arXiv:1706.03762, equation 1).
+
+  Args:
+    q: [B, T, N, K].
+    k: [B, S, N, K].
+    v: [B, S, N, V].
+    mask: who may see whom.
+    bias: added to the scores, [B, N, T, S] or a number.
+    scale: of the dot products.
+    dropout: share of weights zeroed while training.
+
+  Returns:
+    [B, T, N, V]; zeros for a query that may see nobody.
+  """
+  scores = scale * jnp.einsum("BTNK,BSNK->BNTS", q, k)
+  weights = drop(softmax(scores + bias, mask.dense()), dropout)
+  return jnp.einsum("BNTS,BSNV->BTNV", weights.astype(v.dtype), v)
 
 
 def softmax(scores: jax.Array, allowed: jax.Array) -> jax.Array:

@@ -3,12 +3,10 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 
 from attention_lab.attention.base import register_attention
 from attention_lab.attention.mask import Mask
-from attention_lab.attention.multi_head import MultiHead, softmax
-from attention_lab.dropout import drop
+from attention_lab.attention.multi_head import MultiHead, dot_product_attention
 
 
 @register_attention("standard")
@@ -19,7 +17,7 @@ class Standard(MultiHead):
   dropout: float = 0.0  # Share of weights zeroed while training.
 
   def attend(self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask) -> jax.Array:
-    scores = jnp.einsum("BTNK,BSNK->BNTS", q, k) / self.key_size**0.5
-    weights = softmax(scores + self.position_bias(mask), mask.dense())
-    weights = drop(weights, self.dropout)
-    return jnp.einsum("BNTS,BSNK->BTNK", weights.astype(v.dtype), v)
+    bias = self.position_bias(mask)
+    return dot_product_attention(
+      q, k, v, mask, bias, scale=self.key_size**-0.5, dropout=self.dropout
+    )

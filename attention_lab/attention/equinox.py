@@ -1,0 +1,66 @@
+"""Equinox's multi-head attention, as a reference (Kidger & Garcia, arXiv:2111.00254)."""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import jax
+
+from attention_lab.attention.base import Attention, register_attention
+from attention_lab.attention.mask import Mask
+from attention_lab.errors import UserError
+from attention_lab.linear import Linear
+
+INPUTS = ("query", "key", "value")  # Its projections that come in.
+
+
+@register_attention("equinox")
+@dataclasses.dataclass(kw_only=True)
+class Equinox(Attention):
+  """`equinox.nn.MultiheadAttention`; its parameters live in Haiku's tree, as `Linear`s.
+
+  It is imported only here. Rotations and biases find no way into its scores.
+  """
+
+  honours: ClassVar[tuple[str, ...]] = ()
+
+  def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:
+    eqx = _import()
+    heads = self.num_heads * self.key_size
+    module = eqx.filter_eval_shape(
+      eqx.nn.MultiheadAttention,
+      self.num_heads,
+      self.d_model,
+      qk_size=self.key_size,
+      vo_size=self.key_size,
+      dtype=query.dtype,
+      key=jax.random.key(0),
+    )
+
+    def matrix(name: str, inputs: int, outputs: int, init: Any) -> jax.Array:
+      return Linear(outputs, False, init, name).weights(inputs, query.dtype).T
+
+    module = eqx.tree_at(
+      lambda m: [
+        m.query_proj.weight,
+        m.key_proj.weight,
+        m.value_proj.weight,
+        m.output_proj.weight,
+      ],
+      module,
+      [
+        *(matrix(name, self.d_model, heads, self.w_init) for name in INPUTS),
+        matrix("output", heads, self.d_model, self.output_init),
+      ],
+    )
+    return jax.vmap(module)(query, context, context, mask.dense()[:, 0])
+
+
+def _import() -> Any:
+  try:
+    import equinox
+  except ImportError:
+    raise UserError(
+      "The attention 'equinox' needs that library: pip install equinox, or the extra "
+      "[equinox] of this one."
+    ) from None
+  return equinox

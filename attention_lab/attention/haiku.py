@@ -1,0 +1,37 @@
+"""dm-haiku's multi-head attention, as a reference (Vaswani et al., arXiv:1706.03762)."""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import haiku as hk
+import jax
+
+from attention_lab.attention.base import Attention, register_attention
+from attention_lab.attention.mask import Mask
+
+
+@register_attention("haiku")
+@dataclasses.dataclass(kw_only=True)
+class Haiku(Attention):
+  """`hk.MultiHeadAttention`, which forms its keys and scores where no scheme can act."""
+
+  bias: bool = False  # Whether the linear layers add a bias.
+
+  honours: ClassVar[tuple[str, ...]] = ()
+
+  def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:
+    attention = hk.MultiHeadAttention(
+      self.num_heads,
+      self.key_size,
+      w_init=self._init,
+      with_bias=self.bias,
+      model_size=self.d_model,
+      name="attention",
+    )
+    return attention(query, context, context, mask.dense())
+
+  def _init(self, shape: Any, dtype: Any) -> jax.Array:
+    """It has one initialiser for all its layers; the last one ends in the stream."""
+    last = hk.experimental.current_name().endswith("/linear")
+    init = self.output_init if last else self.w_init
+    return (init or hk.initializers.VarianceScaling())(shape, dtype)

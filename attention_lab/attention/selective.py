@@ -1,0 +1,110 @@
+"""Selective attention: each query makes its own keys and values (from the second of the
+systems this library stands on; no paper), here exact at the price of standard attention.
+
+Not the selective attention of Leviathan et al., arXiv:2410.02703.
+"""
+
+import dataclasses
+from typing import Any, ClassVar, NamedTuple
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from attention_lab.attention.base import register_attention
+from attention_lab.attention.mask import Mask
+from attention_lab.attention.multi_head import MultiHead, dot_product_attention
+from attention_lab.linear import Linear, matmul
+
+
+class Query(NamedTuple):
+  """What a query brings: its own share of scores and values."""
+
+  scores: jax.Array  # [B, T, N, K], or [B, T, N, 2K] under a rotation
+  values: jax.Array  # [B, T, N, K]
+
+
+@register_attention("selective")
+@dataclasses.dataclass(kw_only=True)
+class Selective(MultiHead):
+  """softmax_j(q_i · k_ij / √K) v_ij with k_ij = Wk [q_i ; x_j] and v_ij = Wv [q_i ; x_j].
+
+  The map of a concatenation is a sum, k_ij = A q_i + B x_j and v_ij = C q_i + D x_j, so
+  that no array over pairs is needed:
+
+  - The weights sum to one, so the values are C q_i plus the weighted mean of D x_j.
+  - Without a rotation q_i · A q_i is the same for all j, and the softmax cancels it.
+  - A rotation R turns the pairs (x_f, x_{f+K/2}). With u = R_i q_i and a = A q_i, the
+    product u · R_j a is, summed over f, cos_jf (u_f a_f + u_f' a_f') +
+    sin_jf (u_f' a_f - u_f a_f') with f' = f + K/2: a dot product of a vector of query i
+    and (cos_j, sin_j). Keys widened by those make it part of the ordinary dot product.
+
+  Equal to `selective_naive`, which computes the definition; their parameters are the same.
+  """
+
+  output_projection: bool = False  # Whether a linear layer follows the heads.
+
+  turns_pairs: ClassVar[bool] = True
+
+  def attend(self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask) -> jax.Array:
+    bias = self.position_bias(mask)
+    return dot_product_attention(q, k, v, mask, bias, scale=self.key_size**-0.5)
+
+  @hk.name_like("__call__")
+  def queries(self, x: jax.Array, positions: jax.Array) -> Query:
+    """Queries, rotated and widened, and what they add to the values."""
+    q = Linear(self._width, self.bias, self.w_init, "query")(x)
+    u = self.position.rotate(self.split(q), positions)
+    if self._rotated:
+      a = self._of_query("key", q)
+      (u1, u2), (a1, a2) = jnp.split(u, 2, axis=-1), jnp.split(a, 2, axis=-1)
+      u = jnp.concatenate([u, u1 * a1 + u2 * a2, u2 * a1 - u1 * a2], axis=-1)
+    return Query(u, self._of_query("value", q))
+
+  @hk.name_like("__call__")
+  def keys_values(
+    self, x: jax.Array, positions: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
+    """The tokens' part, B x_j (rotated) and D x_j: twice [B, S, G, K]."""
+    k = self.position.rotate(self._of_token("key", x), positions)
+    return k, self._of_token("value", x)
+
+  @hk.name_like("__call__")
+  def read(self, q: Any, k: jax.Array, v: jax.Array, mask: Mask) -> jax.Array:
+    if self._rotated:
+      k = jnp.concatenate([k, self._waves(k, mask.context_positions)], axis=-1)
+    heads = self.attend(q.scores, *self.every_head(k, v), mask) + q.values
+    return self.merge(heads.astype(v.dtype))
+
+  @property
+  def _rotated(self) -> bool:
+    return "rotate" in self.position.acts()
+
+  @property
+  def _width(self) -> int:
+    return self.num_heads * self.key_size
+
+  def _waves(self, k: jax.Array, positions: jax.Array) -> jax.Array:
+    """(cos_j, sin_j), as the scheme itself makes them of the pairs (1, 0)."""
+    first, second = jnp.split(jnp.ones_like(k), 2, axis=-1)
+    return self.position.rotate(
+      jnp.concatenate([first, 0 * second], axis=-1), positions
+    )
+
+  @hk.name_like("__call__")
+  def _of_query(self, name: str, q: jax.Array) -> jax.Array:
+    """A q or C q, for every head: [B, T, N·K] → [B, T, N, K]."""
+    w = self._pair_linear(name).weights(self._width + self.d_model, q.dtype)
+    y = self.split(matmul(q, w[: self._width]))
+    return jnp.repeat(y, self.num_heads // self.kv_heads, axis=2)
+
+  @hk.name_like("__call__")
+  def _of_token(self, name: str, x: jax.Array) -> jax.Array:
+    """B x or D x, and the bias if there is one: [B, S, D] → [B, S, G, K]."""
+    linear = self._pair_linear(name)
+    w = linear.weights(self._width + self.d_model, x.dtype)
+    return self.split(linear.add_bias(matmul(x, w[self._width :])))
+
+  @hk.name_like("__call__")
+  def _pair_linear(self, name: str) -> Linear:
+    return Linear(self.kv_heads * self.key_size, self.bias, self.w_init, name)

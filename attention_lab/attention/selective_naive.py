@@ -1,0 +1,59 @@
+"""Selective attention as it is defined, pair by pair: the oracle of `selective` (no paper).
+
+Not the selective attention of Leviathan et al., arXiv:2410.02703.
+"""
+
+import dataclasses
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from attention_lab.attention.base import Attention, register_attention
+from attention_lab.attention.mask import Mask
+from attention_lab.attention.multi_head import softmax
+from attention_lab.linear import Linear
+
+
+@register_attention("selective_naive")
+@dataclasses.dataclass(kw_only=True)
+class SelectiveNaive(Attention):
+  """softmax_j(q_i · k_ij / √K) v_ij with k_ij = Wk [q_i ; x_j] and v_ij = Wv [q_i ; x_j].
+
+  Keys and values of all pairs lie in memory, [B, T, S, N, K]: to be compared with, not to
+  train with. num_heads · key_size has to be d_model.
+  """
+
+  def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:
+    size = self.num_heads * self.key_size
+    q = Linear(size, False, self.w_init, "query")(query)
+    pairs = jnp.concatenate(
+      [
+        jnp.broadcast_to(q[:, :, None], (*q.shape[:2], context.shape[1], size)),
+        jnp.broadcast_to(context[:, None], (*q.shape[:2], *context.shape[1:])),
+      ],
+      axis=-1,
+    )
+    k = self._rotate_keys(self._heads("key", pairs), mask.context_positions)
+    v = self._heads("value", pairs)
+    q = self.position.rotate(
+      q.reshape(*q.shape[:2], self.num_heads, self.key_size), mask.query_positions
+    )
+    scores = jnp.einsum("BTNK,BTSNK->BNTS", q, k) / self.key_size**0.5
+    bias = self.position.bias(
+      mask.query_positions, mask.context_positions, self.num_heads
+    )
+    weights = softmax(scores if bias is None else scores + bias, mask.dense())
+    y = jnp.einsum("BNTS,BTSNK->BTNK", weights.astype(v.dtype), v)
+    return y.reshape(*y.shape[:2], size)
+
+  @hk.name_like("__call__")
+  def _heads(self, name: str, pairs: jax.Array) -> jax.Array:
+    """[B, T, S, N·K + D] → [B, T, S, N, K]."""
+    y = Linear(self.num_heads * self.key_size, False, self.w_init, name)(pairs)
+    return y.reshape(*y.shape[:-1], self.num_heads, self.key_size)
+
+  def _rotate_keys(self, k: jax.Array, positions: jax.Array) -> jax.Array:
+    """Turns the key of every pair at its token's position: [B, T, S, N, K], [B, S]."""
+    repeated = jnp.repeat(positions, k.shape[1], axis=0)
+    return self.position.rotate(k.reshape(-1, *k.shape[2:]), repeated).reshape(k.shape)

@@ -1,0 +1,95 @@
+"""The table by which selective attention was judged, as one command.
+
+python experiments/selective_attention.py --steps=2000 --seeds=3
+
+Standard, selective and equinox's attention on Tiny Shakespeare, each also without
+positions where it had one, and standard attention with as many parameters as selective, in
+the setting of shakespeare_gpt.py. Every cell is a run of its own in the work folder; the
+command, given again, goes on where it was interrupted. Flags that are not this script's go
+to every run: --data_dir=…, --config.train.micro_batches=4.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from statistics import mean
+
+# Row: the flags that tell it from the others. With d_ff 320 instead of 256, standard
+# attention has selective's 222,401 parameters.
+STANDARD = "--attention=standard(output_projection=False)"
+ROWS = {
+  "standard": [STANDARD, "--position=rope"],
+  "standard, d_ff 320": [STANDARD, "--position=rope", "--config.model.d_ff=320"],
+  "selective": ["--attention=selective", "--position=rope"],
+  "standard, no positions": [STANDARD, "--position=none"],
+  "selective, no positions": ["--attention=selective", "--position=none"],
+  "equinox, no positions": ["--attention=equinox", "--position=none"],
+}
+CONFIG = Path(__file__).with_name("shakespeare_gpt.py")
+COLUMNS = (
+  "attention | parameters | loss | of each seed | top-1 accuracy | minutes".split(" | ")
+)
+
+
+def main() -> int:
+  """Runs what is missing, seed by seed, and prints the table of what is there."""
+  flags, for_every_run = _parse(sys.argv[1:])
+  for seed in range(flags.seeds):
+    for row, words in ROWS.items():
+      folder = _folder(flags.workdir, row, seed)
+      if (status := _run(folder, flags.steps, seed, [*words, *for_every_run])) != 0:
+        return status
+    table = _table(flags.workdir, range(seed + 1))
+    (flags.workdir / "table.md").write_text(table, "utf-8")
+    print(f"\n{flags.steps:,} steps, {seed + 1} of {flags.seeds} seeds\n\n{table}")
+  return 0
+
+
+def _parse(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument("--steps", type=int, default=200_000, help="of every run")
+  parser.add_argument("--seeds", type=int, default=1, help="runs of every row")
+  parser.add_argument("--workdir", type=Path, default=Path("runs/selective_attention"))
+  return parser.parse_known_args(words)
+
+
+def _folder(workdir: Path, row: str, seed: int) -> Path:
+  return workdir / f"{row.replace(', ', '-').replace(' ', '_')}-seed{seed}"
+
+
+def _run(folder: Path, steps: int, seed: int, words: list[str]) -> int:
+  """Trains one cell to its end, unless it has been; returns the exit status."""
+  summary = folder / "summary.json"
+  if summary.exists() and json.loads(summary.read_text("utf-8"))["steps"] >= steps:
+    return 0
+  command = [sys.executable, "-m", "attention_lab.main", f"--config={CONFIG}", *words]
+  command += [f"--steps={steps}", f"--seed={seed}", f"--workdir={folder}"]
+  return subprocess.run(command, check=False).returncode
+
+
+def _table(workdir: Path, seeds: range) -> str:
+  lines = [COLUMNS, ["---"] * len(COLUMNS)]
+  for row in ROWS:
+    paths = [_folder(workdir, row, seed) / "summary.json" for seed in seeds]
+    runs = [json.loads(path.read_text("utf-8")) for path in paths]
+    losses = [run["validation"]["loss"] for run in runs]
+    accuracy = mean(run["validation"]["accuracy"] for run in runs)
+    lines.append(
+      [
+        row,
+        f"{runs[0]['parameters']:,}",
+        f"{mean(losses):.3f}",
+        " ".join(f"{loss:.3f}" for loss in losses),
+        f"{accuracy:.3f}",
+        f"{mean(run['seconds'] for run in runs) / 60:.1f}",
+      ]
+    )
+  return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+  sys.exit(main())
