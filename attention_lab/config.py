@@ -25,6 +25,7 @@ def get_config() -> config_dict.ConfigDict:
       "position": "rope",
       "dataset": "python_docs",
       "architecture": "decoder_only",
+      "kernel": "auto",  # Of attention: auto, reference, blocked, xla or cudnn.
       "plugins": (),  # What --plugin named.
       "data_dir": "",  # Where data is looked for; "" for the user's cache.
       "seed": 0,  # Of initialisation and dropout; data and samples have their own.
@@ -94,6 +95,7 @@ NOT_NEGATIVE = """
 """.split()
 BELOW = {"model.dropout": 1.0, "seed": 2**32, "sample.seed": 2**32}
 CHOICES = {
+  "kernel": ("auto", "reference", "blocked", "xla", "cudnn"),
   "train.precision": ("float32", "bfloat16"),
   "evaluation.checkpoint": ("newest", "best"),
 }

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 import jmp
-import numpy as np
 import optax
 from ml_collections import config_dict
 
@@ -38,7 +37,7 @@ class Experiment(NamedTuple):
   def init(self, seed: int) -> Any:
     """Fresh parameters."""
     tokens = jnp.zeros((1, self.dataset.sequence_length), jnp.int32)
-    return self.model.init(jax.random.key(seed), tokens, default_positions(tokens))
+    return self.model.init(jax.random.key(seed), tokens, None)
 
   def fresh(self, seed: int) -> TrainState:
     """The state before the first step."""
@@ -57,10 +56,15 @@ def assemble(config: config_dict.ConfigDict) -> Experiment:
   position = partial(positions.bind(config.position), max_length=max_length)
   scheme = cast(type[Position], position.func)
   options = model_options.from_config(config.model.to_dict())
+  policy = jmp.get_policy(
+    f"params=float32,compute={config.train.precision},output=float32"
+  )
   pattern = _pattern(config.attention, options.num_layers)
-  layers = {str(spec): _builder(spec, options, position) for spec in pattern}
+  layers = {
+    str(spec): _builder(spec, options, position, config.kernel) for spec in pattern
+  }
   for name, build in layers.items():
-    refuse_impossible(name, build, config.position, scheme.acts())
+    refuse_impossible(name, build, config.position, scheme.acts(), policy.compute_dtype)
   architecture = architectures.bind(config.architecture)
   model = as_functions(
     partial(
@@ -70,9 +74,6 @@ def assemble(config: config_dict.ConfigDict) -> Experiment:
       attentions=tuple(layers[str(spec)] for spec in pattern),
       position=position,
     )
-  )
-  policy = jmp.get_policy(
-    f"params=float32,compute={config.train.precision},output=float32"
   )
   schedule = optimizers.make_schedule(
     config.train.schedule, config.train.learning_rate, config.steps
@@ -91,16 +92,11 @@ def assemble(config: config_dict.ConfigDict) -> Experiment:
   )
 
 
-def default_positions(tokens: jax.Array | np.ndarray) -> jax.Array:
-  """Positions 0, 1, 2, … of tokens [B, T]."""
-  return jnp.broadcast_to(jnp.arange(tokens.shape[1], dtype=jnp.int32), tokens.shape)
-
-
 def _loss(
   model: Model, policy: jmp.Policy, params: Any, key: jax.Array | None, batch: Any
 ) -> Sums:
   params = policy.cast_to_compute(params)
-  logits = model.apply(params, key, batch.inputs, default_positions(batch.inputs))
+  logits = model.apply(params, key, batch.inputs, None)
   return token_sums(policy.cast_to_output(logits), batch.targets, batch.weights)
 
 
@@ -116,7 +112,10 @@ def _pattern(text: str, num_layers: int) -> tuple[specs.Spec, ...]:
 
 
 def _builder(
-  spec: specs.Spec, options: model_options.Options, position: Callable[[], Position]
+  spec: specs.Spec,
+  options: model_options.Options,
+  position: Callable[[], Position],
+  kernel: str,
 ) -> Callable[[], Attention]:
   """What makes the attention of a spec, inside a transform."""
   attention = attentions.bind(spec)
@@ -129,6 +128,7 @@ def _builder(
       position=position(),
       w_init=options.w_init,
       output_init=options.output_init,
+      kernel=kernel,
     )
 
   return build

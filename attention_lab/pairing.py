@@ -22,7 +22,11 @@ HOOKS = tuple(hook for hook in Position.HOOKS if hook != "embed")
 
 
 def refuse_impossible(
-  attention: str, build: Callable[[], Attention], position: str, acts: frozenset[str]
+  attention: str,
+  build: Callable[[], Attention],
+  position: str,
+  acts: frozenset[str],
+  dtype: Any,
 ) -> None:
   """Raises UserError unless the attention runs and honours the positional scheme.
 
@@ -31,9 +35,11 @@ def refuse_impossible(
     build: makes the attention, inside a transform.
     position: the scheme's name, for messages.
     acts: the hooks in which the scheme acts.
+    dtype: what is computed in.
   """
   try:
     used = _hooks_used(attention, build)
+    _refuse_kernel(build, dtype)
     if "rotate" in acts and not _turns_as_relied_on(build):
       raise UserError(
         f"The attention {attention!r} relies on a rotation that turns the pairs "
@@ -71,6 +77,7 @@ def _hooks_used(attention: str, build: Callable[[], Attention]) -> set[str]:
       return result + probe.astype(result.dtype)
 
     module = build()
+    module.kernel = "reference"  # The others may not take a bias that is probed.
     with hk.intercept_methods(spy):
       honoured.update(module.honours)
       x = jnp.zeros((2, 3, module.d_model), jnp.float32)
@@ -93,6 +100,18 @@ def _hooks_used(attention: str, build: Callable[[], Attention]) -> set[str]:
   return {hook for hook, probe in probes if _reaches_output(program, probe)} & honoured
 
 
+def _refuse_kernel(build: Callable[[], Attention], dtype: Any) -> None:
+  """Raises UserError if the run's kernel cannot do what the attention asks of it."""
+
+  def run(x: jax.Array) -> jax.Array:
+    at = jnp.zeros(x.shape[:2], jnp.int32)
+    return build()(x, x, Mask(at, at, causal=True))
+
+  d_model = hk.transform(lambda: build().d_model).apply({}, None)
+  x = jax.ShapeDtypeStruct((2, 3, d_model), dtype)
+  jax.eval_shape(hk.transform(run).init, jax.random.key(0), x)
+
+
 def _turns_as_relied_on(build: Callable[[], Attention]) -> bool:
   """Whether the scheme turns pairs, if the attention relies on that; computed, not traced.
 
@@ -106,10 +125,11 @@ def _turns_as_relied_on(build: Callable[[], Attention]) -> bool:
     at = jnp.array([[0, 1, 2], [3, 5, 11]], jnp.int32)
     ones, zeros = jnp.ones(halves), jnp.zeros(halves)
     rotate = module.position.rotate
-    cos, sin = jnp.split(rotate(jnp.concatenate([ones, zeros], -1), at), 2, axis=-1)
+    pairs = jnp.concatenate([ones, zeros], axis=-1)[:, :, :1]  # All heads turn alike.
+    cos, sin = jnp.split(rotate(pairs, at), 2, axis=-1)
     expected = [first * cos - second * sin, second * cos + first * sin]
-    actual = rotate(jnp.concatenate([first, second], -1), at)
-    return module.turns_pairs, actual, jnp.concatenate(expected, -1)
+    actual = rotate(jnp.concatenate([first, second], axis=-1), at)
+    return module.turns_pairs, actual, jnp.concatenate(expected, axis=-1)
 
   transformed, key = hk.transform(turn), jax.random.key(0)
   relied_on, actual, expected = transformed.apply(transformed.init(key), key)

@@ -37,8 +37,17 @@ class Architecture(hk.Module):
         hk.name_like("__call__")(vars(cls)[method])
 
   @abc.abstractmethod
-  def __call__(self, tokens: jax.Array, positions: jax.Array) -> jax.Array:
-    """[B, T] int32, [B, T] int32 (negative = padding) → logits [B, T, V]."""
+  def __call__(self, tokens: jax.Array, positions: jax.Array | None) -> jax.Array:
+    """Logits of whole sequences.
+
+    Args:
+      tokens: [B, T] int32.
+      positions: [B, T] int32, negative = padding; None for 0, 1, 2, …, which lets
+        attentions skip what nobody sees.
+
+    Returns:
+      [B, T, V].
+    """
 
   @abc.abstractmethod
   def initial_state(self, batch_size: int, length: int, dtype: Any) -> Any:

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 
 from attention_lab.architecture.base import Architecture, register_architecture
 from attention_lab.architecture.block import layer_norm
-from attention_lab.attention.base import Attention, watch_weights
-from attention_lab.attention.mask import Mask
+from attention_lab.attention.base import Attention
+from attention_lab.attention.mask import Mask, default_positions
+from attention_lab.attention.weights import watch_weights
 from attention_lab.dropout import drop
 from attention_lab.linear import Linear, matmul
 
@@ -20,8 +21,11 @@ from attention_lab.linear import Linear, matmul
 class DecoderOnly(Architecture):
   """Embeds tokens, mixes them causally layer by layer, and predicts the next token."""
 
-  def __call__(self, tokens: jax.Array, positions: jax.Array) -> jax.Array:
-    mask = Mask(positions, positions, causal=True)
+  def __call__(self, tokens: jax.Array, positions: jax.Array | None) -> jax.Array:
+    aligned = positions is None
+    if positions is None:
+      positions = default_positions(tokens)
+    mask = Mask(positions, positions, causal=True, aligned=aligned)
 
     def mix(attention: Attention, x: jax.Array, _: Any) -> tuple[jax.Array, None]:
       return attention(x, x, mask), None

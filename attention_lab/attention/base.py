@@ -1,9 +1,7 @@
 """What an attention is: one method to write, and decoding that works from the first day."""
 
 import abc
-import contextlib
 import dataclasses
-from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
 
 import haiku as hk
@@ -38,6 +36,7 @@ class Attention(hk.Module):
   position: Position
   w_init: hk.initializers.Initializer | None  # Of the projections that come in.
   output_init: hk.initializers.Initializer | None  # Of the projection that goes out.
+  kernel: str = "auto"  # What computes dot products: `config.kernel`.
 
   # The hooks of a positional scheme that this attention takes part in. "embed" happens
   # outside and needs no mention. Assembly proves that what is named here is called.
@@ -103,30 +102,6 @@ def append(buffer: jax.Array, new: jax.Array, filled: jax.Array) -> jax.Array:
   """
   start: list[Any] = [0, filled] + [0] * (buffer.ndim - 2)
   return jax.lax.dynamic_update_slice(buffer, new.astype(buffer.dtype), start)
-
-
-_watchers: list[list[jax.Array]] = []
-
-
-@contextlib.contextmanager
-def watch_weights() -> Iterator[list[jax.Array]]:
-  """Collects the attention weights [B, N, T, S] formed inside the block, in order.
-
-  Use it inside one trace: what it collects are that trace's values.
-  """
-  seen: list[jax.Array] = []
-  _watchers.append(seen)
-  try:
-    yield seen
-  finally:
-    _watchers.remove(seen)
-
-
-def show_weights(weights: jax.Array) -> jax.Array:
-  """Shows weights to whoever watches, and returns them."""
-  for seen in _watchers:
-    seen.append(weights)
-  return weights
 
 
 attentions = Registry("attention", base=Attention, given=fields_of(Attention))

@@ -5,12 +5,19 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+
+def default_positions(tokens: jax.Array | np.ndarray) -> jax.Array:
+  """Positions 0, 1, 2, … of tokens [B, T, ...]: [B, T] int32."""
+  batch, length = tokens.shape[:2]
+  return jnp.broadcast_to(jnp.arange(length, dtype=jnp.int32), (batch, length))
 
 
 @partial(
   jax.tree_util.register_dataclass,
   data_fields=["query_positions", "context_positions"],
-  meta_fields=["causal"],
+  meta_fields=["causal", "aligned"],
 )
 @dataclasses.dataclass(frozen=True)
 class Mask:
@@ -23,6 +30,9 @@ class Mask:
   query_positions: jax.Array  # [B, T] int32
   context_positions: jax.Array  # [B, S] int32; negative = nobody there
   causal: bool  # Whether a query sees only positions up to its own.
+  # Whether the positions on both sides are 0, 1, 2, …: then indices tell who sees whom,
+  # and what nobody sees need not be computed.
+  aligned: bool = False
 
   def dense(self, window: int | None = None) -> jax.Array:
     """[B, 1, T, S] bool, True where the query may see the context token.

@@ -8,10 +8,11 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from attention_lab.attention.base import Attention, append, show_weights
+from attention_lab.attention.base import Attention, append
 from attention_lab.attention.mask import Mask
-from attention_lab.dropout import drop
 from attention_lab.errors import UserError
+from attention_lab.kernel.choose import attend
+from attention_lab.kernel.problem import Bias, Problem, is_constant
 from attention_lab.linear import Linear
 
 
@@ -105,10 +106,39 @@ class MultiHead(Attention):
 
   def position_bias(self, mask: Mask) -> jax.Array | float:
     """What the positional scheme adds to the scores: [B, N, T, S], or 0."""
-    bias = self.position.bias(
-      mask.query_positions, mask.context_positions, self.num_heads
-    )
+    bias = self._bias(mask.query_positions, mask.context_positions)
     return 0.0 if bias is None else bias
+
+  def dot_product(
+    self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask, **more: Any
+  ) -> jax.Array:
+    """softmax(Q Kᵀ / √K + position bias) V by the run's kernel: exact, and fast.
+
+    Args:
+      q: [B, T, N, K].
+      k: [B, S, G, K]; with G below N, groups of heads share one.
+      v: [B, S, G, V].
+      mask: who may see whom.
+      **more: further fields of `kernel.problem.Problem`, such as `window` or `dropout`.
+
+    Returns:
+      [B, T, N, V].
+    """
+    scale = self.key_size**-0.5
+    problem = Problem(q, k, v, mask, scale, bias=self._kernel_bias(mask), **more)
+    return attend(problem, self.kernel)
+
+  def _kernel_bias(self, mask: Mask) -> Bias | jax.Array | None:
+    """The scheme's bias as a function if it has no parameters, else as an array."""
+    first = (mask.query_positions[:, :1], mask.context_positions[:, :1])
+    if self._bias(*first) is None:
+      return None
+    if is_constant(self._bias, *first):
+      return self._bias  # type: ignore[return-value]  # It is not None.
+    return self._bias(mask.query_positions, mask.context_positions)
+
+  def _bias(self, query_positions: Any, context_positions: Any) -> jax.Array | None:
+    return self.position.bias(query_positions, context_positions, self.num_heads)
 
   @hk.name_like("__call__")
   def merge(self, heads: jax.Array) -> jax.Array:
@@ -145,44 +175,3 @@ class MultiHead(Attention):
   def split(self, x: jax.Array) -> jax.Array:
     """[..., heads · K] → [..., heads, K]."""
     return x.reshape(*x.shape[:-1], -1, self.key_size)
-
-
-def dot_product_attention(
-  q: jax.Array,
-  k: jax.Array,
-  v: jax.Array,
-  mask: Mask,
-  bias: jax.Array | float,
-  scale: float,
-  dropout: float = 0.0,
-) -> jax.Array:
-  """softmax(scale · Q Kᵀ + bias) V, a head at a time (arXiv:1706.03762, equation 1).
-
-  Args:
-    q: [B, T, N, K].
-    k: [B, S, N, K].
-    v: [B, S, N, V].
-    mask: who may see whom.
-    bias: added to the scores, [B, N, T, S] or a number.
-    scale: of the dot products.
-    dropout: share of weights zeroed while training.
-
-  Returns:
-    [B, T, N, V]; zeros for a query that may see nobody.
-  """
-  scores = scale * jnp.einsum("BTNK,BSNK->BNTS", q, k)
-  weights = drop(softmax(scores + bias, mask.dense()), dropout)
-  return jnp.einsum("BNTS,BSNV->BTNV", weights.astype(v.dtype), v)
-
-
-def softmax(scores: jax.Array, allowed: jax.Array) -> jax.Array:
-  """Softmax over the last axis among `allowed`; all zeros where nothing is allowed.
-
-  Computed in float32 at least. Masked scores become the smallest finite number of the
-  dtype, not minus infinity, so that gradients stay finite in a row that sees nobody.
-  """
-  scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
-  scores = jnp.where(allowed, scores, jnp.finfo(scores.dtype).min)
-  exponentials = jnp.exp(scores - scores.max(axis=-1, keepdims=True)) * allowed
-  total = exponentials.sum(axis=-1, keepdims=True)
-  return show_weights(exponentials / jnp.where(total == 0, 1, total))

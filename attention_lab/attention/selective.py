@@ -13,7 +13,8 @@ import jax.numpy as jnp
 
 from attention_lab.attention.base import register_attention
 from attention_lab.attention.mask import Mask
-from attention_lab.attention.multi_head import MultiHead, dot_product_attention
+from attention_lab.attention.multi_head import MultiHead
+from attention_lab.kernel.problem import is_constant
 from attention_lab.linear import Linear, matmul
 
 
@@ -46,10 +47,6 @@ class Selective(MultiHead):
 
   turns_pairs: ClassVar[bool] = True
 
-  def attend(self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask) -> jax.Array:
-    bias = self.position_bias(mask)
-    return dot_product_attention(q, k, v, mask, bias, scale=self.key_size**-0.5)
-
   @hk.name_like("__call__")
   def queries(self, x: jax.Array, positions: jax.Array) -> Query:
     """Queries, rotated and widened, and what they add to the values."""
@@ -69,11 +66,19 @@ class Selective(MultiHead):
     k = self.position.rotate(self._of_token("key", x), positions)
     return k, self._of_token("value", x)
 
+  def attend(self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask) -> jax.Array:
+    if not self._rotated:
+      return self.dot_product(q, k, v, mask)
+    positions = mask.context_positions
+    waves = self._waves(positions)
+    if is_constant(self._waves, positions):
+      return self.dot_product(q, k, v, mask, waves=waves)
+    every = jnp.broadcast_to(waves[:, :, None], k.shape).astype(k.dtype)
+    return self.dot_product(q, jnp.concatenate([k, every], axis=-1), v, mask)
+
   @hk.name_like("__call__")
   def read(self, q: Any, k: jax.Array, v: jax.Array, mask: Mask) -> jax.Array:
-    if self._rotated:
-      k = jnp.concatenate([k, self._waves(k, mask.context_positions)], axis=-1)
-    heads = self.attend(q.scores, *self.every_head(k, v), mask) + q.values
+    heads = self.attend(q.scores, k, v, mask) + q.values
     return self.merge(heads.astype(v.dtype))
 
   @property
@@ -84,12 +89,11 @@ class Selective(MultiHead):
   def _width(self) -> int:
     return self.num_heads * self.key_size
 
-  def _waves(self, k: jax.Array, positions: jax.Array) -> jax.Array:
-    """(cos_j, sin_j), as the scheme itself makes them of the pairs (1, 0)."""
-    first, second = jnp.split(jnp.ones_like(k), 2, axis=-1)
-    return self.position.rotate(
-      jnp.concatenate([first, 0 * second], axis=-1), positions
-    )
+  def _waves(self, positions: jax.Array) -> jax.Array:
+    """(cos_j, sin_j) [B, S, K], as the scheme itself makes them of the pairs (1, 0)."""
+    half = (*positions.shape, 1, self.key_size // 2)
+    ones = jnp.concatenate([jnp.ones(half), jnp.zeros(half)], axis=-1)
+    return self.position.rotate(ones, positions)[:, :, 0]
 
   @hk.name_like("__call__")
   def _of_query(self, name: str, q: jax.Array) -> jax.Array:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from attention_lab.attention.base import Attention, register_attention
 from attention_lab.attention.mask import Mask
-from attention_lab.attention.multi_head import softmax
+from attention_lab.attention.weights import softmax
 from attention_lab.linear import Linear
 
 

@@ -6,7 +6,7 @@ import jax
 
 from attention_lab.attention.base import register_attention
 from attention_lab.attention.mask import Mask
-from attention_lab.attention.multi_head import MultiHead, dot_product_attention
+from attention_lab.attention.multi_head import MultiHead
 
 
 @register_attention("standard")
@@ -17,7 +17,7 @@ class Standard(MultiHead):
   dropout: float = 0.0  # Share of weights zeroed while training.
 
   def attend(self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask) -> jax.Array:
-    bias = self.position_bias(mask)
-    return dot_product_attention(
-      q, k, v, mask, bias, scale=self.key_size**-0.5, dropout=self.dropout
-    )
+    return self.dot_product(q, k, v, mask, dropout=self.dropout)
+
+  def every_head(self, k: jax.Array, v: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return k, v  # The kernel shares them among the heads.

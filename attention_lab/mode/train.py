@@ -7,12 +7,13 @@ import jax
 from ml_collections import config_dict
 
 from attention_lab import run_folder
+from attention_lab.attention.mask import default_positions
 from attention_lab.board import Board, attention_image
 from attention_lab.checkpoint import Checkpoints
 from attention_lab.devices import local_devices, refuse_indivisible, unreplicate
 from attention_lab.errors import UserError
 from attention_lab.evaluation import Sampler, evaluate
-from attention_lab.experiment import Experiment, assemble, default_positions
+from attention_lab.experiment import Experiment, assemble
 from attention_lab.files import write_json
 from attention_lab.interrupt import Interrupt
 from attention_lab.journal import Journal

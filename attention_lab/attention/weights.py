@@ -1,0 +1,49 @@
+"""Attention weights: the softmax that makes them, and a way to look at them."""
+
+import contextlib
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+
+_watchers: list[list[jax.Array]] = []
+
+
+@contextlib.contextmanager
+def watch_weights() -> Iterator[list[jax.Array]]:
+  """Collects the attention weights [B, N, T, S] formed inside the block, in order.
+
+  Use it inside one trace: what it collects are that trace's values. Kernels that form no
+  weights step back while somebody watches.
+  """
+  seen: list[jax.Array] = []
+  _watchers.append(seen)
+  try:
+    yield seen
+  finally:
+    _watchers.remove(seen)
+
+
+def watched() -> bool:
+  """Whether somebody watches."""
+  return bool(_watchers)
+
+
+def show_weights(weights: jax.Array) -> jax.Array:
+  """Shows weights to whoever watches, and returns them."""
+  for seen in _watchers:
+    seen.append(weights)
+  return weights
+
+
+def softmax(scores: jax.Array, allowed: jax.Array) -> jax.Array:
+  """Softmax over the last axis among `allowed`; all zeros where nothing is allowed.
+
+  Computed in float32 at least. Masked scores become the smallest finite number of the
+  dtype, not minus infinity, so that gradients stay finite in a row that sees nobody.
+  """
+  scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
+  scores = jnp.where(allowed, scores, jnp.finfo(scores.dtype).min)
+  exponentials = jnp.exp(scores - scores.max(axis=-1, keepdims=True)) * allowed
+  total = exponentials.sum(axis=-1, keepdims=True)
+  return show_weights(exponentials / jnp.where(total == 0, 1, total))

@@ -1,0 +1,49 @@
+"""Cuts rows into blocks, and says what each block has to meet: integers only."""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+BLOCK = 128  # Rows of a block, at most.
+GROUPS = 8  # So many different extents are compiled at most.
+
+
+class Band(NamedTuple):
+  """`blocks` of `size` rows. The i-th meets `extent` others from first + i · step."""
+
+  start: int  # The first row of the first block.
+  size: int
+  blocks: int
+  first: int
+  extent: int
+  step: int
+
+
+def bands(
+  rows: int, others: int, before: int | None, after: int | None
+) -> Iterator[Band]:
+  """Bands that together cover all rows, the last one perhaps more than all.
+
+  Args:
+    rows: how many there are.
+    others: how many there are to meet.
+    before: row r meets no other below r - before; None: no such limit.
+    after: row r meets no other above r + after; None: no such limit.
+  """
+  blocks = math.ceil(rows / BLOCK)
+  size = math.ceil(rows / blocks)
+  if before is not None and after is not None and blocks > GROUPS:
+    reach = size + before + after
+    if reach < others:  # The window slides along with the blocks.
+      yield Band(0, size, blocks, -before, reach, size)
+      return
+  if before is None and after is None:
+    yield Band(0, size, blocks, 0, others, 0)
+    return
+  count = math.ceil(blocks / GROUPS)
+  size = math.ceil(rows / (math.ceil(blocks / count) * count))
+  for start in range(0, rows, size * count):
+    first = 0 if before is None else max(0, start - before)
+    last = others if after is None else min(others, start + size * count + after)
+    first = min(first, others - 1)  # A block that meets nobody meets one, masked.
+    yield Band(start, size, count, first, max(1, last - first), 0)

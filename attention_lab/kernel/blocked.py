@@ -1,0 +1,257 @@
+"""Attention in blocks, linear in memory (arXiv:2112.05682, arXiv:2205.14135), for CPUs.
+
+A block of queries meets all keys that it may see at once, so the softmax is the plain one.
+Only its log-sum-exp is kept. The backward pass forms the weights again, a block of keys at
+a time and transposed: no product then needs a transposed copy. Where indices tell who sees
+whom, what lies above the diagonal or outside the window is never computed.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from attention_lab.attention.mask import Mask
+from attention_lab.kernel.bands import BLOCK, Band, bands
+from attention_lab.kernel.problem import Problem
+
+CACHE = 2**20  # Bytes of scores that are under way at once.
+
+
+class Queries(NamedTuple):
+  """The query side of one unit of work: heads that are computed together."""
+
+  q: jax.Array  # [N, T, K + F], scaled
+  positions: jax.Array  # [T]
+
+
+class Context(NamedTuple):
+  """The context side of one unit of work."""
+
+  k: jax.Array  # [N, S, K]
+  v: jax.Array  # [N, S, V]
+  waves: jax.Array  # [1, S, F]
+  positions: jax.Array  # [S]
+
+  @property
+  def wide(self) -> jax.Array:
+    """Keys with all their columns: [N, S, K + F]."""
+    waves = jnp.broadcast_to(
+      self.waves, (self.k.shape[0], *self.waves.shape[1:])
+    ).astype(self.k.dtype)
+    return jnp.concatenate([self.k, waves], axis=-1)
+
+
+class Output(NamedTuple):
+  """What a unit returns, and what its backward pass needs of it."""
+
+  y: jax.Array  # [N, T, V]
+  log_sum: jax.Array  # [N, T], of the exponentiated scores
+
+
+def blocked(problem: Problem) -> jax.Array:
+  """[B, T, N, V] with no array [T, S]; zeros for a query that may see nobody.
+
+  Takes no dropout, and only a bias that is a function.
+  """
+  queries, context = _units(problem)
+  forward = functools.partial(_forward, problem)
+  backward = functools.partial(_backward, problem)
+
+  @jax.custom_vjp
+  def attend(queries: Queries, context: Context) -> jax.Array:
+    return _map(forward, queries, context).y
+
+  def attend_forward(queries: Queries, context: Context) -> tuple[jax.Array, Any]:
+    output = _map(forward, queries, context)
+    return output.y, (queries, context, output)
+
+  def attend_backward(saved: Any, dy: jax.Array) -> Any:
+    dq, dk, dv = _map(backward, *saved, jax.lax.optimization_barrier(dy))
+    none: Any = None  # Waves are constants, positions integers.
+    return Queries(dq, none), Context(dk, dv, none, none)
+
+  attend.defvjp(attend_forward, attend_backward)
+  y = attend(queries, context)
+  batch, _, heads, _ = problem.q.shape
+  return jnp.swapaxes(y.reshape(batch, heads, *y.shape[2:]), 1, 2)
+
+
+def _units(problem: Problem) -> tuple[Queries, Context]:
+  """Inputs with units leading: single heads, or where a bias acts, whole sequences."""
+  q, k, v, mask = problem.q, problem.k, problem.v, problem.mask
+  heads = q.shape[2]
+  together = heads if problem.bias is not None else 1
+
+  def units(x: jax.Array) -> jax.Array:
+    x = jnp.repeat(jnp.swapaxes(x, 1, 2), heads // x.shape[2], axis=1)
+    return x.reshape(-1, together, *x.shape[2:])
+
+  def each(x: jax.Array) -> jax.Array:
+    return jnp.repeat(x, heads // together, axis=0)
+
+  waves = problem.waves
+  if waves is None:
+    waves = jnp.zeros((*k.shape[:2], 0), k.dtype)
+  return (
+    Queries(units(q * problem.scale), each(mask.query_positions)),
+    Context(units(k), units(v), each(waves)[:, None], each(mask.context_positions)),
+  )
+
+
+def _map(function: Callable[..., Any], *units: Any) -> Any:
+  """`function` of every unit, as many at once as the cache has room for."""
+  queries, context = units[:2]
+  count, heads, length, _ = queries.q.shape
+  scores = 4 * heads * min(BLOCK, length) * context.k.shape[2]
+  at_once = max(1, min(count, CACHE // scores))
+  at_once = next(n for n in range(at_once, 0, -1) if count % n == 0)
+  if at_once == count:
+    return jax.vmap(function)(*units)
+  return jax.lax.map(lambda unit: function(*unit), units, batch_size=at_once)
+
+
+def _forward(problem: Problem, queries: Queries, context: Context) -> Output:
+  before, after = _limits(problem)
+
+  def block(band: Band, _: None, i: Any, queries: Queries) -> tuple[None, Output]:
+    seen = _cut(context, _start(band, i, context.positions), band.extent)
+    scores = _scores(problem, queries, seen)
+    allowed = _allowed(problem, queries, seen)[None]
+    scores = jnp.where(allowed, scores, jnp.finfo(scores.dtype).min)
+    top = scores.max(axis=-1, keepdims=True)
+    weights = jnp.exp(scores - top) * allowed
+    total = weights.sum(axis=-1, keepdims=True)
+    total = jnp.where(total == 0, 1, total)
+    y = jnp.einsum("NTS,NSV->NTV", weights.astype(seen.v.dtype), seen.v)
+    log_sum = (top + jnp.log(total))[..., 0]
+    return None, Output((y / total).astype(y.dtype), log_sum)
+
+  rows = queries.q.shape[1]
+  cut = list(bands(rows, context.k.shape[1], before, after))
+  queries = _pad(queries, cut)
+  parts = [
+    _scan(functools.partial(block, band), band, None, queries)[1] for band in cut
+  ]
+  return _cut(_join(parts), 0, rows)
+
+
+def _backward(
+  problem: Problem, queries: Queries, context: Context, output: Output, dy: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Gradients of q, k and v (FlashAttention-2, arXiv:2307.08691, algorithm 2)."""
+  before, after = _limits(problem)
+  key_size = context.k.shape[2]
+  mean = (dy * output.y).astype(output.log_sum.dtype).sum(axis=-1)
+  side = (queries, dy, output.log_sum, mean)
+
+  def block(band: Band, dq: jax.Array, i: Any, seen: Context) -> Any:
+    start = _start(band, i, queries.positions)
+    asking, dy, log_sum, mean = _cut(side, start, band.extent)
+    scores = _scores(problem, asking, seen, transposed=True)
+    allowed = _allowed(problem, asking, seen).T[None]
+    weights = jnp.where(allowed, jnp.exp(scores - log_sum[:, None]), 0)
+    dv = jnp.einsum("NST,NTV->NSV", weights.astype(dy.dtype), dy)
+    dweights = jnp.einsum("NSV,NTV->NST", seen.v, dy)
+    dscores = (weights * (dweights - mean[:, None])).astype(dy.dtype)
+    dk = jnp.einsum("NST,NTK->NSK", dscores, asking.q[..., :key_size])
+    new = jnp.einsum("NSK,NST->NKT", seen.wide, dscores)
+    new += jax.lax.dynamic_slice_in_dim(dq, start, band.extent, axis=2)
+    return jax.lax.dynamic_update_slice_in_dim(dq, new, start, axis=2), (dk, dv)
+
+  rows = context.k.shape[1]
+  cut = list(bands(rows, queries.q.shape[1], after, before))
+  context = _pad(context, cut)
+  dq = jnp.zeros_like(jnp.swapaxes(queries.q, 1, 2))
+  parts = []
+  for band in cut:
+    dq, part = _scan(functools.partial(block, band), band, dq, context)
+    parts.append(part)
+  dk, dv = _cut(_join(parts), 0, rows)
+  return jnp.swapaxes(dq, 1, 2), dk, dv
+
+
+def _limits(problem: Problem) -> tuple[int | None, int | None]:
+  """How far before and after its own index a query may see, where indices tell."""
+  mask, window = problem.mask, problem.window
+  if not mask.aligned:
+    return None, None
+  return None if window is None else window - 1, 0 if mask.causal else None
+
+
+def _scores(
+  problem: Problem, queries: Queries, context: Context, transposed: bool = False
+) -> jax.Array:
+  """[N, T, S], or transposed [N, S, T]; float32 at least."""
+  form = "NSK,NTK->NST" if transposed else "NTK,NSK->NTS"
+  sides = (context.wide, queries.q) if transposed else (queries.q, context.wide)
+  scores = jnp.einsum(form, *sides, preferred_element_type=problem.score_dtype)
+  if problem.bias is None:
+    return scores
+  assert callable(problem.bias)
+  bias = problem.bias(queries.positions[None], context.positions[None])[0]
+  return scores + (jnp.swapaxes(bias, 1, 2) if transposed else bias)
+
+
+def _allowed(problem: Problem, queries: Queries, context: Context) -> jax.Array:
+  """[T, S], True where the query may see the context token."""
+  mask = Mask(queries.positions[None], context.positions[None], problem.mask.causal)
+  return mask.dense(problem.window)[0, 0]
+
+
+def _start(band: Band, i: Any, others: jax.Array) -> Any:
+  """The first of the others that the i-th block meets."""
+  if not band.step:
+    return band.first
+  return jnp.clip(band.first + i * band.step, 0, others.shape[0] - band.extent)
+
+
+def _scan(
+  block: Callable[..., Any], band: Band, carry: Any, side: Any
+) -> tuple[Any, Any]:
+  """Runs (carry, i, rows) → carry, results over a band's blocks of rows."""
+  rows = _cut(side, band.start, band.size * band.blocks)
+  if band.blocks == 1:
+    return block(carry, 0, rows)  # type: ignore[no-any-return]
+
+  def split(x: jax.Array) -> jax.Array:
+    axis = _axis(x)
+    shape = (*x.shape[:axis], band.blocks, band.size, *x.shape[axis + 1 :])
+    return jnp.moveaxis(x.reshape(shape), axis, 0)
+
+  def join(x: jax.Array) -> jax.Array:
+    return jnp.moveaxis(x, 0, 1).reshape(x.shape[1], -1, *x.shape[3:])
+
+  blocks = (jnp.arange(band.blocks), jax.tree.map(split, rows))
+  carry, results = jax.lax.scan(lambda carry, x: block(carry, *x), carry, blocks)
+  return carry, jax.tree.map(join, results)
+
+
+def _axis(x: jax.Array) -> int:
+  """Rows are the second axis, after the heads; positions have no heads."""
+  return 1 if x.ndim > 1 else 0
+
+
+def _cut(tree: Any, start: Any, size: int) -> Any:
+  """Rows start to start + size of every array."""
+  cut = jax.lax.dynamic_slice_in_dim
+  return jax.tree.map(lambda x: cut(x, start, size, _axis(x)), tree)
+
+
+def _join(parts: list[Any]) -> Any:
+  """The rows of all parts, one after the other."""
+  return jax.tree.map(lambda *xs: jnp.concatenate(xs, axis=1), *parts)
+
+
+def _pad(tree: Any, cut: list[Band]) -> Any:
+  """Rows up to where the last band ends; nobody sees those that are added."""
+  end = cut[-1].start + cut[-1].size * cut[-1].blocks
+
+  def pad(x: jax.Array) -> jax.Array:
+    widths = [(0, 0)] * x.ndim
+    widths[_axis(x)] = (0, end - x.shape[_axis(x)])
+    return jnp.pad(x, widths, constant_values=-1 if x.dtype == jnp.int32 else 0)
+
+  return jax.tree.map(pad, tree)

@@ -1,0 +1,73 @@
+"""Chooses a kernel: by platform and shape, or as the configuration says."""
+
+import jax
+import jax.numpy as jnp
+
+from attention_lab.attention.weights import watched
+from attention_lab.errors import UserError, nearest
+from attention_lab.kernel.blocked import blocked
+from attention_lab.kernel.problem import Problem
+from attention_lab.kernel.reference import reference
+from attention_lab.kernel.xla import cudnn, xla
+
+KERNELS = {"reference": reference, "blocked": blocked, "xla": xla, "cudnn": cudnn}
+NAMES = ("auto", *KERNELS)
+
+# Where blocks begin to pay on a CPU: fewer queries, and the plain formula is as fast.
+BLOCKED_FROM = 128
+
+LARGEST_CUDNN_HEAD = 128
+
+
+def attend(problem: Problem, kernel: str = "auto") -> jax.Array:
+  """Exact dot-product attention.
+
+  Args:
+    problem: what is asked.
+    kernel: one of `NAMES`. The plain formula steps in for any of them while somebody
+      watches the weights, which only it forms.
+
+  Returns:
+    [B, T, N, V] of v's dtype; zeros for a query that may see nobody.
+
+  Raises:
+    UserError: the named kernel does not exist, or cannot do what is asked.
+  """
+  if kernel not in NAMES:
+    raise UserError(f"--config.kernel={kernel}: {nearest(kernel, NAMES)}")
+  if watched():
+    return reference(problem)
+  if kernel == "auto":
+    return KERNELS[_best(problem)](problem)
+  if (reason := _obstacle(problem, kernel)) is not None:
+    raise UserError(f"--config.kernel={kernel} {reason}. Use auto or reference.")
+  return KERNELS[kernel](problem)
+
+
+def _best(problem: Problem) -> str:
+  if jax.default_backend() == "gpu" and not _obstacle(problem, "cudnn"):
+    return "cudnn"
+  long = problem.q.shape[1] >= BLOCKED_FROM
+  return "blocked" if long and not _obstacle(problem, "blocked") else "reference"
+
+
+def _obstacle(problem: Problem, kernel: str) -> str | None:
+  """Why a kernel cannot do what is asked; None if it can."""
+  if kernel == "reference":
+    return None
+  if problem.dropout:
+    return "forms no weights that could be dropped"
+  if kernel == "blocked" and isinstance(problem.bias, jax.Array):
+    return "takes no bias with parameters"
+  return _obstacle_on_gpu(problem) if kernel == "cudnn" else None
+
+
+def _obstacle_on_gpu(problem: Problem) -> str | None:
+  if jax.default_backend() != "gpu":
+    return "needs an NVIDIA GPU"
+  if problem.q.dtype not in (jnp.bfloat16, jnp.float16):
+    return "computes in 16 bits alone (--config.train.precision=bfloat16)"
+  size = max(problem.q.shape[-1], problem.v.shape[-1])
+  if size > LARGEST_CUDNN_HEAD or size % 8:
+    return f"takes heads of a multiple of 8 up to {LARGEST_CUDNN_HEAD}, not of {size}"
+  return None

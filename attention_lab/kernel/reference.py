@@ -1,0 +1,20 @@
+"""The plain formula (Vaswani et al., arXiv:1706.03762): what every kernel has to equal."""
+
+import jax
+import jax.numpy as jnp
+
+from attention_lab.attention.weights import softmax
+from attention_lab.dropout import drop
+from attention_lab.kernel.problem import Problem, widened
+
+
+def reference(problem: Problem) -> jax.Array:
+  """[B, T, N, V]; zeros for a query that may see nobody."""
+  q, k, v, mask, scale, window, bias, dropout, _ = widened(problem)
+  scores = scale * jnp.einsum("BTNK,BSNK->BNTS", q, k).astype(problem.score_dtype)
+  if callable(bias):
+    bias = bias(mask.query_positions, mask.context_positions)
+  if bias is not None:
+    scores += bias
+  weights = drop(softmax(scores, mask.dense(window)), dropout)
+  return jnp.einsum("BNTS,BSNV->BTNV", weights.astype(v.dtype), v)
