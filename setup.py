@@ -29,7 +29,15 @@ setup(
   python_requires=">=3.11",
   install_requires=requirements,
   extras_require={
-    "test": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "setuptools>=77"],
+    "equinox": ["equinox>=0.13.2"],
+    "wandb": ["wandb>=0.22"],
+    "test": [
+      "pytest>=8",
+      "pytest-xdist>=3.6",
+      "hypothesis>=6.100",
+      "setuptools>=77",
+      "equinox>=0.13.2",
+    ],
     "dev": ["ruff==0.17.6", "mypy==2.4.1", "pre-commit>=4"],
     "gpu": ["jax[cuda13]"],
   },

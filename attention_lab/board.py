@@ -1,4 +1,4 @@
-"""TensorBoard events behind a queue that can never stop the training.
+"""What others draw curves from, behind a queue that can never stop the training.
 
 When the disk is full, tensorboardX's writer thread dies and its calls block for ever.
 So a thread of ours makes those calls, and what it does not get through is dropped.
@@ -20,18 +20,20 @@ PATIENCE = 10.0  # Seconds that closing waits for the last events.
 
 
 class Board:
-  """Writes scalars, texts and images to a folder.
+  """Hands scalars, texts and images to a writer.
 
   Args:
-    folder: where the event files go.
-    step: the step that the run goes on from; later events are hidden.
+    name: whose writer it is, for messages.
+    make: makes the writer, on the board's own thread. It has the methods of
+      `tensorboardX.SummaryWriter` that are called here.
   """
 
-  def __init__(self, folder: Path, step: int):
+  def __init__(self, name: str, make: Callable[[], Any]):
+    self._name = name
     self._queue: queue.Queue[Callable[[Any], None] | None] = queue.Queue(CAPACITY)
     self.dropped = 0
     self._thread = threading.Thread(
-      target=self._work, args=(folder, step), name="tensorboard", daemon=True
+      target=self._work, args=(make,), name=name, daemon=True
     )
     self._thread.start()
 
@@ -59,7 +61,7 @@ class Board:
     self._thread.join(PATIENCE)
     if self.dropped or self._thread.is_alive():
       print(
-        f"warning: TensorBoard missed {self.dropped or 'some'} events; metrics.jsonl "
+        f"warning: {self._name} missed {self.dropped or 'some'} events; metrics.jsonl "
         f"has them all.",
         file=sys.stderr,
       )
@@ -70,22 +72,34 @@ class Board:
     except queue.Full:
       self.dropped += 1
 
-  def _work(self, folder: Path, step: int) -> None:
+  def _work(self, make: Callable[[], Any]) -> None:
     writer = None
     while (call := self._queue.get()) is not None:
       try:
         if writer is None:
-          from tensorboardX import (
-            SummaryWriter,
-          )  # Slow to import: not on the main path.
-
-          writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+          writer = make()
         call(writer)
       except Exception:  # Whatever goes wrong here must not reach the training.
         self.dropped += 1
     with contextlib.suppress(Exception):
       if writer is not None:
         writer.close()
+
+
+def tensorboard(folder: Path, step: int) -> Board:
+  """A board that writes TensorBoard's event files.
+
+  Args:
+    folder: where they go.
+    step: the step that the run goes on from; later events are hidden.
+  """
+
+  def make() -> Any:
+    from tensorboardX import SummaryWriter  # Slow to import: not on the main path.
+
+    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+
+  return Board("TensorBoard", make)
 
 
 def attention_image(layers: Any, size: int = 64) -> np.ndarray | None:

@@ -59,7 +59,7 @@ def get_config() -> config_dict.ConfigDict:
       },
       "evaluation": {"every": 400, "checkpoint": "newest"},  # Or best.
       "checkpoint": {"every": 400, "keep": 3},
-      "log": {"every": 50, "tensorboard": True},
+      "log": {"every": 50, "tensorboard": True, "wandb": "off"},  # offline, online.
       "sample": {
         "prompt": config_dict.placeholder(str),  # None: the dataset's own.
         "length": 300,  # Tokens.
@@ -72,6 +72,14 @@ def get_config() -> config_dict.ConfigDict:
     }
   )
 
+
+# Settings with a flag of their own.
+FLAGS = {
+  name: name
+  for name in """
+  attention position dataset architecture data_dir seed steps batch_size
+""".split()
+} | {"wandb": "log.wandb"}
 
 # What a run may change when it goes on: nothing that its numbers depend on.
 FREE = (
@@ -95,6 +103,7 @@ NOT_NEGATIVE = """
 """.split()
 BELOW = {"model.dropout": 1.0, "seed": 2**32, "sample.seed": 2**32}
 CHOICES = {
+  "log.wandb": ("off", "offline", "online"),
   "kernel": ("auto", "reference", "blocked", "xla", "cudnn"),
   "train.precision": ("float32", "bfloat16"),
   "evaluation.checkpoint": ("newest", "best"),
@@ -181,10 +190,15 @@ def _type(config: config_dict.ConfigDict, key: str) -> type:
   return kind if isinstance(kind, type) else str
 
 
+def flag_of(key: str) -> str:
+  """What to type for a setting."""
+  return next((f"--{flag}" for flag in FLAGS if FLAGS[flag] == key), f"--config.{key}")
+
+
 def validate(config: config_dict.ConfigDict) -> None:
   """Raises UserError at the first value that no run could use."""
   for key, value in flatten(config):
-    flag = f"--config.{key}" if "." in key else f"--{key}"
+    flag = flag_of(key)
     if isinstance(value, float) and not math.isfinite(value):
       raise UserError(f"{flag}={value}: take a finite number.")
     if value is None:

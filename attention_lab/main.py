@@ -19,11 +19,6 @@ from attention_lab.errors import UserError, nearest
 
 FLAGS = flags.FLAGS
 
-# Flags that are settings of the same name.
-SETTINGS = """
-  attention position dataset architecture data_dir seed steps batch_size
-""".split()
-
 flags.DEFINE_string("mode", "train", "train, evaluate, sample or list.")
 flags.DEFINE_string(
   "attention", None, "Attention, or a pattern of them along the layers."
@@ -44,6 +39,7 @@ flags.DEFINE_string("data_dir", None, "Where data is looked for and kept.")
 flags.DEFINE_string("prompt", None, "What --mode=sample continues.")
 flags.DEFINE_string("seed", None, "Of the run, or with --mode=sample of the sample.")
 flags.DEFINE_string("steps", None, "Training steps.")
+flags.DEFINE_string("wandb", None, "offline or online: log to Weights & Biases too.")
 flags.DEFINE_string("batch_size", None, "Examples in a step, over all devices.")
 
 OVERRIDE = "--config."
@@ -82,11 +78,11 @@ def read_config(overrides: Sequence[str]) -> config_dict.ConfigDict:
     config = configs.from_stored(stored)
   else:
     config = configs.get_config()
-  for name in SETTINGS:
+  for name, key in configs.FLAGS.items():
     text: str | None = FLAGS[name].value
     if text is not None:
       of_sample = name == "seed" and FLAGS.mode == "sample"
-      configs.set_text(config, "sample.seed" if of_sample else name, text)
+      configs.set_text(config, "sample.seed" if of_sample else key, text)
   if FLAGS.prompt is not None:
     config.sample.prompt = FLAGS.prompt
   for override in overrides:

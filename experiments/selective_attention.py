@@ -49,7 +49,9 @@ def main() -> int:
 
 def _parse(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
   parser = argparse.ArgumentParser(
-    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,  # --seed is not --seeds.
   )
   parser.add_argument("--steps", type=int, default=200_000, help="of every run")
   parser.add_argument("--seeds", type=int, default=1, help="runs of every row")
@@ -68,7 +70,12 @@ def _run(folder: Path, steps: int, seed: int, words: list[str]) -> int:
     return 0
   command = [sys.executable, "-m", "attention_lab.main", f"--config={CONFIG}", *words]
   command += [f"--steps={steps}", f"--seed={seed}", f"--workdir={folder}"]
-  return subprocess.run(command, check=False).returncode
+  run = subprocess.Popen(command)
+  while True:
+    try:
+      return run.wait()
+    except KeyboardInterrupt:  # It was interrupted too, and saves before it leaves.
+      continue
 
 
 def _table(workdir: Path, seeds: range) -> str:

@@ -1,6 +1,7 @@
 # ruff: noqa: E402
 """Strict ground for all tests: several devices, no silent broadcasting, all plugins."""
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -17,6 +18,8 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import jax
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 
 from attention_lab import plugins
 
@@ -38,3 +41,21 @@ def in_float64():
   """Computes in double precision, so that formulas can be compared exactly."""
   with jax.enable_x64(True):
     yield
+
+
+@pytest.fixture
+def own_flags():
+  """Forgets the flags that a test parsed."""
+  with flagsaver.flagsaver():
+    yield
+  flags.FLAGS.unparse_flags()
+
+
+@pytest.fixture
+def shakespeare(tmp_path, monkeypatch):
+  """The folder of a stand-in with Tiny Shakespeare's vocabulary of 65 characters."""
+  text = "".join(chr(ord("!") + i) for i in range(65)) * 60
+  (tmp_path / "input.txt").write_text(text)
+  digest = hashlib.sha256(text.encode()).hexdigest()
+  monkeypatch.setattr("attention_lab.dataset.shakespeare.SHA256", digest)
+  return str(tmp_path)

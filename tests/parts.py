@@ -12,6 +12,7 @@ from attention_lab import config as configs
 from attention_lab import spec as specs
 from attention_lab.attention.base import attentions
 from attention_lab.attention.mask import Mask
+from attention_lab.experiment import assemble
 from attention_lab.position.base import positions
 
 HEADS, KEY_SIZE, D_MODEL = 2, 4, 8
@@ -41,6 +42,13 @@ def tiny_config(**changes: Any) -> Any:
   for key, value in {**TINY, **changes}.items():
     configs.set_value(config, key.replace("__", "."), value)
   return config
+
+
+def count(config: Any) -> int:
+  """The parameters of a configuration, without computing any."""
+  experiment = assemble(config)
+  params = jax.eval_shape(lambda: experiment.init(0))
+  return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def make_attention(spec: str, position: str = "none") -> Any:

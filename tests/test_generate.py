@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from attention_lab.experiment import assemble, default_positions
+from attention_lab.attention.mask import default_positions
+from attention_lab.experiment import assemble
 from attention_lab.generate import choose, left_pad, make_generate
 from tests.parts import fill, tiny_config
 

@@ -37,6 +37,30 @@ def test_linear_equals_haikus(in_float64):
   )
 
 
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear_is_the_sum_of_its_matrixs_parts(in_float64, bias):
+  x, y = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 4)))
+
+  def whole(x, y):
+    return Linear(5, bias, None, "linear")(jnp.concatenate([x, y], axis=-1))
+
+  def parts(x, y):
+    linear = Linear(5, bias, None, "linear")
+    w = linear.weights(8, x.dtype)
+    return matmul(x, w[:4]) + linear.add_bias(matmul(y, w[4:]))
+
+  whole, parts = hk.transform(whole), hk.transform(parts)
+  params = whole.init(jax.random.key(0), x, y)
+  jax.tree.map(
+    np.testing.assert_array_equal, params, parts.init(jax.random.key(0), x, y)
+  )
+  if bias:
+    params["linear"]["b"] += 1.0
+  np.testing.assert_allclose(
+    parts.apply(params, None, x, y), whole.apply(params, None, x, y), rtol=1e-12
+  )
+
+
 def test_gelu_is_the_exact_one(in_float64):
   x = jnp.linspace(-6, 6, 101)
   exact = lambda x: jax.nn.gelu(x, approximate=False)  # noqa: E731

@@ -5,8 +5,6 @@ import os
 from pathlib import Path
 
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
 import attention_lab
 from attention_lab import config as configs
@@ -19,12 +17,9 @@ LONG = "x" * 300  # Longer than a file's name can be.
 
 
 @pytest.fixture(autouse=True)
-def no_flags(tmp_path, monkeypatch):
-  """Starts in an empty folder, and forgets the flags that a test parsed."""
+def empty_folder(tmp_path, monkeypatch, own_flags):
+  """Starts in an empty folder, without flags."""
   monkeypatch.chdir(tmp_path)
-  with flagsaver.flagsaver():
-    yield
-  flags.FLAGS.unparse_flags()
 
 
 @pytest.fixture

@@ -20,18 +20,18 @@ class Haiku(Attention):
   honours: ClassVar[tuple[str, ...]] = ()
 
   def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:
+    def init(shape: Any, dtype: Any) -> jax.Array:
+      """It has one initialiser for all its layers; the last one ends in the stream."""
+      last = hk.experimental.current_name().endswith("/linear")
+      chosen = self.output_init if last else self.w_init
+      return (chosen or hk.initializers.VarianceScaling())(shape, dtype)
+
     attention = hk.MultiHeadAttention(
       self.num_heads,
       self.key_size,
-      w_init=self._init,
+      w_init=init,
       with_bias=self.bias,
       model_size=self.d_model,
       name="attention",
     )
     return attention(query, context, context, mask.dense())
-
-  def _init(self, shape: Any, dtype: Any) -> jax.Array:
-    """It has one initialiser for all its layers; the last one ends in the stream."""
-    last = hk.experimental.current_name().endswith("/linear")
-    init = self.output_init if last else self.w_init
-    return (init or hk.initializers.VarianceScaling())(shape, dtype)

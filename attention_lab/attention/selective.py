@@ -1,7 +1,7 @@
-"""Selective attention: each query makes its own keys and values (from the second of the
-systems this library stands on; no paper), here exact at the price of standard attention.
+"""Selective attention: each query makes its own keys and values, exact and fast (no paper).
 
-Not the selective attention of Leviathan et al., arXiv:2410.02703.
+The mechanism of the second system that this library stands on, at the price of standard
+attention. Not the selective attention of Leviathan et al., arXiv:2410.02703.
 """
 
 import dataclasses

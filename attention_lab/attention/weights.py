@@ -44,6 +44,9 @@ def softmax(scores: jax.Array, allowed: jax.Array) -> jax.Array:
   """
   scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
   scores = jnp.where(allowed, scores, jnp.finfo(scores.dtype).min)
-  exponentials = jnp.exp(scores - scores.max(axis=-1, keepdims=True)) * allowed
+  # Any number may be taken off. The gradient of a maximum would be 0 / 0 where XLA
+  # computes the scores twice and rounds them differently.
+  top = jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True))
+  exponentials = jnp.exp(scores - top) * allowed
   total = exponentials.sum(axis=-1, keepdims=True)
   return show_weights(exponentials / jnp.where(total == 0, 1, total))

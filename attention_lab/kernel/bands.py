@@ -19,6 +19,11 @@ class Band(NamedTuple):
   step: int
 
 
+def block_size(rows: int) -> int:
+  """The rows of a block, where as few blocks as can be are about as long as each other."""
+  return math.ceil(rows / math.ceil(rows / BLOCK))
+
+
 def bands(
   rows: int, others: int, before: int | None, after: int | None
 ) -> Iterator[Band]:
@@ -30,8 +35,7 @@ def bands(
     before: row r meets no other below r - before; None: no such limit.
     after: row r meets no other above r + after; None: no such limit.
   """
-  blocks = math.ceil(rows / BLOCK)
-  size = math.ceil(rows / blocks)
+  blocks, size = math.ceil(rows / BLOCK), block_size(rows)
   if before is not None and after is not None and blocks > GROUPS:
     reach = size + before + after
     if reach < others:  # The window slides along with the blocks.

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from attention_lab.attention.mask import Mask
-from attention_lab.kernel.bands import BLOCK, Band, bands
+from attention_lab.kernel.bands import Band, bands, block_size
 from attention_lab.kernel.problem import Problem
 
 CACHE = 2**20  # Bytes of scores that are under way at once.
@@ -105,7 +105,7 @@ def _map(function: Callable[..., Any], *units: Any) -> Any:
   """`function` of every unit, as many at once as the cache has room for."""
   queries, context = units[:2]
   count, heads, length, _ = queries.q.shape
-  scores = 4 * heads * min(BLOCK, length) * context.k.shape[2]
+  scores = 4 * heads * block_size(length) * context.k.shape[2]
   at_once = max(1, min(count, CACHE // scores))
   at_once = next(n for n in range(at_once, 0, -1) if count % n == 0)
   if at_once == count:

@@ -8,7 +8,7 @@ from ml_collections import config_dict
 
 from attention_lab import run_folder
 from attention_lab.attention.mask import default_positions
-from attention_lab.board import Board, attention_image
+from attention_lab.board import Board, attention_image, tensorboard
 from attention_lab.checkpoint import Checkpoints
 from attention_lab.devices import local_devices, refuse_indivisible, unreplicate
 from attention_lab.errors import UserError
@@ -59,11 +59,7 @@ class Training:
     self._restore()
     self._show = Show(self._trainer.step, config.steps)
     self._journal = Journal(folder / "metrics.jsonl", self._trainer.step)
-    self._board = (
-      Board(folder / "tensorboard", self._trainer.step)
-      if config.log.tensorboard
-      else None
-    )
+    self._boards = self._open_boards()
 
   def run(self) -> int:
     """Trains to the end, or to a signal; returns the exit status."""
@@ -84,8 +80,8 @@ class Training:
     finally:
       self._show.close()
       self._journal.close()
-      if self._board:
-        self._board.close()
+      for board in self._boards:
+        board.close()
 
   def _restore(self) -> None:
     restored = self._checkpoints.restore(self._trainer.expected)
@@ -95,6 +91,17 @@ class Training:
     self._trainer.load(restored.tree, meta["window"], meta["training_seconds"])
     self._validation = meta["validation"]
     self._seconds_before = meta["seconds"]
+
+  def _open_boards(self) -> list[Board]:
+    folder, log = self._folder, self._config.log
+    boards = []
+    if log.wandb != "off":
+      from attention_lab.wandb_board import wandb_board  # Only where it is asked for.
+
+      boards.append(wandb_board(folder, log.wandb, self._config.to_dict()))
+    if log.tensorboard:
+      boards.append(tensorboard(folder / "tensorboard", self._trainer.step))
+    return boards
 
   def _announce(self) -> None:
     config, step = self._config, self._trainer.step
@@ -136,29 +143,32 @@ class Training:
     }
     self._show.figures(step, "train", shown, left)
     self._journal.write(step, "train", **figures, tokens_per_second=speed)
-    if self._board:
-      self._board.scalars(step, {f"train/{name}": x for name, x in figures.items()})
-      self._board.scalars(step, {"tokens_per_second": speed})
+    for board in self._boards:
+      board.scalars(step, {f"train/{name}": x for name, x in figures.items()})
+      board.scalars(step, {"tokens_per_second": speed})
 
   def _validate(self) -> None:
     step = self._trainer.step
     self._validation = self._measure("validation")
     self._show.figures(step, "validation", self._validation)
     self._journal.write(step, "validation", **self._validation)
-    if self._board:
-      values = {f"validation/{name}": x for name, x in self._validation.items()}
-      self._board.scalars(step, values)
+    values = {f"validation/{name}": x for name, x in self._validation.items()}
+    for board in self._boards:
+      board.scalars(step, values)
+    if self._boards:
       self._picture(step)
 
   def _picture(self, step: int) -> None:
-    """Sample text and attention maps of a fixed validation batch, for TensorBoard."""
-    assert self._board
+    """Sample text and attention maps of a fixed validation batch, for the boards."""
     params = unreplicate(self._trainer.params())
-    self._board.text(step, "sample", self._sampler.prompt + self._sampler(params)[0])
+    text = self._sampler.prompt + self._sampler(params)[0]
     inputs = self._experiment.dataset.batch("validation", 0, 1).inputs
     maps = self._weights(params, None, inputs, default_positions(inputs))
-    if (image := attention_image(maps)) is not None:
-      self._board.image(step, "attention", image)
+    image = attention_image(maps)
+    for board in self._boards:
+      board.text(step, "sample", text)
+      if image is not None:
+        board.image(step, "attention", image)
 
   def _measure(self, split: str) -> dict[str, float]:
     return evaluate(
@@ -178,8 +188,8 @@ class Training:
       "seconds": self._seconds(),
       "training_seconds": self._trainer.seconds,
     }
-    if self._board:
-      self._board.flush()
+    for board in self._boards:
+      board.flush()
     return self._checkpoints.save(self._trainer.step, self._trainer.state(), meta)
 
   def _leave(self, signal: int) -> int:
@@ -231,7 +241,7 @@ class Training:
       self._show.line(f"{split:>10}: loss {loss:.4f} nats, accuracy {accuracy:.4f}")
     self._show.line(
       f"Written to {self._folder}: summary.json, metrics.jsonl, config.json, checkpoints/"
-      + ", tensorboard/" * bool(self._board)
+      + ", tensorboard/" * self._config.log.tensorboard
     )
 
   def _parameters(self) -> int:

@@ -1,7 +1,6 @@
 """The decoder-only model: its size, its decoding, and what each of its options does."""
 
 import functools
-import hashlib
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +10,11 @@ import pytest
 from attention_lab import config as configs
 from attention_lab.architecture.base import architectures
 from attention_lab.attention.base import attentions
+from attention_lab.attention.mask import default_positions
 from attention_lab.errors import UserError
-from attention_lab.experiment import assemble, default_positions
+from attention_lab.experiment import assemble
 from attention_lab.position.base import positions
-from tests.parts import fill, in_chunks, tiny_config
+from tests.parts import count, fill, in_chunks, tiny_config
 
 
 @functools.lru_cache(maxsize=32)
@@ -36,22 +36,6 @@ def decode(experiment, params, chunks):
   state = model.initial_state(params, None, 2, 8, jnp.float32)
   extend = functools.partial(jax.jit(model.extend), params, None)
   return in_chunks(extend, state, TOKENS, AT, chunks)
-
-
-def count(config):
-  """The parameters of a configuration, without computing any."""
-  params = jax.eval_shape(lambda: assemble(config).init(0))
-  return sum(leaf.size for leaf in jax.tree.leaves(params))
-
-
-@pytest.fixture
-def shakespeare(tmp_path, monkeypatch):
-  """A stand-in with Tiny Shakespeare's vocabulary of 65 characters."""
-  text = "".join(chr(ord("!") + i) for i in range(65)) * 60
-  (tmp_path / "input.txt").write_text(text)
-  digest = hashlib.sha256(text.encode()).hexdigest()
-  monkeypatch.setattr("attention_lab.dataset.shakespeare.SHA256", digest)
-  return str(tmp_path)
 
 
 def test_the_second_systems_gpt_has_189_633_parameters(shakespeare):
@@ -97,7 +81,8 @@ def test_every_position_trains_and_decodes(position):
 
 @pytest.mark.parametrize("attention", attentions)
 def test_the_future_is_not_seen(attention):
-  experiment, params, logits = built(attention=attention)
+  position = "rope" if "rotate" in attentions[attention].honours else "none"
+  experiment, params, logits = built(attention=attention, position=position)
   later = TOKENS.at[:, 5].add(1) % 9
   other = jax.jit(experiment.model.apply)(params, None, later, AT)
   np.testing.assert_array_equal(other[:, :5], logits[:, :5])

@@ -7,8 +7,8 @@ import pytest
 
 from attention_lab.attention.base import attentions
 from attention_lab.attention.mask import Mask
-from attention_lab.attention.multi_head import softmax
 from attention_lab.attention.standard import Standard
+from attention_lab.attention.weights import softmax
 from attention_lab.position.base import positions
 from tests.attention import laws
 
@@ -19,7 +19,10 @@ PAIRS = [
   if not positions[position].acts() - set(attentions[attention].honours)
   and (positions[position].acts() - {"embed"} or position == "none")
 ]
-PAIRS.append(("standard(num_kv_heads=1, bias=True)", "rope"))
+PAIRS += [
+  ("standard(num_kv_heads=1, bias=True)", "rope"),
+  ("selective(num_kv_heads=1, bias=True)", "rope"),
+]
 
 
 @pytest.mark.parametrize("law", laws.LAWS, ids=lambda law: law.__name__)
@@ -106,6 +109,8 @@ OPTIONS = {
     "bias": True,
     "dropout": 0.5,
   },
+  "selective": {"num_kv_heads": 1, "output_projection": True, "bias": True},
+  "haiku": {"bias": True},
 }
 
 

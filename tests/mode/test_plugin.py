@@ -8,7 +8,8 @@ import pytest
 
 from attention_lab import plugins
 from attention_lab.attention.base import attentions
-from attention_lab.experiment import assemble, default_positions
+from attention_lab.attention.mask import default_positions
+from attention_lab.experiment import assemble
 from tests import commands
 from tests.attention import laws
 from tests.parts import fill, tiny_config
