@@ -31,12 +31,14 @@ setup(
   extras_require={
     "equinox": ["equinox>=0.13.2"],
     "wandb": ["wandb>=0.22"],
+    "plot": ["matplotlib>=3.9"],
     "test": [
       "pytest>=8",
       "pytest-xdist>=3.6",
       "hypothesis>=6.100",
       "setuptools>=77",
       "equinox>=0.13.2",
+      "matplotlib>=3.9",
     ],
     "dev": ["ruff==0.17.6", "mypy==2.4.1", "pre-commit>=4"],
     "gpu": ["jax[cuda13]"],

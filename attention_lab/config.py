@@ -60,6 +60,12 @@ def get_config() -> config_dict.ConfigDict:
       "evaluation": {"every": 400, "checkpoint": "newest"},  # Or best.
       "checkpoint": {"every": 400, "keep": 3},
       "log": {"every": 50, "tensorboard": True, "wandb": "off"},  # offline, online.
+      "benchmark": {
+        "lengths": (128, 256, 512, 1024, 2048),  # Tokens of a sequence.
+        "batch_size": 1,  # Sequences; the training step has its own batch_size.
+        "rounds": 7,  # How often everything is timed.
+        "step": True,  # Whether the whole training step is timed too.
+      },
       "sample": {
         "prompt": config_dict.placeholder(str),  # None: the dataset's own.
         "length": 300,  # Tokens.
@@ -79,7 +85,7 @@ FLAGS = {
   for name in """
   attention position dataset architecture data_dir seed steps batch_size
 """.split()
-} | {"wandb": "log.wandb"}
+} | {"wandb": "log.wandb", "lengths": "benchmark.lengths"}
 
 # What a run may change when it goes on: nothing that its numbers depend on.
 FREE = (
@@ -89,6 +95,7 @@ FREE = (
   "checkpoint.",
   "log.",
   "sample.",
+  "benchmark.",
   "train.steps_per_call",
 )
 
@@ -97,6 +104,7 @@ POSITIVE = """
   steps batch_size model.num_layers model.num_heads model.d_model model.d_ff
   model.key_size train.micro_batches train.steps_per_call train.learning_rate
   evaluation.every checkpoint.every checkpoint.keep log.every sample.count sample.length
+  benchmark.batch_size benchmark.rounds
 """.split()
 NOT_NEGATIVE = """
   seed train.clip_norm model.dropout sample.temperature sample.top_k sample.seed
@@ -164,7 +172,8 @@ def set_text(config: config_dict.ConfigDict, key: str, text: str) -> None:
     if kind is bool:
       value = {"true": True, "1": True, "false": False, "0": False}[text.lower()]
     elif kind is tuple:
-      value = tuple(ast.literal_eval(text))
+      read = ast.literal_eval(text)
+      value = tuple(read) if isinstance(read, (tuple, list)) else (read,)
     elif kind in (int, float):
       value = kind(text)
   except (KeyError, ValueError, SyntaxError, TypeError):
@@ -195,6 +204,10 @@ def flag_of(key: str) -> str:
   return next((f"--{flag}" for flag in FLAGS if FLAGS[flag] == key), f"--config.{key}")
 
 
+def _all_lengths(value: tuple[Any, ...]) -> bool:
+  return all(type(length) is int and length > 0 for length in value)
+
+
 def validate(config: config_dict.ConfigDict) -> None:
   """Raises UserError at the first value that no run could use."""
   for key, value in flatten(config):
@@ -203,6 +216,8 @@ def validate(config: config_dict.ConfigDict) -> None:
       raise UserError(f"{flag}={value}: take a finite number.")
     if value is None:
       continue
+    if key == "benchmark.lengths" and not _all_lengths(value):
+      raise UserError(f"{flag}={value}: take whole numbers of 1 or more: 128,256.")
     if key in POSITIVE and value <= 0:
       raise UserError(f"{flag}={value}: take a number above 0.")
     if key in NOT_NEGATIVE and value < 0:

@@ -61,7 +61,8 @@ def assemble(config: config_dict.ConfigDict) -> Experiment:
   )
   pattern = _pattern(config.attention, options.num_layers)
   layers = {
-    str(spec): _builder(spec, options, position, config.kernel) for spec in pattern
+    str(spec): attention_builder(spec, options, position, config.kernel)
+    for spec in pattern
   }
   for name, build in layers.items():
     refuse_impossible(name, build, config.position, scheme.acts(), policy.compute_dtype)
@@ -111,7 +112,7 @@ def _pattern(text: str, num_layers: int) -> tuple[specs.Spec, ...]:
   return tuple(pattern[i % len(pattern)] for i in range(num_layers))
 
 
-def _builder(
+def attention_builder(
   spec: specs.Spec,
   options: model_options.Options,
   position: Callable[[], Position],

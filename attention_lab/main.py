@@ -19,7 +19,7 @@ from attention_lab.errors import UserError, nearest
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("mode", "train", "train, evaluate, sample or list.")
+flags.DEFINE_string("mode", "train", "train, evaluate, sample, benchmark or list.")
 flags.DEFINE_string(
   "attention", None, "Attention, or a pattern of them along the layers."
 )
@@ -40,6 +40,7 @@ flags.DEFINE_string("prompt", None, "What --mode=sample continues.")
 flags.DEFINE_string("seed", None, "Of the run, or with --mode=sample of the sample.")
 flags.DEFINE_string("steps", None, "Training steps.")
 flags.DEFINE_string("wandb", None, "offline or online: log to Weights & Biases too.")
+flags.DEFINE_string("lengths", None, "With --mode=benchmark: tokens, as 128,256.")
 flags.DEFINE_string("batch_size", None, "Examples in a step, over all devices.")
 
 OVERRIDE = "--config."

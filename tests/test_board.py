@@ -9,7 +9,7 @@ import tensorboardX
 from tensorboardX.proto.event_pb2 import Event
 
 from attention_lab import board as boards
-from attention_lab.board import Board, attention_image
+from attention_lab.board import attention_image, tensorboard
 
 
 def events(folder):
@@ -65,7 +65,7 @@ def writer(monkeypatch):
 
 
 def test_scalars_texts_and_images_can_be_read(tmp_path):
-  board = Board(tmp_path, 0)
+  board = tensorboard(tmp_path, 0)
   board.scalars(3, {"train/loss": 2.5, "train/accuracy": 0.25})
   board.text(3, "sample", "a *b*\nc")
   board.image(3, "attention", np.array([[0.0, 1.0, 0.5]], np.float32))
@@ -85,7 +85,7 @@ def test_scalars_texts_and_images_can_be_read(tmp_path):
 def test_events_after_the_step_that_a_run_goes_on_from_are_hidden(
   tmp_path, step, hidden_from
 ):
-  board = Board(tmp_path, step)
+  board = tensorboard(tmp_path, step)
   board.scalars(step + 1, {"loss": 1.0})
   board.close()
   starts = [event.step for event in events(tmp_path) if event.session_log.status == 1]
@@ -96,7 +96,7 @@ def test_a_writer_that_blocks_for_ever_never_blocks_the_caller(
   tmp_path, capsys, writer
 ):
   writer(Blocked)
-  board = Board(tmp_path, 0)
+  board = tensorboard(tmp_path, 0)
 
   def train():
     for step in range(boards.CAPACITY + 100):
@@ -119,7 +119,7 @@ def test_a_blocked_writer_that_dropped_nothing_yet_is_reported(
   tmp_path, capsys, writer
 ):
   writer(Blocked)
-  board = Board(tmp_path, 0)
+  board = tensorboard(tmp_path, 0)
   board.scalars(1, {"loss": 1.0})
   board.close()
   assert "TensorBoard missed some events" in capsys.readouterr().err
@@ -128,7 +128,7 @@ def test_a_blocked_writer_that_dropped_nothing_yet_is_reported(
 @pytest.mark.parametrize("cls", [Raising, Unmade])
 def test_a_writer_that_raises_is_counted_and_forgiven(tmp_path, capsys, writer, cls):
   writer(cls)
-  board = Board(tmp_path, 0)
+  board = tensorboard(tmp_path, 0)
   board.scalars(1, {"a": 1.0, "b": 2.0})
   board.text(1, "sample", "x")
   board.image(1, "attention", np.zeros((1, 1), np.float32))
@@ -140,7 +140,7 @@ def test_a_writer_that_raises_is_counted_and_forgiven(tmp_path, capsys, writer, 
 
 
 def test_what_the_writer_gets_through_raises_no_warning(tmp_path, capsys):
-  board = Board(tmp_path, 0)
+  board = tensorboard(tmp_path, 0)
   board.scalars(1, {"loss": 1.0})
   board.close()
   assert capsys.readouterr().err == ""

@@ -1,0 +1,230 @@
+"""--mode=benchmark: attentions side by side, by length and in the whole training step.
+
+Everything is timed in turns in one process, after its output was found right. Written are
+benchmark.json, and benchmark.png where matplotlib is installed.
+"""
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jmp
+import numpy as np
+from ml_collections import config_dict
+from rich.console import Console
+from rich.table import Table
+
+from attention_lab import run_folder
+from attention_lab import spec as specs
+from attention_lab.architecture import options as model_options
+from attention_lab.bench import Bench, Program, fits
+from attention_lab.devices import local_devices, refuse_indivisible
+from attention_lab.experiment import assemble, attention_builder
+from attention_lab.files import make_folder, write_json
+from attention_lab.pairing import refuse_impossible
+from attention_lab.plot import plot_benchmark
+from attention_lab.position.base import positions
+from attention_lab.scaling import crossover, exponent
+from attention_lab.timing import Timing, interleaved, matmul_peak
+from attention_lab.trainer import Trainer
+from attention_lab.versions import all_versions
+
+KINDS = ("forward", "gradient", "decode")
+
+
+def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
+  """Measures, prints tables and writes the files."""
+  names = list(dict.fromkeys(map(str, specs.parse_pattern(config.attention))))
+  folder = Path(workdir) if workdir else run_folder.new_folder(config)
+  console = Console(highlight=False, soft_wrap=True)
+  dtype = jmp.get_policy(config.train.precision).compute_dtype
+  peak = matmul_peak(dtype)
+  console.print(
+    f"{jax.devices()[0].device_kind}, {config.train.precision}; a large matrix product "
+    f"runs at {peak / 1e9:,.0f} GFLOP/s"
+  )
+  records: list[dict[str, Any]] = []
+  for length in config.benchmark.lengths:
+    found = _at_length(config, names, length, dtype, peak)
+    console.print(_table(f"length {length}", found))
+    records += found
+  if config.benchmark.step:
+    found = _steps(config, names)
+    console.print(_table("training step", found))
+    records += found
+  trends = _trends(names, records)
+  for line in _sentences(trends):
+    console.print(line)
+  make_folder(folder, "workdir")
+  result = {
+    "records": records,
+    "trends": trends,
+    "matmul_flops_per_second": peak,
+    "device": jax.devices()[0].device_kind,
+    "versions": all_versions(),
+    "config": config.to_dict(),
+  }
+  write_json(folder / "benchmark.json", result)
+  plotted = plot_benchmark(folder / "benchmark.png", names, records)
+  console.print(
+    f"Written to {folder}: benchmark.json"
+    + (", benchmark.png" if plotted else " (benchmark.png: pip install matplotlib)")
+  )
+  return 0
+
+
+def _at_length(
+  config: config_dict.ConfigDict, names: list[str], length: int, dtype: Any, peak: float
+) -> list[dict[str, Any]]:
+  """Each attention alone, over sequences of one length: a record for each kind."""
+  options = model_options.from_config(config.model.to_dict())
+  position = partial(positions.bind(config.position), max_length=length)
+  scheme: Any = position.func
+  programs: dict[tuple[str, str], Program] = {}
+  for name in names:
+    (spec,) = specs.parse_pattern(name)
+    build = partial(attention_builder, spec, options, position)
+    acts = scheme.acts()
+    refuse_impossible(name, build(config.kernel), config.position, acts, dtype)
+    bench = Bench(
+      lambda kernel, build=build: build(kernel)(),  # type: ignore[misc]
+      config.kernel,
+      config.benchmark.batch_size,
+      length,
+      dtype,
+    )
+    bench.refuse_wrong(name)
+    for kind, program in bench.programs().items():
+      programs[name, kind] = program
+  records = []
+  for kind in KINDS:
+    these = {name: programs[name, kind] for name in names}
+    calls = {name: p.call for name, p in these.items() if fits(p.memory)}
+    timings = interleaved(calls, config.benchmark.rounds)
+    for name, program in these.items():
+      timing = timings.get(name)
+      records.append(_record(name, length, kind, program, timing, peak))
+  return records
+
+
+def _record(
+  name: str,
+  length: int,
+  kind: str,
+  program: Program,
+  timing: Timing | None,
+  peak: float,
+) -> dict[str, Any]:
+  record: dict[str, Any] = {"attention": name, "length": length, "kind": kind}
+  record |= {"memory_bytes": program.memory, "matmul_flops": program.flops}
+  if timing is None:
+    return record | {"seconds": None}  # It does not fit into memory.
+  return record | {
+    "seconds": timing.median / program.steps,
+    "seconds_quartiles": [timing.low / program.steps, timing.high / program.steps],
+    "tokens_per_second": program.tokens / timing.median,
+    "utilisation": program.flops / timing.median / peak,
+  }
+
+
+def _steps(config: config_dict.ConfigDict, names: list[str]) -> list[dict[str, Any]]:
+  """The whole training step with each attention in all layers, in turns."""
+  devices = local_devices()
+  refuse_indivisible(config.batch_size, config.train.micro_batches, len(devices))
+  trainers = {}
+  for name in names:
+    own = config.copy_and_resolve_references()
+    own.attention = name
+    experiment = assemble(own)
+    trainers[name] = Trainer(experiment, own, devices)
+    trainers[name].compile()
+    trainers[name].advance(1)  # Warms up.
+  seconds: dict[str, list[float]] = {name: [] for name in names}
+  for _ in range(config.benchmark.rounds):
+    for name, trainer in trainers.items():
+      before, start = trainer.step, time.perf_counter()
+      trainer.advance(before + config.train.steps_per_call)
+      seconds[name].append((time.perf_counter() - start) / (trainer.step - before))
+  length = experiment.dataset.sequence_length
+  return [
+    {
+      "attention": name,
+      "length": length,
+      "kind": "step",
+      "seconds": float(np.median(measured)),
+      "seconds_quartiles": [float(x) for x in np.quantile(measured, [0.25, 0.75])],
+      "tokens_per_second": config.batch_size * length / float(np.median(measured)),
+      "ratio_to_first": float(np.median(np.divide(measured, seconds[names[0]]))),
+    }
+    for name, measured in seconds.items()
+  ]
+
+
+def _table(title: str, records: list[dict[str, Any]]) -> Table:
+  table = Table(title=title, title_justify="left", title_style="bold", box=None)
+  for heading in ("attention", "what", "ms", "quartiles", "MiB", "tokens/s", "of peak"):
+    table.add_column(
+      heading, justify="left" if heading in ("attention", "what") else "right"
+    )
+  for record in records:
+    memory = record.get("memory_bytes")
+    cells = [record["attention"], record["kind"]]
+    if record["seconds"] is None:
+      cells += ["–", "does not fit"]
+    else:
+      low, high = record["seconds_quartiles"]
+      cells += [f"{1e3 * record['seconds']:.3g}", f"{1e3 * low:.3g}–{1e3 * high:.3g}"]
+    cells += ["" if memory is None else f"{memory / 2**20:,.2f}"]
+    if record["seconds"] is not None:
+      cells += [f"{record['tokens_per_second']:,.0f}"]
+      cells += [f"{record['utilisation']:.0%}"] if "utilisation" in record else []
+    table.add_row(*cells)
+  return table
+
+
+def _trends(names: list[str], records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+  """How time and memory grow with the length, and where the first is overtaken."""
+  trends = []
+  for kind in KINDS:
+    curves = {}
+    for name in names:
+      points = [
+        r
+        for r in records
+        if (r["attention"], r["kind"]) == (name, kind) and r["seconds"] is not None
+      ]
+      curves[name] = {r["length"]: r["seconds"] for r in points}
+      if len(points) < 2:
+        continue
+      memory = {r["length"]: r["memory_bytes"] for r in points}
+      trends.append(
+        {
+          "attention": name,
+          "kind": kind,
+          "time_exponent": exponent(curves[name]),
+          "memory_exponent": exponent(memory),
+          "faster_than_first_from": crossover(curves[names[0]], curves[name]),
+        }
+      )
+  return trends
+
+
+def _sentences(trends: list[dict[str, Any]]) -> list[str]:
+  first = trends[0]["attention"] if trends else ""
+  lines = []
+  for trend in trends:
+    line = (
+      f"{trend['attention']}, {trend['kind']}: time grows as T^"
+      f"{trend['time_exponent']:.2f}, memory as T^{trend['memory_exponent']:.2f}"
+    )
+    if trend["attention"] != first:
+      length = trend["faster_than_first_from"]
+      line += (
+        f"; faster than {first} from T = {length:,.0f} on"
+        if length is not None
+        else f"; not faster than {first} at any of these lengths"
+      )
+    lines.append(line)
+  return lines

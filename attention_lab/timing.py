@@ -1,0 +1,60 @@
+"""Times calls side by side: warmed up, in turns, until the device is done."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+SHORTEST = 0.02  # Seconds that a measurement takes at least.
+MATRIX = 1024  # Rows of the matrices that the peak is measured with.
+
+
+class Timing(NamedTuple):
+  """Seconds of a call: the median and the quartiles."""
+
+  median: float
+  low: float
+  high: float
+
+
+def interleaved(
+  calls: Mapping[str, Callable[[], Any]], rounds: int
+) -> dict[str, Timing]:
+  """Times every call `rounds` times, taking turns, so that all see the same machine.
+
+  Args:
+    calls: what to time, by name; each returns arrays, which are waited for.
+    rounds: how often.
+  """
+  repeats = {}
+  for name, call in calls.items():
+    _seconds(call, 1)  # Warms up.
+    repeats[name] = max(1, math.ceil(SHORTEST / _seconds(call, 1)))
+  seconds: dict[str, list[float]] = {name: [] for name in calls}
+  for _ in range(rounds):
+    for name, call in calls.items():
+      seconds[name].append(_seconds(call, repeats[name]))
+  return {
+    name: Timing(*(float(x) for x in np.quantile(measured, [0.5, 0.25, 0.75])))
+    for name, measured in seconds.items()
+  }
+
+
+def matmul_peak(dtype: Any) -> float:
+  """Floating-point operations a second of a large matrix product, measured here."""
+  x = jnp.ones((MATRIX, MATRIX), dtype)
+  multiply = jax.jit(jnp.matmul)
+  timing = interleaved({"matmul": lambda: multiply(x, x)}, rounds=7)["matmul"]
+  return 2 * MATRIX**3 / timing.low
+
+
+def _seconds(call: Callable[[], Any], repeats: int) -> float:
+  start = time.perf_counter()
+  for _ in range(repeats):
+    result = call()
+  jax.block_until_ready(result)
+  return (time.perf_counter() - start) / repeats
