@@ -28,6 +28,7 @@ def get_config() -> config_dict.ConfigDict:
       "kernel": "auto",  # Of attention: auto, reference, blocked, xla or cudnn.
       "plugins": (),  # What --plugin named.
       "data_dir": "",  # Where data is looked for; "" for the user's cache.
+      "compile_cache": "",  # Where compiled programs are kept; "off" for nowhere.
       "seed": 0,  # Of initialisation and dropout; data and samples have their own.
       "steps": 1400,  # Training steps.
       "batch_size": 16,  # Examples in a step, over all devices.
@@ -91,6 +92,7 @@ FLAGS = {
 FREE = (
   "plugins",
   "data_dir",
+  "compile_cache",
   "evaluation.",
   "checkpoint.",
   "log.",
@@ -173,7 +175,8 @@ def set_text(config: config_dict.ConfigDict, key: str, text: str) -> None:
       value = {"true": True, "1": True, "false": False, "0": False}[text.lower()]
     elif kind is tuple:
       read = ast.literal_eval(text)
-      value = tuple(read) if isinstance(read, (tuple, list)) else (read,)
+      single = _defaults()[key] and not isinstance(read, (tuple, list))
+      value = (read,) if single else tuple(read)
     elif kind in (int, float):
       value = kind(text)
   except (KeyError, ValueError, SyntaxError, TypeError):

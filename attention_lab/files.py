@@ -77,3 +77,9 @@ def _sync_folder(folder: Path) -> None:
     os.fsync(descriptor)
   finally:
     os.close(descriptor)
+
+
+def user_cache() -> Path:
+  """The folder for what can be made or fetched again."""
+  root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+  return Path(root) / "attention_lab"

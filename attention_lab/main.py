@@ -12,9 +12,9 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_dict
 
+from attention_lab import compile_cache, plugins, versions
 from attention_lab import config as configs
 from attention_lab import mode as modes
-from attention_lab import plugins, versions
 from attention_lab.errors import UserError, nearest
 
 FLAGS = flags.FLAGS
@@ -112,6 +112,7 @@ def main(overrides: list[str]) -> int:
       raise UserError(f"--mode={FLAGS.mode}: {nearest(FLAGS.mode, mode_names())}")
     versions.refuse_known_bad()
     config = read_config(overrides)
+    compile_cache.enable(config.compile_cache)
     plugins.load(config.plugins)
     mode = importlib.import_module(f"attention_lab.mode.{FLAGS.mode}")
     return int(mode.run(config, FLAGS.workdir))

@@ -16,6 +16,7 @@ FLOORS = {
   "linear": 0,
   "gelu": 0,
   "dropout": 0,
+  "compile_cache": 0,
   "flops": 0,
   "timing": 0,
   "scaling": 0,

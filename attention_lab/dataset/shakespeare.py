@@ -10,7 +10,7 @@ from pathlib import Path
 from attention_lab.dataset.base import register_dataset
 from attention_lab.dataset.text import Text, read_text
 from attention_lab.errors import UserError
-from attention_lab.files import make_folder, write_atomically
+from attention_lab.files import make_folder, user_cache, write_atomically
 
 ADDRESS = (
   "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/"
@@ -38,8 +38,7 @@ class Shakespeare(Text):
 
 def default_folder() -> Path:
   """Where downloads are kept unless --data_dir says otherwise."""
-  cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-  return Path(cache) / "attention_lab" / "data"
+  return user_cache() / "data"
 
 
 def _checked(path: Path) -> str:
