@@ -28,6 +28,7 @@ def get_config() -> config_dict.ConfigDict:
       "kernel": "auto",  # Of attention: auto, reference, blocked, xla or cudnn.
       "plugins": (),  # What --plugin named.
       "data_dir": "",  # Where data is looked for; "" for the user's cache.
+      "profile": False,  # Whether a trace of some steps is written to the run's folder.
       "compile_cache": "",  # Where compiled programs are kept; "off" for nowhere.
       "seed": 0,  # Of initialisation and dropout; data and samples have their own.
       "steps": 1400,  # Training steps.
@@ -93,6 +94,7 @@ FREE = (
   "plugins",
   "data_dir",
   "compile_cache",
+  "profile",
   "evaluation.",
   "checkpoint.",
   "log.",

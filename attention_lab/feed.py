@@ -1,12 +1,43 @@
-"""Brings a dataset's batches onto the devices."""
+"""Brings a dataset's batches onto the devices, ahead of time."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from attention_lab.dataset.base import Batch, Dataset
 from attention_lab.devices import shard
+
+
+class Ahead:
+  """Makes batches on a thread of its own while the devices compute.
+
+  Args:
+    make: (step, count) → the batches of `count` steps from `step` on.
+  """
+
+  def __init__(self, make: Callable[[int, int], Any]):
+    self._make = make
+    self._thread = ThreadPoolExecutor(1, "batches")
+    self._foreseen: tuple[int, int, Future[Any]] | None = None
+    self.waited = 0.0  # Seconds that `take` took.
+
+  def foresee(self, step: int, count: int) -> None:
+    """Begins to make what will be asked for next."""
+    self._foreseen = (step, count, self._thread.submit(self._make, step, count))
+
+  def take(self, step: int, count: int) -> Any:
+    """The batches, which may reach further than `count` steps."""
+    start = time.perf_counter()
+    foreseen, self._foreseen = self._foreseen, None
+    if foreseen and foreseen[0] == step and foreseen[1] >= count:
+      batches = foreseen[2].result()
+    else:
+      batches = self._make(step, count)
+    self.waited += time.perf_counter() - start
+    return batches
 
 
 def stack(

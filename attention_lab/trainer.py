@@ -11,7 +11,7 @@ from ml_collections import config_dict
 
 from attention_lab.devices import replicate, unreplicate
 from attention_lab.experiment import Experiment
-from attention_lab.feed import placed_stack
+from attention_lab.feed import Ahead, placed_stack
 from attention_lab.metrics import Sums, means
 from attention_lab.update import TrainState, make_update
 
@@ -71,7 +71,8 @@ class Trainer:
     self.compile_seconds = 0.0
     self._state: Any = None
     self._step_seconds = 0.0
-    self._ahead: tuple[int, int, Any] = (-1, 0, None)
+    self._ahead = Ahead(self._make)
+    self._reported = (0.0, 0.0)  # Seconds trained and waited when last asked.
 
   def load(
     self, state: TrainState, window: Sequence[list[float]], seconds: float
@@ -89,6 +90,7 @@ class Trainer:
     state = self._loaded if self._loaded is not None else jax.jit(self._fresh)()
     self._state = replicate(state, self._devices)
     self._call(0)
+    self.data_wait()  # What was waited for before the first step is no training.
     self.compile_seconds = time.perf_counter() - start
 
   def advance(self, limit: int) -> None:
@@ -123,13 +125,18 @@ class Trainer:
     self.window = Window([], [], [], [])
     return report
 
+  def data_wait(self) -> float:
+    """The share of the training time since the last call that was spent on waiting for
+    batches."""
+    (seconds, waited), now = self._reported, (self.seconds, self._ahead.waited)
+    self._reported = now
+    return (now[1] - waited) / max(now[0] - seconds, 1e-9)
+
   def _call(self, count: int) -> None:
-    batches = self._batches(self.step, count)
+    batches = self._ahead.take(self.step, count)
     self._state, metrics = self._update(self._state, batches, count)
     # The call above returns at once; the next batches are made while it computes.
-    foreseen = max(count, 1)
-    start = self.step + count
-    self._ahead = (start, foreseen, self._make(start, foreseen))
+    self._ahead.foresee(self.step + count, max(count, 1))
     metrics = unreplicate(metrics)
     done = int(unreplicate(self._state.step)) - self.step
     per_step = (*metrics.sums, metrics.grad_norm)
@@ -140,11 +147,6 @@ class Trainer:
       weight = float(metrics.sums.weight[done])
       loss = float(metrics.sums.loss[done]) / max(weight, 1.0)
       raise NonFinite(self.step, loss, float(metrics.grad_norm[done]))
-
-  def _batches(self, step: int, count: int) -> Any:
-    """The batches of `count` steps from `step` on, made ahead where they were foreseen."""
-    start, made, batches = self._ahead
-    return batches if start == step and made >= count else self._make(step, count)
 
   def _make(self, step: int, count: int) -> Any:
     return placed_stack(

@@ -45,6 +45,7 @@ def records(workdir):
   found = [json.loads(line) for line in lines]
   for record in found:
     record.pop("tokens_per_second", None)
+    record.pop("data_wait", None)
   return found
 
 

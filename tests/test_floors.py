@@ -60,6 +60,7 @@ FLOORS = {
   "experiment": 7,
   "evaluation": 8,
   "trainer": 8,
+  "utilisation": 8,
   "restore": 8,
   "mode": 9,
   "main": 10,

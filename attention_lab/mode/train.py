@@ -18,8 +18,10 @@ from attention_lab.files import write_json
 from attention_lab.interrupt import Interrupt
 from attention_lab.journal import Journal
 from attention_lab.progress import Show
+from attention_lab.timing import matmul_peak
 from attention_lab.trainer import NonFinite, Trainer
 from attention_lab.update import make_evaluate
+from attention_lab.utilisation import flops_per_step
 
 
 def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
@@ -67,10 +69,10 @@ class Training:
       with Interrupt() as interrupt:
         self._announce()
         self._trainer.compile()
+        if self._config.profile:
+          self._profile()
         while self._trainer.step < self._config.steps and not interrupt.signal:
-          self._trainer.advance(self._next_due())
-          self._show.step(self._trainer.step)
-          self._do_due()
+          self._advance()
         if interrupt.signal:
           return self._leave(interrupt.signal)
         self._finish()
@@ -103,6 +105,13 @@ class Training:
       boards.append(tensorboard(folder / "tensorboard", self._trainer.step))
     return boards
 
+  def _profile(self) -> None:
+    """Records a call that has warmed up, for TensorBoard and Perfetto."""
+    self._advance()
+    with jax.profiler.trace(str(self._folder / "profile"), create_perfetto_trace=True):
+      self._advance()
+    self._show.line(f"Profile in {self._folder / 'profile'}")
+
   def _announce(self) -> None:
     config, step = self._config, self._trainer.step
     self._show.line(
@@ -113,6 +122,13 @@ class Training:
     self._show.line(
       f"{'Going on at step ' + str(step) if step else 'New run'} in {self._folder}"
     )
+
+  def _advance(self) -> None:
+    """Takes some steps, and does what is due after them."""
+    if self._trainer.step < self._config.steps:
+      self._trainer.advance(self._next_due())
+      self._show.step(self._trainer.step)
+      self._do_due()
 
   def _next_due(self) -> int:
     """The next step at which something is due."""
@@ -142,10 +158,11 @@ class Training:
       "tokens/s": speed,
     }
     self._show.figures(step, "train", shown, left)
-    self._journal.write(step, "train", **figures, tokens_per_second=speed)
+    pace = {"tokens_per_second": speed, "data_wait": self._trainer.data_wait()}
+    self._journal.write(step, "train", **figures, **pace)
     for board in self._boards:
       board.scalars(step, {f"train/{name}": x for name, x in figures.items()})
-      board.scalars(step, {"tokens_per_second": speed})
+      board.scalars(step, pace)
 
   def _validate(self) -> None:
     step = self._trainer.step
@@ -221,6 +238,9 @@ class Training:
   def _finish(self) -> None:
     train = self._measure("train")
     text = self._sampler(unreplicate(self._trainer.params()))[0]
+    dtype = self._experiment.policy.compute_dtype
+    seconds = max(self._trainer.seconds, 1e-9)
+    flops = flops_per_step(self._config) * self._trainer.step / seconds
     summary = {
       "attention": self._config.attention,
       "position": self._config.position,
@@ -230,6 +250,8 @@ class Training:
       "seconds": self._seconds(),
       "tokens_per_second": self._tokens_per_second(),
       "compile_seconds": self._trainer.compile_seconds,
+      "flops_per_second": flops,
+      "utilisation": flops / (matmul_peak(dtype) * len(self._devices)),
       "train": train,
       "validation": self._validation,
     }
