@@ -17,7 +17,8 @@ from attention_lab.attention.mask import Mask
 from attention_lab.kernel.bands import Band, bands, block_size
 from attention_lab.kernel.problem import Problem
 
-CACHE = 2**20  # Bytes of scores that are under way at once.
+# Bytes of scores that are under way at once: a CPU's cache; elsewhere a part of memory.
+CACHE, MEMORY = 2**20, 2**30
 
 
 class Queries(NamedTuple):
@@ -106,7 +107,8 @@ def _map(function: Callable[..., Any], *units: Any) -> Any:
   queries, context = units[:2]
   count, heads, length, _ = queries.q.shape
   scores = 4 * heads * block_size(length) * context.k.shape[2]
-  at_once = max(1, min(count, CACHE // scores))
+  room = CACHE if jax.default_backend() == "cpu" else MEMORY
+  at_once = max(1, min(count, room // scores))
   at_once = next(n for n in range(at_once, 0, -1) if count % n == 0)
   if at_once == count:
     return jax.vmap(function)(*units)

@@ -16,6 +16,8 @@ NAMES = ("auto", *KERNELS)
 # Where blocks begin to pay on a CPU: fewer queries, and the plain formula is as fast.
 BLOCKED_FROM = 128
 
+LARGE = 2**31  # Bytes of scores from which on blocks spare an accelerator's memory.
+
 LARGEST_CUDNN_HEAD = 128
 
 
@@ -45,9 +47,14 @@ def attend(problem: Problem, kernel: str = "auto") -> jax.Array:
 
 
 def _best(problem: Problem) -> str:
-  if jax.default_backend() == "gpu" and not _obstacle(problem, "cudnn"):
+  on_cpu = jax.default_backend() == "cpu"
+  if not on_cpu and not _obstacle(problem, "cudnn"):
     return "cudnn"
-  long = problem.q.shape[1] >= BLOCKED_FROM
+  batch, queries, heads, _ = problem.q.shape
+  if on_cpu:
+    long = queries >= BLOCKED_FROM
+  else:
+    long = 4 * batch * heads * queries * problem.k.shape[1] > LARGE
   return "blocked" if long and not _obstacle(problem, "blocked") else "reference"
 
 

@@ -205,6 +205,14 @@ def test_auto_takes_blocks_for_long_texts_alone(monkeypatch):
   assert chosen(monkeypatch, short._replace(bias=bias)) == ["reference"]
 
 
+def test_auto_spares_an_accelerators_memory(monkeypatch):
+  asked = problem(SHAPES[0], 0)
+  monkeypatch.setattr(choose, "BLOCKED_FROM", 1)
+  assert chosen(monkeypatch, asked, "gpu") == ["reference"]
+  monkeypatch.setattr(choose, "LARGE", 4 * B * N * 37 * 37 - 1)
+  assert chosen(monkeypatch, asked, "gpu") == ["blocked"]
+
+
 def test_auto_takes_cudnn_where_it_can(monkeypatch):
   x = jnp.zeros((1, 8, 2, 16), jnp.bfloat16)
   at = default_positions(x)
