@@ -19,6 +19,7 @@ from attention_lab.attention.mask import Mask
 from attention_lab.attention.selective import Query, Selective
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
+from attention_lab.kernel import bands
 from attention_lab.linear import Linear
 from attention_lab.position.base import Position, positions
 from attention_lab.position.rope import Rope
@@ -97,7 +98,7 @@ def plain(case, seed=0):
   return numbers(case, seed, 0.5, *at)
 
 
-def transformed(spec, case):
+def transformed(spec, case, kernel="auto"):
   """An attention as hk.transform gives it: (query, context, mask) → output."""
 
   def forward(query, context, mask):
@@ -108,6 +109,7 @@ def transformed(spec, case):
       position=positions.bind(case.position)(max_length=64),
       w_init=None,
       output_init=None,
+      kernel=kernel,
     )
     return attention(query, context, mask)
 
@@ -379,6 +381,18 @@ class FirstPairs(Rope):
     return jnp.where(turns, super().rotate(x, positions), x)
 
 
+class Learned(Rope):
+  """Learns its frequencies."""
+
+  def rotate(self, x, positions):
+    shape = (x.shape[-1] // 2,)
+    frequency = hk.get_parameter("frequency", shape, x.dtype, init=jnp.ones)
+    angle = jnp.einsum("BT,F->BTF", positions.astype(x.dtype), frequency)[:, :, None]
+    first, second = jnp.split(x, 2, axis=-1)
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], -1)
+
+
 @pytest.fixture
 def scheme(monkeypatch, request):
   part = dataclasses.dataclass(kw_only=True)(request.param)
@@ -407,6 +421,48 @@ def test_the_same_pairs_may_turn_by_any_angles(scheme):
   assemble(tiny_config(attention="selective", position=scheme))
   case = ROPE._replace(position=scheme)
   compare("selective", case, plain(case))
+
+
+@pytest.mark.parametrize("scheme", [Learned], indirect=True)
+@pytest.mark.parametrize("kernel", ["reference", "blocked"])
+def test_frequencies_that_are_learned_get_their_gradient(in_float64, scheme, kernel):
+  case = ROPE._replace(position=scheme)
+  x, at = inputs(length=5), default_positions(length=5)
+  mask = Mask(at, at, causal=True, aligned=True)
+  gradients = []
+  for name in ("selective", ORACLE):
+    attention = transformed(name, case, kernel)
+    params = fill(jax.eval_shape(attention.init, jax.random.key(0), x, x, mask))
+
+    def total(params, attention=attention):
+      y = attention.apply(params, None, x, x, mask)
+      return (y * jnp.cos(jnp.arange(y.size).reshape(y.shape))).sum()
+
+    found = jax.jit(jax.grad(total))(params)
+    gradients.append({key.split("/")[-1]: layer for key, layer in found.items()})
+  actual, expected = gradients
+  assert np.abs(expected["learned"]["frequency"]).min() > 1e-3
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12),
+    actual,
+    expected,
+  )
+
+
+@pytest.mark.parametrize("position", ["rope", "none"])
+def test_blocks_compute_it_too(in_float64, monkeypatch, position):
+  monkeypatch.setattr(bands, "BLOCK", 2)
+  case = ROPE._replace(position=position)
+  given = plain(case)
+  mask = Mask(given.query_at, given.context_at, causal=True, aligned=True)
+  outputs = []
+  for name, kernel in (("selective", "blocked"), (ORACLE, "auto")):
+    attention = transformed(name, case, kernel)
+    arguments = (jnp.asarray(given.query), jnp.asarray(given.context), mask)
+    shapes = jax.eval_shape(attention.init, jax.random.key(0), *arguments)
+    params = {key: {"w": given.weights[key.split("/")[-1]]} for key in shapes}
+    outputs.append(jax.jit(attention.apply)(params, None, *arguments))
+  np.testing.assert_allclose(*outputs, rtol=1e-10, atol=1e-12)
 
 
 def test_heads_that_do_not_fit_the_stream_need_a_projection():
