@@ -59,15 +59,20 @@ class MultiHead(Attention):
     self, query: jax.Array, state: KVCache, positions: jax.Array
   ) -> tuple[jax.Array, KVCache]:
     q = self.queries(query, positions)
-    k, v = self.keys_values(query, positions)
-    state = KVCache(
+    state = self.remember(query, state, positions)
+    mask = Mask(positions, state.positions, causal=True)
+    return self.read(q, state.keys, state.values, mask), state
+
+  @hk.name_like("__call__")
+  def remember(self, x: jax.Array, state: KVCache, positions: jax.Array) -> KVCache:
+    """The cache with the keys and values of new tokens [B, T, D]."""
+    k, v = self.keys_values(x, positions)
+    return KVCache(
       keys=append(state.keys, k, state.filled),
       values=append(state.values, v, state.filled),
       positions=append(state.positions, positions, state.filled),
-      filled=state.filled + query.shape[1],
+      filled=state.filled + x.shape[1],
     )
-    mask = Mask(positions, state.positions, causal=True)
-    return self.read(q, state.keys, state.values, mask), state
 
   @property
   def kv_heads(self) -> int:

@@ -11,9 +11,9 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from attention_lab.attention.base import register_attention
+from attention_lab.attention.base import append, register_attention
 from attention_lab.attention.mask import Mask
-from attention_lab.attention.multi_head import MultiHead
+from attention_lab.attention.multi_head import KVCache, MultiHead
 from attention_lab.kernel.problem import is_constant
 from attention_lab.linear import Linear, matmul
 
@@ -23,6 +23,13 @@ class Query(NamedTuple):
 
   scores: jax.Array  # [B, T, N, K], or [B, T, N, 2K] under a rotation
   values: jax.Array  # [B, T, N, K]
+
+
+class SelectiveCache(NamedTuple):
+  """The tokens' part of keys and values, and under a rotation their waves."""
+
+  tokens: KVCache
+  waves: jax.Array | None  # [B, S, K]
 
 
 @register_attention("selective")
@@ -66,20 +73,40 @@ class Selective(MultiHead):
     k = self.position.rotate(self._of_token("key", x), positions)
     return k, self._of_token("value", x)
 
+  def initial_state(self, batch_size: int, length: int, dtype: Any) -> Any:
+    tokens = super().initial_state(batch_size, length, dtype)
+    shape = (batch_size, length, self.key_size)
+    return SelectiveCache(tokens, jnp.zeros(shape, dtype) if self._rotated else None)
+
+  def extend(
+    self, query: jax.Array, state: Any, positions: jax.Array
+  ) -> tuple[jax.Array, Any]:
+    q = self.queries(query, positions)
+    waves = state.waves
+    if waves is not None:
+      waves = append(waves, self._waves(positions), state.tokens.filled)
+    tokens = self.remember(query, state.tokens, positions)
+    mask = Mask(positions, tokens.positions, causal=True)
+    heads = self._attend(q.scores, tokens.keys, tokens.values, mask, waves) + q.values
+    return self.merge(heads.astype(query.dtype)), SelectiveCache(tokens, waves)
+
   def attend(self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask) -> jax.Array:
-    if not self._rotated:
-      return self.dot_product(q, k, v, mask)
-    positions = mask.context_positions
-    waves = self._waves(positions)
-    if is_constant(self._waves, positions):
-      return self.dot_product(q, k, v, mask, waves=waves)
-    every = jnp.broadcast_to(waves[:, :, None], k.shape).astype(k.dtype)
-    return self.dot_product(q, jnp.concatenate([k, every], axis=-1), v, mask)
+    waves = self._waves(mask.context_positions) if self._rotated else None
+    return self._attend(q, k, v, mask, waves)
 
   @hk.name_like("__call__")
   def read(self, q: Any, k: jax.Array, v: jax.Array, mask: Mask) -> jax.Array:
     heads = self.attend(q.scores, k, v, mask) + q.values
     return self.merge(heads.astype(v.dtype))
+
+  def _attend(
+    self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask, waves: jax.Array | None
+  ) -> jax.Array:
+    if waves is None or is_constant(self._waves, mask.context_positions):
+      return self.dot_product(q, k, v, mask, waves=waves)
+    # The waves are learned: as a part of the keys they get a gradient.
+    every = jnp.broadcast_to(waves[:, :, None], k.shape).astype(k.dtype)
+    return self.dot_product(q, jnp.concatenate([k, every], axis=-1), v, mask)
 
   @property
   def _rotated(self) -> bool:
