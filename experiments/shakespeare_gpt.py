@@ -4,7 +4,8 @@ python -m attention_lab.main --config=experiments/shakespeare_gpt.py
 
 The setting of the table of selective attention, with standard attention. The whole
 200,000 steps have not been run here; with --steps=400, interrupted at step 157 and resumed,
-the validation loss was 2.537 (2 CPU cores, 0.8 s a step on a busy machine).
+the validation loss was 2.537. A step takes 0.12 s on 2 CPU cores; 2,000 steps with three
+seeds are in selective_attention.py.
 """
 
 from attention_lab import config as configs
@@ -35,6 +36,7 @@ def get_config():
     schedule="constant",
     learning_rate=1e-4,
     clip_norm=0.0,
+    micro_batches=4,  # What a CPU's cache holds. On GPUs, 1 is faster.
   )
   config.evaluation.every = 2_000
   config.checkpoint.every = 2_000
