@@ -1,8 +1,8 @@
 """One attention at one length as programs to be timed, once its output is right."""
 
+import functools
 import os
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import haiku as hk
@@ -51,8 +51,8 @@ class Bench:
   ):
     self.length, self.batch_size = length, batch_size
     self._dtype = jnp.dtype(dtype)
-    self._measured = _functions(partial(build, kernel))
-    self._plain = _functions(partial(build, "reference"))
+    self._measured = _functions(functools.partial(build, kernel))
+    self._plain = _functions(functools.partial(build, "reference"))
     d_model = hk.transform(lambda: build(kernel).d_model).apply({}, None)
     rng = np.random.default_rng(0)
     values = rng.normal(size=(batch_size, length, d_model))
@@ -62,6 +62,7 @@ class Bench:
     self._params = init(jax.random.key(0), few, few, self._mask(2))
     self._at = default_positions(self._x)
 
+  @functools.cached_property
   def programs(self) -> dict[str, Program]:
     """Forward pass, gradient of all inputs, and decoding a token, by name."""
     tokens = self.batch_size * self.length
@@ -87,14 +88,11 @@ class Bench:
     One is the plain formula, asked for the last queries alone; the other is decoding.
     """
     last = min(DECODED, self.length)
-    whole = jax.jit(self._forward)(self._params, self._x)[:, -last:]
+    whole = self.programs["forward"].call()[:, -last:]
+    decoded = self.programs["decode"].call()
     mask = Mask(self._at[:, -last:], self._at, causal=True)
     alone = jax.jit(self._plain.call)(
       self._params, None, self._x[:, -last:], self._x, mask
-    )
-    start = self.length - last
-    decoded = jax.jit(self._decode)(
-      self._params, self._state(start), self._x[:, start:], self._at[:, start:]
     )
     for other, what in ((alone, "the plain formula"), (decoded, "decoding")):
       scale = np.abs(np.asarray(other, np.float32)).max() + 1e-30

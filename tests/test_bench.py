@@ -46,7 +46,7 @@ def measured(spec, position="rope", length=20):
 def test_what_is_right_is_measured(spec, position):
   case = measured(spec, position)
   case.refuse_wrong(spec)
-  programs = case.programs()
+  programs = case.programs
   assert set(programs) == {"forward", "gradient", "decode"}
   forward, gradient, decode = programs.values()
   assert forward.call().shape == (2, 20, 8)

@@ -87,21 +87,32 @@ class Selective(MultiHead):
       waves = append(waves, self._waves(positions), state.tokens.filled)
     tokens = self.remember(query, state.tokens, positions)
     mask = Mask(positions, tokens.positions, causal=True)
-    heads = self._attend(q.scores, tokens.keys, tokens.values, mask, waves) + q.values
-    return self.merge(heads.astype(query.dtype)), SelectiveCache(tokens, waves)
-
-  def attend(self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask) -> jax.Array:
-    waves = self._waves(mask.context_positions) if self._rotated else None
-    return self._attend(q, k, v, mask, waves)
+    y = self.read(q, tokens.keys, tokens.values, mask, waves)
+    return y, SelectiveCache(tokens, waves)
 
   @hk.name_like("__call__")
-  def read(self, q: Any, k: jax.Array, v: jax.Array, mask: Mask) -> jax.Array:
-    heads = self.attend(q.scores, k, v, mask) + q.values
-    return self.merge(heads.astype(v.dtype))
-
-  def _attend(
-    self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask, waves: jax.Array | None
+  def read(
+    self,
+    q: Any,
+    k: jax.Array,
+    v: jax.Array,
+    mask: Mask,
+    waves: jax.Array | None = None,
   ) -> jax.Array:
+    heads = self.attend(q.scores, k, v, mask, waves) + q.values
+    return self.merge(heads.astype(q.values.dtype))
+
+  def attend(
+    self,
+    q: jax.Array,
+    k: jax.Array,
+    v: jax.Array,
+    mask: Mask,
+    waves: jax.Array | None = None,
+  ) -> jax.Array:
+    """The formula; `waves` are those of the context where they are known already."""
+    if waves is None and self._rotated:
+      waves = self._waves(mask.context_positions)
     if waves is None or is_constant(self._waves, mask.context_positions):
       return self.dot_product(q, k, v, mask, waves=waves)
     # The waves are learned: as a part of the keys they get a gradient.

@@ -26,6 +26,13 @@ class Problem(NamedTuple):
   waves: jax.Array | None = None  # [B, S, F]: constants, further columns of every key.
 
   @property
+  def bias_array(self) -> jax.Array | None:
+    """The bias as [B, N, T, S], if there is one."""
+    if callable(self.bias):
+      return self.bias(self.mask.query_positions, self.mask.context_positions)
+    return self.bias
+
+  @property
   def score_dtype(self) -> Any:
     """Scores and weights are float32 at least."""
     return jnp.promote_types(self.q.dtype, jnp.float32)

@@ -10,11 +10,9 @@ from attention_lab.kernel.problem import Problem, widened
 
 def reference(problem: Problem) -> jax.Array:
   """[B, T, N, V]; zeros for a query that may see nobody."""
-  q, k, v, mask, scale, window, bias, dropout, _ = widened(problem)
+  q, k, v, mask, scale, window, _, dropout, _ = widened(problem)
   scores = scale * jnp.einsum("BTNK,BSNK->BNTS", q, k).astype(problem.score_dtype)
-  if callable(bias):
-    bias = bias(mask.query_positions, mask.context_positions)
-  if bias is not None:
+  if (bias := problem.bias_array) is not None:
     scores += bias
   weights = drop(softmax(scores, mask.dense(window)), dropout)
   return jnp.einsum("BNTS,BSNV->BTNV", weights.astype(v.dtype), v)

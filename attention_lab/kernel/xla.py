@@ -21,9 +21,7 @@ def cudnn(problem: Problem) -> jax.Array:
 def _by(problem: Problem, implementation: Literal["xla", "cudnn"]) -> jax.Array:
   problem = widened(problem) if problem.waves is not None else problem
   q, k, v, mask = problem.q, problem.k, problem.v, problem.mask
-  bias = problem.bias
-  if callable(bias):
-    bias = bias(mask.query_positions, mask.context_positions)
+  bias = problem.bias_array
   by_index = mask.aligned and q.shape[1] == k.shape[1]
   allowed = None if by_index and problem.window is None else mask.dense(problem.window)
   size = max(q.shape[-1], v.shape[-1])  # It knows one head size.

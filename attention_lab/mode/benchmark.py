@@ -96,7 +96,7 @@ def _at_length(
       dtype,
     )
     bench.refuse_wrong(name)
-    for kind, program in bench.programs().items():
+    for kind, program in bench.programs.items():
       programs[name, kind] = program
   records = []
   for kind in KINDS:
