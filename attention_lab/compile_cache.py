@@ -2,8 +2,10 @@
 
 import os
 import sys
+from pathlib import Path
 
-from attention_lab.files import user_cache
+from attention_lab.errors import UserError
+from attention_lab.files import make_folder, user_cache
 
 OFF = "off"
 
@@ -16,19 +18,13 @@ def enable(folder: str) -> None:
   """
   if folder == OFF or "JAX_COMPILATION_CACHE_DIR" in os.environ:
     return
-  path = folder or str(user_cache() / "compiled")
+  path = Path(folder).expanduser() if folder else user_cache() / "compiled"
   try:
-    os.makedirs(path, exist_ok=True)
-    if not os.access(path, os.W_OK):
-      raise PermissionError(13, "Permission denied")
-  except OSError as error:
-    print(
-      f"warning: nothing that is compiled is kept: {path}: {error.strerror}. Name "
-      f"another folder with --config.compile_cache=..., or off.",
-      file=sys.stderr,
-    )
+    make_folder(path, "config.compile_cache")
+  except UserError as error:
+    print(f"warning: nothing that is compiled is kept. {error}", file=sys.stderr)
     return
   import jax  # Slow to import: flags were read before.
 
-  jax.config.update("jax_compilation_cache_dir", path)
+  jax.config.update("jax_compilation_cache_dir", str(path))
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

@@ -63,7 +63,7 @@ def make_folder(path: Path, flag: str) -> None:
   try:
     path.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: None, lambda _: ".writable")
-    (path / ".writable").unlink()
+    (path / ".writable").unlink(missing_ok=True)  # Others may try the same folder.
   except OSError as error:
     raise UserError(
       f"Cannot write to {path}: {error.strerror}. Name another folder with --{flag}=..."
