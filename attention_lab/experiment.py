@@ -58,7 +58,9 @@ def assemble(config: config_dict.ConfigDict) -> Experiment:
     UserError: an unknown name or option, parts that do not go together, or data that is
       not there. Nothing has been compiled or written by then.
   """
-  dataset = datasets.bind(config.dataset)(data_dir=config.data_dir)
+  architecture = architectures.bind(config.architecture)
+  house = cast(type[Architecture], architecture.func)
+  dataset = _dataset(config, house)
   max_length = dataset.sequence_length
   position = partial(positions.bind(config.position), max_length=max_length)
   scheme = facts_of(position)
@@ -71,9 +73,6 @@ def assemble(config: config_dict.ConfigDict) -> Experiment:
     str(spec): attention_builder(spec, options, position, config.kernel)
     for spec in pattern
   }
-  architecture = architectures.bind(config.architecture)
-  house = cast(type[Architecture], architecture.func)
-  _refuse_task(config, dataset, house)
   for name, build in layers.items():
     refuse_impossible(
       name, build, config.position, scheme.hooks, house.kinds, policy.compute_dtype
@@ -106,18 +105,31 @@ def assemble(config: config_dict.ConfigDict) -> Experiment:
   )
 
 
-def _refuse_task(
-  config: config_dict.ConfigDict, dataset: Dataset, architecture: type[Architecture]
-) -> None:
-  """Raises UserError if the dataset asks for what the architecture cannot learn."""
-  tasks = architecture.tasks
-  if dataset.task not in tasks:
-    usable = [name for name in datasets if datasets[name].task in tasks]  # type: ignore[attr-defined]
+def _dataset(
+  config: config_dict.ConfigDict, architecture: type[Architecture]
+) -> Dataset:
+  """The dataset, in the form that the architecture learns.
+
+  Raises:
+    UserError: the dataset has no such form.
+  """
+  dataset = datasets.bind(config.dataset)
+  offered, wanted = _tasks(dataset.func), architecture.tasks
+  task = next((task for task in wanted if task in offered), None)
+  if task is None:
+    usable = [name for name in datasets if set(_tasks(datasets[name])) & set(wanted)]
     raise UserError(
-      f"--architecture={config.architecture} learns {' and '.join(tasks)}, but the "
-      f"targets of --dataset={config.dataset} are {dataset.task}: an architecture that "
-      f"sees both sides reads them off its inputs. Use one of: {', '.join(usable)}."
+      f"--architecture={config.architecture} learns {' or '.join(wanted)}, but the "
+      f"targets of --dataset={config.dataset} are {' or '.join(offered)}. Use one of: "
+      f"{', '.join(usable)}."
     )
+  made: Dataset = dataset(data_dir=config.data_dir, task=task)
+  return made
+
+
+def _tasks(dataset: Any) -> tuple[str, ...]:
+  """The forms that a registered dataset offers."""
+  return cast(type[Dataset], dataset).tasks
 
 
 def _loss(

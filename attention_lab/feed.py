@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from attention_lab.dataset.base import Batch, Dataset
+from attention_lab.dataset.base import Batch, Dataset, each_array
 from attention_lab.devices import shard
 
 
@@ -50,7 +50,7 @@ def stack(
     rest = np.zeros((length - count, *array.shape[1:]), array.dtype)
     return np.concatenate([array, rest]) if len(rest) else array
 
-  return Batch(*map(fill, batches))
+  return each_array(fill, batches)
 
 
 def placed_stack(

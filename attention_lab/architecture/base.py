@@ -36,8 +36,8 @@ class Architecture(hk.Module):
   # Which of the `kinds` that an attention can be its layers ask for.
   kinds: ClassVar[tuple[str, ...]] = ("causal",)
 
-  # What a dataset may ask of it (`Dataset.task`): one that sees a token's successors
-  # would find its next token among its inputs.
+  # What it learns of what a dataset may offer (`Dataset.tasks`), the best first: one that
+  # sees a token's successors would find its next token among its inputs.
   tasks: ClassVar[tuple[str, ...]] = ("next_token", "labels")
 
   # Whether it predicts the next token from those before, and so can continue a text. One

@@ -3,6 +3,7 @@
 import abc
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -19,12 +20,20 @@ class Batch(NamedTuple):
   inputs: np.ndarray  # [B, T] int32
   targets: np.ndarray  # [B, T] int32
   weights: np.ndarray  # [B, T] float32; 0 where a position does not count
+  source: np.ndarray | None = None  # [B, S] int32, negative = padding; for "pairs".
+
+
+def each_array(function: Callable[..., np.ndarray], *batches: Batch) -> Batch:
+  """The batch of what `function` makes of the batches' arrays of one name."""
+  inputs, targets, weights, sources = zip(*batches, strict=True)
+  source = None if sources[0] is None else function(*sources)
+  return Batch(function(*inputs), function(*targets), function(*weights), source)
 
 
 @dataclasses.dataclass(kw_only=True)
 class Dataset(abc.ABC):
-  """Examples by number. `data_dir` is given by the experiment; the other fields, and
-  those that a subclass adds, are options.
+  """Examples by number. `data_dir` and `task` are given by the experiment; the other
+  fields, and those that a subclass adds, are options.
 
   A subclass writes `vocabulary`, `fingerprint`, `size` and `examples`. Nothing is kept
   between calls, so an exact resume needs no iterator state and any process can make its
@@ -32,10 +41,13 @@ class Dataset(abc.ABC):
   """
 
   data_dir: str  # Where files are looked for and kept; "" for the user's cache.
+  task: str = ""  # Which of `tasks` the examples are; "" for the first.
 
-  # What the targets that count are: "next_token", of which some stand among the inputs,
-  # for who sees no token's successors alone; or "labels", which do not stand there.
-  task: ClassVar[str] = "next_token"
+  # The forms that its examples can take, by what the targets that count are:
+  # "next_token", of which some stand among the inputs, for who sees no token's successors
+  # alone; "labels", which do not stand there; "pairs", next tokens given a source, which
+  # is an array of its own.
+  tasks: ClassVar[tuple[str, ...]] = ("next_token",)
 
   sequence_length: int = 128  # Tokens in an example (T).
   seed: int = 0  # Of the order of the examples.
@@ -86,7 +98,7 @@ class Dataset(abc.ABC):
       shard: (index, count): which contiguous part of the rows to make.
     """
     one = self.batches(split, step, 1, batch_size, shard)
-    return Batch(*(array[0] for array in one))
+    return each_array(lambda array: array[0], one)
 
   def batches(
     self,
@@ -108,7 +120,7 @@ class Dataset(abc.ABC):
       batch = self.examples(split, 0, np.minimum(numbers, size - 1))
       inside = (numbers < size)[:, None].astype(np.float32)
       batch = batch._replace(weights=batch.weights * inside)
-    return Batch(*(array.reshape(count, rows, -1) for array in batch))
+    return each_array(lambda array: array.reshape(count, rows, -1), batch)
 
   def _shuffled(self, numbers: np.ndarray, size: int) -> Batch:
     """Training examples by their number in the endless sequence of passes."""
@@ -119,7 +131,7 @@ class Dataset(abc.ABC):
       parts.append(self.examples("train", epoch, wanted))
     if len(parts) == 1:
       return parts[0]
-    return Batch(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    return each_array(lambda *arrays: np.concatenate(arrays), *parts)
 
   def num_batches(self, split: str, batch_size: int) -> int:
     """How many batches one pass over a split takes."""
@@ -132,5 +144,5 @@ def _order(seed: int, epoch: int, size: int) -> np.ndarray:
   return np.random.default_rng((seed, epoch)).permutation(size)
 
 
-datasets = Registry("dataset", base=Dataset, given=("data_dir",))
+datasets = Registry("dataset", base=Dataset, given=("data_dir", "task"))
 register_dataset = datasets.register

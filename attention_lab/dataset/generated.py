@@ -55,7 +55,7 @@ class Generated(Dataset):
   @property
   def fingerprint(self) -> str:
     options = dataclasses.asdict(self)
-    del options["data_dir"]
+    del options["data_dir"], options["task"]  # A form is not other data.
     recipe = (type(self).__name__, 2, sorted(options.items()))
     return hashlib.sha256(repr(recipe).encode()).hexdigest()
 

@@ -31,7 +31,7 @@ class ListOps(Generated):
   is asked for always comes last. The paper has a sequence_length of 2,000.
   """
 
-  task: ClassVar[str] = "labels"
+  tasks: ClassVar[tuple[str, ...]] = ("labels",)
 
   sequence_length: int = 256  # Tokens in an example, "=" and blanks included.
   max_depth: int = 10  # Levels of an expression: the deepest has digits alone.

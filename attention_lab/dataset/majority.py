@@ -17,7 +17,7 @@ from attention_lab.dataset.vocabulary import CharacterVocabulary
 class Majority(Generated):
   """`abbc` asks for `b`, which alone counts; of equals, the first letter wins."""
 
-  task: ClassVar[str] = "labels"
+  tasks: ClassVar[tuple[str, ...]] = ("labels",)
 
   sequence_length: int = 32  # Tokens in an example: all of them are the string.
   alphabet: int = 4  # Different letters, 2 to 26.

@@ -25,7 +25,7 @@ class ModularArithmetic(Generated):
   Only the answer counts.
   """
 
-  task: ClassVar[str] = "labels"
+  tasks: ClassVar[tuple[str, ...]] = ("labels",)
 
   sequence_length: int = 32  # Tokens in an example, even: a digit more than operators.
   modulus: int = 5  # Digits are below it, and so is the answer.

@@ -20,7 +20,7 @@ class Parity(Generated):
   that is no next token, so samples of such a model do not look like its data.
   """
 
-  task: ClassVar[str] = "labels"
+  tasks: ClassVar[tuple[str, ...]] = ("labels",)
 
   sequence_length: int = 32  # Tokens in an example: bits, and "=" unless running.
   running: bool = False  # Ask at every bit, not only after the last.

@@ -2,9 +2,11 @@
 
 import dataclasses
 import string
+from typing import ClassVar
 
 import numpy as np
 
+from attention_lab.dataset.base import Batch, each_array
 from attention_lab.dataset.draws import Draws
 from attention_lab.dataset.generated import Generated
 from attention_lab.dataset.vocabulary import CharacterVocabulary
@@ -12,7 +14,13 @@ from attention_lab.dataset.vocabulary import CharacterVocabulary
 
 @dataclasses.dataclass(kw_only=True)
 class Strings(Generated):
-  """`source|answer`, both of T / 2 letters: the answer counts."""
+  """`source|answer`, both of T / 2 letters: the answer counts.
+
+  As pairs the source is an array of its own, and the inputs are the bar and the answer
+  without its last letter.
+  """
+
+  tasks: ClassVar[tuple[str, ...]] = ("next_token", "pairs")
 
   sequence_length: int = 32  # Tokens in an example: half of it is the string.
   alphabet: int = 8  # Different letters, at most 26.
@@ -25,6 +33,15 @@ class Strings(Generated):
   @property
   def vocabulary(self) -> CharacterVocabulary:
     return CharacterVocabulary(string.ascii_lowercase[: self.alphabet] + "|")
+
+  def examples(self, split: str, epoch: int, indices: np.ndarray) -> Batch:
+    batch = super().examples(split, epoch, indices)
+    if self.task != "pairs":
+      return batch
+    half = self.sequence_length // 2
+    return each_array(lambda array: array[:, half:], batch)._replace(
+      source=batch.inputs[:, :half]
+    )
 
   def letters(self, draws: Draws) -> np.ndarray:
     """Random strings [B, T / 2]."""

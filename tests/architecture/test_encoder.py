@@ -205,7 +205,7 @@ def test_a_dataset_whose_targets_it_would_see_is_refused(dataset):
     assemble(encoder_config(dataset=dataset))
   message = str(error.value)
   assert f"--dataset={dataset} are next_token" in message
-  labels = [name for name in datasets if datasets[name].task == "labels"]
+  labels = [name for name in datasets if "labels" in datasets[name].tasks]
   assert "majority" in labels
   assert message.endswith(f"Use one of: {', '.join(labels)}.")
   assert "\n" not in message

@@ -19,7 +19,7 @@ def rows(data, split="train", count=64):
   """Examples as words: (inputs, {position that counts: target})."""
   batch = data.examples(split, 0, np.arange(min(count, data.size(split))))
   word = [data.vocabulary.decode([token]) for token in range(data.vocabulary.size)]
-  for inputs, targets, weights in zip(*batch, strict=True):
+  for inputs, targets, weights in zip(*batch[:3], strict=True):
     assert set(weights) <= {0, 1}
     asked = {int(i): word[targets[i]] for i in np.flatnonzero(weights)}
     yield [word[token] for token in inputs], asked
@@ -227,7 +227,8 @@ def test_an_example_does_not_depend_on_its_neighbours(name):
   data = make(name)
   whole = data.examples("train", 0, np.arange(40))
   some = np.array([17, 3, 39])
-  for part, all_rows in zip(data.examples("train", 0, some), whole, strict=True):
+  alone = data.examples("train", 0, some)
+  for part, all_rows in zip(alone[:3], whole[:3], strict=True):
     np.testing.assert_array_equal(part, all_rows[some])
 
 

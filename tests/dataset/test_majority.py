@@ -18,7 +18,7 @@ def test_the_label_is_the_commonest_letter_and_of_equals_the_first(split):
   dataset = made("sequence_length=6, alphabet=3")
   batch = dataset.batch(split, 0, 64)
   ties = 0
-  for inputs, targets, weights in zip(*batch, strict=True):
+  for inputs, targets, weights in zip(*batch[:3], strict=True):
     text = dataset.vocabulary.decode(inputs)
     counts = Counter(text)
     most = max(counts.values())
