@@ -65,6 +65,7 @@ FLOORS = {
   "architecture.base": 5,
   "architecture": 6,
   "generate": 6,
+  "beam": 6,
   "plugins": 6,
   "config": 6,
   "pairing": 6,
