@@ -143,19 +143,27 @@ def test_a_beam_of_one_is_greedy(alpha):
     assert [y for _, y in answers(result, sentence)] == [text]
 
 
-def test_the_length_penalty_by_hand():
-  """ln 0.5 / 1 and ln 0.4 / ((5 + 4) / 6)^α: the longer wins once 1.5^α > 1.3219."""
+@pytest.mark.parametrize(
+  ("short", "long", "tokens", "alphas"),
+  [
+    (0.5, 0.3, (2, 2, 2, 0), (1.36, 1.37)),  # ln 0.3 / ln 0.5 = 1.737 = (9 / 6)^1.362
+    (0.4, 0.5, (2, 0), (-1.9, -1.8)),  # ln 0.5 / ln 0.4 = 0.756 = (7 / 6)^-1.811
+  ],
+)
+def test_the_length_penalty_by_hand(short, long, tokens, alphas):
+  """ln p / ((5 + |Y|) / 6)^α: the longer one wins from the second α on."""
   table = np.full((1, 3**5, V), -np.inf)
   table[..., END] = 0
-  table[0, 0] = np.log([0.5, 0.1, 0.4])
-  table[0, [3, 12]] = [-np.inf, -np.inf, 0]  # After 2 and 2 2 comes 2.
-  for alpha, longer_wins in [(0.0, False), (0.68, False), (0.7, True)]:
-    result = jax.jit(toy(3, n_best=2, length_penalty=alpha))(table, SOURCE[:1])
-    expected = [(np.log(0.5), (0,)), (np.log(0.4) / 1.5**alpha, (2, 2, 2, 0))]
-    assert_same(answers(result, 0), expected[::-1] if longer_wins else expected)
+  table[0, 0] = np.log([short, 1 - short - long, long])
+  if len(tokens) == 4:
+    table[0, [3, 12]] = [-np.inf, -np.inf, 0]  # After 2 and 2 2 comes 2.
+  for alpha, best, chance in zip(alphas, [(0,), tokens], [short, long], strict=True):
+    result = jax.jit(toy(3, length_penalty=alpha))(table, SOURCE[:1])
+    score = np.log(chance) / ((5 + len(best)) / 6) ** alpha
+    assert_same(answers(result, 0), [(score, best)])
 
 
-@pytest.mark.parametrize("alpha", [0.0, 1.0, -1.0])
+@pytest.mark.parametrize("alpha", [0.0, 3.0, -3.0])
 def test_stopping_early_changes_nothing(alpha, monkeypatch):
   table = np.random.default_rng(1).normal(size=(60, 3**5, V)) * 2
   steps = []
@@ -166,7 +174,7 @@ def test_stopping_early_changes_nothing(alpha, monkeypatch):
 
   def run():
     steps.clear()
-    search = jax.jit(dataclasses.replace(toy(2, length_penalty=alpha), extend=extend))
+    search = jax.jit(dataclasses.replace(toy(6, length_penalty=alpha), extend=extend))
     found = [search(table, np.full((1, 1), i, np.int32)) for i in range(len(table))]
     jax.effects_barrier()
     return found, len(steps)
