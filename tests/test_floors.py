@@ -54,6 +54,7 @@ FLOORS = {
   "checkpoint": 1,
   "journal": 1,
   "board": 1,
+  "translation_scores": 1,
   "wandb_board": 2,
   "progress": 1,
   "interrupt": 1,
