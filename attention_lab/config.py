@@ -24,7 +24,13 @@ def get_config() -> config_dict.ConfigDict:
       "attention": "standard",  # Or a pattern along the layers: 'a*3,b'.
       "position": "rope",
       "dataset": "python_docs",
-      "architecture": "decoder_only",
+      "architecture": {
+        "name": "decoder_only",
+        # The attention of one place, where it is another than `attention`.
+        "encoder": {"attention": config_dict.placeholder(str)},
+        "decoder": {"attention": config_dict.placeholder(str)},
+        "cross": {"attention": config_dict.placeholder(str)},
+      },
       "kernel": "auto",  # Of attention: auto, reference, blocked, xla or cudnn.
       "plugins": (),  # What --plugin named.
       "data_dir": "",  # Where data is looked for; "" for the user's cache.
@@ -90,9 +96,13 @@ def get_config() -> config_dict.ConfigDict:
 FLAGS = {
   name: name
   for name in """
-  attention position dataset architecture data_dir seed steps batch_size skip_checks
+  attention position dataset data_dir seed steps batch_size skip_checks
 """.split()
-} | {"wandb": "log.wandb", "lengths": "benchmark.lengths"}
+} | {
+  "architecture": "architecture.name",
+  "wandb": "log.wandb",
+  "lengths": "benchmark.lengths",
+}
 
 # What a run may change when it goes on: nothing that its numbers depend on.
 FREE = (
@@ -158,7 +168,8 @@ def from_stored(stored: Mapping[str, Any]) -> config_dict.ConfigDict:
   """A configuration from values such as those in a run's config.json."""
   config = get_config()
   for key, value in flatten(stored):
-    set_value(config, str(key), tuple(value) if isinstance(value, list) else value)
+    known = "architecture.name" if key == "architecture" else key  # As it once was.
+    set_value(config, str(known), tuple(value) if isinstance(value, list) else value)
   return config
 
 

@@ -33,7 +33,7 @@ class Experiment(NamedTuple):
 
   dataset: Dataset
   model: Model
-  attentions: Mapping[str, Callable[[], Attention]]  # What makes each, by its spec.
+  causal: Mapping[str, Callable[[], Attention]]  # What must not see ahead, by its spec.
   loss: Loss
   schedule: optimizers.Schedule
   optimizer: optax.GradientTransformation
@@ -44,7 +44,8 @@ class Experiment(NamedTuple):
   def init(self, seed: int) -> Any:
     """Fresh parameters."""
     tokens = jnp.zeros((1, self.dataset.sequence_length), jnp.int32)
-    return self.model.init(jax.random.key(seed), tokens, None)
+    source = (tokens,) if self.dataset.task == "pairs" else ()
+    return self.model.init(jax.random.key(seed), tokens, None, *source)
 
   def fresh(self, seed: int) -> TrainState:
     """The state before the first step."""
@@ -58,7 +59,7 @@ def assemble(config: config_dict.ConfigDict) -> Experiment:
     UserError: an unknown name or option, parts that do not go together, or data that is
       not there. Nothing has been compiled or written by then.
   """
-  architecture = architectures.bind(config.architecture)
+  architecture = architectures.bind(config.architecture.name)
   house = cast(type[Architecture], architecture.func)
   dataset = _dataset(config, house)
   max_length = dataset.sequence_length
@@ -68,21 +69,25 @@ def assemble(config: config_dict.ConfigDict) -> Experiment:
   policy = jmp.get_policy(
     f"params=float32,compute={config.train.precision},output=float32"
   )
-  pattern = _pattern(config.attention, options.num_layers)
-  layers = {
+  patterns = _patterns(config, house, options.num_layers)
+  builders = {
     str(spec): attention_builder(spec, options, position, config.kernel)
+    for pattern in patterns.values()
     for spec in pattern
   }
-  for name, build in layers.items():
+  for name, kinds in _asked(patterns, house).items():
     refuse_impossible(
-      name, build, config.position, scheme.hooks, house.kinds, policy.compute_dtype
+      name, builders[name], config.position, scheme.hooks, kinds, policy.compute_dtype
     )
   model = as_functions(
     partial(
       architecture,
       options=options,
       vocabulary_size=dataset.vocabulary.size,
-      attentions=tuple(layers[str(spec)] for spec in pattern),
+      attentions={
+        place: tuple(builders[str(spec)] for spec in pattern)
+        for place, pattern in patterns.items()
+      },
       position=position,
     )
   )
@@ -95,7 +100,11 @@ def assemble(config: config_dict.ConfigDict) -> Experiment:
   return Experiment(
     dataset=dataset,
     model=model,
-    attentions=layers,
+    causal={
+      name: builders[name]
+      for name, kinds in _asked(patterns, house).items()
+      if "causal" in kinds
+    },
     loss=partial(_loss, model, policy),
     schedule=schedule,
     optimizer=optimizer,
@@ -119,7 +128,7 @@ def _dataset(
   if task is None:
     usable = [name for name in datasets if set(_tasks(datasets[name])) & set(wanted)]
     raise UserError(
-      f"--architecture={config.architecture} learns {' or '.join(wanted)}, but the "
+      f"--architecture={config.architecture.name} learns {' or '.join(wanted)}, but the "
       f"targets of --dataset={config.dataset} are {' or '.join(offered)}. Use one of: "
       f"{', '.join(usable)}."
     )
@@ -136,8 +145,48 @@ def _loss(
   model: Model, policy: jmp.Policy, params: Any, key: jax.Array | None, batch: Any
 ) -> Sums:
   params = policy.cast_to_compute(params)
-  logits = model.apply(params, key, batch.inputs, None)
+  source = () if batch.source is None else (batch.source,)
+  logits = model.apply(params, key, batch.inputs, None, *source)
   return token_sums(policy.cast_to_output(logits), batch.targets, batch.weights)
+
+
+Patterns = Mapping[str, tuple[specs.Spec, ...]]  # By place, one for each layer.
+
+
+def _patterns(
+  config: config_dict.ConfigDict, architecture: type[Architecture], num_layers: int
+) -> Patterns:
+  """The attention of each layer in each of the architecture's places.
+
+  Raises:
+    UserError: an attention was named for a place that there is not.
+  """
+  named = {
+    place: section.attention
+    for place, section in config.architecture.items()
+    if place != "name" and section.attention is not None
+  }
+  if missing := [place for place in named if place not in architecture.places]:
+    raise UserError(
+      f"--config.architecture.{missing[0]}.attention={named[missing[0]]}: the "
+      f"architecture {config.architecture.name!r} has no such place, only "
+      f"{', '.join(architecture.places)}."
+    )
+  return {
+    place: _pattern(named.get(place, config.attention), num_layers)
+    for place in architecture.places
+  }
+
+
+def _asked(
+  patterns: Patterns, architecture: type[Architecture]
+) -> dict[str, tuple[str, ...]]:
+  """What each attention has to be able to be, by its spec, in the places it has."""
+  asked: dict[str, tuple[str, ...]] = {}
+  for place, pattern in patterns.items():
+    for name in dict.fromkeys(map(str, pattern)):
+      asked[name] = (*asked.get(name, ()), architecture.places[place])
+  return asked
 
 
 def _pattern(text: str, num_layers: int) -> tuple[specs.Spec, ...]:

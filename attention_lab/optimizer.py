@@ -22,7 +22,7 @@ def matrices(params: Any) -> Any:
   """True for the parameters that decay: matrices, but no biases, scales or offsets."""
 
   def decays(path: Any, leaf: Any) -> bool:
-    stacked = "/layers/" in path[0].key  # A stacked layer's arrays lead with the layer.
+    stacked = "layers/" in path[0].key  # A stacked layer's arrays lead with the layer.
     return leaf.ndim - stacked >= 2
 
   return jax.tree_util.tree_map_with_path(decays, params)

@@ -2,23 +2,22 @@
 
 import abc
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from attention_lab.architecture.block import Block
 from attention_lab.architecture.options import Options
+from attention_lab.architecture.stack import Build, Stack
 from attention_lab.attention.base import Attention
 from attention_lab.dropout import drop
 from attention_lab.linear import Linear, matmul
 from attention_lab.norm import LayerNorm
 from attention_lab.position.base import Position, one_draw
 from attention_lab.registry import Registry, fields_of
-
-UNROLLED_LAYERS = 8  # Up to so many layers, "auto" compiles each of them.
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -30,11 +29,11 @@ class Architecture(hk.Module):
 
   options: Options
   vocabulary_size: int
-  attentions: tuple[Callable[[], Attention], ...]  # One for each layer.
+  attentions: Mapping[str, tuple[Build, ...]]  # By place, one for each layer.
   position: Callable[[], Position]
 
-  # Which of the `kinds` that an attention can be its layers ask for.
-  kinds: ClassVar[tuple[str, ...]] = ("causal",)
+  # The places that attentions have in it, and which of their `kinds` each place asks for.
+  places: ClassVar[Mapping[str, str]] = MappingProxyType({"decoder": "causal"})
 
   # What it learns of what a dataset may offer (`Dataset.tasks`), the best first: one that
   # sees a token's successors would find its next token among its inputs.
@@ -48,13 +47,16 @@ class Architecture(hk.Module):
     super().__init_subclass__(**kwargs)
     if cls.decodes and cls.extend is Architecture.extend:
       raise TypeError(f"{cls.__name__} has no extend; write it, or decodes = False.")
-    for method in ("extend", "attention_weights"):  # All find the same parameters.
-      if method in vars(cls):
+    for method in ("initial_state", "extend", "attention_weights"):
+      if method in vars(cls):  # All find the same parameters.
         hk.name_like("__call__")(vars(cls)[method])
 
   @abc.abstractmethod
   def __call__(self, tokens: jax.Array, positions: jax.Array | None) -> jax.Array:
     """Logits of whole sequences.
+
+    One that learns pairs is given their source, too: here, in `attention_weights`, and
+    last in `initial_state`; [B, S] int32, negative = padding.
 
     Args:
       tokens: [B, T] int32.
@@ -69,7 +71,7 @@ class Architecture(hk.Module):
     """The empty decode state for up to `length` tokens: a tree of arrays."""
     if not self.decodes:
       raise TypeError(f"{type(self).__name__} does not decode.")
-    return self.layer_states(batch_size, length, dtype)
+    return self.stack.initial_states(batch_size, length, dtype)
 
   def extend(
     self, tokens: jax.Array, state: Any, positions: jax.Array
@@ -82,37 +84,32 @@ class Architecture(hk.Module):
     """A list or stack over layers of tuples of weights [B, N, T, S]."""
 
   @property
-  def stacked(self) -> bool:
-    """Whether the layers are one scanned layer: compile time free of the depth.
+  def stack(self) -> Stack:
+    """The layers of an architecture that has one place."""
+    (attentions,) = self.attentions.values()
+    return Stack(self.options, tuple((build,) for build in attentions))
 
-    Only where all are the same. A scan slows a small model's step down on CPU, so a
-    shallow stack is unrolled unless it is asked for.
-    """
-    count = len(self.attentions)
-    if len(set(self.attentions)) > 1 or self.options.layer_stack == "never":
-      return False
-    return self.options.layer_stack == "always" or count > UNROLLED_LAYERS
+  @hk.name_like("__call__")
+  def token_vectors(self, name: str = "token_embedding") -> hk.Embed:
+    """The table [V, D] of the tokens' vectors."""
+    init = self.options.embedding_init
+    return hk.Embed(self.vocabulary_size, self.options.d_model, w_init=init, name=name)
 
   @hk.name_like("__call__")
   def embed(
-    self, tokens: jax.Array, positions: jax.Array
-  ) -> tuple[jax.Array, jax.Array]:
-    """Tokens with their positions as vectors [B, T, D], and the table [V, D] of them."""
-    embedding = hk.Embed(
-      self.vocabulary_size,
-      self.options.d_model,
-      w_init=self.options.embedding_init,
-      name="token_embedding",
-    )
-    x = self.position().embed(embedding(tokens), positions)
-    return drop(x, self.options.dropout), embedding.embeddings
+    self, tokens: jax.Array, positions: jax.Array, table: hk.Embed, scale: float = 1.0
+  ) -> jax.Array:
+    """Tokens with their positions as vectors: [B, T], [B, T] → [B, T, D]."""
+    x = table(tokens)
+    x = self.position().embed(x if scale == 1 else scale * x, positions)
+    return drop(x, self.options.dropout)
 
   @hk.name_like("__call__")
-  def final_norm(self, x: jax.Array) -> jax.Array:
+  def final_norm(self, x: jax.Array, name: str = "final_norm") -> jax.Array:
     """What pre-norm blocks leave to be normalised after the last one: [B, T, D]."""
     if self.options.norm == "post":
       return x
-    return LayerNorm(self.options.norm_offset, "final_norm")(x)
+    return LayerNorm(self.options.norm_offset, name)(x)
 
   @hk.name_like("__call__")
   def logits(self, x: jax.Array, embeddings: jax.Array) -> jax.Array:
@@ -130,48 +127,28 @@ class Architecture(hk.Module):
     return logits
 
   @hk.name_like("__call__")
-  def layers(self, x: jax.Array, mix: Callable[..., Any], per_layer: Any = ()) -> Any:
-    """Runs all blocks over x [B, T, D].
+  def layers(
+    self,
+    x: jax.Array,
+    mix: Callable[[Attention, jax.Array, Any], tuple[jax.Array, Any]],
+    per_layer: Any = (),
+  ) -> Any:
+    """Runs the blocks of an architecture that has one place over x [B, T, D].
 
     Args:
       x: [B, T, D].
       mix: (attention, x, layer's input) → ([B, T, D], layer's output).
-      per_layer: one input for each layer: a list, or where `stacked` a tree whose
-        leaves lead with the layer. Empty for none.
+      per_layer: one input for each layer, as `Stack` takes them.
 
     Returns:
       [B, T, D] and the layers' outputs, in the form of `per_layer`.
     """
 
-    def layer(attention: Callable[[], Attention], name: str) -> Callable[..., Any]:
-      def body(x: jax.Array, given: Any) -> tuple[jax.Array, Any]:
-        block = Block(self.options, attention, name)
-        return block(x, lambda attention, x: mix(attention, x, given))
+    def use(block: Any, x: jax.Array, given: Any) -> tuple[jax.Array, Any]:
+      x, (output,) = block(x, lambda attention, x: mix(attention, x, given))
+      return x, output
 
-      return hk.remat(body) if self.options.rematerialise else body
-
-    if self.stacked:
-      stack = hk.layer_stack(
-        len(self.attentions), with_per_layer_inputs=True, name="layers"
-      )
-      return stack(layer(self.attentions[0], "layer"))(x, per_layer)
-    outputs = []
-    for i, attention in enumerate(self.attentions):
-      given = per_layer[i] if per_layer else ()
-      x, output = layer(attention, f"layer_{i}")(x, given)
-      outputs.append(output)
-    return x, outputs
-
-  def layer_states(self, batch_size: int, length: int, dtype: Any) -> Any:
-    """Every layer's empty decode state, in the form that `layers` takes."""
-    states = [
-      attention().initial_state(batch_size, length, dtype)
-      for attention in (self.attentions[:1] if self.stacked else self.attentions)
-    ]
-    if not self.stacked:
-      return states
-    repeat = lambda x: jnp.broadcast_to(x, (len(self.attentions), *x.shape))  # noqa: E731
-    return jax.tree.map(repeat, states[0])
+    return self.stack(x, use, per_layer)
 
 
 class Model(NamedTuple):
@@ -180,6 +157,7 @@ class Model(NamedTuple):
   A random key turns dropout and drawn positions on; None turns them off.
   """
 
+  # One that learns pairs takes their source as one more argument of all but `extend`.
   init: Callable[..., Any]  # (key, tokens, positions) → parameters
   apply: Callable[..., Any]  # (parameters, key, tokens, positions) → logits
   initial_state: Callable[..., Any]  # (parameters, None, batch, length, dtype) → state

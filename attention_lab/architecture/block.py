@@ -1,6 +1,7 @@
 """One Transformer layer: attention and feed-forward, each with norm and residual."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import haiku as hk
@@ -16,26 +17,42 @@ from attention_lab.norm import LayerNorm
 # Calls an attention on x and returns [B, T, D] and whatever else the caller wants out.
 Mix = Callable[[Attention, jax.Array], tuple[jax.Array, Any]]
 
+NORMS = ("attention_norm", "cross_attention_norm")
+
 
 class Block(hk.Module):
   """x + f(norm(x)) for each sublayer f (pre-norm), or norm(x + f(x)) (post-norm).
 
+  The sublayers are one attention, or two of which the second reads another sequence, and
+  then the feed-forward one.
+
   Post-norm is the Transformer's (arXiv:1706.03762), pre-norm GPT-2's (arXiv:2002.04745).
   """
 
-  def __init__(self, options: Options, attention: Callable[[], Attention], name: str):
+  def __init__(
+    self, options: Options, attentions: tuple[Callable[[], Attention], ...], name: str
+  ):
     super().__init__(name=name)
     self._options = options
-    self._attention = attention
+    self._attentions = attentions
 
-  def __call__(self, x: jax.Array, mix: Mix) -> tuple[jax.Array, Any]:
-    """[B, T, D] → [B, T, D], with what `mix` returned beside it."""
-    attention = self._attention()
-    x, extra = self._sublayer(x, lambda x: mix(attention, x), "attention_norm")
+  def __call__(self, x: jax.Array, *mixes: Mix) -> tuple[jax.Array, tuple[Any, ...]]:
+    """[B, T, D] → [B, T, D], with what each attention's `mix` returned beside it."""
+    extras = []
+    attentions = [build() for build in self._attentions]
+    for attention, mix, norm in zip(attentions, mixes, NORMS, strict=False):
+      x, extra = self._sublayer(x, partial(mix, attention), norm)
+      extras.append(extra)
     x, _ = self._sublayer(
       x, lambda x: (self._feed_forward(x), None), "feed_forward_norm"
     )
-    return x, extra
+    return x, tuple(extras)
+
+  @hk.name_like("__call__")
+  def memorise(self, context: jax.Array, positions: jax.Array) -> Any:
+    """What the second attention keeps of another sequence [B, S, D]."""
+    _, cross = [build() for build in self._attentions]
+    return cross.memorise(context, positions)
 
   @hk.name_like("__call__")
   def _sublayer(

@@ -7,7 +7,7 @@ import haiku as hk
 import jax
 
 from attention_lab.architecture.base import Architecture, register_architecture
-from attention_lab.architecture.self_attention import among, self_mask, watched_among
+from attention_lab.architecture.mixing import among, self_mask, watched_among
 from attention_lab.attention.base import Attention
 
 
@@ -37,6 +37,7 @@ class DecoderOnly(Architecture):
     self, tokens: jax.Array, positions: jax.Array, mix: Any, per_layer: Any = ()
   ) -> tuple[jax.Array, Any]:
     """Embedding, layers and logits around a way of mixing."""
-    x, embeddings = self.embed(tokens, positions)
+    table = self.token_vectors()
+    x = self.embed(tokens, positions, table)
     x, outputs = self.layers(x, mix, per_layer)
-    return self.logits(self.final_norm(x), embeddings), outputs
+    return self.logits(self.final_norm(x), table.embeddings), outputs

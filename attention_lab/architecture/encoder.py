@@ -1,6 +1,8 @@
 """A stack in which every token sees every other (BERT: Devlin et al., arXiv:1810.04805)."""
 
 import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import haiku as hk
@@ -8,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from attention_lab.architecture.base import Architecture, register_architecture
-from attention_lab.architecture.self_attention import among, self_mask, watched_among
+from attention_lab.architecture.mixing import among, self_mask, watched_among
 
 
 @register_architecture("encoder")
@@ -24,7 +26,7 @@ class Encoder(Architecture):
   # stands at every position. With a dataset that weighs one position: classification.
   head: Literal["token", "pooled"] = "token"
 
-  kinds: ClassVar[tuple[str, ...]] = ("bidirectional",)
+  places: ClassVar[Mapping[str, str]] = MappingProxyType({"encoder": "bidirectional"})
   tasks: ClassVar[tuple[str, ...]] = ("labels",)
   decodes: ClassVar[bool] = False
 
@@ -45,9 +47,9 @@ class Encoder(Architecture):
     self, tokens: jax.Array, positions: jax.Array, mix: Any
   ) -> tuple[jax.Array, jax.Array, Any]:
     """Vectors [B, T, D], the tokens' table [V, D], and what `mix` had for each layer."""
-    x, embeddings = self.embed(tokens, positions)
-    x, outputs = self.layers(x, mix)
-    return self.final_norm(x), embeddings, outputs
+    table = self.token_vectors()
+    x, outputs = self.layers(self.embed(tokens, positions, table), mix)
+    return self.final_norm(x), table.embeddings, outputs
 
 
 def mean_of_real(x: jax.Array, positions: jax.Array) -> jax.Array:

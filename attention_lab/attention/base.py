@@ -19,6 +19,13 @@ KINDS = ("causal", "bidirectional", "cross")
 SAME_RESULT = {"same_result": True}
 
 
+class ContextMemory(NamedTuple):
+  """Another sequence as it is: what every attention can read from."""
+
+  context: jax.Array  # [B, S, D]
+  positions: jax.Array  # [B, S] int32; negative = padding
+
+
 class ContextBuffer(NamedTuple):
   """The decode state that serves every attention: the contexts seen so far."""
 
@@ -63,8 +70,9 @@ class Attention(hk.Module):
 
   def __init_subclass__(cls, **kwargs: Any):
     super().__init_subclass__(**kwargs)
-    if "extend" in vars(cls):  # Decoding must find the parameters of the full pass.
-      hk.name_like("__call__")(vars(cls)["extend"])
+    for method in ("extend", "memorise", "recall"):
+      if method in vars(cls):  # Decoding must find the parameters of the full pass.
+        hk.name_like("__call__")(vars(cls)[method])
 
   @abc.abstractmethod
   def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:
@@ -108,6 +116,31 @@ class Attention(hk.Module):
     )
     mask = Mask(positions, state.positions, causal=True)
     return self(query, state.context, mask), state
+
+  @hk.name_like("__call__")
+  def memorise(self, context: jax.Array, positions: jax.Array) -> Any:
+    """What is kept of another sequence, so that many queries may `recall` it: a tree.
+
+    Args:
+      context: [B, S, D].
+      positions: [B, S] int32; negative = padding.
+    """
+    return ContextMemory(context, positions)
+
+  @hk.name_like("__call__")
+  def recall(self, query: jax.Array, positions: jax.Array, memory: Any) -> jax.Array:
+    """Reads another sequence for some queries, as `__call__` does without causality.
+
+    Args:
+      query: [B, T, D].
+      positions: [B, T] int32, the queries'.
+      memory: from `memorise`.
+
+    Returns:
+      [B, T, D].
+    """
+    mask = Mask(positions, memory.positions, causal=False)
+    return self(query, memory.context, mask)
 
 
 def append(buffer: jax.Array, new: jax.Array, filled: jax.Array) -> jax.Array:

@@ -18,6 +18,14 @@ from attention_lab.linear import Linear
 from attention_lab.position.base import drawn
 
 
+class KVMemory(NamedTuple):
+  """Keys (rotated) and values of another sequence."""
+
+  keys: jax.Array  # [B, S, G, K]
+  values: jax.Array  # [B, S, G, K]
+  positions: jax.Array  # [B, S] int32; negative = padding
+
+
 class KVCache(NamedTuple):
   """Keys (rotated) and values of the tokens seen so far."""
 
@@ -75,6 +83,22 @@ class MultiHead(Attention):
       positions=append(state.positions, positions, state.filled),
       filled=state.filled + x.shape[1],
     )
+
+  def memorise(self, context: jax.Array, positions: jax.Array) -> Any:
+    if not self._plain:
+      return super().memorise(context, positions)
+    return KVMemory(*self.keys_values(context, positions), positions)
+
+  def recall(self, query: jax.Array, positions: jax.Array, memory: Any) -> jax.Array:
+    if not self._plain:
+      return super().recall(query, positions, memory)
+    mask = Mask(positions, memory.positions, causal=False)
+    return self.read(self.queries(query, positions), memory.keys, memory.values, mask)
+
+  @property
+  def _plain(self) -> bool:
+    """Whether a pass is made of `queries`, `keys_values` and `read` alone."""
+    return type(self).__call__ is MultiHead.__call__
 
   @property
   def kv_heads(self) -> int:

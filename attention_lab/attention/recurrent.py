@@ -66,6 +66,18 @@ class Recurrent(Attention):
     heads, state = self.advance(query, query, mask, state)
     return self.finish(heads, query), state
 
+  def memorise(self, context: jax.Array, positions: jax.Array) -> Any:
+    nobody, mask = _one_padded(context)
+    state = self.initial_state(len(context), context.shape[1], context.dtype)
+    mask = Mask(mask.query_positions, positions, causal=False)
+    return self.advance(nobody, context, mask, state)[1]
+
+  def recall(self, query: jax.Array, positions: jax.Array, memory: Any) -> jax.Array:
+    nobody, mask = _one_padded(query)
+    mask = Mask(positions, mask.context_positions, causal=False)
+    heads, _ = self.advance(query, nobody, mask, memory)
+    return self.finish(heads, query)
+
   @abc.abstractmethod
   def advance(
     self, query: jax.Array, context: jax.Array, mask: Mask, state: Any
@@ -185,6 +197,12 @@ class Normalised(Recurrent):
       return decayed(q, k, v, log_decay, state, self.chunk)
     state = state + jnp.einsum("BSNF,BSNV->BNFV", k, v)
     return jnp.einsum("BTNF,BNFV->BTNV", q, state), state
+
+
+def _one_padded(x: jax.Array) -> tuple[jax.Array, Mask]:
+  """A sequence of one token of padding [B, 1, D], and its mask."""
+  at = jnp.full((len(x), 1), -1, jnp.int32)
+  return jnp.zeros_like(x[:, :1]), Mask(at, at, causal=False)
 
 
 def wide(dtype: Any) -> Any:

@@ -16,6 +16,7 @@ LAWS = (
   seeing.rows_are_independent,
   seeing.reads_across,
   decoding.decoding_is_the_full_pass,
+  decoding.recall_is_the_full_pass,
   decoding.state_keeps_its_form,
   decoding.state_has_its_size,
   claims.odd_sizes_work,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 
+from attention_lab.attention.mask import Mask
 from attention_lab.conformance.law import Case, law, only
 from attention_lab.conformance.subject import (
   LONG,
@@ -12,6 +13,7 @@ from attention_lab.conformance.subject import (
   Subject,
   cast_to,
   distance,
+  in_chunks,
   positions_of,
 )
 
@@ -41,6 +43,26 @@ def decoding_is_the_full_pass(subject: Subject) -> Iterator[Case]:
     what = f"T={length}, {padding} padded, chunks {'+'.join(map(str, chunks))}"
     limit = 5e-5 if length == SHORT else 5e-4  # Rounding adds up along a state.
     yield Case(what, distance(parts[:, padding:], whole[:, padding:]), limit)
+
+
+@law(
+  "what is memorised is read as it is",
+  "`memorise` and `recall` are no cross-attention: padding, positions or scale differ",
+  only("cross"),
+)
+def recall_is_the_full_pass(subject: Subject) -> Iterator[Case]:
+  """`recall` of a few queries at a time gives the rows of cross-attention."""
+  f, params = subject.functions(), subject.perturbed()
+  x, context = subject.inputs(), subject.inputs(length=9, seed=2)
+  at, there = positions_of(2, SHORT), positions_of(2, 9)
+  there = jnp.where(jnp.arange(9) < jnp.array([[7], [9]]), there, -1)
+  whole = f.apply(params, x, context, Mask(at, there, causal=False))
+  memory = f.memorise(params, context, there)
+  for chunks in ((SHORT,), (1,) * SHORT):
+    read = lambda x, memory, at: (f.recall(params, x, at, memory), memory)  # noqa: E731
+    parts = in_chunks(read, memory, x, at, chunks)
+    what = f"T={SHORT}, S=7 and 9, queries {'+'.join(map(str, chunks))}"
+    yield Case(what, distance(parts, whole), 5e-5)
 
 
 @law(

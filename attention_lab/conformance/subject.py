@@ -70,6 +70,8 @@ class Functions(NamedTuple):
   weights: Any  # (parameters, query, context, mask) → a list of shown [B, N, T, S]
   initial_state: Any  # (parameters, batch, length, dtype) → state
   extend: Any  # (parameters, x, state, positions) → [B, T, D], state
+  memorise: Any  # (parameters, context, positions) → memory
+  recall: Any  # (parameters, query, positions, memory) → [B, T, D]
 
   def decode(self, params: Any, x: Any, at: Any, chunks: tuple[int, ...]) -> Any:
     """[B, T, D], chunk by chunk from an empty state with room for more."""
@@ -133,9 +135,15 @@ class Subject:
 
     def methods() -> Any:
       net = self.build(SCHEMES[hooks](max_length=TRAINED), sizes)
-      return net.__call__, (net.__call__, net.initial_state, net.extend)
+      return net.__call__, (
+        net.__call__,
+        net.initial_state,
+        net.extend,
+        net.memorise,
+        net.recall,
+      )
 
-    init, (call, initial_state, extend) = hk.multi_transform(methods)
+    init, (call, initial_state, *others) = hk.multi_transform(methods)
 
     def start(key: jax.Array) -> Any:
       x = jnp.zeros((1, SHORT, sizes.d_model))
@@ -154,7 +162,7 @@ class Subject:
       jax.jit(apply),
       jax.jit(weights),
       lambda params, *arguments: initial_state(params, None, *arguments),
-      jax.jit(lambda params, *arguments: extend(params, None, *arguments)),
+      *(jax.jit(functools.partial(_without_key, method)) for method in others),
     )
 
   def mask(self, at: jax.Array, aligned: bool = False) -> Mask:
@@ -197,6 +205,10 @@ class Subject:
     if key not in self._cache:
       self._cache[key] = make()
     return self._cache[key]
+
+
+def _without_key(method: Callable[..., Any], params: Any, *arguments: Any) -> Any:
+  return method(params, None, *arguments)
 
 
 def positions_of(batch: int, length: int, padding: int = 0) -> jax.Array:

@@ -86,21 +86,20 @@ def _at_length(
   options = model_options.from_config(config.model.to_dict())
   position = partial(positions.bind(config.position), max_length=length)
   acts = facts_of(position).hooks
-  house: Any = architectures.bind(config.architecture).func
+  house: Any = architectures.bind(config.architecture.name).func
+  kinds = tuple(house.places.values())
   programs: dict[tuple[str, str], Program] = {}
   for name in names:
     (spec,) = specs.parse_pattern(name)
     build = partial(attention_builder, spec, options, position)
-    refuse_impossible(
-      name, build(config.kernel), config.position, acts, house.kinds, dtype
-    )
+    refuse_impossible(name, build(config.kernel), config.position, acts, kinds, dtype)
     bench = Bench(
       lambda kernel, build=build: build(kernel)(),  # type: ignore[misc]
       config.kernel,
       config.benchmark.batch_size,
       length,
       dtype,
-      causal="causal" in house.kinds,
+      causal="causal" in kinds,
     )
     bench.refuse_wrong(name)
     for kind, program in bench.programs.items():

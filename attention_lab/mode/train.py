@@ -39,7 +39,7 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   refuse_indivisible(config.batch_size, config.train.micro_batches, len(devices))
   experiment = assemble(config)
   if not config.skip_checks:
-    for spec, build in experiment.attentions.items():
+    for spec, build in experiment.causal.items():
       refuse_leak(spec, build, config.position, config.kernel)
   folder = Path(workdir) if workdir else run_folder.new_folder(config)
   lengths = at_lengths(experiment, config.evaluation.lengths)

@@ -233,6 +233,14 @@ class NoRuleForVmap(Standard):
     return jax.pure_callback(lambda y: y, jax.ShapeDtypeStruct(y.shape, y.dtype), y)
 
 
+@breaks(decoding.recall_is_the_full_pass)
+class RemembersPadding(Standard):
+  """Takes the padding of what it has memorised for tokens."""
+
+  def memorise(self, context, positions):
+    return super().memorise(context, jnp.abs(positions))
+
+
 @breaks(numerics.is_deterministic)
 class Random(Standard):
   """Draws a number at every call."""
