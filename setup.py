@@ -31,6 +31,7 @@ setup(
   extras_require={
     "equinox": ["equinox>=0.13.2"],
     "wandb": ["wandb>=0.22"],
+    "translate": ["sentencepiece>=0.2.1", "sacrebleu>=2.5"],
     "plot": ["matplotlib>=3.9"],
     "test": [
       "pytest>=8",
@@ -39,6 +40,8 @@ setup(
       "setuptools>=77",
       "equinox>=0.13.2",
       "matplotlib>=3.9",
+      "sentencepiece>=0.2.1",
+      "sacrebleu>=2.5",
     ],
     "dev": ["ruff==0.17.6", "mypy==2.4.1", "pre-commit>=4"],
     "gpu": ["jax[cuda13]"],
