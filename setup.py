@@ -31,8 +31,8 @@ setup(
   extras_require={
     "equinox": ["equinox>=0.13.2"],
     "wandb": ["wandb>=0.22"],
-    "translate": ["sentencepiece>=0.2.1", "sacrebleu>=2.5"],
     "plot": ["matplotlib>=3.9"],
+    "translate": ["sentencepiece>=0.2.1", "sacrebleu>=2.4"],
     "test": [
       "pytest>=8",
       "pytest-xdist>=3.6",
@@ -41,7 +41,7 @@ setup(
       "equinox>=0.13.2",
       "matplotlib>=3.9",
       "sentencepiece>=0.2.1",
-      "sacrebleu>=2.5",
+      "sacrebleu>=2.4",
     ],
     "dev": ["ruff==0.17.6", "mypy==2.4.1", "pre-commit>=4"],
     "gpu": ["jax[cuda13]"],

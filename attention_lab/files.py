@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -25,7 +26,7 @@ def write_atomically(
   Returns:
     The file's path.
   """
-  partial = folder / f".{os.getpid()}{SUFFIX}"
+  partial = folder / f".{secrets.token_hex(8)}{SUFFIX}"  # No one else's, anywhere.
   try:
     with open(partial, "w+b") as file:
       write(file)

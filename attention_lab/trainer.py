@@ -96,8 +96,9 @@ class Trainer:
     start = time.perf_counter()
     state = self._loaded if self._loaded is not None else jax.jit(self._fresh)()
     self._state = replicate(state, self._devices)
+    shapes = self._dataset.shapes("train", self._batch_size)
     self._ahead.foresee(self.step, 1)
-    for step in self._dataset.shapes("train", self._batch_size):
+    for step in shapes:
       self._state, _ = self._update(self._state, self._make(step, 1), 0)
     self.compile_seconds = time.perf_counter() - start
 

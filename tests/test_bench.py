@@ -41,7 +41,8 @@ def measured(spec, position="rope", length=20):
 
 
 @pytest.mark.parametrize(
-  ("spec", "position"), [("standard", "alibi"), ("selective", "rope")]
+  ("spec", "position"),
+  [("standard", "alibi"), ("selective", "rope"), ("linear", "rope"), ("based", "none")],
 )
 def test_what_is_right_is_measured(spec, position):
   case = measured(spec, position)
