@@ -32,7 +32,7 @@ setup(
     "equinox": ["equinox>=0.13.2"],
     "wandb": ["wandb>=0.22"],
     "plot": ["matplotlib>=3.9"],
-    "translate": ["sacrebleu>=2.4"],
+    "translate": ["sentencepiece>=0.2.1", "sacrebleu>=2.4"],
     "test": [
       "pytest>=8",
       "pytest-xdist>=3.6",
@@ -40,6 +40,7 @@ setup(
       "setuptools>=77",
       "equinox>=0.13.2",
       "matplotlib>=3.9",
+      "sentencepiece>=0.2.1",
       "sacrebleu>=2.4",
     ],
     "dev": ["ruff==0.17.6", "mypy==2.4.1", "pre-commit>=4"],

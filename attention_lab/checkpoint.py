@@ -9,7 +9,9 @@ import io
 import json
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, NamedTuple
 
 import jax
@@ -19,6 +21,7 @@ from attention_lab.errors import UserError
 from attention_lab.files import SUFFIX, write_atomically
 
 META = "meta.json"
+FILES = "files/"  # What the names of files begin with that a checkpoint holds besides.
 DIGEST_LENGTH = 16  # Hex digits of the sha256 that stand in the name.
 
 
@@ -37,11 +40,18 @@ class Checkpoints:
     folder: an existing folder.
     keep: how many of the newest stay; the one with the lowest "validation_loss" in its
       meta stays besides.
+    files: what every checkpoint holds besides its tree, by name.
   """
 
-  def __init__(self, folder: Path, keep: int):
+  def __init__(
+    self, folder: Path, keep: int, files: Mapping[str, bytes] = MappingProxyType({})
+  ):
     self._folder = folder
     self._keep = keep
+    self._files = {
+      f"{FILES}{name}": np.frombuffer(content, np.uint8)
+      for name, content in files.items()
+    }
     self._losses: dict[Path, float] = {}
 
   def paths(self) -> list[Path]:
@@ -51,7 +61,7 @@ class Checkpoints:
 
   def save(self, step: int, tree: Any, meta: dict[str, Any]) -> Path:
     """Saves a tree of host arrays; older checkpoints that are not kept go afterwards."""
-    arrays = dict(_named_leaves(tree))
+    arrays = dict(_named_leaves(tree)) | self._files
     arrays[META] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
 
     def name(file: IO[bytes]) -> str:
@@ -99,6 +109,15 @@ class Checkpoints:
         f"anew, name another --workdir."
       )
     return None
+
+  def files(self) -> dict[str, bytes]:
+    """The files that the newest readable checkpoint holds; none if there is none."""
+    for path in self.paths():
+      if (arrays := _read(path)) is not None:
+        with arrays:
+          names = [name for name in arrays if name.startswith(FILES)]
+          return {name.removeprefix(FILES): bytes(arrays[name]) for name in names}
+    return {}
 
   def _unwanted(self, newest: Path) -> list[Path]:
     """What is neither among the newest nor the best. Others of the step just saved, or
@@ -170,7 +189,8 @@ def _unflatten(like: Any, arrays: Any, path: Path) -> Any:
         f"expected {leaf.dtype}{list(leaf.shape)}."
       )
     leaves.append(array)
-  surplus = set(arrays) - {name for name, _ in expected} - {META}
+  known = {name for name, _ in expected} | {META}
+  surplus = {name for name in arrays if not name.startswith(FILES)} - known
   if surplus:
     raise UserError(f"{path} is of another model: it also has {sorted(surplus)[0]}.")
   return jax.tree.unflatten(jax.tree.structure(like), leaves)

@@ -28,7 +28,7 @@ def evaluate(
   batch_size: int,
   devices: Sequence[jax.Device],
 ) -> dict[str, float]:
-  """Loss (nats) and accuracy over the whole validation split.
+  """Loss (nats) and accuracy over a whole split.
 
   Of the training split it takes as many batches as the validation split has.
 
@@ -36,11 +36,12 @@ def evaluate(
     run: from `update.make_evaluate`.
     params: parameters, replicated over the devices.
     dataset: where the batches come from.
-    split: "train" or "validation".
+    split: one of the dataset's splits.
     batch_size: examples in a batch, over all devices.
     devices: where to compute.
   """
-  count = dataset.num_batches("validation", batch_size)
+  whole = "validation" if split == "train" else split
+  count = dataset.num_batches(whole, batch_size)
   batches = placed_batches(dataset, split, count, batch_size, devices)
   totals = [unreplicate(run(params, batch)) for batch in batches]
   return means(Sums(*(np.array(values) for values in zip(*totals, strict=True))))
@@ -89,7 +90,12 @@ def evaluate_lengths(
   return {
     # Each length has its own shapes, and so its own program.
     str(length): evaluate(
-      make_evaluate(loss, devices), params, dataset, "validation", batch_size, devices
+      make_evaluate(loss, devices, dataset.num_shapes),
+      params,
+      dataset,
+      "validation",
+      batch_size,
+      devices,
     )
     for length, dataset in datasets.items()
   }

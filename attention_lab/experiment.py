@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -52,8 +53,14 @@ class Experiment(NamedTuple):
     return fresh_state(self.init(seed), self.optimizer, seed)
 
 
-def assemble(config: config_dict.ConfigDict) -> Experiment:
+def assemble(
+  config: config_dict.ConfigDict, kept: Mapping[str, bytes] = MappingProxyType({})
+) -> Experiment:
   """Builds what the configuration names.
+
+  Args:
+    config: the configuration.
+    kept: the files of the run that is gone on with (`run_folder.kept`).
 
   Raises:
     UserError: an unknown name or option, parts that do not go together, or data that is
@@ -61,7 +68,7 @@ def assemble(config: config_dict.ConfigDict) -> Experiment:
   """
   architecture = architectures.bind(config.architecture.name)
   house = cast(type[Architecture], architecture.func)
-  dataset = _dataset(config, house)
+  dataset = _dataset(config, house, kept)
   max_length = dataset.sequence_length
   position = partial(positions.bind(config.position), max_length=max_length)
   scheme = facts_of(position)
@@ -115,7 +122,9 @@ def assemble(config: config_dict.ConfigDict) -> Experiment:
 
 
 def _dataset(
-  config: config_dict.ConfigDict, architecture: type[Architecture]
+  config: config_dict.ConfigDict,
+  architecture: type[Architecture],
+  kept: Mapping[str, bytes],
 ) -> Dataset:
   """The dataset, in the form that the architecture learns.
 
@@ -132,7 +141,7 @@ def _dataset(
       f"targets of --dataset={config.dataset} are {' or '.join(offered)}. Use one of: "
       f"{', '.join(usable)}."
     )
-  made: Dataset = dataset(data_dir=config.data_dir, task=task)
+  made: Dataset = dataset(data_dir=config.data_dir, task=task, kept=kept)
   return made
 
 

@@ -1,7 +1,9 @@
 """Files that are there whole or not at all, even when the power goes."""
 
+import fcntl
 import json
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -24,7 +26,7 @@ def write_atomically(
   Returns:
     The file's path.
   """
-  partial = folder / f".{os.getpid()}{SUFFIX}"
+  partial = folder / f".{secrets.token_hex(8)}{SUFFIX}"  # No one else's, anywhere.
   try:
     with open(partial, "w+b") as file:
       write(file)
@@ -68,6 +70,37 @@ def make_folder(path: Path, flag: str) -> None:
     raise UserError(
       f"Cannot write to {path}: {error.strerror}. Name another folder with --{flag}=..."
     ) from None
+
+
+def made_once(path: Path, make: Callable[[Path], Any], flag: str) -> Path:
+  """A file that is made where it is missing, by one process while the others wait.
+
+  Args:
+    path: the file; its folder is for it and for what is made with it alone.
+    make: makes it, and before it what else belongs in its folder, by `write_atomically`.
+      One that was interrupted is called again.
+    flag: what names another place for it.
+
+  Raises:
+    UserError: the folder cannot be written to, or is full.
+  """
+  if os.path.exists(path):
+    return path
+  make_folder(path.parent.parent, flag)
+  try:
+    path.parent.mkdir(exist_ok=True)
+    with open(path.parent / ".lock", "w") as lock:
+      fcntl.flock(lock, fcntl.LOCK_EX)  # Let go of when the process ends, however.
+      if not os.path.exists(path):
+        for partial in path.parent.glob(f".*{SUFFIX}"):  # Of a process that was killed.
+          partial.unlink()
+        make(path)
+  except OSError as error:
+    raise UserError(
+      f"Cannot write to {path.parent}: {error.strerror}. Name another folder with "
+      f"--{flag}=..."
+    ) from None
+  return path
 
 
 def _sync_folder(folder: Path) -> None:

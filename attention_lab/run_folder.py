@@ -1,5 +1,6 @@
 """A run's folder: its config.json, and what may be read from and written to it."""
 
+import hashlib
 import os
 import shlex
 import subprocess
@@ -7,15 +8,18 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from attention_lab import config as configs
 from attention_lab import optimizer as optimizers
+from attention_lab.checkpoint import Checkpoints
 from attention_lab.errors import UserError
-from attention_lab.files import make_folder, read_json, write_json
+from attention_lab.files import make_folder, read_json, write_atomically, write_json
 from attention_lab.versions import all_versions
 
 CONFIG = "config.json"
+CHECKPOINTS = "checkpoints"
 RUNS = Path("runs")  # Where runs go that were given no folder.
 
 
@@ -52,8 +56,48 @@ def existing(workdir: str | None) -> Path:
   raise UserError(what + hint)
 
 
-def open_(workdir: Path, config: Any, fingerprint: str, devices: list[Any]) -> None:
-  """Makes the folder ready to train in: writes config.json, or compares with it.
+def kept(workdir: Path) -> dict[str, bytes]:
+  """The files that a run keeps so that it can be used without its data, by name.
+
+  Each is compared with its sha256 in config.json; one that is lost or damaged is taken
+  from a checkpoint. A folder without a run has none.
+
+  Raises:
+    UserError: a file is in neither.
+  """
+  if stored_config(workdir) is None:
+    return {}
+  found = {}
+  for name, digest in read_json(workdir / CONFIG).get("files", {}).items():
+    content = _content(workdir / name)
+    if _sha256(content) != digest:
+      content = Checkpoints(workdir / CHECKPOINTS, 1).files().get(name, b"")
+    if _sha256(content) != digest:
+      raise UserError(
+        f"{workdir / name} is lost or damaged, and no checkpoint beside it holds it. "
+        f"Bring it back, or name another --workdir."
+      )
+    found[name] = content
+  return found
+
+
+def _content(path: Path) -> bytes:
+  return path.read_bytes() if os.path.isfile(path) else b""
+
+
+def _sha256(content: bytes) -> str:
+  return hashlib.sha256(content).hexdigest()
+
+
+def open_(
+  workdir: Path,
+  config: Any,
+  fingerprint: str,
+  devices: list[Any],
+  files: Mapping[str, bytes] = MappingProxyType({}),
+) -> None:
+  """Makes the folder ready to train in: writes config.json, or compares with it; and the
+  files that the run keeps.
 
   Raises:
     UserError: the folder cannot be written to, or holds a run of another
@@ -67,7 +111,7 @@ def open_(workdir: Path, config: Any, fingerprint: str, devices: list[Any]) -> N
     content = read_json(workdir / CONFIG)
     earlier = [*content.get("earlier", []), content["provenance"]]
   make_folder(workdir, "workdir")
-  make_folder(workdir / "checkpoints", "workdir")
+  make_folder(workdir / CHECKPOINTS, "workdir")
   provenance = {
     "command": shlex.join(["python", "-m", "attention_lab.main", *sys.argv[1:]]),
     "dataset_sha256": fingerprint,
@@ -77,7 +121,15 @@ def open_(workdir: Path, config: Any, fingerprint: str, devices: list[Any]) -> N
     "platform": devices[0].platform,
   }
   content = {"config": config.to_dict(), "provenance": provenance, "earlier": earlier}
+  if files:
+    content["files"] = {name: _sha256(data) for name, data in files.items()}
+  for name, data in files.items():
+    _write(workdir / name, data)
   write_json(workdir / CONFIG, content)
+
+
+def _write(path: Path, content: bytes) -> None:
+  write_atomically(path.parent, lambda file: file.write(content), lambda _: path.name)
 
 
 def refuse_other_config(workdir: Path, stored: Mapping[str, Any], config: Any) -> None:

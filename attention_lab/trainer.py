@@ -57,10 +57,16 @@ class Trainer:
   ):
     self._dataset = experiment.dataset
     self._batch_size = config.batch_size
-    self._length = config.train.steps_per_call
+    # Steps that follow each other share a shape by chance: a call takes one of them.
+    several = experiment.dataset.num_shapes > 1
+    self._length = 1 if several else config.train.steps_per_call
     self._devices = devices
     self._update = make_update(
-      experiment.loss, experiment.optimizer, devices, config.train.micro_batches
+      experiment.loss,
+      experiment.optimizer,
+      devices,
+      config.train.micro_batches,
+      experiment.dataset.num_shapes,
     )
     self._fresh = functools.partial(experiment.fresh, config.seed)
     self.expected: TrainState = jax.eval_shape(self._fresh)  # Shapes and dtypes.
@@ -85,12 +91,15 @@ class Trainer:
     self.seconds = seconds
 
   def compile(self) -> None:
-    """Places the state and compiles the update, by a call that runs no step."""
+    """Places the state and compiles the update, by a call for each shape of the batches
+    that runs no step."""
     start = time.perf_counter()
     state = self._loaded if self._loaded is not None else jax.jit(self._fresh)()
     self._state = replicate(state, self._devices)
-    self._call(0)
-    self.data_wait()  # What was waited for before the first step is no training.
+    shapes = self._dataset.shapes("train", self._batch_size)
+    self._ahead.foresee(self.step, 1)
+    for step in shapes:
+      self._state, _ = self._update(self._state, self._make(step, 1), 0)
     self.compile_seconds = time.perf_counter() - start
 
   def advance(self, limit: int) -> None:
@@ -136,7 +145,7 @@ class Trainer:
     batches = self._ahead.take(self.step, count)
     self._state, metrics = self._update(self._state, batches, count)
     # The call above returns at once; the next batches are made while it computes.
-    self._ahead.foresee(self.step + count, max(count, 1))
+    self._ahead.foresee(self.step + count, count)
     metrics = unreplicate(metrics)
     done = int(unreplicate(self._state.step)) - self.step
     per_step = (*metrics.sums, metrics.grad_norm)
@@ -150,5 +159,5 @@ class Trainer:
 
   def _make(self, step: int, count: int) -> Any:
     return placed_stack(
-      self._dataset, step, max(count, 1), self._length, self._batch_size, self._devices
+      self._dataset, step, count, self._length, self._batch_size, self._devices
     )

@@ -55,6 +55,7 @@ def make_update(
   optimizer: optax.GradientTransformation,
   devices: Sequence[jax.Device],
   micro_batches: int = 1,
+  shapes: int = 1,
 ) -> Update:
   """Builds the update.
 
@@ -68,6 +69,7 @@ def make_update(
     devices: where state and batches lie.
     micro_batches: how many parts each device cuts its share of a batch into; the
       gradients of the parts add up.
+    shapes: how many shapes batches have at most: each is traced once.
   """
 
   def run(
@@ -96,7 +98,7 @@ def make_update(
     return state, metrics
 
   mapped = jax.pmap(
-    _traced_once(run),
+    _traced_once(run, shapes),
     axis_name=AXIS,
     in_axes=(0, 0, None),
     donate_argnums=0,
@@ -112,14 +114,22 @@ def make_update(
   return update
 
 
-def make_evaluate(loss: Loss, devices: Sequence[jax.Device]) -> Callable[..., Sums]:
-  """Builds the evaluation: (parameters [n, ...], batch [n, B/n, ...]) → Sums [n]."""
+def make_evaluate(
+  loss: Loss, devices: Sequence[jax.Device], shapes: int = 1
+) -> Callable[..., Sums]:
+  """Builds the evaluation: (parameters [n, ...], batch [n, B/n, ...]) → Sums [n].
+
+  Args:
+    loss: sums over a batch.
+    devices: where parameters and batches lie.
+    shapes: how many shapes batches have at most: each is traced once.
+  """
 
   def run(params: Any, batch: Any) -> Sums:
     _assert_trace(batch, devices)
     return jax.lax.psum(loss(params, None, batch), AXIS)
 
-  mapped = jax.pmap(_traced_once(run), axis_name=AXIS, devices=list(devices))
+  mapped = jax.pmap(_traced_once(run, shapes), axis_name=AXIS, devices=list(devices))
 
   def evaluate(params: Any, batch: Any) -> Sums:
     assert_placed(params, batch, devices)
@@ -180,15 +190,15 @@ def _accumulate(
   return total
 
 
-def _traced_once(function: Callable[..., Any]) -> Callable[..., Any]:
-  """`function`, which asserts that it is traced once.
+def _traced_once(function: Callable[..., Any], shapes: int) -> Callable[..., Any]:
+  """`function`, which asserts that it is traced once for each of so many shapes.
 
   chex tells functions apart by name and place of definition; every function built here
   counts for itself.
   """
   name = function.__name__
   function.__name__ = f"{name}_{next(_built)}"
-  checked: Callable[..., Any] = chex.assert_max_traces(function, n=1)
+  checked: Callable[..., Any] = chex.assert_max_traces(function, n=shapes)
   checked.__name__ = name  # The same program has the same name, whenever it is built.
   return checked
 

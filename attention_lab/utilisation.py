@@ -1,5 +1,7 @@
 """How much of what the device can do a training run uses."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -10,19 +12,32 @@ from attention_lab.experiment import assemble
 from attention_lab.flops import matmul_flops
 
 
-def flops_per_step(config: config_dict.ConfigDict) -> int:
+def flops_per_step(
+  config: config_dict.ConfigDict, kept: Mapping[str, bytes] = MappingProxyType({})
+) -> int:
   """Operations in matrix products that one training step asks for: the model FLOPs.
 
   Counted as the formulas say, whatever a kernel skips or computes again: without
-  rematerialisation, and with every score of the plain formula.
+  rematerialisation, and with every score of the plain formula. Where steps have several
+  shapes it is their mean.
+
+  Args:
+    config: the configuration.
+    kept: the files of the run, as `assemble` takes them.
   """
   plain = config.copy_and_resolve_references()
   plain.kernel, plain.model.rematerialise = "reference", False
-  experiment = assemble(plain)
+  experiment = assemble(plain, kept)
   params = jax.eval_shape(lambda: experiment.init(0))
-  batch = experiment.dataset.batch("train", 0, 1)
 
-  def total(params: Any) -> jax.Array:
-    return jnp.sum(experiment.loss(params, None, batch).loss)
+  def flops(step: int) -> int:
+    batch = experiment.dataset.batch("train", step, 1)
 
-  return int(config.batch_size) * matmul_flops(jax.value_and_grad(total), params)
+    def total(params: Any) -> jax.Array:
+      return jnp.sum(experiment.loss(params, None, batch).loss)
+
+    return matmul_flops(jax.value_and_grad(total), params)
+
+  shapes = experiment.dataset.shapes("train", 1)
+  whole = sum(count * flops(step) for step, count in shapes.items())
+  return int(config.batch_size) * whole // sum(shapes.values())

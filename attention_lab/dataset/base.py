@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -32,8 +32,8 @@ def each_array(function: Callable[..., np.ndarray], *batches: Batch) -> Batch:
 
 @dataclasses.dataclass(kw_only=True)
 class Dataset(abc.ABC):
-  """Examples by number. `data_dir` and `task` are given by the experiment; the other
-  fields, and those that a subclass adds, are options.
+  """Examples by number. `data_dir`, `task` and `kept` are given by the experiment; the
+  other fields, and those that a subclass adds, are options.
 
   A subclass writes `vocabulary`, `fingerprint`, `size` and `examples`. Nothing is kept
   between calls, so an exact resume needs no iterator state and any process can make its
@@ -42,6 +42,8 @@ class Dataset(abc.ABC):
 
   data_dir: str  # Where files are looked for and kept; "" for the user's cache.
   task: str = ""  # Which of `tasks` the examples are; "" for the first.
+  # What `files` was when the run began that is gone on with.
+  kept: Mapping[str, bytes] = dataclasses.field(default_factory=dict, repr=False)
 
   # The forms that its examples can take, by what the targets that count are:
   # "next_token", of which some stand among the inputs, for who sees no token's successors
@@ -71,6 +73,21 @@ class Dataset(abc.ABC):
     """The examples with these numbers, 0 <= number < size, in one pass over a split."""
 
   @property
+  def splits(self) -> tuple[str, ...]:
+    """The splits that there are: SPLITS, and perhaps "test"."""
+    return SPLITS
+
+  def files(self) -> Mapping[str, bytes]:
+    """What a run keeps in its folder to be used without the data, by file name; a
+    dataset that is given it as `kept` takes it from there."""
+    return {}
+
+  def described(self, batch_size: int) -> str:
+    """What a person should know of the examples before training; "" for nothing."""
+    del batch_size
+    return ""
+
+  @property
   def best_loss(self) -> float | None:
     """The least loss that is possible, in nats a position that counts; None: unknown."""
     return None
@@ -92,7 +109,7 @@ class Dataset(abc.ABC):
     end rows have weight 0.
 
     Args:
-      split: "train" or "validation".
+      split: one of `splits`.
       step: the batch's number, from 0.
       batch_size: examples in the whole batch, over all shards.
       shard: (index, count): which contiguous part of the rows to make.
@@ -108,7 +125,10 @@ class Dataset(abc.ABC):
     batch_size: int,
     shard: tuple[int, int] = (0, 1),
   ) -> Batch:
-    """The batches of `count` steps from `step` on, as one: arrays [count, B, T]."""
+    """The batches of `count` steps from `step` on, as one: arrays [count, B, T].
+
+    Where batches have several shapes, those of one call have to have the same.
+    """
     index, shards = shard
     rows = batch_size // shards
     steps = step + np.arange(count)[:, None]
@@ -137,6 +157,20 @@ class Dataset(abc.ABC):
     """How many batches one pass over a split takes."""
     return -(-self.size(split) // batch_size)
 
+  @property
+  def num_shapes(self) -> int:
+    """How many shapes batches of one size have at most, over all splits."""
+    return 1
+
+  def shapes(self, split: str, batch_size: int) -> dict[int, int]:
+    """A step of each shape that a pass over a split has: step → how many have it."""
+    return {0: self.num_batches(split, batch_size)}
+
+  def tokens_per_step(self, batch_size: int) -> float:
+    """Tokens that a training step takes in; where batches are padded, how many of them
+    count on average."""
+    return batch_size * self.sequence_length
+
 
 @functools.lru_cache(maxsize=2)
 def _order(seed: int, epoch: int, size: int) -> np.ndarray:
@@ -144,5 +178,5 @@ def _order(seed: int, epoch: int, size: int) -> np.ndarray:
   return np.random.default_rng((seed, epoch)).permutation(size)
 
 
-datasets = Registry("dataset", base=Dataset, given=("data_dir", "task"))
+datasets = Registry("dataset", base=Dataset, given=("data_dir", "task", "kept"))
 register_dataset = datasets.register

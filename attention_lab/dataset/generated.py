@@ -55,7 +55,8 @@ class Generated(Dataset):
   @property
   def fingerprint(self) -> str:
     options = dataclasses.asdict(self)
-    del options["data_dir"], options["task"]  # A form is not other data.
+    for given in datasets.given:  # A form is not other data.
+      del options[given]
     recipe = (type(self).__name__, 2, sorted(options.items()))
     return hashlib.sha256(repr(recipe).encode()).hexdigest()
 

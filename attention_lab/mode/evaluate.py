@@ -1,4 +1,4 @@
-"""--mode=evaluate: a trained run's loss and accuracy on both splits."""
+"""--mode=evaluate: a trained run's loss and accuracy on every split."""
 
 from typing import Any
 
@@ -18,14 +18,14 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   folder = run_folder.existing(workdir)
   devices = local_devices()
   refuse_indivisible(config.batch_size, 1, len(devices))
-  experiment = assemble(config)
+  experiment = assemble(config, run_folder.kept(folder))
   run_folder.refuse_other_data(folder, experiment.dataset.fingerprint)
   lengths = at_lengths(experiment, config.evaluation.lengths)
   restored = restore_params(experiment, config, folder)
   params = replicate(restored.params, devices)
-  loss = make_evaluate(experiment.loss, devices)
+  loss = make_evaluate(experiment.loss, devices, experiment.dataset.num_shapes)
   result: dict[str, Any] = {"step": restored.step, "checkpoint": restored.path.name}
-  for split in ("train", "validation"):
+  for split in experiment.dataset.splits:
     figures = evaluate(
       loss, params, experiment.dataset, split, config.batch_size, devices
     )

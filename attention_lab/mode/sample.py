@@ -11,7 +11,7 @@ from attention_lab.restore import restore_params
 def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   """Prints the prompt with each of its continuations."""
   folder = run_folder.existing(workdir)
-  experiment = assemble(config)
+  experiment = assemble(config, run_folder.kept(folder))
   sampler = Sampler(experiment, config.sample)
   restored = restore_params(experiment, config, folder)
   for text in sampler(restored.params):

@@ -37,16 +37,19 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   """Trains; returns the exit status (0, or 128 + signal where one ended it)."""
   devices = local_devices()
   refuse_indivisible(config.batch_size, config.train.micro_batches, len(devices))
-  experiment = assemble(config)
+  folder = Path(workdir) if workdir else run_folder.new_folder(config)
+  experiment = assemble(config, run_folder.kept(folder))
   if not config.skip_checks:
     for spec, build in experiment.causal.items():
       refuse_leak(spec, build, config.position, config.kernel)
-  folder = Path(workdir) if workdir else run_folder.new_folder(config)
+  dataset = experiment.dataset
+  for split in dataset.splits:
+    dataset.size(split)  # Refuses data that cannot serve now.
   lengths = at_lengths(experiment, config.evaluation.lengths)
   sampler = None
   if experiment.decodes:
     sampler = Sampler(experiment, config.sample, clip=True)  # Refuses a bad prompt now.
-  run_folder.open_(folder, config, experiment.dataset.fingerprint, devices)
+  run_folder.open_(folder, config, dataset.fingerprint, devices, dataset.files())
   return Training(experiment, config, sampler, lengths, folder, devices).run()
 
 
@@ -66,9 +69,13 @@ class Training:
     self._config = config
     self._folder = folder
     self._devices = devices
-    self._checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
+    self._checkpoints = Checkpoints(
+      folder / "checkpoints", config.checkpoint.keep, experiment.dataset.files()
+    )
     self._trainer = Trainer(experiment, config, devices)
-    self._evaluate = make_evaluate(experiment.loss, devices)
+    self._evaluate = make_evaluate(
+      experiment.loss, devices, experiment.dataset.num_shapes
+    )
     self._sampler = sampler
     self._lengths = lengths
     self._weights = jax.jit(experiment.model.attention_weights)
@@ -136,6 +143,8 @@ class Training:
       f"{self._parameters():,} parameters, {len(self._devices)} "
       f"{self._devices[0].platform} device{'s' * (len(self._devices) > 1)}"
     )
+    if described := self._experiment.dataset.described(config.batch_size):
+      self._show.line(described)
     self._show.line(
       f"{'Going on at step ' + str(step) if step else 'New run'} in {self._folder}"
     )
@@ -262,7 +271,8 @@ class Training:
     text = self._sample(unreplicate(self._trainer.params()))
     dtype = self._experiment.policy.compute_dtype
     seconds = max(self._trainer.seconds, 1e-9)
-    flops = flops_per_step(self._config) * self._trainer.step / seconds
+    flops = flops_per_step(self._config, self._experiment.dataset.files())
+    speed = flops * self._trainer.step / seconds
     summary = {
       "attention": self._config.attention,
       "position": self._config.position,
@@ -273,8 +283,8 @@ class Training:
       "seconds": self._seconds(),
       "tokens_per_second": self._tokens_per_second(),
       "compile_seconds": self._trainer.compile_seconds,
-      "flops_per_second": flops,
-      "utilisation": flops / (matmul_peak(dtype) * len(self._devices)),
+      "flops_per_second": speed,
+      "utilisation": speed / (matmul_peak(dtype) * len(self._devices)),
       "train": train,
       "validation": self._validation,
     }
@@ -315,5 +325,5 @@ class Training:
 
   def _tokens_per_second(self) -> float:
     """Tokens trained on in a second of training, over all starts."""
-    tokens = self._config.batch_size * self._experiment.dataset.sequence_length
+    tokens = self._experiment.dataset.tokens_per_step(self._config.batch_size)
     return tokens * self._trainer.step / max(self._trainer.seconds, 1e-9)

@@ -3,10 +3,12 @@
 import dataclasses
 import hashlib
 
+import jax
 import numpy as np
 import pytest
 
-from attention_lab.dataset.base import SPLITS, datasets
+from attention_lab.dataset.base import SPLITS, datasets, each_array
+from tests.corpus import write_corpus
 
 SIZES = "train_examples=10, validation_examples=7"
 SPECS = {
@@ -17,6 +19,8 @@ SPECS = {
   "listops": f"listops(sequence_length=16, {SIZES})",
   "majority": f"majority(sequence_length=8, {SIZES})",
   "modular_arithmetic": f"modular_arithmetic(sequence_length=12, {SIZES})",
+  "parallel_text": "parallel_text(source='{split}.en', target='{split}.de', "
+  "vocabulary_size=300, sequence_length=24, buckets=3)",
   "parity": f"parity(sequence_length=12, running=True, {SIZES})",
   "python_docs": "python_docs(sequence_length=32)",
   "random_pairs": f"random_pairs(sequence_length=8, {SIZES})",
@@ -34,6 +38,9 @@ def dataset(request, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   text = "".join(np.random.default_rng(0).choice(list("abcdef \n"), size=400))
   (tmp_path / "text.txt").write_text(text)
+  if request.param == "parallel_text":
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    write_corpus(tmp_path)
   if request.param == "shakespeare":
     (tmp_path / "input.txt").write_text(text)
     module = "attention_lab.dataset.shakespeare"
@@ -46,13 +53,17 @@ def dataset(request, tmp_path, monkeypatch):
 def test_a_batch_has_the_promised_form(dataset, split):
   batch = dataset.batch(split, 0, 4)
   shape = (4, dataset.sequence_length)
+  if dataset.num_shapes > 1:  # As many rows more as they are shorter.
+    shape = batch.inputs.shape
+    assert shape[0] % 4 == 0
+    assert shape[0] * shape[1] <= 4 * dataset.sequence_length
   assert [x.shape for x in batch[:3]] == [shape] * 3
   assert [x.dtype for x in batch[:3]] == [np.int32, np.int32, np.float32]
-  assert batch.source is None
+  assert (batch.source is not None) == (dataset.tasks == ("pairs",))
   for tokens in (batch.inputs, batch.targets):
     assert 0 <= tokens.min() <= tokens.max() < dataset.vocabulary.size
   moved = batch.inputs[:, 1:] == batch.targets[:, :-1]
-  if dataset.tasks[0] == "next_token":
+  if dataset.tasks[0] != "labels":
     assert moved.all()
   else:  # No answer stands among the inputs.
     assert (
@@ -64,8 +75,7 @@ def test_a_batch_has_the_promised_form(dataset, split):
 def test_a_batch_depends_on_its_arguments_alone(dataset, split):
   first = dataset.batch(split, 3, 4)
   dataset.batch(split, 0, 4)
-  for a, b in zip(first[:3], dataset.batch(split, 3, 4)[:3], strict=True):
-    np.testing.assert_array_equal(a, b)
+  jax.tree.map(np.testing.assert_array_equal, first, dataset.batch(split, 3, 4))
   other = dataset.batch(split, 0, 4)
   assert not np.array_equal(first.inputs, other.inputs)
 
@@ -75,22 +85,31 @@ def test_shards_together_are_the_whole(dataset, split):
   whole = dataset.batch(split, 1, 4)
   for count in (2, 4):
     shards = [dataset.batch(split, 1, 4, (i, count)) for i in range(count)]
-    for i, expected in enumerate(whole[:3]):
-      together = np.concatenate([shard[i] for shard in shards])
-      np.testing.assert_array_equal(together, expected)
+    together = each_array(lambda *arrays: np.concatenate(arrays), *shards)
+    jax.tree.map(np.testing.assert_array_equal, together, whole)
 
 
 def test_a_pass_over_the_training_split_has_every_example_once(dataset):
   size = dataset.size("train")
+  # A batch of the whole pass; where there are several shapes, of each of them.
+  steps = dataset.num_batches("train", size)
   for epoch in range(2):
-    indices = np.arange(epoch * size, (epoch + 1) * size)
-    batch = dataset._shuffled(indices, size)
+    batches = [dataset.batch("train", epoch * steps + i, size) for i in range(steps)]
     expected = dataset.examples("train", epoch, np.arange(size))
-    assert _rows(batch) == _rows(expected)
+    assert _rows(*batches) == _rows(expected)
 
 
-def _rows(batch):
-  return sorted(map(bytes, np.concatenate(batch[:2], axis=1)))
+def _rows(*batches):
+  """The inputs and targets of every example, sorted; those of pairs without padding."""
+  rows = []
+  for batch in batches:
+    tokens, counts = np.stack(batch[:2], axis=1), batch.weights > 0
+    if batch.source is None:
+      rows += map(bytes, tokens)
+    else:
+      pairs = zip(tokens, counts, strict=True)
+      rows += [bytes(row[:, known]) for row, known in pairs if known.any()]
+  return sorted(rows)
 
 
 STRINGS = ["copy", "random_pairs", "reverse", "sort"]
@@ -109,12 +128,14 @@ def test_pairs_are_the_string_in_two_arrays(name):
 
 
 def test_these_are_all_that_offer_pairs():
-  assert [name for name in datasets if "pairs" in datasets[name].tasks] == STRINGS
+  offer = [name for name in datasets if "pairs" in datasets[name].tasks]
+  assert offer == sorted([*STRINGS, "parallel_text"])
 
 
 def test_passes_differ_in_order(dataset):
   size = dataset.size("train")
-  first, second = (dataset.batch("train", step, size) for step in (0, 1))
+  steps = dataset.num_batches("train", size)
+  first, second = (dataset.batch("train", step, size) for step in (0, steps))
   assert not np.array_equal(first.inputs, second.inputs)
 
 

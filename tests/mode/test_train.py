@@ -118,6 +118,7 @@ SMALL = "sequence_length=8, validation_examples=8"
 DATASETS = {
   "associative_recall": f"pairs=2, vocabulary_size=16, {SMALL}",
   "listops": "sequence_length=16, validation_examples=8",
+  "parallel_text": None,  # It needs files; tests/test_shapes.py trains on the like.
   "python_docs": "sequence_length=512",
   "selective_copying": f"letters=2, {SMALL}",
   "text_file": None,  # It needs a file; python_docs is text as well.

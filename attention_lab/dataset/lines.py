@@ -1,0 +1,75 @@
+"""Files of lines, read as a stream: however large they are, little memory is needed."""
+
+import codecs
+import functools
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from attention_lab.errors import UserError
+
+BLOCK = 1 << 20  # Bytes read at a time.
+
+
+class Facts(NamedTuple):
+  """What a file holds."""
+
+  sha256: str
+  lines: int  # A last one without a line's end counts.
+
+
+def facts(path: Path) -> Facts:
+  """Reads a UTF-8 file through, once for as long as it stays the same.
+
+  Raises:
+    UserError: it cannot be read, is empty, or is not UTF-8, with the line.
+  """
+  try:
+    status = os.stat(path)
+    return _facts(path, status.st_size, status.st_mtime_ns)
+  except OSError as error:
+    raise UserError(
+      f"Cannot read {path}: {error.strerror}. Paths start at the current folder or at "
+      f"--data_dir."
+    ) from None
+
+
+@functools.lru_cache(maxsize=256)
+def _facts(path: Path, size: int, modified: int) -> Facts:
+  del modified
+  if not size:
+    raise UserError(f"{path} is empty.")
+  digest, decoder = hashlib.sha256(), codecs.getincrementaldecoder("utf-8")()
+  lines, last = 0, b""
+  with open(path, "rb") as file:
+    while block := file.read(BLOCK):
+      _refuse_other_text(decoder, block, path, lines)
+      digest.update(block)
+      lines += block.count(b"\n")
+      last = block[-1:]
+  _refuse_other_text(decoder, b"", path, lines)
+  return Facts(digest.hexdigest(), lines + (last != b"\n"))
+
+
+def _refuse_other_text(
+  decoder: codecs.IncrementalDecoder, block: bytes, path: Path, lines: int
+) -> None:
+  """Raises UserError unless the next block, empty at the end, goes on in UTF-8."""
+  try:
+    decoder.decode(block, final=not block)
+  except UnicodeDecodeError as error:
+    line = lines + error.object[: error.start].count(b"\n") + 1
+    raise UserError(f"{path} is not UTF-8 text (line {line}).") from None
+
+
+def read_lines(paths: Sequence[Path], every: int = 1) -> Iterator[str]:
+  """Each `every`-th line of files one after another, without its end."""
+  number = 0
+  for path in paths:
+    with open(path, "rb") as file:  # Nothing but a line feed ends a line.
+      for line in file:
+        if number % every == 0:
+          yield line.decode().rstrip("\r\n")
+        number += 1

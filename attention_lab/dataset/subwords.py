@@ -1,0 +1,110 @@
+"""Subwords by byte-pair encoding (Sennrich et al., arXiv:1508.07909), by sentencepiece.
+
+sentencepiece (Kudo & Richardson, arXiv:1808.06226) learns them from raw text and gives
+raw text back. What was never seen is spelt in bytes, so no text is unknown.
+"""
+
+import dataclasses
+import functools
+import io
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from attention_lab.errors import UserError
+
+COVERAGE = 0.9995  # Share of the characters that become tokens; the rest is bytes.
+
+
+@dataclasses.dataclass(frozen=True)
+class SubwordVocabulary:
+  """The tokens of a sentencepiece model. Spaces at the ends and double ones get lost."""
+
+  model: bytes = dataclasses.field(repr=False)  # What a sentencepiece file holds.
+
+  @functools.cached_property
+  def _processor(self) -> Any:
+    return sentencepiece().SentencePieceProcessor(model_proto=self.model)
+
+  @property
+  def size(self) -> int:
+    """How many tokens there are."""
+    return int(self._processor.vocab_size())
+
+  @property
+  def start_token(self) -> int:
+    """What a target's inputs begin with."""
+    return int(self._processor.bos_id())
+
+  @property
+  def end_token(self) -> int:
+    """What a source and a target end with."""
+    return int(self._processor.eos_id())
+
+  def encode(self, text: str) -> np.ndarray:
+    """Text to int32 [subwords], with neither start nor end."""
+    return np.array(self._processor.encode(text), np.int32)
+
+  def encode_lines(self, lines: Sequence[str]) -> list[list[int]]:
+    """Many texts at once, on all cores."""
+    tokens: list[list[int]] = self._processor.encode(list(lines), num_threads=-1)
+    return tokens
+
+  def decode(self, tokens: Iterable[int]) -> str:
+    """Token numbers to text as people write it; start, end and padding are nothing."""
+    return str(self._processor.decode([int(token) for token in tokens if token >= 0]))
+
+
+def learn_subwords(lines: Iterable[str], size: int) -> bytes:
+  """The sentencepiece model of `size` subwords: a function of its arguments alone.
+
+  Raises:
+    UserError: the text has too many characters for so few subwords, or too few words
+      for so many.
+  """
+  model = io.BytesIO()
+  try:
+    sentencepiece().SentencePieceTrainer.train(
+      sentence_iterator=iter(lines),
+      model_writer=model,
+      model_type="bpe",
+      vocab_size=size,
+      character_coverage=COVERAGE,
+      byte_fallback=True,
+      normalization_rule_name="identity",  # Translations are compared as they stand.
+      unk_id=0,
+      bos_id=1,
+      eos_id=2,
+      pad_id=-1,
+      num_threads=1,
+      minloglevel=2,
+    )
+  except RuntimeError as error:
+    raise _explained(str(error), size) from None
+  return model.getvalue()
+
+
+def _explained(error: str, size: int) -> Exception:
+  """What sentencepiece says, as a user's mistake; as it is where it is none."""
+  asked = f"vocabulary_size={size} does not fit this text: take"
+  if found := re.search(r"too high .*<= (\d+)", error):
+    return UserError(f"{asked} {found[1]} or less.")
+  if found := re.search(r"smaller than required_chars\. \d+ vs (\d+)", error):
+    return UserError(f"{asked} more than {found[1]}, its characters and the 256 bytes.")
+  if "sentences_.empty()" in error or "all_chars_count" in error:
+    return UserError("There is no text to learn subwords from: every line is blank.")
+  return RuntimeError(error)
+
+
+def sentencepiece() -> Any:
+  """The library, imported when it is needed; raises UserError without it."""
+  try:
+    import sentencepiece
+  except ImportError:
+    raise UserError(
+      "Subwords need sentencepiece: pip install sentencepiece, or the extra "
+      "[translate] of this library."
+    ) from None
+  return sentencepiece

@@ -1,0 +1,491 @@
+"""Pairs of sentences come once a pass, in few shapes, from files that are made once."""
+
+import dataclasses
+import multiprocessing
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from attention_lab.dataset import parallel_text, token_file
+from attention_lab.dataset.base import datasets
+from attention_lab.dataset.bucketed import bucket_lengths
+from attention_lab.dataset.subwords import SubwordVocabulary
+from attention_lab.errors import UserError
+from tests.corpus import SIZES, sentences, write_corpus
+
+B = 4
+
+
+def pairs(folder, **options):
+  """The dataset over a folder's files."""
+  options = {
+    "source": "{split}.en",
+    "target": "{split}.de",
+    "vocabulary_size": 300,
+    "sequence_length": 32,
+    "buckets": 4,
+    **options,
+  }
+  spec = ", ".join(f"{key}={value!r}" for key, value in options.items())
+  return datasets.bind(f"parallel_text({spec})")(data_dir=str(folder), task="pairs")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+  """A folder with a corpus, prepared once."""
+  folder = tmp_path_factory.mktemp("corpus")
+  write_corpus(folder)
+  return folder
+
+
+@pytest.fixture
+def own(tmp_path):
+  """A folder with a corpus of the test's own."""
+  write_corpus(tmp_path)
+  return tmp_path
+
+
+def texts(data, *batches):
+  """(source, target) of every row that counts."""
+  decode = data.vocabulary.decode
+  return [
+    (decode(source), decode(targets[weights > 0]))
+    for batch in batches
+    for source, targets, weights in zip(
+      batch.source, batch.targets, batch.weights, strict=True
+    )
+    if weights.any()
+  ]
+
+
+def whole_pass(data, split, epoch=0, batch_size=B):
+  """All batches of a pass."""
+  count = data.num_batches(split, batch_size)
+  return [data.batch(split, epoch * count + i, batch_size) for i in range(count)]
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 5])
+def test_every_training_pair_comes_once_a_pass(corpus, epoch):
+  data = pairs(corpus, sequence_length=64)
+  found = texts(data, *whole_pass(data, "train", epoch))
+  assert sorted(found) == sorted(pair for pair in sentences("train") if all(pair))
+  assert found != sorted(found)
+
+
+@pytest.mark.parametrize(("split", "name"), [("validation", "valid"), ("test", "test")])
+@pytest.mark.parametrize("batch_size", [1, 4, 64])
+def test_every_other_pair_comes_once(corpus, split, name, batch_size):
+  data = pairs(corpus, sequence_length=64)
+  found = texts(data, *whole_pass(data, split, batch_size=batch_size))
+  assert sorted(found) == sorted(sentences(name))
+  after = data.num_batches(split, batch_size)
+  assert not data.batch(split, after, batch_size).weights.any()
+
+
+def test_a_pair_has_the_form_that_a_decoder_learns(corpus):
+  data = pairs(corpus)
+  start, end = data.start_token, data.end_token
+  batch = data.batch("train", 0, B)
+  for source, inputs, targets, weights in zip(
+    batch.source, batch.inputs, batch.targets, batch.weights, strict=True
+  ):
+    size, length = int((source >= 0).sum()), int(weights.sum())
+    if not length:
+      continue  # A row that was left over.
+    assert (source[:size] >= 0).all()
+    assert source[size - 1] == end
+    assert end not in source[: size - 1]
+    assert (weights == (np.arange(len(weights)) < length)).all()
+    assert inputs[0] == start
+    np.testing.assert_array_equal(inputs[1:], targets[:-1])
+    assert list(targets[:length]).index(end) == length - 1
+
+
+def test_longer_pairs_are_left_out_of_training_and_cut_elsewhere(corpus):
+  length = 16
+  data, whole = pairs(corpus, sequence_length=length), pairs(corpus, sequence_length=99)
+  encode = data.vocabulary.encode
+  fit = [
+    pair
+    for pair in sentences("train")
+    if all(0 < len(encode(side)) < length for side in pair)
+  ]
+  assert 0 < len(fit) < SIZES["train"]
+  assert sorted(texts(data, *whole_pass(data, "train"))) == sorted(fit)
+  batches = whole_pass(data, "validation")
+  assert len(texts(data, *batches)) == SIZES["valid"]
+  counted = sum(batch.weights.sum() for batch in batches)
+  lengths = [len(encode(target)) + 1 for _, target in sentences("valid")]
+  assert counted == data.tokens("validation") == np.minimum(lengths, length).sum()
+  assert counted < whole.tokens("validation") == sum(lengths)
+  for batch in batches:
+    longest = (batch.source >= 0).sum(axis=1) == length
+    assert (batch.source[longest, -1] == data.end_token).all()
+
+
+def test_a_blank_side_is_left_out_of_training_and_evaluated(own):
+  for split in ("train", "valid"):
+    for side in ("en", "de"):
+      with open(own / f"{split}.{side}", "a") as file:
+        file.write("Haus\n\n" if side == "en" else "\nHaus\n")
+  data, before = pairs(own), SIZES["valid"]
+  assert data.size("validation") == before + 2
+  assert ("Haus", "") in texts(data, *whole_pass(data, "validation"))
+  assert not {("Haus", ""), ("", "Haus")} & set(texts(data, *whole_pass(data, "train")))
+
+
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_shards_together_are_the_whole(corpus, split, count):
+  data = pairs(corpus)
+  for step, whole in enumerate(whole_pass(data, split)):
+    parts = [data.batch(split, step, B, (i, count)) for i in range(count)]
+    together = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+    jax.tree.map(np.testing.assert_array_equal, together, whole)
+
+
+def test_any_step_can_be_gone_on_from(corpus):
+  steps = [3 * pairs(corpus).num_batches("train", B) - 2 + i for i in range(4)]
+  data = pairs(corpus)
+  [data.batch("train", step, B) for step in range(5)]
+  for step in steps:
+    fresh = pairs(corpus).batch("train", step, B)
+    jax.tree.map(np.testing.assert_array_equal, data.batch("train", step, B), fresh)
+
+
+def test_buckets_bound_the_shapes(corpus):
+  for buckets in (1, 2, 4):
+    data = pairs(corpus, buckets=buckets)
+    batches = [b for epoch in range(2) for b in whole_pass(data, "train", epoch)]
+    shapes = {batch.inputs.shape for batch in batches}
+    assert len(shapes) <= data.num_shapes <= buckets
+    for rows, length in shapes:
+      assert rows % B == 0
+      assert B * 32 - B * length < rows * length <= B * 32
+    announced = data.shapes("train", B)
+    assert {data.batch("train", s, B).inputs.shape for s in announced} == shapes
+    assert sum(announced.values()) == data.num_batches("train", B)
+
+
+def test_the_lengths_of_buckets_lose_none_of_the_budget():
+  assert bucket_lengths(128, 8) == (8, 10, 16, 21, 32, 42, 64, 128)
+  assert bucket_lengths(128, 1) == (128,)
+  assert bucket_lengths(6, 99) == (2, 3, 6)
+  assert bucket_lengths(2, 4) == (2,)
+
+
+def test_no_pair_is_in_a_wider_bucket_than_it_needs(corpus):
+  data = pairs(corpus)
+  lengths = (0, *bucket_lengths(32, 4))
+  for batch in whole_pass(data, "train"):
+    known = batch.weights.any(axis=1)
+    needed = np.maximum(batch.weights.sum(axis=1), (batch.source >= 0).sum(axis=1))
+    below = lengths[lengths.index(batch.inputs.shape[1]) - 1]
+    assert (needed[known] > below).all()
+
+
+def test_a_bucket_is_dealt_out_evenly(corpus):
+  data = pairs(corpus, buckets=1)
+  rows = [int(b.weights.any(axis=1).sum()) for b in whole_pass(data, "train")]
+  assert max(rows) - min(rows) <= 1
+
+
+def test_what_is_padded_is_told(corpus):
+  data = pairs(corpus)
+  batches = whole_pass(data, "train")
+  counted = sum(batch.weights.sum() for batch in batches)
+  share = 1 - counted / sum(batch.weights.size for batch in batches)
+  text = data.described(B)
+  assert f"{share:.0%} padding" in text
+  assert f"{SIZES['train'] - data.size('train')} of {SIZES['train']} left out" in text
+  assert data.tokens_per_step(B) == pytest.approx(counted / len(batches))
+
+
+def test_the_vocabulary_gives_any_text_back(corpus):
+  vocabulary = pairs(corpus).vocabulary
+  assert vocabulary.size == 300
+  for text in ("der grüne Baum steht", "漢字 – “quoted” <s> ½ ﬁ\u200b!", "Weg"):
+    tokens = vocabulary.encode(text)
+    assert tokens.dtype == np.int32
+    assert vocabulary.decode(tokens) == text
+    marked = [vocabulary.start_token, *tokens, vocabulary.end_token, -1, -1]
+    assert vocabulary.decode(marked) == text
+  assert len(vocabulary.encode("")) == 0
+
+
+def test_learning_the_vocabulary_again_gives_the_same(own, tmp_path_factory):
+  models = []
+  for _ in range(2):
+    models.append(pairs(own).vocabulary.model)
+    for path in own.glob("parallel_text/*/vocabulary.model"):
+      path.unlink()
+  assert models[0] == models[1]
+
+
+def test_a_vocabulary_of_a_run_needs_no_files(corpus, tmp_path):
+  files = pairs(corpus).files()
+  data = dataclasses.replace(pairs(tmp_path), kept=files)
+  assert data.vocabulary.model == files["vocabulary.model"]
+  assert (data.start_token, data.end_token) == (1, 2)
+  assert data.files() == files
+
+
+def test_the_fingerprint_is_of_the_text_and_not_of_its_place(own, tmp_path_factory):
+  moved = tmp_path_factory.mktemp("moved")
+  write_corpus(moved)
+  before = pairs(own).fingerprint
+  assert pairs(moved).fingerprint == before
+  found = {before}
+  for name in ("train.en", "train.de", "valid.en", "valid.de"):
+    lines = (own / name).read_text().splitlines()
+    lines[-1] += "!"
+    (own / name).write_text("\n".join(lines))
+    found.add(pairs(own).fingerprint)
+  assert len(found) == 5
+
+
+def test_names_of_splits_may_be_given_and_training_may_be_of_several_files(own):
+  (own / "wmt").mkdir()
+  names = ("europarl", "news")
+  lines = sentences("train")
+  for name, part in zip(names, (lines[:50], lines[50:]), strict=True):
+    for i, side in enumerate(("en", "de")):
+      text = "\n".join(pair[i] for pair in part)  # No line feed at the end.
+      (own / "wmt" / f"{name}.{side}").write_text(text)
+  (own / "valid.en").rename(own / "wmt" / "newstest2013.en")
+  (own / "valid.de").rename(own / "wmt" / "newstest2013.de")
+  data = pairs(
+    own,
+    source="wmt/{split}.en",
+    target="wmt/{split}.de",
+    train=names,
+    validation="newstest2013",
+    sequence_length=64,
+  )
+  assert data.splits == ("train", "validation")
+  found = texts(data, *whole_pass(data, "train"))
+  assert sorted(found) == sorted(pair for pair in lines if all(pair))
+  assert data.size("validation") == SIZES["valid"]
+
+
+# What is made once.
+
+
+def made(folder):
+  """The files that were made, with their content."""
+  paths = (folder / "parallel_text").rglob("*")
+  return {p: p.read_bytes() for p in paths if p.is_file() and p.name != ".lock"}
+
+
+def test_tokens_are_encoded_once_and_mapped_into_memory(own, monkeypatch):
+  first = whole_pass(pairs(own), "train")
+
+  def refuse(*_):
+    raise AssertionError("encoded again")
+
+  monkeypatch.setattr(SubwordVocabulary, "encode_lines", refuse)
+  monkeypatch.setattr(parallel_text, "learn_subwords", refuse)
+  for data in (pairs(own), pairs(own, sequence_length=20)):
+    whole_pass(data, "train")
+    assert isinstance(data._pairs("train").source.tokens, np.memmap)
+    assert isinstance(data._pairs("train").target.ends, np.memmap)
+  jax.tree.map(np.testing.assert_array_equal, first, whole_pass(pairs(own), "train"))
+
+
+def test_what_is_not_there_for_writing_is_left_alone(own, tmp_path, monkeypatch):
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+  own.chmod(0o555)
+  try:
+    pairs(own).size("train")
+  finally:
+    own.chmod(0o755)
+  assert not made(own)
+  assert made(tmp_path / "cache" / "attention_lab" / "data")
+
+
+@pytest.mark.parametrize("chunks", [0, 1, 2, 3])
+def test_an_interrupted_preparation_leaves_nothing_half_and_goes_on(
+  own, monkeypatch, chunks
+):
+  monkeypatch.setattr(token_file, "CHUNK", 40)
+  expected = whole_pass(pairs(own), "train")
+  for path in made(own):
+    if path.name != "vocabulary.model":
+      path.unlink()
+  encode, calls = SubwordVocabulary.encode_lines, []
+
+  def stop(self, lines):
+    if len(calls) == chunks:
+      raise KeyboardInterrupt
+    calls.append(len(lines))
+    return encode(self, lines)
+
+  monkeypatch.setattr(SubwordVocabulary, "encode_lines", stop)
+  with pytest.raises(KeyboardInterrupt):
+    pairs(own).size("train")
+  left = made(own)
+  names = {path.name for path in left}
+  assert names == (
+    {"vocabulary.model"} | ({"tokens", "ends.npy"} if chunks > 2 else set())
+  )
+  monkeypatch.setattr(SubwordVocabulary, "encode_lines", encode)
+  jax.tree.map(np.testing.assert_array_equal, expected, whole_pass(pairs(own), "train"))
+  assert left.items() <= made(own).items()  # What was whole was not made again.
+
+
+def test_what_a_killed_process_left_behind_is_removed(own):
+  pairs(own).size("train")
+  ends = next(own.glob("parallel_text/*/ends.npy"))
+  partial = ends.parent / ".123.partial"
+  partial.write_bytes(b"half")
+  ends.unlink()
+  pairs(own).size("train")
+  assert not partial.exists()
+
+
+def prepare(folder, queue):
+  """What each of several processes does."""
+  data = pairs(folder)
+  queue.put((data.vocabulary.model, data.tokens("train"), data.tokens("validation")))
+
+
+def test_two_processes_at_once_do_no_harm(own):
+  context = multiprocessing.get_context("spawn")
+  queue = context.Queue()
+  processes = [context.Process(target=prepare, args=(own, queue)) for _ in range(2)]
+  for process in processes:
+    process.start()
+  first, second = queue.get(timeout=120), queue.get(timeout=120)
+  for process in processes:
+    process.join()
+    assert process.exitcode == 0
+  assert first == second
+  assert not [path for path in made(own) if path.name.endswith(".partial")]
+
+
+def test_what_takes_long_is_told(own, capsys, monkeypatch):
+  monkeypatch.setattr(token_file, "SECONDS", 0)
+  monkeypatch.setattr(parallel_text, "MANY", 100)
+  pairs(own).size("train")
+  lines = capsys.readouterr().err.splitlines()
+  assert lines == [
+    "Learning 300 subwords from 180 lines …",
+    "train.en: 90 lines encoded",
+    "train.de: 90 lines encoded",
+  ]
+
+
+def test_of_many_lines_subwords_are_learnt_from_some(own, monkeypatch):
+  monkeypatch.setattr(parallel_text, "LEARNT_FROM", 60)
+  seen = []
+  monkeypatch.setattr(
+    parallel_text, "learn_subwords", lambda lines, size: seen.extend(lines) or b"model"
+  )
+  assert pairs(own).vocabulary.model == b"model"
+  sources, targets = zip(*sentences("train"), strict=True)
+  assert seen == [*sources[::3], *targets[::3]]
+
+
+# What is refused.
+
+
+def refused(folder, match, **options):
+  """Asserts that the dataset is refused in one line, whatever asks for it first."""
+
+  def use():
+    data = pairs(folder, **options)
+    return data.fingerprint, data.vocabulary, data.size("train")
+
+  with pytest.raises(UserError, match=match) as error:
+    use()
+  assert "\n" not in str(error.value)
+
+
+def test_files_of_different_length_are_refused(own):
+  with open(own / "train.de", "a") as file:
+    file.write("one more\n")
+  refused(own, r"train\.en has 90 lines, but .*train\.de has 91")
+
+
+def test_an_empty_file_is_refused(own):
+  (own / "valid.de").write_bytes(b"")
+  refused(own, r"valid\.de is empty")
+
+
+@pytest.mark.parametrize(
+  ("content", "line"),
+  [(b"a\nb\n\xff\n", 3), (b"\xe2\x82", 1), (b"a\n" * 60 + b"\xe2\x82\nb", 61)],
+)
+def test_what_is_not_utf_8_is_refused_with_the_line(own, content, line, monkeypatch):
+  monkeypatch.setattr("attention_lab.dataset.lines.BLOCK", 5)
+  (own / "train.en").write_bytes(content)
+  refused(own, rf"train\.en is not UTF-8 text \(line {line}\)")
+
+
+def test_a_character_over_the_edge_of_a_block_is_read(own, monkeypatch):
+  monkeypatch.setattr("attention_lab.dataset.lines.BLOCK", 1)
+  assert pairs(own).size("train")
+
+
+@pytest.mark.parametrize(
+  ("size", "message"),
+  [
+    (37_000, r"vocabulary_size=37000 does not fit this text: take \d+ or less"),
+    (100, r"vocabulary_size=100 does not fit this text: take more than \d+,"),
+  ],
+)
+def test_a_vocabulary_that_does_not_fit_is_refused(own, size, message):
+  refused(own, message, vocabulary_size=size)
+  assert not made(own)
+
+
+def test_the_vocabularies_that_are_named_do_fit(own):
+  with pytest.raises(UserError) as error:
+    _ = pairs(own, vocabulary_size=37_000).vocabulary
+  most = int(str(error.value).split()[-3])
+  assert pairs(own, vocabulary_size=most).vocabulary.size == most
+
+
+def test_missing_files_are_named(own):
+  refused(own, r"Cannot read .*there\.en: No such file.*--data_dir", train="there")
+  (own / "valid.de").unlink()
+  refused(own, r"Cannot read .*valid\.de: No such file")
+  (own / "valid.en").unlink()
+  refused(own, r"\{split\}\.en: there is no file for validation.* dev\. Name it: valid")
+
+
+def test_a_folder_is_no_file(own):
+  (own / "folder.en").mkdir()
+  refused(own, r"Cannot read .*folder\.en: Is a directory", train="folder")
+
+
+def test_nothing_left_after_the_filter_is_refused(own):
+  refused(
+    own, r"Of 90 training pairs none .*sequence_length=2; .* \d+", sequence_length=2
+  )
+
+
+def test_blank_files_are_refused(own):
+  for side in ("en", "de"):
+    (own / f"train.{side}").write_text("\n \n")
+  refused(own, "every line is blank")
+
+
+@pytest.mark.parametrize(
+  ("options", "message"),
+  [
+    ({"source": "train.en"}, r"source='train.en'\): write \{split\} where"),
+    ({"sequence_length": 1}, r"sequence_length=1\): take 2 or more"),
+    ({"buckets": 0}, r"buckets=0\): take 1 or more"),
+    ({"seed": -1}, r"seed=-1\): take 0 or more"),
+  ],
+)
+def test_options_that_make_no_sense_are_refused(own, options, message):
+  refused(own, message, **options)
+
+
+def test_without_sentencepiece_the_remedy_is_named(own, monkeypatch):
+  monkeypatch.setitem(sys.modules, "sentencepiece", None)  # Its import fails.
+  refused(own, r"pip install sentencepiece, or the extra \[translate\]")

@@ -1,0 +1,328 @@
+"""Batches of several shapes train, stop and go on like those of one."""
+
+import dataclasses
+import functools
+import json
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from attention_lab import run_folder
+from attention_lab.dataset.base import Batch, datasets
+from attention_lab.dataset.bucketed import Bucketed
+from attention_lab.dataset.vocabulary import CharacterVocabulary
+from attention_lab.devices import replicate
+from attention_lab.errors import UserError
+from attention_lab.evaluation import evaluate
+from attention_lab.mode import evaluate as evaluate_mode
+from attention_lab.mode import sample, train
+from attention_lab.trainer import Trainer
+from attention_lab.update import fresh_state, make_evaluate
+from attention_lab.utilisation import flops_per_step
+from tests.commands import last_checkpoint, records
+from tests.corpus import write_corpus
+from tests.parts import tiny_config
+from tests.test_update import loss as bigram
+
+B = 8
+OPTIMIZER = optax.adamw(0.1)
+
+
+@dataclasses.dataclass(kw_only=True)
+class Varied(Bucketed):
+  """Words of a letter each, of all lengths: "aaa" is followed by an end."""
+
+  sequence_length: int = 12
+  buckets: int = 3
+  letters: str = "abc"
+
+  @property
+  def vocabulary(self):
+    kept = self.kept.get("letters.txt", self.letters.encode()).decode()
+    return CharacterVocabulary(kept + "|")
+
+  @property
+  def fingerprint(self):
+    return "0" * 64
+
+  def files(self):
+    return {"letters.txt": self.vocabulary.characters[:-1].encode()}
+
+  def lengths(self, split):
+    return 1 + np.arange({"train": 300, "validation": 37}[split]) % self.sequence_length
+
+  def tokens(self, split):
+    return int(self.lengths(split).sum())
+
+  def padded(self, split, indices, length):
+    at, size = np.arange(length), self.lengths(split)[indices][:, None]
+    letters = np.tile(indices[:, None] % 3, length)
+    ended = np.where(at + 1 < size, letters, 3)
+    weights = (at < size).astype(np.float32)
+    return Batch(letters.astype(np.int32), ended.astype(np.int32), weights)
+
+
+@pytest.fixture(autouse=True)
+def varied(monkeypatch):
+  """A dataset of several shapes that a decoder can learn."""
+  monkeypatch.setitem(datasets._parts, "varied", Varied)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+  """Pairs of sentences, in several shapes."""
+  folder = tmp_path_factory.mktemp("corpus")
+  write_corpus(folder)
+  bound = datasets.bind(
+    "parallel_text(source='{split}.en', target='{split}.de', vocabulary_size=300, "
+    "sequence_length=32, buckets=3)"
+  )
+  return bound(data_dir=str(folder), task="pairs")
+
+
+def trainer(dataset, num_devices=2, **changes):
+  """Trains a bigram model: enough to train, and quick to compile."""
+  size = dataset.vocabulary.size
+
+  def fresh(seed):
+    return fresh_state({"table": jnp.zeros((size, size))}, OPTIMIZER, seed)
+
+  parts = types.SimpleNamespace(
+    dataset=dataset, loss=bigram, optimizer=OPTIMIZER, fresh=fresh
+  )
+  config = tiny_config(batch_size=B, **changes)
+  return Trainer(parts, config, jax.local_devices()[:num_devices])
+
+
+def advance(one, step):
+  while one.step < step:
+    one.advance(step)
+
+
+@pytest.fixture(scope="module")
+def trained(pairs):
+  """A trainer after two passes, and the traces that it took."""
+  one, traces = trainer(pairs), []
+  update = one._update
+
+  def watched(state, batches, count):
+    traces.append((batches.inputs.shape[1:], count))
+    return update(state, batches, count)
+
+  one._update = watched
+  one.compile()
+  advance(one, 2 * pairs.num_batches("train", B))
+  return one, traces
+
+
+def test_every_shape_is_compiled_before_the_first_step(trained, pairs):
+  _, calls = trained
+  first = [count for _, count in calls].index(1)
+  compiled = {shape for shape, _ in calls[:first]}
+  assert len(compiled) == first == len(pairs.shapes("train", B)) == 3
+  assert {shape for shape, _ in calls[first:]} == compiled
+
+
+def test_a_call_takes_one_step_and_no_memory_for_more(trained):
+  _, calls = trained
+  assert {count for _, count in calls} == {0, 1}
+  assert {shape[0] for shape, _ in calls} == {1}
+
+
+def test_what_counts_in_a_pass_is_its_target_tokens(trained, pairs):
+  one, _ = trained
+  half = pairs.num_batches("train", B)
+  assert sum(one.window.weight[:half]) == pairs.tokens("train")
+  assert sum(one.window.weight[half:]) == pairs.tokens("train")
+
+
+def test_it_learns(trained, pairs):
+  one, _ = trained
+  losses = np.array(one.window.loss) / np.array(one.window.weight)
+  assert losses[-3:].mean() < losses[0] - 0.5
+
+
+def test_any_number_of_devices_trains_the_same(trained, pairs):
+  one, _ = trained
+  other = trainer(pairs, num_devices=1)
+  other.compile()
+  advance(other, one.step)
+  close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
+  close(other.window.loss, one.window.loss)
+  assert other.window.weight == one.window.weight
+
+
+@pytest.mark.parametrize("stop", [1, 7])
+def test_it_goes_on_bit_for_bit_from_the_midst_of_a_pass(trained, pairs, stop):
+  one, _ = trained
+  assert stop % pairs.num_batches("train", B)
+  before = trainer(pairs)
+  before.compile()
+  advance(before, stop)
+  after = trainer(dataclasses.replace(pairs))
+  after.load(before.state(), before.window, before.seconds)
+  after.compile()
+  advance(after, one.step)
+  jax.tree.map(np.testing.assert_array_equal, after.state(), one.state())
+  assert after.window == one.window
+
+
+def test_one_shape_more_than_promised_is_refused(pairs):
+  one = trainer(pairs)
+  one.compile()
+  wider = dataclasses.replace(pairs, sequence_length=40)
+  with pytest.raises(AssertionError, match="traced > 3 times"):
+    one._update(one._state, trainer(wider)._make(0, 1), 1)
+
+
+def test_one_bucket_takes_many_steps_a_call(pairs):
+  one = trainer(dataclasses.replace(pairs, buckets=1), train__steps_per_call=4)
+  assert one._make(0, 2).inputs.shape == (2, 4, B // 2, 32)
+
+
+@pytest.mark.parametrize(("split", "count"), [("validation", 11), ("test", 7)])
+def test_evaluation_takes_every_pair_once(pairs, split, count):
+  devices = jax.local_devices()[:2]
+  size = pairs.vocabulary.size
+  uniform = replicate({"table": np.zeros((size, size), np.float32)}, devices)
+  seen = []
+
+  def watched(params, batch):
+    seen.append(run(params, batch))
+    return seen[-1]
+
+  run = make_evaluate(bigram, devices, pairs.num_shapes)
+  figures = evaluate(watched, uniform, pairs, split, B, devices)
+  assert figures["loss"] == pytest.approx(np.log(size), rel=1e-5)
+  assert sum(float(sums.weight[0]) for sums in seen) == pairs.tokens(split)
+  assert pairs.size(split) == count
+
+
+# Whole runs.
+
+
+def config(**changes):
+  return tiny_config(
+    dataset="varied",
+    position="none",
+    model__num_layers=1,
+    train__schedule="constant",
+    log__tensorboard=False,
+    checkpoint__every=100,
+    **{"steps": 9, "log__every": 3, **changes},
+  )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  """A run from beginning to end."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setitem(datasets._parts, "varied", Varied)
+    workdir = tmp_path_factory.mktemp("runs") / "run"
+    assert train.run(config(), str(workdir)) == 0
+  return workdir
+
+
+def test_a_run_that_was_stopped_ends_like_one_that_was_not(run, tmp_path, capsys):
+  for steps in (5, 9):
+    assert train.run(config(steps=steps), str(tmp_path / "run")) == 0
+  assert "300 examples a pass, " in capsys.readouterr().out
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    last_checkpoint(tmp_path / "run"),
+    last_checkpoint(run),
+  )
+  steps = (3, 6, 9)
+  ours, theirs = (
+    {r["step"]: r["loss"] for r in records(folder) if r["split"] == "train"}
+    for folder in (tmp_path / "run", run)
+  )
+  assert ours[9] == theirs[9]
+  assert set(theirs) == set(steps)
+
+
+def test_a_run_is_evaluated_as_it_was_trained(run):
+  assert evaluate_mode.run(config(), str(run)) == 0
+  found = json.loads((run / "evaluation.json").read_text())
+  summary = json.loads((run / "summary.json").read_text())
+  for split in ("train", "validation"):
+    assert found[split] == summary[split]
+  assert summary["utilisation"] > 0
+  data = Varied(data_dir="")
+  passes = 9 / data.num_batches("train", 8)
+  expected = passes * data.tokens("train") / summary["tokens_per_second"]
+  assert 0 < expected <= summary["seconds"]
+
+
+def test_flops_are_the_mean_over_the_shapes():
+  data = Varied(data_dir="")
+  changed = config()
+  steps = data.shapes("train", 1)
+  assert len(steps) == 3
+  # Without scores, each of the budget's positions costs the same, whatever its row.
+  d, positions = 8, 12
+  token = 4 * d * d + 2 * d * 4 * d + d * 4
+  rows = {step: data.batch("train", step, 1).inputs.shape for step in steps}
+  assert {r * n for r, n in rows.values()} == {positions}
+  scores = sum(steps[s] * 2 * rows[s][0] * rows[s][1] ** 2 * d for s in steps)
+  expected = 6 * 8 * (positions * token + scores / sum(steps.values()))
+  assert flops_per_step(changed) == int(expected)
+
+
+# What a run keeps.
+
+
+def test_what_a_run_keeps_is_in_its_folder_and_in_every_checkpoint(run):
+  assert (run / "letters.txt").read_bytes() == b"abc"
+  assert run_folder.kept(run) == {"letters.txt": b"abc"}
+  arrays = last_checkpoint(run)
+  assert bytes(arrays["files/letters.txt"]) == b"abc"
+
+
+@pytest.fixture
+def moved(run, tmp_path):
+  """A copy of the run."""
+  folder = tmp_path / "moved"
+  (folder / "checkpoints").mkdir(parents=True)
+  for path in run.rglob("*"):
+    if path.is_file():
+      (folder / path.relative_to(run)).write_bytes(path.read_bytes())
+  return folder
+
+
+def test_a_run_is_used_with_what_it_kept(moved, monkeypatch, capsys):
+
+  @dataclasses.dataclass(kw_only=True)
+  class Changed(Varied):
+    letters: str = "xyz"
+
+  monkeypatch.setitem(datasets._parts, "varied", Changed)
+  asked = config(sample__prompt="ab")
+  assert sample.run(asked, str(moved)) == 0
+  assert capsys.readouterr().out.startswith("ab")
+  (moved / "config.json").write_text(json.dumps({"config": asked.to_dict()}))
+  with pytest.raises(UserError, match="'a' is not in this dataset's vocabulary"):
+    sample.run(asked, str(moved))
+
+
+@pytest.mark.parametrize("damage", [None, b"abd"])
+def test_what_is_lost_or_damaged_comes_from_a_checkpoint(moved, damage):
+  path = moved / "letters.txt"
+  path.unlink() if damage is None else path.write_bytes(damage)
+  assert run_folder.kept(moved) == {"letters.txt": b"abc"}
+  assert train.run(config(steps=10), str(moved)) == 0
+  assert path.read_bytes() == b"abc"
+  for path in (moved / "checkpoints").iterdir():
+    path.unlink()
+  (moved / "letters.txt").write_bytes(b"abd")
+  with pytest.raises(UserError, match=r"letters\.txt is lost or damaged") as error:
+    run_folder.kept(moved)
+  assert "\n" not in str(error.value)
+
+
+def test_a_folder_without_a_run_has_kept_nothing(tmp_path):
+  assert run_folder.kept(tmp_path) == {}
