@@ -271,7 +271,7 @@ def make_beam_search(
   """
 
   def start(params: Any, source: jax.Array, length: int) -> Any:
-    return model.initial_state(params, None, len(source), length, dtype, source=source)
+    return model.initial_state(params, None, len(source), length, dtype, source)
 
   def extend(params: Any, tokens: Any, state: Any, positions: Any) -> Any:
     return model.extend(params, None, tokens, state, positions)

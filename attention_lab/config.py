@@ -70,6 +70,7 @@ def get_config() -> config_dict.ConfigDict:
         "every": 400,
         "checkpoint": "newest",  # Or best.
         "lengths": (),  # Tokens of a sequence: validate at these lengths too.
+        "files": (),  # Of pairs: ('source', 'answers'), to be scored by --mode=evaluate.
       },
       "checkpoint": {"every": 400, "keep": 3},
       "log": {"every": 50, "tensorboard": True, "wandb": "off"},  # offline, online.
@@ -82,7 +83,10 @@ def get_config() -> config_dict.ConfigDict:
       "sample": {
         "prompt": config_dict.placeholder(str),  # None: the dataset's own.
         "length": 300,  # Tokens.
-        "count": 1,  # Continuations of the prompt.
+        "input_file": config_dict.placeholder(str),  # Sources, one a line; - for stdin.
+        "count": 1,  # Continuations of the prompt; of pairs the best answers.
+        "beam_size": 4,  # Of pairs: hypotheses; 1 takes the likeliest token each time.
+        "length_penalty": 0.6,  # Of pairs: α of arXiv:1609.08144, eq. 14.
         "temperature": 0.8,
         "top_k": 0,  # 0: all tokens.
         "top_p": 1.0,
@@ -100,6 +104,8 @@ FLAGS = {
 """.split()
 } | {
   "architecture": "architecture.name",
+  "input_file": "sample.input_file",
+  "prompt": "sample.prompt",
   "wandb": "log.wandb",
   "lengths": "benchmark.lengths",
 }
@@ -124,6 +130,7 @@ POSITIVE = """
   steps batch_size model.num_layers model.num_heads model.d_model model.d_ff
   model.key_size train.micro_batches train.steps_per_call train.learning_rate
   evaluation.every checkpoint.every checkpoint.keep log.every sample.count sample.length
+  sample.beam_size
   benchmark.batch_size benchmark.rounds
 """.split()
 NOT_NEGATIVE = """

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from attention_lab.config import get_config
 from attention_lab.dataset.base import Dataset
 from attention_lab.devices import unreplicate
 from attention_lab.errors import UserError
@@ -14,7 +15,12 @@ from attention_lab.experiment import Experiment
 from attention_lab.feed import placed_batches
 from attention_lab.generate import left_pad, make_generate
 from attention_lab.metrics import Sums, means
+from attention_lab.translate import Translator
 from attention_lab.update import Loss, make_evaluate
+
+# Settings of "sample" that one of the two ways of decoding alone has a use for.
+ONLY_DRAWN = ("length", "temperature", "top_k", "top_p", "seed")
+ONLY_ANSWERED = ("input_file", "beam_size", "length_penalty")
 
 # The sums of a batch, given parameters on the devices.
 Evaluate = Callable[[Any, Any], Sums]
@@ -106,8 +112,32 @@ def told(figures: dict[str, float]) -> str:
   return f"loss {figures['loss']:.4f} nats, accuracy {figures['accuracy']:.4f}"
 
 
+def make_sampler(
+  experiment: Experiment, sample: Any, clip: bool = False
+) -> Callable[[Any], list[str]] | None:
+  """What continues the prompt, or answers it where pairs are learnt: parameters on the
+  host → texts. None of a model that does neither.
+
+  Raises:
+    UserError: a bad prompt, or options of the one way of decoding set for the other.
+  """
+  if not experiment.decodes:
+    return None
+  answers = experiment.dataset.task == "pairs"
+  defaults, idle = get_config().sample, ONLY_DRAWN if answers else ONLY_ANSWERED
+  if changed := [key for key in idle if sample[key] != defaults[key]]:
+    what = "answers pairs by beam search" if answers else "continues texts by drawing"
+    raise UserError(
+      f"--config.sample.{changed[0]}={sample[changed[0]]}: this run {what}, which takes "
+      f"no such thing. Leave it out."
+    )
+  return (
+    Translator(experiment, sample) if answers else Sampler(experiment, sample, clip)
+  )
+
+
 class Sampler:
-  """Continues a prompt with an experiment's model.
+  """Continues a prompt with an experiment's model, by drawing token after token.
 
   Args:
     experiment: the model and its vocabulary.
@@ -115,16 +145,10 @@ class Sampler:
     clip: shorten what is longer than the positions the model knows, instead of refusing.
 
   Raises:
-    UserError: a model that continues no text, a prompt with unknown characters, or more
-      positions than there are.
+    UserError: a prompt with unknown characters, or more positions than there are.
   """
 
   def __init__(self, experiment: Experiment, sample: Any, clip: bool = False):
-    if not experiment.decodes:
-      raise UserError(
-        "This run's architecture sees both sides of a token, so it continues no text. "
-        "Use --mode=evaluate."
-      )
     self._experiment = experiment
     self._seed = sample.seed
     text = experiment.dataset.prompt() if sample.prompt is None else sample.prompt

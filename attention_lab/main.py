@@ -38,7 +38,10 @@ flags.DEFINE_string(
   "workdir", None, "The run's folder; a new one under runs/ by default."
 )
 flags.DEFINE_string("data_dir", None, "Where data is looked for and kept.")
-flags.DEFINE_string("prompt", None, "What --mode=sample continues.")
+flags.DEFINE_string("prompt", None, "What --mode=sample continues or translates.")
+flags.DEFINE_string(
+  "input_file", None, "With --mode=sample: sources, one a line; - for standard input."
+)
 flags.DEFINE_string("seed", None, "Of the run, or with --mode=sample of the sample.")
 flags.DEFINE_string("steps", None, "Training steps.")
 flags.DEFINE_string("wandb", None, "offline or online: log to Weights & Biases too.")
@@ -87,8 +90,6 @@ def read_config(overrides: Sequence[str]) -> config_dict.ConfigDict:
     if value is not None:
       of_sample = name == "seed" and FLAGS.mode == "sample"
       configs.set_text(config, "sample.seed" if of_sample else key, str(value))
-  if FLAGS.prompt is not None:
-    config.sample.prompt = FLAGS.prompt
   for override in overrides:
     key, equals, value = override.partition("=")
     if not equals:

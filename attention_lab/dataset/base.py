@@ -92,10 +92,36 @@ class Dataset(abc.ABC):
     """The least loss that is possible, in nats a position that counts; None: unknown."""
     return None
 
+  @property
+  def start_token(self) -> int:
+    """What the inputs of pairs begin with."""
+    raise TypeError(f"{type(self).__name__} offers no pairs.")
+
+  @property
+  def end_token(self) -> int | None:
+    """What the answers of pairs end with; None where all are of `answer_length`."""
+    return None
+
+  @property
+  def answer_length(self) -> int:
+    """Tokens that the answer of a pair has at most."""
+    return self.sequence_length
+
+  def source_tokens(self, text: str) -> np.ndarray:
+    """A text as the source of a pair: [S] int32."""
+    return self.vocabulary.encode(text)
+
+  def sentences(self, split: str) -> tuple[list[str], list[str]] | None:
+    """The sources and answers of a split as texts; None where figures say it all."""
+    del split
+    return None
+
   def prompt(self) -> str:
     """What a sample continues if nothing else is asked for: the first validation
-    example up to the first position that counts."""
+    example up to the first position that counts, or the source of a pair."""
     example = self.examples("validation", 0, np.zeros(1, np.int64))
+    if example.source is not None:
+      return self.vocabulary.decode(example.source[0])
     known = int(np.argmax(example.weights[0] > 0)) + 1
     return self.vocabulary.decode(example.inputs[0, :known])
 

@@ -142,6 +142,14 @@ class ParallelText(Bucketed):
       source=np.where(at <= size, ended, -1).astype(np.int32),
     )
 
+  def source_tokens(self, text: str) -> np.ndarray:
+    tokens = self.vocabulary.encode(text)
+    return np.append(tokens, self.end_token).astype(tokens.dtype)
+
+  def sentences(self, split: str) -> tuple[list[str], list[str]]:
+    source, target = (list(read_lines(self._paths(split, side))) for side in SIDES)
+    return source, target
+
   def prompt(self) -> str:
     """The first source of the validation split."""
     line = next(read_lines(self._paths("validation", "source")))

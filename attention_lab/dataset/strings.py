@@ -43,6 +43,14 @@ class Strings(Generated):
       source=batch.inputs[:, :half]
     )
 
+  @property
+  def start_token(self) -> int:
+    return self.alphabet
+
+  @property
+  def answer_length(self) -> int:
+    return self.sequence_length // 2
+
   def letters(self, draws: Draws) -> np.ndarray:
     """Random strings [B, T / 2]."""
     return draws.integers(self.alphabet, self.sequence_length // 2)

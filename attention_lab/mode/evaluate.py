@@ -1,15 +1,22 @@
-"""--mode=evaluate: a trained run's loss and accuracy on every split."""
+"""--mode=evaluate: a trained run's loss and accuracy on every split, BLEU and chrF of
+translations."""
 
+import math
+from pathlib import Path
 from typing import Any
 
 from ml_collections import config_dict
 
 from attention_lab import run_folder
+from attention_lab.dataset.lines import read_lines
 from attention_lab.devices import local_devices, refuse_indivisible, replicate
+from attention_lab.errors import UserError
 from attention_lab.evaluation import at_lengths, evaluate, evaluate_lengths, told
-from attention_lab.experiment import assemble
+from attention_lab.experiment import Experiment, assemble
 from attention_lab.files import write_json
 from attention_lab.restore import restore_params
+from attention_lab.translate import Translator
+from attention_lab.translation_scores import translation_scores
 from attention_lab.update import make_evaluate
 
 
@@ -29,7 +36,7 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
     figures = evaluate(
       loss, params, experiment.dataset, split, config.batch_size, devices
     )
-    result[split] = figures
+    result[split] = figures | {"perplexity": math.exp(min(figures["loss"], 700))}
     print(f"step {restored.step}  {split}: {told(figures)}")
   if lengths:
     result["lengths"] = evaluate_lengths(
@@ -37,6 +44,39 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
     )
     for length, figures in result["lengths"].items():
       print(f"step {restored.step}  length {length}: {told(figures)}")
+  translated = _translated(experiment, config, restored.params, folder)
+  for name, scores in translated.items():
+    result.setdefault(name, {}).update(scores)
   write_json(folder / "evaluation.json", result)
   print(f"Written to {folder / 'evaluation.json'}")
   return 0
+
+
+def _translated(
+  experiment: Experiment, config: config_dict.ConfigDict, params: Any, folder: Path
+) -> dict[str, Any]:
+  """BLEU and chrF, with what they mean, of every split of sentences but training's, or
+  of the files that were named. The translations are written beside."""
+  dataset, scored = experiment.dataset, {}
+  asked = {split: dataset.sentences(split) for split in dataset.splits[1:]}
+  if config.evaluation.files:
+    if dataset.task != "pairs":
+      raise UserError("--config.evaluation.files: this run translates nothing.")
+    if len(config.evaluation.files) != 2:
+      raise UserError(
+        f"--config.evaluation.files={config.evaluation.files}: take two files, the "
+        f"sources and their answers: \"('a.en', 'a.de')\"."
+      )
+    source, target = (list(read_lines([Path(p)])) for p in config.evaluation.files)
+    asked = {"files": (source, target)}
+  for name, pairs in asked.items():
+    if pairs is not None:
+      sources, references = pairs
+      answers = Translator(experiment, config.sample).answers(params, sources)
+      best = [several[0] for several in answers]
+      scores = translation_scores(best, references)
+      (folder / f"translations.{name}.txt").write_text("\n".join(best) + "\n", "utf-8")
+      scored[name] = {key: score._asdict() for key, score in scores.items()}
+      for key, (value, signature) in scores.items():
+        print(f"{name}: {key} {value:.2f}  ({signature})")
+  return scored

@@ -1,10 +1,12 @@
 """--mode=train: trains, or goes on where an earlier run of the folder stopped."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from ml_collections import config_dict
 
 from attention_lab import run_folder
@@ -16,10 +18,10 @@ from attention_lab.dataset.base import Dataset
 from attention_lab.devices import local_devices, refuse_indivisible, unreplicate
 from attention_lab.errors import UserError
 from attention_lab.evaluation import (
-  Sampler,
   at_lengths,
   evaluate,
   evaluate_lengths,
+  make_sampler,
   told,
 )
 from attention_lab.experiment import Experiment, assemble
@@ -46,9 +48,7 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   for split in dataset.splits:
     dataset.size(split)  # Refuses data that cannot serve now.
   lengths = at_lengths(experiment, config.evaluation.lengths)
-  sampler = None
-  if experiment.decodes:
-    sampler = Sampler(experiment, config.sample, clip=True)  # Refuses a bad prompt now.
+  sampler = make_sampler(experiment, config.sample, clip=True)  # Refuses a bad prompt.
   run_folder.open_(folder, config, dataset.fingerprint, devices, dataset.files())
   return Training(experiment, config, sampler, lengths, folder, devices).run()
 
@@ -60,7 +60,7 @@ class Training:
     self,
     experiment: Experiment,
     config: config_dict.ConfigDict,
-    sampler: Sampler | None,
+    sampler: Callable[[Any], list[str]] | None,
     lengths: dict[int, Dataset],
     folder: Path,
     devices: list[jax.Device],
@@ -205,14 +205,19 @@ class Training:
     """Sample text and attention maps of a fixed validation batch, for the boards."""
     params = unreplicate(self._trainer.params())
     text = self._sample(params)
-    inputs = self._experiment.dataset.batch("validation", 0, 1).inputs
-    maps = self._weights(params, None, inputs, default_positions(inputs))
-    image = attention_image(maps)
+    example = self._experiment.dataset.examples("validation", 0, np.zeros(1, np.int64))
+    source = () if example.source is None else (example.source,)
+    at = default_positions(example.inputs)
+    maps = self._weights(params, None, example.inputs, at, *source)
+    by_name = {"attention": maps}
+    if isinstance(maps, dict):
+      by_name = {f"attention/{place}": maps[place] for place in maps}
     for board in self._boards:
       if text is not None:
         board.text(step, "sample", text)
-      if image is not None:
-        board.image(step, "attention", image)
+      for name, layers in by_name.items():
+        if (image := attention_image(layers)) is not None:
+          board.image(step, name, image)
 
   def _sample(self, params: Any) -> str | None:
     """The prompt, continued; None from an architecture that continues none."""
