@@ -82,7 +82,7 @@ def get_config() -> config_dict.ConfigDict:
       },
       "sample": {
         "prompt": config_dict.placeholder(str),  # None: the dataset's own.
-        "length": 300,  # Tokens.
+        "length": 300,  # Tokens; of answers at most so many.
         "input_file": config_dict.placeholder(str),  # Sources, one a line; - for stdin.
         "count": 1,  # Continuations of the prompt; of pairs the best answers.
         "beam_size": 4,  # Of pairs: hypotheses; 1 takes the likeliest token each time.

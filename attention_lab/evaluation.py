@@ -19,7 +19,7 @@ from attention_lab.translate import Translator
 from attention_lab.update import Loss, make_evaluate
 
 # Settings of "sample" that one of the two ways of decoding alone has a use for.
-ONLY_DRAWN = ("length", "temperature", "top_k", "top_p", "seed")
+ONLY_DRAWN = ("temperature", "top_k", "top_p", "seed")
 ONLY_ANSWERED = ("input_file", "beam_size", "length_penalty")
 
 # The sums of a batch, given parameters on the devices.

@@ -84,6 +84,7 @@ class Translator:
       room = dataset.answer_length
       if dataset.end_token is not None:  # What repeats itself is cut before long.
         room = min(max(room, length), 2 * length + 10)
+      room = min(room, sample.length)
       if self._experiment.max_positions is not None:
         room = min(room, self._experiment.max_positions)
       self._searches[length] = make_beam_search(

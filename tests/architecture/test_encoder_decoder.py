@@ -1,0 +1,261 @@
+"""The encoder-decoder reads its whole source, writes causally, and decodes as it trains."""
+
+import functools
+import json
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from attention_lab.attention.mask import default_positions
+from attention_lab.conformance.subject import in_chunks
+from attention_lab.dataset.base import datasets
+from attention_lab.errors import UserError
+from attention_lab.evaluation import make_sampler
+from attention_lab.experiment import assemble
+from attention_lab.mode import evaluate, sample, train
+from tests.commands import records
+from tests.parts import fill, tiny_config
+
+PAIRS = {"architecture__name": "encoder_decoder", "position": "sinusoidal"}
+SOURCE = jnp.array([[0, 5, 2, -1, -1], [3, 1, 7, 4, 6]], jnp.int32)
+TOKENS = jnp.asarray(np.random.default_rng(0).integers(8, size=(2, 4)), jnp.int32)
+AT = default_positions(TOKENS)
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+
+
+EVERY_TWO = {"log__every": 2, "evaluation__every": 2, "checkpoint__every": 2}
+
+
+def pairs_config(**changes):
+  return tiny_config(**{**PAIRS, **changes})
+
+
+@functools.lru_cache
+def built(**changes):
+  """A tiny model, its jitted logits, and large random parameters."""
+  experiment = assemble(pairs_config(**changes))
+  params = fill(jax.eval_shape(lambda: experiment.init(0)))
+  return experiment.model, jax.jit(experiment.model.apply), params
+
+
+def logits(tokens=TOKENS, source=SOURCE, **changes):
+  _, apply, params = built(**changes)
+  return np.asarray(apply(params, None, tokens, None, source))
+
+
+def moved(whole, other):
+  """Which positions' logits differ: [B, T]."""
+  return np.abs(other - whole).max(axis=-1) > 1e-4
+
+
+MIXED = {
+  "attention": "standard",
+  "architecture__encoder__attention": "linformer",
+  "architecture__decoder__attention": "sliding_window(window=2)",
+  "architecture__cross__attention": "linear",
+}
+
+
+@pytest.mark.parametrize("changes", [{}, MIXED], ids=["standard", "mixed"])
+def test_the_future_is_not_seen_and_the_past_is(changes):
+  later = TOKENS.at[:, 2].set((TOKENS[:, 2] + 1) % 8)
+  seen = moved(logits(**changes), logits(later, **changes))
+  np.testing.assert_array_equal(seen[:, :2], False)
+  assert seen[:, 2:].any()
+
+
+@pytest.mark.parametrize("token", range(5))
+def test_every_token_of_the_source_is_seen_and_no_padding(token):
+  other = SOURCE.at[:, token].set(jnp.where(SOURCE[:, token] < 0, -7, 0))
+  same = (SOURCE[:, token] < 0) | (SOURCE[:, token] == 0)
+  seen = moved(logits(), logits(source=other))
+  np.testing.assert_array_equal(seen.all(axis=1), ~np.asarray(same))
+  np.testing.assert_array_equal(seen.any(axis=1), ~np.asarray(same))
+
+
+def test_a_padded_source_is_the_source():
+  alone = logits(TOKENS[:1], SOURCE[:1, :3])
+  np.testing.assert_allclose(logits()[:1], alone, **CLOSE)
+
+
+def test_no_source_at_all_gives_finite_numbers():
+  _, apply, params = built()
+
+  def total(params):
+    return jnp.sum(apply(params, None, TOKENS, None, jnp.full((2, 5), -1)))
+
+  value, grads = jax.value_and_grad(total)(params)
+  assert np.isfinite(value)
+  assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
+
+
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {},
+    {"attention": "linear", "position": "rope"},
+    {"attention": "selective", "position": "rope"},
+    {"attention": "latent", "model__norm": "post"},
+    {"model__layer_stack": "always", "model__rematerialise": True},
+    {"position": "randomized(of='rope', longest=16)"},
+    MIXED,
+  ],
+  ids=lambda changes: "-".join(map(str, changes.values()))[:30] or "as it is",
+)
+@pytest.mark.parametrize("chunks", [(1,) * 4, (3, 1)])
+def test_decoding_is_the_full_pass(changes, chunks):
+  model, _, params = built(**changes)
+  start = jax.jit(model.initial_state, static_argnums=(1, 2, 3, 4))
+  state = start(params, None, 2, 6, jnp.float32, SOURCE)
+  extend = functools.partial(jax.jit(model.extend), params, None)
+  parts = in_chunks(extend, state, TOKENS, AT, chunks)
+  np.testing.assert_allclose(parts, logits(**changes), rtol=1e-3, atol=1e-4)
+
+
+def test_stacked_layers_compute_what_unrolled_ones_do():
+  model, _, params = built()
+  stacked = {}
+  for name, module in params.items():
+    if "_layer_0" in name:
+      both = zip(
+        module.items(), params[name.replace("r_0", "r_1")].items(), strict=True
+      )
+      merged = {key: jnp.stack([a, b]) for (key, a), (_, b) in both}
+      side = name.split("/")[1].removesuffix("_0")
+      stacked[name.replace(f"{side}_0", f"{side}s/{side}")] = merged
+    elif "_layer_1" not in name:
+      stacked[name] = module
+  other, apply, expected = built(model__layer_stack="always")
+  assert jax.tree.map(jnp.shape, stacked) == jax.tree.map(jnp.shape, expected)
+  np.testing.assert_allclose(
+    apply(stacked, None, TOKENS, None, SOURCE), logits(), **CLOSE
+  )
+  maps = [
+    jax.jit(m.attention_weights)(p, None, TOKENS, AT, SOURCE)
+    for m, p in ((model, params), (other, stacked))
+  ]
+  for place, (queries, contexts) in {
+    "encoder": (5, 5),
+    "decoder": (4, 4),
+    "cross": (4, 5),
+  }.items():
+    unrolled = np.stack([layer[0] for layer in maps[0][place]])
+    assert unrolled.shape == (2, 2, 2, queries, contexts)
+    np.testing.assert_allclose(maps[1][place][0], unrolled, **CLOSE)
+
+
+def test_each_place_has_its_attention():
+  names = "\n".join(built(**MIXED)[2])
+  assert "encoder_layer_0/linformer" in names
+  assert "decoder_layer_1/sliding_window" in names
+  assert "decoder_layer_1/linear" in names
+  assert "standard" not in names
+
+
+def test_source_and_target_may_have_their_own_tables():
+  own = "encoder_decoder(shared_embedding=False)"
+  names = {name.split("/")[1] for name in built(architecture__name=own)[2]}
+  assert {"token_embedding", "source_embedding"} < names
+  assert "source_embedding" not in {name.split("/")[1] for name in built()[2]}
+
+
+def test_embeddings_are_scaled_by_the_root_of_the_width():
+  plain = "encoder_decoder(scaled_embeddings=False)"
+  _, apply, params = built(architecture__name=plain)
+  table = "encoder_decoder/token_embedding"
+  scaled = {**params, table: {"embeddings": 8**0.5 * params[table]["embeddings"]}}
+  # The table is the output's, too, which is not scaled.
+  np.testing.assert_allclose(
+    apply(scaled, None, TOKENS, None, SOURCE) / 8**0.5, logits(), **CLOSE
+  )
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"dataset": "induction"}, "learns pairs, but .* Use one of: copy, "),
+    ({"attention": "linformer"}, "'linformer' is bidirectional.*asks for causal"),
+    (
+      {"architecture__cross__attention": "sliding_window"},
+      "'sliding_window' is .*asks for cross",
+    ),
+    (
+      {
+        "architecture__name": "decoder_only",
+        "architecture__cross__attention": "linear",
+      },
+      r"architecture.cross.attention=linear: .* no such place, only decoder\.",
+    ),
+  ],
+)
+def test_what_cannot_be_is_refused_in_one_line(changes, message):
+  with pytest.raises(UserError, match=message) as error:
+    assemble(pairs_config(**changes))
+  assert "\n" not in str(error.value)
+
+
+def test_only_the_causal_place_is_checked_for_leaks():
+  assert set(assemble(pairs_config(**MIXED)).causal) == {"sliding_window(window=2)"}
+  assert set(assemble(pairs_config()).causal) == {"standard"}
+  encoder = {"architecture__name": "encoder", "dataset": "majority"}
+  assert not assemble(pairs_config(**encoder)).causal
+
+
+def test_every_dataset_of_pairs_is_known_to_it():
+  offered = [name for name in datasets if "pairs" in datasets[name].tasks]
+  assert {"copy", "parallel_text", "random_pairs"} < set(offered)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+  """A finished run, and its configuration."""
+  workdir = tmp_path_factory.mktemp("runs") / "pairs"
+  config = pairs_config(**EVERY_TWO)
+  assert train.run(config, str(workdir)) == 0
+  return workdir, config
+
+
+def test_a_run_evaluates_and_answers(finished, capsys):
+  workdir, config = finished
+  assert evaluate.run(config, str(workdir)) == 0
+  found = json.loads((workdir / "evaluation.json").read_text())
+  assert found["validation"]["perplexity"] == pytest.approx(
+    np.exp(found["validation"]["loss"])
+  )
+  capsys.readouterr()
+  (workdir / "lines").write_text("abcd\nhgfe\n")
+  config = config.copy_and_resolve_references()
+  config.sample.update(input_file=str(workdir / "lines"), count=2)
+  assert sample.run(config, str(workdir)) == 0
+  answers = capsys.readouterr().out.split("\n\n")
+  assert [len(a.split("\n")) for a in answers[:2]] == [2, 2]
+  assert all(len(text) == 4 for a in answers for text in a.split())
+  (workdir / "lines").unlink()
+
+
+def test_a_run_that_stops_goes_on_as_if_it_had_not(finished, tmp_path):
+  workdir, config = finished
+  shutil.copytree(workdir, tmp_path / "run")
+  for path in (tmp_path / "run" / "checkpoints").glob("*4-*"):
+    path.unlink()
+  assert train.run(config, str(tmp_path / "run")) == 0
+  assert records(tmp_path / "run") == records(workdir)
+
+
+@pytest.mark.parametrize(
+  ("changes", "setting"),
+  [
+    ({"sample__temperature": 0.5}, "temperature=0.5: this run answers pairs"),
+    (
+      {"architecture__name": "decoder_only", "sample__beam_size": 2},
+      "beam_size=2: this run continues texts",
+    ),
+  ],
+)
+def test_settings_of_the_other_way_of_decoding_are_refused(changes, setting):
+  config = pairs_config(**changes)
+  with pytest.raises(UserError, match=setting):
+    make_sampler(assemble(config), config.sample)
