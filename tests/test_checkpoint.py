@@ -195,7 +195,7 @@ def test_a_leaf_that_the_model_lacks_is_named(checkpoints):
 
 
 def test_what_a_killed_run_left_half_written_goes(tmp_path):
-  stale = tmp_path / ".999999999.partial"  # No process has such a number.
+  stale = tmp_path / ".999999999.partial"
   stale.write_bytes(b"half")
   path = save(Checkpoints(tmp_path, 3), 1)
   assert list(tmp_path.iterdir()) == [path]
