@@ -55,6 +55,9 @@ def get_config() -> config_dict.ConfigDict:
         "optimizer": "adamw(b2=0.99, weight_decay=0.1, decay_all=False)",
         "schedule": "cosine(warmup=0.05)",
         "learning_rate": 6e-3,  # At the schedule's peak.
+        # The share of the target that all tokens share alike, in training alone: the
+        # training loss that is logged has it, the validation loss has not.
+        "label_smoothing": 0.0,
         "clip_norm": 1.0,  # Of the gradient, over all parameters; 0: no clipping.
         "precision": "float32",  # Of the computation; parameters stay in float32.
         "micro_batches": 1,  # Parts of a device's batch, one after another.
@@ -117,9 +120,15 @@ POSITIVE = """
   benchmark.batch_size benchmark.rounds
 """.split()
 NOT_NEGATIVE = """
-  seed train.clip_norm model.dropout sample.temperature sample.top_k sample.seed
+  seed train.clip_norm train.label_smoothing model.dropout sample.temperature
+  sample.top_k sample.seed
 """.split()
-BELOW = {"model.dropout": 1.0, "seed": 2**32, "sample.seed": 2**32}
+BELOW = {
+  "model.dropout": 1.0,
+  "train.label_smoothing": 1.0,
+  "seed": 2**32,
+  "sample.seed": 2**32,
+}
 LENGTHS = ("benchmark.lengths", "evaluation.lengths")  # 128 says the same as 128,.
 CHOICES = {
   "log.wandb": ("off", "offline", "online"),

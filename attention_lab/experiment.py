@@ -96,7 +96,7 @@ def assemble(config: config_dict.ConfigDict) -> Experiment:
     dataset=dataset,
     model=model,
     attentions=layers,
-    loss=partial(_loss, model, policy),
+    loss=partial(_loss, model, policy, config.train.label_smoothing),
     schedule=schedule,
     optimizer=optimizer,
     policy=policy,
@@ -133,11 +133,20 @@ def _tasks(dataset: Any) -> tuple[str, ...]:
 
 
 def _loss(
-  model: Model, policy: jmp.Policy, params: Any, key: jax.Array | None, batch: Any
+  model: Model,
+  policy: jmp.Policy,
+  label_smoothing: float,
+  params: Any,
+  key: jax.Array | None,
+  batch: Any,
 ) -> Sums:
+  """Training has a random key and smooths the labels; evaluation has neither."""
+  smoothing = 0.0 if key is None else label_smoothing
   params = policy.cast_to_compute(params)
   logits = model.apply(params, key, batch.inputs, None)
-  return token_sums(policy.cast_to_output(logits), batch.targets, batch.weights)
+  return token_sums(
+    policy.cast_to_output(logits), batch.targets, batch.weights, smoothing
+  )
 
 
 def _pattern(text: str, num_layers: int) -> tuple[specs.Spec, ...]:

@@ -235,6 +235,7 @@ def test_what_may_not_be_negative_is_not(config, key):
     ("train.learning_rate", float("inf"), "take a finite number"),
     ("train.clip_norm", float("nan"), "take a finite number"),
     ("model.dropout", 1.0, "take less than 1.0"),
+    ("train.label_smoothing", 1.0, "take less than 1.0"),
     ("seed", 2**32, f"take less than {2**32}"),
     ("train.precision", "float23", "Did you mean 'float32'?"),
     ("evaluation.checkpoint", "first", "Known: best, newest."),
