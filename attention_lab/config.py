@@ -66,6 +66,7 @@ def get_config() -> config_dict.ConfigDict:
       "evaluation": {
         "every": 400,
         "checkpoint": "newest",  # Or best.
+        "average": 1,  # Newest checkpoints whose mean is evaluated or samples; 1: one.
         "lengths": (),  # Tokens of a sequence: validate at these lengths too.
       },
       "checkpoint": {"every": 400, "keep": 3},
@@ -116,8 +117,8 @@ FREE = (
 POSITIVE = """
   steps batch_size model.num_layers model.num_heads model.d_model model.d_ff
   model.key_size train.micro_batches train.steps_per_call train.learning_rate
-  evaluation.every checkpoint.every checkpoint.keep log.every sample.count sample.length
-  benchmark.batch_size benchmark.rounds
+  evaluation.every evaluation.average checkpoint.every checkpoint.keep log.every
+  sample.count sample.length benchmark.batch_size benchmark.rounds
 """.split()
 NOT_NEGATIVE = """
   seed train.clip_norm train.label_smoothing model.dropout sample.temperature
@@ -247,6 +248,12 @@ def validate(config: config_dict.ConfigDict) -> None:
       raise UserError(f"{flag}={value}: take less than {BELOW[key]}.")
     if key in CHOICES and value not in CHOICES[key]:
       raise UserError(f"{flag}={value}: {nearest(value, CHOICES[key])}")
+  evaluation = config.evaluation
+  if evaluation.average > 1 and evaluation.checkpoint == "best":
+    raise UserError(
+      f"--config.evaluation.average={evaluation.average} is of the newest checkpoints, "
+      f"and cannot go with --config.evaluation.checkpoint=best; drop one of the two."
+    )
   if not 0 < config.sample.top_p <= 1:
     raise UserError(f"--config.sample.top_p={config.sample.top_p}: take 0 < p <= 1.")
 

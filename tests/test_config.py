@@ -262,6 +262,14 @@ def test_the_last_allowed_value_is_allowed(config, key, value):
   configs.validate(config)
 
 
+def test_an_average_of_the_best_is_refused(config):
+  config.evaluation.average = 2
+  configs.validate(config)
+  config.evaluation.checkpoint = "best"
+  with pytest.raises(UserError, match="average=2 is of the newest .* drop one"):
+    configs.validate(config)
+
+
 def test_a_difference_is_told_with_both_values(config):
   stored = config.to_dict()
   config.model.d_model = 32

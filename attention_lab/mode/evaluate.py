@@ -25,6 +25,8 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   params = replicate(restored.params, devices)
   loss = make_evaluate(experiment.loss, devices)
   result: dict[str, Any] = {"step": restored.step, "checkpoint": restored.path.name}
+  if restored.averaged:
+    result["averaged"] = [path.name for path in restored.averaged]
   for split in ("train", "validation"):
     figures = evaluate(
       loss, params, experiment.dataset, split, config.batch_size, devices
