@@ -6,10 +6,11 @@ BUILD_NOTES.md compares this with orbax. Nothing is ever unpickled.
 
 import hashlib
 import io
+import itertools
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, NamedTuple
@@ -97,18 +98,21 @@ class Checkpoints:
     paths = self.paths()
     if which == "best" and (best := self._best()):
       paths = [best, *(path for path in paths if path != best)]
-    for path in paths:
-      if (arrays := _read(path)) is None:
-        print(f"warning: {path} is damaged; trying the one before it.", file=sys.stderr)
-        continue
-      with arrays:
-        return Restored(_unflatten(like, arrays, path), _meta(arrays), path)
-    if paths:
+    restored = next(_readable(like, paths), None)
+    if restored is None and paths:
       raise UserError(
         f"Every checkpoint in {self._folder} is damaged. Nothing was removed; to begin "
         f"anew, name another --workdir."
       )
-    return None
+    return restored
+
+  def newest(self, like: Any, count: int) -> Iterator[Restored]:
+    """The readable ones of the newest `keep`, at most `count`, newest first.
+
+    Beyond them there may be the best, which is not the next older one. Each is read
+    when it is asked for; the rest is as for `restore`.
+    """
+    return itertools.islice(_readable(like, self.paths()[: self._keep]), count)
 
   def files(self) -> dict[str, bytes]:
     """The files that the newest readable checkpoint holds; none if there is none."""
@@ -141,6 +145,16 @@ class Checkpoints:
         with arrays:
           self._losses[path] = _loss_of(_meta(arrays))
     return self._losses[path]
+
+
+def _readable(like: Any, paths: Iterable[Path]) -> Iterator[Restored]:
+  """What the files hold that are not damaged; the others are named."""
+  for path in paths:
+    if (arrays := _read(path)) is None:
+      print(f"warning: {path} is damaged; trying the one before it.", file=sys.stderr)
+      continue
+    with arrays:
+      yield Restored(_unflatten(like, arrays, path), _meta(arrays), path)
 
 
 def _read(path: Path) -> Any:

@@ -61,6 +61,9 @@ def get_config() -> config_dict.ConfigDict:
         "optimizer": "adamw(b2=0.99, weight_decay=0.1, decay_all=False)",
         "schedule": "cosine(warmup=0.05)",
         "learning_rate": 6e-3,  # At the schedule's peak.
+        # The share of the target that all tokens share alike, in training alone: the
+        # training loss that is logged has it, the validation loss has not.
+        "label_smoothing": 0.0,
         "clip_norm": 1.0,  # Of the gradient, over all parameters; 0: no clipping.
         "precision": "float32",  # Of the computation; parameters stay in float32.
         "micro_batches": 1,  # Parts of a device's batch, one after another.
@@ -69,6 +72,7 @@ def get_config() -> config_dict.ConfigDict:
       "evaluation": {
         "every": 400,
         "checkpoint": "newest",  # Or best.
+        "average": 1,  # Newest checkpoints whose mean is evaluated or samples; 1: one.
         "lengths": (),  # Tokens of a sequence: validate at these lengths too.
         "files": (),  # Of pairs: ('source', 'answers'), to be scored by --mode=evaluate.
       },
@@ -129,14 +133,19 @@ FREE = (
 POSITIVE = """
   steps batch_size model.num_layers model.num_heads model.d_model model.d_ff
   model.key_size train.micro_batches train.steps_per_call train.learning_rate
-  evaluation.every checkpoint.every checkpoint.keep log.every sample.count sample.length
-  sample.beam_size
-  benchmark.batch_size benchmark.rounds
+  evaluation.every evaluation.average checkpoint.every checkpoint.keep log.every
+  sample.count sample.length sample.beam_size benchmark.batch_size benchmark.rounds
 """.split()
 NOT_NEGATIVE = """
-  seed train.clip_norm model.dropout sample.temperature sample.top_k sample.seed
+  seed train.clip_norm train.label_smoothing model.dropout sample.temperature
+  sample.top_k sample.seed
 """.split()
-BELOW = {"model.dropout": 1.0, "seed": 2**32, "sample.seed": 2**32}
+BELOW = {
+  "model.dropout": 1.0,
+  "train.label_smoothing": 1.0,
+  "seed": 2**32,
+  "sample.seed": 2**32,
+}
 LENGTHS = ("benchmark.lengths", "evaluation.lengths")  # 128 says the same as 128,.
 CHOICES = {
   "log.wandb": ("off", "offline", "online"),
@@ -256,6 +265,12 @@ def validate(config: config_dict.ConfigDict) -> None:
       raise UserError(f"{flag}={value}: take less than {BELOW[key]}.")
     if key in CHOICES and value not in CHOICES[key]:
       raise UserError(f"{flag}={value}: {nearest(value, CHOICES[key])}")
+  evaluation = config.evaluation
+  if evaluation.average > 1 and evaluation.checkpoint == "best":
+    raise UserError(
+      f"--config.evaluation.average={evaluation.average} is of the newest checkpoints, "
+      f"and cannot go with --config.evaluation.checkpoint=best; drop one of the two."
+    )
   if not 0 < config.sample.top_p <= 1:
     raise UserError(f"--config.sample.top_p={config.sample.top_p}: take 0 < p <= 1.")
 

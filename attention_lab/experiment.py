@@ -112,7 +112,7 @@ def assemble(
       for name, kinds in _asked(patterns, house).items()
       if "causal" in kinds
     },
-    loss=partial(_loss, model, policy),
+    loss=partial(_loss, model, policy, config.train.label_smoothing),
     schedule=schedule,
     optimizer=optimizer,
     policy=policy,
@@ -151,12 +151,21 @@ def _tasks(dataset: Any) -> tuple[str, ...]:
 
 
 def _loss(
-  model: Model, policy: jmp.Policy, params: Any, key: jax.Array | None, batch: Any
+  model: Model,
+  policy: jmp.Policy,
+  label_smoothing: float,
+  params: Any,
+  key: jax.Array | None,
+  batch: Any,
 ) -> Sums:
+  """Training has a random key and smooths the labels; evaluation has neither."""
+  smoothing = 0.0 if key is None else label_smoothing
   params = policy.cast_to_compute(params)
   source = () if batch.source is None else (batch.source,)
   logits = model.apply(params, key, batch.inputs, None, *source)
-  return token_sums(policy.cast_to_output(logits), batch.targets, batch.weights)
+  return token_sums(
+    policy.cast_to_output(logits), batch.targets, batch.weights, smoothing
+  )
 
 
 Patterns = Mapping[str, tuple[specs.Spec, ...]]  # By place, one for each layer.

@@ -15,14 +15,27 @@ class Sums(NamedTuple):
   weight: Any  # Positions that count.
 
 
-def token_sums(logits: jax.Array, targets: jax.Array, weights: jax.Array) -> Sums:
-  """Sums over a batch: [B, T, V], [B, T], [B, T] → float32 scalars."""
+def token_sums(
+  logits: jax.Array,
+  targets: jax.Array,
+  weights: jax.Array,
+  label_smoothing: float = 0.0,
+) -> Sums:
+  """Sums over a batch: [B, T, V], [B, T], [B, T] → float32 scalars.
+
+  With label smoothing ε (Szegedy et al., arXiv:1512.00567, section 7) the loss is the
+  cross-entropy with 1 - ε at the target and ε spread evenly over the whole vocabulary,
+  the target included: (1 - ε) · -log p(target) + ε · the mean of -log p.
+  """
   logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
   log_total = jax.nn.logsumexp(logits, axis=-1)
   at_target = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
   correct = jnp.argmax(logits, axis=-1) == targets
+  expected = at_target
+  if label_smoothing:
+    expected += label_smoothing * (logits.mean(axis=-1) - at_target)
   return Sums(
-    loss=jnp.sum(weights * (log_total - at_target)),
+    loss=jnp.sum(weights * (log_total - expected)),
     correct=jnp.sum(weights * correct),
     weight=jnp.sum(weights),
   )

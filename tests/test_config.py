@@ -235,6 +235,7 @@ def test_what_may_not_be_negative_is_not(config, key):
     ("train.learning_rate", float("inf"), "take a finite number"),
     ("train.clip_norm", float("nan"), "take a finite number"),
     ("model.dropout", 1.0, "take less than 1.0"),
+    ("train.label_smoothing", 1.0, "take less than 1.0"),
     ("seed", 2**32, f"take less than {2**32}"),
     ("train.precision", "float23", "Did you mean 'float32'?"),
     ("evaluation.checkpoint", "first", "Known: best, newest."),
@@ -259,6 +260,14 @@ def test_a_value_that_no_run_could_use_is_refused(config, key, value, answer):
 def test_the_last_allowed_value_is_allowed(config, key, value):
   configs.set_value(config, key, value)
   configs.validate(config)
+
+
+def test_an_average_of_the_best_is_refused(config):
+  config.evaluation.average = 2
+  configs.validate(config)
+  config.evaluation.checkpoint = "best"
+  with pytest.raises(UserError, match="average=2 is of the newest .* drop one"):
+    configs.validate(config)
 
 
 def test_a_difference_is_told_with_both_values(config):

@@ -1,9 +1,13 @@
 """Loss and accuracy are what they are called."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from attention_lab.experiment import assemble
 from attention_lab.metrics import Sums, means, token_sums
+from tests.parts import fill, tiny_config
 
 
 def test_sums_are_the_formulas(in_float64):
@@ -34,3 +38,29 @@ def test_large_logits_stay_finite():
 def test_means_divide_by_the_weight():
   sums = Sums(np.array([1.0, 3.0]), np.array([1.0, 1.0]), np.array([2.0, 2.0]))
   assert means(sums) == {"loss": 1.0, "accuracy": 0.5}
+
+
+def test_smoothing_is_the_cross_entropy_with_the_smoothed_target(in_float64):
+  rng = np.random.default_rng(0)
+  logits, targets = rng.normal(size=(2, 3, 5)), rng.integers(5, size=(2, 3))
+  weights = rng.random((2, 3))
+  smoothed = 0.9 * np.eye(5)[targets] + 0.1 / 5  # The target has 0.92.
+  log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+  arrays = map(jnp.asarray, (logits, targets, weights))
+  sums = token_sums(*arrays, label_smoothing=0.1)
+  expected = -(weights[..., None] * smoothed * log_p).sum()
+  np.testing.assert_allclose(sums.loss, expected, rtol=1e-12)
+
+
+def test_labels_are_smooth_in_training_alone():
+  batch_of = lambda e: e.dataset.batch("train", 0, 2)  # noqa: E731
+  plain, smooth = (
+    assemble(tiny_config(train__label_smoothing=share)) for share in (0.0, 0.1)
+  )
+  params, batch = fill(jax.eval_shape(lambda: plain.init(0))), batch_of(plain)
+
+  def loss(experiment, key):
+    return float(experiment.loss(params, key, batch).loss)
+
+  assert loss(smooth, None) == loss(plain, None) == loss(plain, jax.random.key(0))
+  assert loss(smooth, jax.random.key(0)) != pytest.approx(loss(smooth, None), rel=1e-3)

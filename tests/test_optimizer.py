@@ -103,6 +103,28 @@ def test_noam_is_the_papers_formula():
     assert float(rate(step - 1)) == pytest.approx(expected, rel=1e-5)
 
 
+def test_adam_and_noam_take_the_papers_steps():
+  d_model, warmup = 512, 4000
+  peak = (d_model * warmup) ** -0.5
+  rate = make_schedule(f"noam(warmup_steps={warmup})", peak, 100_000)
+  optimizer = make_optimizer("adam(b1=0.9, b2=0.98, eps=1e-9)", rate, 0.0)
+  x, first, second = np.zeros((3, 3))
+  params = jnp.zeros(3)
+  opt_state = optimizer.init(params)
+  for step in range(1, 6):  # arXiv:1412.6980, algorithm 1; arXiv:1706.03762, (3).
+    gradient = np.array([0.5, -2e-9, 3.0]) * np.cos(step)
+    first = 0.9 * first + (1 - 0.9) * gradient
+    second = 0.98 * second + (1 - 0.98) * gradient**2
+    scale = np.sqrt(second / (1 - 0.98**step)) + 1e-9
+    now = d_model**-0.5 * min(step**-0.5, step * warmup**-1.5)
+    x = x - now * first / (1 - 0.9**step) / scale
+    updates, opt_state = optimizer.update(
+      jnp.asarray(gradient, jnp.float32), opt_state, params
+    )
+    params = optax.apply_updates(params, updates)
+  np.testing.assert_allclose(params, x, rtol=1e-4)
+
+
 def test_which_schedules_depend_on_the_length_of_the_run():
   assert {name for name in schedules if depends_on_steps(name)} == {"cosine"}
 

@@ -32,6 +32,8 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   params = replicate(restored.params, devices)
   loss = make_evaluate(experiment.loss, devices, experiment.dataset.num_shapes)
   result: dict[str, Any] = {"step": restored.step, "checkpoint": restored.path.name}
+  if restored.averaged:
+    result["averaged"] = [path.name for path in restored.averaged]
   for split in experiment.dataset.splits:
     figures = evaluate(
       loss, params, experiment.dataset, split, config.batch_size, devices
