@@ -10,6 +10,7 @@ import jmp
 import optax
 from ml_collections import config_dict
 
+from attention_lab import cross_entropy
 from attention_lab import optimizer as optimizers
 from attention_lab import spec as specs
 from attention_lab.architecture import options as model_options
@@ -19,6 +20,7 @@ from attention_lab.architecture.base import (
   architectures,
   as_functions,
 )
+from attention_lab.architecture.head import watch_heads
 from attention_lab.attention.base import Attention, attentions
 from attention_lab.dataset.base import Dataset, datasets
 from attention_lab.errors import UserError
@@ -143,7 +145,12 @@ def _loss(
   """Training has a random key and smooths the labels; evaluation has neither."""
   smoothing = 0.0 if key is None else label_smoothing
   params = policy.cast_to_compute(params)
-  logits = model.apply(params, key, batch.inputs, None)
+  with watch_heads() as heads:
+    logits = model.apply(params, key, batch.inputs, None)
+  if cross_entropy.pays(logits.size):
+    for unchanged, head in heads:
+      if unchanged is logits:  # Nobody reads them now, so they are not computed.
+        return cross_entropy.head_sums(head, batch.targets, batch.weights, smoothing)
   return token_sums(
     policy.cast_to_output(logits), batch.targets, batch.weights, smoothing
   )
