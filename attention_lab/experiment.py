@@ -11,6 +11,7 @@ import jmp
 import optax
 from ml_collections import config_dict
 
+from attention_lab import cross_entropy
 from attention_lab import optimizer as optimizers
 from attention_lab import spec as specs
 from attention_lab.architecture import options as model_options
@@ -20,6 +21,7 @@ from attention_lab.architecture.base import (
   architectures,
   as_functions,
 )
+from attention_lab.architecture.head import watch_heads
 from attention_lab.attention.base import Attention, attentions
 from attention_lab.dataset.base import Dataset, datasets
 from attention_lab.errors import UserError
@@ -162,7 +164,12 @@ def _loss(
   smoothing = 0.0 if key is None else label_smoothing
   params = policy.cast_to_compute(params)
   source = () if batch.source is None else (batch.source,)
-  logits = model.apply(params, key, batch.inputs, None, *source)
+  with watch_heads() as heads:
+    logits = model.apply(params, key, batch.inputs, None, *source)
+  if cross_entropy.pays(logits.size):
+    for unchanged, head in heads:
+      if unchanged is logits:  # Nobody reads them now, so they are not computed.
+        return cross_entropy.head_sums(head, batch.targets, batch.weights, smoothing)
   return token_sums(
     policy.cast_to_output(logits), batch.targets, batch.weights, smoothing
   )

@@ -27,6 +27,15 @@ def test_the_alphabet_is_used_up_and_no_more(name):
     assert letters == set("abcdefghijk"[:size])
 
 
+def test_more_letters_than_the_alphabet_has_are_numbers():
+  data = make("copy(sequence_length=8, alphabet=40)")
+  batch = data.batch("train", 0, 64)
+  text = data.vocabulary.decode(batch.inputs[0])
+  assert text.split()[4] == "|"
+  np.testing.assert_array_equal(data.vocabulary.encode(text), batch.inputs[0])
+  assert set(range(40)) == set(batch.inputs.ravel()) - {data.alphabet}
+
+
 def deepest(words, opening, closing):
   depth = most = 0
   for word in words:
