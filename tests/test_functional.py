@@ -1,7 +1,10 @@
-"""The equations are the paper's, and PyTorch's where both say the same."""
+"""The equations are the paper's: compared with plain loops and with each other."""
 
 import ast
 import doctest
+import inspect
+import math
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -9,196 +12,365 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from attention_lab import functional as f
+from attention_lab import functional
+from attention_lab.functional import (
+  AttentionParameters,
+  DecoderLayerParameters,
+  EncoderLayerParameters,
+  FeedForwardParameters,
+  NormParameters,
+  TransformerParameters,
+)
 
-RNG = np.random.default_rng(0)
-
-
-@pytest.fixture(autouse=True)
-def wide(in_float64):
-  """Everything here is compared in float64."""
-
-
-def random(*shape):
-  return jnp.asarray(RNG.normal(size=shape))
-
-
-def test_the_examples_say_what_is_so():
-  with jax.enable_x64(False):
-    result = doctest.testmod(f)
-  assert (result.failed, result.attempted > 20) == (0, True)
+pytestmark = pytest.mark.usefixtures("in_float64")
+CLOSE = {"rtol": 1e-12, "atol": 1e-12}
+D, H, K, F, V = 6, 3, 2, 5, 7
+S, T = 5, 3
 
 
-def test_nothing_else_is_needed_to_read_it():
-  tree = ast.parse(Path(f.__file__).read_text())
-  modules = {
-    alias.name.split(".")[0]
-    for node in ast.walk(tree)
-    if isinstance(node, ast.Import)
-    for alias in node.names
-  } | {
-    node.module.split(".")[0]
-    for node in ast.walk(tree)
-    if isinstance(node, ast.ImportFrom)
-  }
-  assert modules == {"math", "collections", "typing", "jax"}
+def draws(seed=0):
+  """Draws arrays of given shapes, one after another."""
+  rng = np.random.default_rng(seed)
+  return lambda *shape: rng.normal(size=shape)
 
 
-def attention_by_loops(q, k, v, mask):
-  output = np.zeros((len(q), v.shape[1]))
-  weights = np.zeros((len(q), len(k)))
-  for t in range(len(q)):
-    seen = [s for s in range(len(k)) if mask[t, s]]
-    exponentials = [np.exp(q[t] @ k[s] / np.sqrt(len(q[t]))) for s in seen]
-    for s, e in zip(seen, exponentials, strict=True):
-      weights[t, s] = e / sum(exponentials)
-      output[t] += weights[t, s] * v[s]
-  return output, weights
-
-
-def test_attention_is_equation_1():
-  q, k, v = random(3, 4), random(5, 4), random(5, 2)
-  mask = RNG.random((3, 5)) < 0.6
-  mask[1] = False
-  expected = attention_by_loops(*map(np.asarray, (q, k, v)), mask)
-  actual = f.scaled_dot_product_attention(q, k, v, jnp.asarray(mask))
-  for a, b in zip(actual, expected, strict=True):
-    np.testing.assert_allclose(a, b, atol=1e-12)
-  everywhere = f.scaled_dot_product_attention(q, k, v)
-  expected = attention_by_loops(*map(np.asarray, (q, k, v)), np.ones((3, 5)))
-  np.testing.assert_allclose(everywhere[0], expected[0], atol=1e-12)
-
-
-def test_weights_sum_to_one_over_the_keys():
-  weights = f.scaled_dot_product_attention(random(3, 4), random(5, 4), random(5, 2))[1]
-  np.testing.assert_allclose(weights.sum(axis=-1), np.ones(3), atol=1e-12)
-  assert not np.allclose(weights.sum(axis=-2), 1)  # The earlier system's mistake.
-
-
-def test_a_query_that_sees_nobody_has_a_finite_gradient():
-  def total(q):
-    return f.scaled_dot_product_attention(q, q, q, jnp.zeros((3, 3), bool))[0].sum()
-
-  value, gradient = jax.value_and_grad(total)(random(3, 4))
-  assert value == 0
-  np.testing.assert_array_equal(gradient, 0)
-
-
-def test_heads_are_attentions_side_by_side():
-  x, context = random(2, 3, 6), random(2, 5, 6)
-  Wq, Wk, Wv, Wo = random(6, 8), random(6, 8), random(6, 8), random(8, 6)
-  mask = jnp.asarray(RNG.random((2, 3, 5)) < 0.7)
-  heads = []
-  for i in range(4):
-    part = slice(2 * i, 2 * i + 2)
-    heads.append(
-      f.scaled_dot_product_attention(
-        x @ Wq[:, part], context @ Wk[:, part], context @ Wv[:, part], mask
-      )[0]
-    )
-  expected = jnp.concatenate(heads, axis=-1) @ Wo
-  actual = f.multi_head_attention(x, context, context, Wq, Wk, Wv, Wo, mask, h=4)
-  np.testing.assert_allclose(actual, expected, atol=1e-12)
-
-
-def test_layer_norm_has_mean_0_and_variance_1():
-  y = f.layer_norm(random(4, 50), eps=0)
-  np.testing.assert_allclose(y.mean(axis=-1), np.zeros(4), atol=1e-12)
-  np.testing.assert_allclose(y.var(axis=-1), np.ones(4), atol=1e-12)
-  scaled = f.layer_norm(y, jnp.full(50, 3.0), jnp.full(50, 2.0), eps=0)
-  np.testing.assert_allclose(scaled, 3 * y + 2, atol=1e-12)
-
-
-def test_positions_are_sines_and_cosines_of_the_papers_wavelengths():
-  encoding = np.asarray(f.positional_encoding(7, 6))
-  for pos in range(7):
-    for i in range(3):
-      angle = pos / 10_000 ** (2 * i / 6)
-      expected = [np.sin(angle), np.cos(angle)]
-      np.testing.assert_allclose(encoding[pos, 2 * i : 2 * i + 2], expected)
-
-
-# What PyTorch 2.15 makes of the same, in float64: `nn.TransformerEncoderLayer` and
-# `nn.TransformerDecoderLayer` with d_model=4, nhead=2, dim_feedforward=6, dropout=0 and
-# batch_first=True. Every parameter was set to `filled` of its shape, weights of norms to
-# that plus 1, biases of attentions to 0. The encoder read 3 · filled(1, 3, 4) with the
-# last token as padding; the decoder read filled(1, 2, 4) with a causal mask and the
-# encoder's output with the same padding.
-TORCH_ENCODER = [
-  [1.913513630929, -0.82079263191, -1.099561889597, 1.534217293795],
-  [1.660906121989, -1.004100710478, -0.985499797082, 1.742058125971],
-]
-TORCH_DECODER = [
-  [1.621140570338, -0.940025553107, -1.021413448604, 1.766986345625],
-  [1.379204861588, -1.011452255534, -0.954165049091, 1.914664628576],
-]
-
-
-def filled(*shape):
-  return jnp.asarray(np.sin(np.arange(1, np.prod(shape) + 1) * 1.7).reshape(shape) / 2)
-
-
-def test_a_layer_of_each_kind_is_pytorchs():
-  in_proj = filled(12, 4)  # PyTorch keeps the three matrices below each other, turned.
-  attention = f.Attention(*(in_proj[i : i + 4].T for i in (0, 4, 8)), filled(4, 4).T)
-  ffn = f.FeedForward(filled(6, 4).T, filled(6), filled(4, 6).T, filled(4))
-  norm = f.Norm(1 + filled(4), filled(4))
-  encoder = f.EncoderLayer(attention, norm, ffn, norm)
-  decoder = f.DecoderLayer(attention, norm, attention, norm, ffn, norm)
-
-  real = jnp.array([True, True, False])
-  mask, memory_mask = jnp.tile(real, (3, 1)), jnp.tile(real, (2, 1))
-  memory = f.encoder_layer(3 * filled(3, 4), encoder, mask, h=2, eps=1e-5)
-  np.testing.assert_allclose(memory[:2], TORCH_ENCODER, atol=1e-11)
-  causal = jnp.tril(jnp.ones((2, 2), bool))
-  y = f.decoder_layer(filled(2, 4), memory, decoder, causal, memory_mask, 2, 1e-5)
-  np.testing.assert_allclose(y, TORCH_DECODER, atol=1e-11)
-
-
-def random_transformer(width=4, inner=6, size=7, layers=2):
-  def attention():
-    return f.Attention(*(random(width, width) for _ in range(4)))
-
-  def ffn():
-    return f.FeedForward(
-      random(width, inner), None, random(inner, width), random(width)
-    )
-
-  def norm():
-    return f.Norm(random(width), None)
-
-  return f.Transformer(
-    random(size, width),
-    random(size, width),
-    tuple(f.EncoderLayer(attention(), norm(), ffn(), norm()) for _ in range(layers)),
-    tuple(
-      f.DecoderLayer(attention(), norm(), attention(), norm(), ffn(), norm())
-      for _ in range(layers)
-    ),
-    random(width, size),
+def attention_parameters(draw):
+  columns = H * K
+  weights = draw(D, columns), draw(D, columns), draw(D, columns), draw(columns, D)
+  return AttentionParameters(
+    *weights, draw(columns), draw(columns), draw(columns), draw(D)
   )
 
 
-def test_the_whole_model_is_causal_and_reads_no_padding():
-  parameters = random_transformer()
-  source, target = jnp.array([[1, 2, 3, 0], [4, 5, 6, 1]]), jnp.array([[0, 3, 1]] * 2)
-  mask = jnp.array([[True, True, True, False], [True] * 4])
-  run = jax.jit(lambda s, t, m: f.transformer_forward_pass(s, t, parameters, m, h=2))
-  logits = run(source, target, mask)
-  assert logits.shape == (2, 3, 7)
-  later = run(source, target.at[:, 2].set(5), mask)
-  np.testing.assert_array_equal(later[:, :2], logits[:, :2])
-  assert not np.allclose(later[:, 2], logits[:, 2])
-  other = run(source.at[:, 3].set(2), target, mask)
-  np.testing.assert_array_equal(other[0], logits[0])
-  assert not np.allclose(other[1], logits[1])
-  alone = run(source[:1, :3], target[:1], mask[:1, :3])
-  np.testing.assert_allclose(alone[0], logits[0], atol=1e-12)
+def rest(draw):
+  """Of the sublayer behind attention: its norms and itself."""
+  feed_forward = FeedForwardParameters(draw(D, F), draw(F), draw(F, D), draw(D))
+  return (
+    NormParameters(draw(D), draw(D)),
+    feed_forward,
+    NormParameters(draw(D), draw(D)),
+  )
 
 
-def test_it_maps_over_examples():
-  parameters = random_transformer()
-  source, target = jnp.array([[1, 2, 3], [4, 5, 6]]), jnp.array([[0, 3], [0, 2]])
-  each = jax.vmap(lambda s, t: f.transformer_forward_pass(s, t, parameters, h=2))
-  together = f.transformer_forward_pass(source, target, parameters, h=2)
-  np.testing.assert_allclose(each(source, target), together, atol=1e-12)
+def encoder_layer(draw):
+  return EncoderLayerParameters(attention_parameters(draw), *rest(draw))
+
+
+def decoder_layer(draw):
+  cross = NormParameters(draw(D), draw(D)), attention_parameters(draw)
+  return DecoderLayerParameters(attention_parameters(draw), *cross, *rest(draw))
+
+
+def transformer(draw, layers=2, **changes):
+  encoder = tuple(encoder_layer(draw) for _ in range(layers))
+  decoder = tuple(decoder_layer(draw) for _ in range(layers))
+  whole = TransformerParameters(
+    draw(V + 1, D), draw(V, D), encoder, decoder, draw(D, V), draw(V)
+  )
+  return whole._replace(**changes)
+
+
+SOURCE = np.array([[1, 7, 3, 0, 0], [4, 2, 5, 1, 6]])
+TARGET = np.array([[6, 1, 2], [3, 3, 0]])
+SEEN = np.array([[True, True, True, False, False], [True] * 5])
+PARAMETERS = transformer(draws())
+decode = jax.jit(partial(functional.decoder_layer, h=H))
+
+
+@jax.jit
+def compiled(*arguments):
+  return functional.transformer_forward_pass(*arguments[:-1], h=H, eps=arguments[-1])
+
+
+def forward(source=SOURCE, target=TARGET, seen=SEEN, kept=TARGET >= 0, eps=1e-6):
+  """Logits from one compiled program for all tests."""
+  return np.asarray(compiled(source, target, PARAMETERS, seen, kept, eps))
+
+
+def weights_by_hand(q, k, mask):
+  weights = np.zeros((len(q), len(k)))
+  for t in range(len(q)):
+    for s in range(len(k)):
+      if mask[t, s]:
+        score = sum(q[t, i] * k[s, i] for i in range(q.shape[1]))
+        weights[t, s] = math.exp(score / math.sqrt(q.shape[1]))
+    if mask[t].any():
+      weights[t] /= sum(weights[t])
+  return weights
+
+
+def multi_head_by_hand(x, context, p, mask, h):
+  q, k, v = x @ p.Wq + p.bq, context @ p.Wk + p.bk, context @ p.Wv + p.bv
+  width = q.shape[1] // h
+  heads = []
+  for i in range(h):
+    own = slice(i * width, (i + 1) * width)
+    heads.append(weights_by_hand(q[:, own], k[:, own], mask) @ v[:, own])
+  return np.concatenate(heads, axis=1) @ p.Wo + p.bo
+
+
+def norm_by_hand(x, p, eps):
+  rows = [(row - np.mean(row)) / math.sqrt(np.var(row) + eps) for row in x]
+  return np.array(rows) * p.gamma + p.beta
+
+
+def feed_forward_by_hand(x, p):
+  return np.maximum(x @ p.W1 + p.b1, 0) @ p.W2 + p.b2
+
+
+def encoder_layer_by_hand(x, p, mask, h, eps):
+  attended = multi_head_by_hand(x, x, p.self_attention, mask, h)
+  x = norm_by_hand(x + attended, p.self_attention_norm, eps)
+  return norm_by_hand(
+    x + feed_forward_by_hand(x, p.feed_forward), p.feed_forward_norm, eps
+  )
+
+
+def decoder_layer_by_hand(x, memory, p, memory_mask, h, eps):
+  causal = np.array([[s <= t for s in range(len(x))] for t in range(len(x))])
+  attended = multi_head_by_hand(x, x, p.self_attention, causal, h)
+  x = norm_by_hand(x + attended, p.self_attention_norm, eps)
+  attended = multi_head_by_hand(x, memory, p.cross_attention, memory_mask, h)
+  x = norm_by_hand(x + attended, p.cross_attention_norm, eps)
+  return norm_by_hand(
+    x + feed_forward_by_hand(x, p.feed_forward), p.feed_forward_norm, eps
+  )
+
+
+def position_by_hand(length, d):
+  table = np.zeros((length, d))
+  for p in range(length):
+    for i in range(d // 2):
+      table[p, 2 * i] = math.sin(p / 10_000 ** (2 * i / d))
+      table[p, 2 * i + 1] = math.cos(p / 10_000 ** (2 * i / d))
+  return table
+
+
+def forward_by_hand(source, target, seen, eps=1e-6):
+  p = PARAMETERS
+  x = math.sqrt(D) * p.source_embedding[source] + position_by_hand(len(source), D)
+  for layer in p.encoder:
+    x = encoder_layer_by_hand(x, layer, np.tile(seen, (len(source), 1)), H, eps)
+  y = math.sqrt(D) * p.target_embedding[target] + position_by_hand(len(target), D)
+  for layer in p.decoder:
+    y = decoder_layer_by_hand(y, x, layer, np.tile(seen, (len(target), 1)), H, eps)
+  return y @ p.output + p.output_bias
+
+
+@pytest.mark.parametrize("eps", [1e-6, 0.1])
+def test_the_whole_model_is_that_of_plain_loops(eps):
+  examples = zip(SOURCE, TARGET, SEEN, strict=True)
+  by_hand = [forward_by_hand(*example, eps) for example in examples]
+  np.testing.assert_allclose(forward(eps=eps), by_hand, **CLOSE)
+
+
+def test_attention_is_that_of_plain_loops():
+  draw = draws()
+  q, k, v = draw(T, K), draw(S, K), draw(S, 4)
+  mask = np.random.default_rng(1).random((T, S)) < 0.6
+  mask[1] = False  # Nobody.
+  output, weights = functional.scaled_dot_product_attention(q, k, v, mask)
+  by_hand = weights_by_hand(q, k, mask)
+  np.testing.assert_allclose(weights, by_hand, **CLOSE)
+  np.testing.assert_allclose(output, by_hand @ v, **CLOSE)
+
+
+def test_each_query_shares_out_one_whole_among_the_keys():
+  draw = draws()
+  q, k = draw(2, T, K), draw(2, S, K)
+  _, weights = functional.scaled_dot_product_attention(q, k, k)
+  np.testing.assert_allclose(weights.sum(axis=-1), np.ones((2, T)), **CLOSE)
+  _, alone = functional.scaled_dot_product_attention(q[:, :1], k, k)
+  np.testing.assert_allclose(weights[:, :1], alone, **CLOSE)  # Queries do not compete.
+
+
+def test_heads_are_the_concatenation_of_single_ones():
+  draw = draws()
+  x, context, p = draw(2, T, D), draw(2, S, D), attention_parameters(draw)
+  qkv = x, context, context
+  mask = SEEN[:, None, :]
+  together = functional.multi_head_attention(*qkv, *p[:4], mask, H)
+  single = []
+  for i in range(H):
+    own = slice(i * K, (i + 1) * K)
+    weights = p.Wq[:, own], p.Wk[:, own], p.Wv[:, own], np.eye(K)
+    single.append(functional.multi_head_attention(*qkv, *weights, mask, 1))
+  np.testing.assert_allclose(together, np.concatenate(single, axis=-1) @ p.Wo, **CLOSE)
+
+
+def test_values_may_be_wider_than_keys():
+  draw = draws()
+  x = draw(2, T, D)
+  weights = draw(D, H * K), draw(D, H * K), draw(D, H * 4), draw(H * 4, D)
+  assert functional.multi_head_attention(x, x, x, *weights, h=H).shape == x.shape
+
+
+def test_the_feed_forward_takes_any_activation():
+  draw = draws()
+  x, p = draw(2, T, D), FeedForwardParameters(draw(D, F), draw(F), draw(F, D), draw(D))
+  np.testing.assert_allclose(
+    functional.position_wise_ffn(x, *p, activation=jnp.sin),
+    np.sin(x @ p.W1 + p.b1) @ p.W2 + p.b2,
+    **CLOSE,
+  )
+
+
+def test_a_norm_has_gamma_and_beta_only_if_given():
+  draw = draws()
+  x, y, gamma, beta = draw(2, T, D), draw(2, T, D), draw(D), draw(D)
+  plain = np.asarray(functional.layer_norm(x, eps=0.0))
+  np.testing.assert_allclose(plain.mean(axis=-1), 0, **CLOSE)
+  np.testing.assert_allclose(plain.var(axis=-1), 1, **CLOSE)
+  scaled = functional.layer_norm(x, gamma, beta, 0.0)
+  np.testing.assert_allclose(scaled, plain * gamma + beta, **CLOSE)
+  np.testing.assert_array_equal(
+    functional.add_and_norm(x, y, gamma, beta),
+    functional.layer_norm(x + y, gamma, beta),
+  )
+
+
+def test_positions_are_encoded_by_the_papers_formula():
+  encoding = functional.positional_encoding(50, 512)
+  np.testing.assert_allclose(encoding, position_by_hand(50, 512), **CLOSE)
+  # sin 1, cos 1, and the sine of 1 / 10000^(510/512), its wave the longest.
+  figures = [0.8414709848, 0.5403023059, 1.0366329e-4]
+  np.testing.assert_allclose(encoding[1, np.array([0, 1, 510])], figures, rtol=1e-7)
+
+
+def test_no_later_token_has_a_gradient():
+  draw = draws()
+  x, memory, layer = draw(T, D), draw(S, D), decoder_layer(draw)
+  jacobian = jax.jit(jax.jacobian(lambda x: decode(x, memory, layer)))(x)
+  seen = np.abs(jacobian).max(axis=(1, 3)) > 0  # [T, T]
+  np.testing.assert_array_equal(seen, np.tril(np.ones((T, T), bool)))
+
+
+def test_padding_changes_nothing():
+  kept = np.array([[True, True, False], [True] * 3])
+  alone = forward_by_hand(SOURCE[0, :3], TARGET[0, :2], SEEN[0, :3])
+  for junk in (5, -1, 10**6):
+    source, target = np.where(SEEN, SOURCE, junk), np.where(kept, TARGET, junk)
+    padded = forward(source, target, SEEN, kept)
+    np.testing.assert_allclose(padded[0, :2], alone, **CLOSE)
+
+
+def two_examples():
+  """Arguments of a decoder layer, under two batch axes."""
+  draw = draws()
+  x, memory, layer = draw(2, 1, T, D), draw(2, 1, S, D), decoder_layer(draw)
+  mask = np.array([[False, True, True], [True, True, True]])[:, None, None, :]
+  return x, memory, layer, mask, SEEN[:, None, None, :]
+
+
+def test_leading_padding_is_not_seen_by_the_decoder():
+  x, *others = two_examples()
+  changed = x.copy()
+  changed[:, :, 0, 0] += 1
+  moved = np.abs(decode(changed, *others) - decode(x, *others)).max(axis=(1, 3)) > 1e-9
+  np.testing.assert_array_equal(moved, [[True, False, False], [True, True, True]])
+
+
+def test_batches_are_examples_one_by_one():
+  arguments = two_examples()
+  mapped = jax.jit(jax.vmap(decode, in_axes=(0, 0, None, 0, 0)))(*arguments)
+  np.testing.assert_allclose(mapped, decode(*arguments), **CLOSE)
+
+
+def test_who_may_attend_to_nobody_receives_zeros():
+  draw = draws()
+  x, p = draw(T, D), attention_parameters(draw)
+  nobody = np.zeros((T, T), bool)
+
+  @jax.jit
+  def attend(x):
+    return functional.multi_head_attention(x, x, x, *p[:4], nobody, H)
+
+  np.testing.assert_array_equal(attend(x), np.zeros((T, D)))
+  np.testing.assert_array_equal(jax.jacobian(attend)(x), np.zeros((T, D, T, D)))
+  with jax.debug_nans(True):  # Nor is there a NaN in between.
+    functional.scaled_dot_product_attention(x, x, x, nobody)
+
+
+def test_a_source_of_padding_alone_gives_finite_logits():
+  assert np.isfinite(forward(seen=np.zeros_like(SEEN))).all()
+
+
+def test_an_unknown_id_is_not_taken_for_another():
+  assert np.isnan(forward(SOURCE + 2)).any()
+
+
+def test_logits_come_from_the_targets_table_unless_there_is_an_output():
+  bare = PARAMETERS._replace(encoder=(), decoder=(), output=None, output_bias=None)
+  own = bare._replace(output=draws(1)(D, V))
+  shared, other = (
+    functional.transformer_forward_pass(SOURCE, TARGET, p) for p in (bare, own)
+  )
+  table = PARAMETERS.target_embedding
+  x = math.sqrt(D) * table[TARGET] + position_by_hand(T, D)
+  np.testing.assert_allclose(shared, x @ table.T, **CLOSE)
+  np.testing.assert_allclose(other, x @ own.output, **CLOSE)
+
+
+def test_every_layer_takes_the_activation():
+  run = partial(functional.transformer_forward_pass, h=H, activation=jnp.tanh)
+  program = str(jax.make_jaxpr(run)(SOURCE, TARGET, PARAMETERS))
+  layers = len(PARAMETERS.encoder) + len(PARAMETERS.decoder)
+  assert program.count(" tanh ") == layers
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_precision_is_that_of_the_parameters(dtype):
+  low = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, dtype), PARAMETERS)
+  logits = jax.eval_shape(compiled, SOURCE, TARGET, low, SEEN, None, 1e-6)
+  assert logits.dtype == dtype
+
+
+X = np.ones((T, D))
+
+
+@pytest.mark.parametrize(
+  ("call", "message"),
+  [
+    (
+      lambda: functional.multi_head_attention(X, X, X, *4 * [np.eye(D)], h=4),
+      "h=4 does",
+    ),
+    (
+      lambda: functional.scaled_dot_product_attention(X, X, X, np.zeros((T, T))),
+      "A mask is bool .* not float64",
+    ),
+    (
+      lambda: functional.decoder_layer(
+        X, X, decoder_layer(draws()), np.zeros((T, T)), h=H
+      ),
+      "A mask is bool",
+    ),
+    (lambda: functional.positional_encoding(4, 5), "dim_model is even, not 5"),
+    (
+      lambda: forward(seen=SEEN[:, None, :]),
+      r"ids \(2, 5\) has their shape, not \(2, 1, 5\)",
+    ),
+  ],
+)
+def test_mistakes_are_refused(call, message):
+  with pytest.raises(ValueError, match=message):
+    call()
+
+
+def test_every_function_has_an_example_and_all_of_them_run():
+  for name, function in inspect.getmembers(functional, inspect.isfunction):
+    if function.__module__ == functional.__name__ and not name.startswith("_"):
+      examples = doctest.DocTestParser().get_examples(function.__doc__)
+      assert any(f"{name}(" in example.source for example in examples), name
+  assert doctest.testmod(functional).failed == 0
+
+
+def test_the_equations_need_nothing_but_jax():
+  roots = set()
+  for node in ast.walk(ast.parse(Path(functional.__file__).read_text())):
+    if isinstance(node, ast.Import):
+      roots.update(alias.name.split(".")[0] for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+      assert not node.level, "a relative import is one of attention_lab"
+      roots.add(node.module.split(".")[0])
+  assert roots == {"collections", "jax", "math", "typing"}

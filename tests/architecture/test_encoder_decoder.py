@@ -38,7 +38,7 @@ def pairs_config(**changes):
 def attention_of(params, name):
   """The matrices of a standard attention, as the equations take them."""
   matrices = [params[f"{name}/{part}"]["w"] for part in ("query", "key", "value")]
-  return functional.Attention(*matrices, params[f"{name}/output"]["w"])
+  return functional.AttentionParameters(*matrices, params[f"{name}/output"]["w"])
 
 
 def equations_parameters(params, layers=2):
@@ -46,14 +46,16 @@ def equations_parameters(params, layers=2):
   table = params["encoder_decoder/token_embedding"]["embeddings"]
 
   def norm(name):
-    return functional.Norm(params[name]["scale"], params[name]["offset"])
+    return functional.NormParameters(params[name]["scale"], params[name]["offset"])
 
   def ffn(name):
     first, last = (params[f"{name}/feed_forward_{end}"] for end in ("in", "out"))
-    return functional.FeedForward(first["w"], first["b"], last["w"], last["b"])
+    return functional.FeedForwardParameters(
+      first["w"], first["b"], last["w"], last["b"]
+    )
 
   def encoder_layer(name):
-    return functional.EncoderLayer(
+    return functional.EncoderLayerParameters(
       attention_of(params, f"{name}/standard"),
       norm(f"{name}/attention_norm"),
       ffn(name),
@@ -61,7 +63,7 @@ def equations_parameters(params, layers=2):
     )
 
   def decoder_layer(name):
-    return functional.DecoderLayer(
+    return functional.DecoderLayerParameters(
       attention_of(params, f"{name}/standard"),
       norm(f"{name}/attention_norm"),
       attention_of(params, f"{name}/standard_1"),
@@ -70,7 +72,7 @@ def equations_parameters(params, layers=2):
       norm(f"{name}/feed_forward_norm"),
     )
 
-  return functional.Transformer(
+  return functional.TransformerParameters(
     table,
     table,
     tuple(encoder_layer(f"encoder_decoder/encoder_layer_{i}") for i in range(layers)),
