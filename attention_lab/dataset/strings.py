@@ -1,6 +1,7 @@
 """Strings to strings: a random string, a bar, and the string that answers it."""
 
 import dataclasses
+import functools
 import string
 from typing import ClassVar
 
@@ -9,7 +10,13 @@ import numpy as np
 from attention_lab.dataset.base import Batch, each_array
 from attention_lab.dataset.draws import Draws
 from attention_lab.dataset.generated import Generated
-from attention_lab.dataset.vocabulary import CharacterVocabulary
+from attention_lab.dataset.vocabulary import (
+  CharacterVocabulary,
+  Vocabulary,
+  WordVocabulary,
+)
+
+LETTERS = string.ascii_lowercase
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -23,16 +30,18 @@ class Strings(Generated):
   tasks: ClassVar[tuple[str, ...]] = ("next_token", "pairs")
 
   sequence_length: int = 32  # Tokens in an example: half of it is the string.
-  alphabet: int = 8  # Different letters, at most 26.
+  alphabet: int = 8  # Different letters; more than 26 are called by their numbers.
 
   def check(self) -> None:
-    self.require("alphabet", 1 <= self.alphabet <= 26, "1 to 26 letters")
+    self.require("alphabet", 1 <= self.alphabet < 2**31, "1 letter or more")
     even = self.sequence_length >= 2 and self.sequence_length % 2 == 0
     self.require("sequence_length", even, "an even number, 2 or more")
 
-  @property
-  def vocabulary(self) -> CharacterVocabulary:
-    return CharacterVocabulary(string.ascii_lowercase[: self.alphabet] + "|")
+  @functools.cached_property
+  def vocabulary(self) -> Vocabulary:
+    if self.alphabet <= len(LETTERS):
+      return CharacterVocabulary(LETTERS[: self.alphabet] + "|")
+    return WordVocabulary((*map(str, range(self.alphabet)), "|"))
 
   def examples(self, split: str, epoch: int, indices: np.ndarray) -> Batch:
     batch = super().examples(split, epoch, indices)
