@@ -23,10 +23,10 @@ from attention_lab.architecture.base import (
 from attention_lab.attention.base import Attention, attentions
 from attention_lab.dataset.base import Dataset, datasets
 from attention_lab.errors import UserError
-from attention_lab.metrics import Sums, token_sums
+from attention_lab.metrics import Measured, Sums, measured, token_sums
 from attention_lab.pairing import refuse_impossible
 from attention_lab.position.base import Position, facts_of, positions
-from attention_lab.update import Loss, TrainState, fresh_state
+from attention_lab.update import Loss, Measure, TrainState, fresh_state
 
 
 class Experiment(NamedTuple):
@@ -36,6 +36,7 @@ class Experiment(NamedTuple):
   model: Model
   causal: Mapping[str, Callable[[], Attention]]  # What must not see ahead, by its spec.
   loss: Loss
+  measure: Measure
   schedule: optimizers.Schedule
   optimizer: optax.GradientTransformation
   policy: jmp.Policy  # What is computed in which dtype.
@@ -113,6 +114,7 @@ def assemble(
       if "causal" in kinds
     },
     loss=partial(_loss, model, policy, config.train.label_smoothing),
+    measure=partial(_measure, model, policy),
     schedule=schedule,
     optimizer=optimizer,
     policy=policy,
@@ -160,12 +162,22 @@ def _loss(
 ) -> Sums:
   """Training has a random key and smooths the labels; evaluation has neither."""
   smoothing = 0.0 if key is None else label_smoothing
+  logits = _logits(model, policy, params, key, batch)
+  return token_sums(logits, batch.targets, batch.weights, smoothing)
+
+
+def _measure(model: Model, policy: jmp.Policy, params: Any, batch: Any) -> Measured:
+  logits = _logits(model, policy, params, None, batch)
+  return measured(logits, batch.targets, batch.weights)
+
+
+def _logits(
+  model: Model, policy: jmp.Policy, params: Any, key: jax.Array | None, batch: Any
+) -> jax.Array:
   params = policy.cast_to_compute(params)
   source = () if batch.source is None else (batch.source,)
   logits = model.apply(params, key, batch.inputs, None, *source)
-  return token_sums(
-    policy.cast_to_output(logits), batch.targets, batch.weights, smoothing
-  )
+  return cast(jax.Array, policy.cast_to_output(logits))
 
 
 Patterns = Mapping[str, tuple[specs.Spec, ...]]  # By place, one for each layer.

@@ -222,6 +222,7 @@ def test_a_run_evaluates_and_answers(finished, capsys):
   workdir, config = finished
   assert evaluate.run(config, str(workdir)) == 0
   found = json.loads((workdir / "evaluation.json").read_text())
+  assert 0 <= found["validation"]["sequence_accuracy"] <= 1
   assert found["validation"]["perplexity"] == pytest.approx(
     np.exp(found["validation"]["loss"])
   )
