@@ -83,7 +83,8 @@ def assemble(
     for pattern in patterns.values()
     for spec in pattern
   }
-  for name, kinds in _asked(patterns, house).items():
+  asked = _asked(patterns, house)
+  for name, kinds in asked.items():
     refuse_impossible(
       name, builders[name], config.position, scheme.hooks, kinds, policy.compute_dtype
     )
@@ -110,8 +111,8 @@ def assemble(
     model=model,
     causal={
       name: builders[name]
-      for name, kinds in _asked(patterns, house).items()
-      if "causal" in kinds
+      for name, kinds in asked.items()
+      if "causal" in kinds.values()
     },
     loss=partial(_loss, model, policy, config.train.label_smoothing),
     measure=partial(_measure, model, policy),
@@ -183,6 +184,15 @@ def _logits(
 Patterns = Mapping[str, tuple[specs.Spec, ...]]  # By place, one for each layer.
 
 
+def named_attentions(config: config_dict.ConfigDict) -> dict[str, str]:
+  """The attentions of those places that have another than `--attention`."""
+  return {
+    place: section.attention
+    for place, section in config.architecture.items()
+    if place != "name" and section.attention is not None
+  }
+
+
 def _patterns(
   config: config_dict.ConfigDict, architecture: type[Architecture], num_layers: int
 ) -> Patterns:
@@ -191,11 +201,7 @@ def _patterns(
   Raises:
     UserError: an attention was named for a place that there is not.
   """
-  named = {
-    place: section.attention
-    for place, section in config.architecture.items()
-    if place != "name" and section.attention is not None
-  }
+  named = named_attentions(config)
   if missing := [place for place in named if place not in architecture.places]:
     raise UserError(
       f"--config.architecture.{missing[0]}.attention={named[missing[0]]}: the "
@@ -210,12 +216,12 @@ def _patterns(
 
 def _asked(
   patterns: Patterns, architecture: type[Architecture]
-) -> dict[str, tuple[str, ...]]:
-  """What each attention has to be able to be, by its spec, in the places it has."""
-  asked: dict[str, tuple[str, ...]] = {}
+) -> dict[str, dict[str, str]]:
+  """What kind each attention has to be, by its spec and then by the places it has."""
+  asked: dict[str, dict[str, str]] = {}
   for place, pattern in patterns.items():
-    for name in dict.fromkeys(map(str, pattern)):
-      asked[name] = (*asked.get(name, ()), architecture.places[place])
+    for spec in pattern:
+      asked.setdefault(str(spec), {})[place] = architecture.places[place]
   return asked
 
 

@@ -15,7 +15,7 @@ from attention_lab.dataset.base import datasets
 from attention_lab.errors import UserError
 from attention_lab.evaluation import make_sampler
 from attention_lab.experiment import assemble
-from attention_lab.mode import evaluate, sample, train
+from attention_lab.mode import benchmark, evaluate, sample, train
 from tests.commands import records
 from tests.parts import fill, tiny_config
 
@@ -180,7 +180,11 @@ def test_embeddings_are_scaled_by_the_root_of_the_width():
     ({"attention": "linformer"}, "'linformer' is bidirectional.*asks for causal"),
     (
       {"architecture__cross__attention": "sliding_window"},
-      "'sliding_window' is .*asks for cross",
+      "'sliding_window' is .*asks for cross attention. Use one of: .*standard",
+    ),
+    (
+      {"attention": "sliding_window"},
+      r"asks for cross .* there alone: --config.architecture.cross.attention=\.\.\.",
     ),
     (
       {
@@ -202,6 +206,25 @@ def test_only_the_causal_place_is_checked_for_leaks():
   assert set(assemble(pairs_config()).causal) == {"standard"}
   encoder = {"architecture__name": "encoder", "dataset": "majority"}
   assert not assemble(pairs_config(**encoder)).causal
+
+
+def test_the_benchmark_takes_an_attention_as_it_stands(tmp_path):
+  others = {"architecture__decoder__attention": "standard"}
+  others |= {"architecture__cross__attention": "standard"}
+  config = pairs_config(
+    attention="linformer",
+    model__num_layers=1,
+    benchmark__lengths=(4,),
+    benchmark__rounds=1,
+    train__steps_per_call=2,
+    **others,
+  )
+  assert benchmark.run(config, str(tmp_path)) == 0
+  found = json.loads((tmp_path / "benchmark.json").read_text())["records"]
+  kinds = ("forward", "gradient", "step")  # In the encoder, nothing decodes.
+  assert [(r["attention"], r["kind"]) for r in found] == [
+    ("linformer", k) for k in kinds
+  ]
 
 
 def test_every_dataset_of_pairs_is_known_to_it():

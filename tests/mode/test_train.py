@@ -131,7 +131,11 @@ def every_part():
   places, data = list(positions), [n for n in datasets if DATASETS.get(n, SMALL)]
   for attention, part in attentions.items():
     if "causal" not in part.kinds:
-      yield {"attention": attention, "architecture": "encoder", "dataset": "majority"}
+      yield {
+        "attention": attention,
+        "architecture.name": "encoder",
+        "dataset": "majority",
+      }
       continue
     fits = [p for p in positions if positions[p].acts() <= {"embed", *part.honours}]
     position = next((p for p in places if p in fits), fits[0])
@@ -150,7 +154,7 @@ def every_part():
 )
 def test_every_part_trains_evaluates_samples_and_resumes(parts, tmp_path, capsys):
   config = tiny_config(position="none", steps=2, **QUIET)
-  config.update(parts)
+  config.update_from_flattened_dict(parts)
   config.dataset = f"{parts['dataset']}({DATASETS.get(parts['dataset'], SMALL)})"
   config.train.schedule = "constant"
   config.sample.length = 2
@@ -160,7 +164,7 @@ def test_every_part_trains_evaluates_samples_and_resumes(parts, tmp_path, capsys
   assert train.run(config, workdir) == 0
   assert "Going on at step 2" in capsys.readouterr().out
   assert evaluate.run(config, workdir) == 0
-  if "architecture" not in parts:
+  if "architecture.name" not in parts:
     capsys.readouterr()
     assert sample.run(config, workdir) == 0
     assert capsys.readouterr().out.strip()
