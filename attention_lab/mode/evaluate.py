@@ -1,5 +1,4 @@
-"""--mode=evaluate: a trained run's loss and accuracy on every split, BLEU and chrF of
-translations."""
+"""--mode=evaluate: a trained run's figures on every split, and BLEU of translations."""
 
 import math
 from pathlib import Path

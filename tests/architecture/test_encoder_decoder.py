@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from attention_lab import functional
 from attention_lab.attention.mask import default_positions
 from attention_lab.conformance.subject import in_chunks
 from attention_lab.dataset.base import datasets
@@ -16,6 +17,7 @@ from attention_lab.errors import UserError
 from attention_lab.evaluation import make_sampler
 from attention_lab.experiment import assemble
 from attention_lab.mode import benchmark, evaluate, sample, train
+from attention_lab.norm import EPSILON
 from tests.commands import records
 from tests.parts import fill, tiny_config
 
@@ -31,6 +33,72 @@ EVERY_TWO = {"log__every": 2, "evaluation__every": 2, "checkpoint__every": 2}
 
 def pairs_config(**changes):
   return tiny_config(**{**PAIRS, **changes})
+
+
+def attention_of(params, name):
+  """The matrices of a standard attention, as the equations take them."""
+  matrices = [params[f"{name}/{part}"]["w"] for part in ("query", "key", "value")]
+  return functional.Attention(*matrices, params[f"{name}/output"]["w"])
+
+
+def equations_parameters(params, layers=2):
+  """The model's parameters as `functional.transformer_forward_pass` takes them."""
+  table = params["encoder_decoder/token_embedding"]["embeddings"]
+
+  def norm(name):
+    return functional.Norm(params[name]["scale"], params[name]["offset"])
+
+  def ffn(name):
+    first, last = (params[f"{name}/feed_forward_{end}"] for end in ("in", "out"))
+    return functional.FeedForward(first["w"], first["b"], last["w"], last["b"])
+
+  def encoder_layer(name):
+    return functional.EncoderLayer(
+      attention_of(params, f"{name}/standard"),
+      norm(f"{name}/attention_norm"),
+      ffn(name),
+      norm(f"{name}/feed_forward_norm"),
+    )
+
+  def decoder_layer(name):
+    return functional.DecoderLayer(
+      attention_of(params, f"{name}/standard"),
+      norm(f"{name}/attention_norm"),
+      attention_of(params, f"{name}/standard_1"),
+      norm(f"{name}/cross_attention_norm"),
+      ffn(name),
+      norm(f"{name}/feed_forward_norm"),
+    )
+
+  return functional.Transformer(
+    table,
+    table,
+    tuple(encoder_layer(f"encoder_decoder/encoder_layer_{i}") for i in range(layers)),
+    tuple(decoder_layer(f"encoder_decoder/decoder_layer_{i}") for i in range(layers)),
+    table.T,
+  )
+
+
+def test_it_computes_the_papers_equations(in_float64):
+  config = pairs_config(
+    model__norm="post",
+    model__norm_offset=True,
+    model__feed_forward_bias=True,
+    model__activation="relu",
+  )
+  experiment = assemble(config)
+  params = fill(jax.eval_shape(lambda: experiment.init(0)))
+  params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), params)
+  actual = jax.jit(experiment.model.apply)(params, None, TOKENS, None, SOURCE)
+  expected = functional.transformer_forward_pass(
+    jnp.maximum(SOURCE, 0),
+    TOKENS,
+    equations_parameters(params),
+    SOURCE >= 0,
+    h=config.model.num_heads,
+    eps=EPSILON,
+  )
+  np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-10)
 
 
 @functools.lru_cache
