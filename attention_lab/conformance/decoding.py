@@ -55,7 +55,7 @@ def recall_is_the_full_pass(subject: Subject) -> Iterator[Case]:
   f, params = subject.functions(), subject.perturbed()
   x, context = subject.inputs(), subject.inputs(length=9, seed=2)
   at, there = positions_of(2, SHORT), positions_of(2, 9)
-  there = jnp.where(jnp.arange(9) < jnp.array([[7], [9]]), there, -1)
+  there = jnp.where(there < jnp.array([[7], [9]]), there, -1)
   whole = f.apply(params, x, context, Mask(at, there, causal=False))
   memory = f.memorise(params, context, there)
   for chunks in ((SHORT,), (1,) * SHORT):
