@@ -101,7 +101,7 @@ def assert_refused(result, answer):
     (f"{COPY} --attention=standard*9", "names 9 layers, but the model has 4."),
     (f"{COPY} --position=rop", "Did you mean 'rope'?"),
     ("--dataset=cpy", "Did you mean 'copy'?"),
-    ("--dataset=copy(alphabet=0)", "take 1 to 26 letters"),
+    ("--dataset=copy(alphabet=0)", "take 1 letter or more"),
     (f"{COPY} --architecture=decodr_only", "Did you mean 'decoder_only'?"),
     (f"{COPY} --config.train.optimizer=adamm", "Did you mean 'adam"),
     (f"{COPY} --config.train.schedule=cosin", "Did you mean 'cosine'?"),

@@ -16,8 +16,6 @@ from attention_lab.dataset.vocabulary import (
   WordVocabulary,
 )
 
-LETTERS = string.ascii_lowercase
-
 
 @dataclasses.dataclass(kw_only=True)
 class Strings(Generated):
@@ -30,18 +28,18 @@ class Strings(Generated):
   tasks: ClassVar[tuple[str, ...]] = ("next_token", "pairs")
 
   sequence_length: int = 32  # Tokens in an example: half of it is the string.
-  alphabet: int = 8  # Different letters; more than 26 are called by their numbers.
+  alphabet: int = 8  # Different letters; more than 26 are called by numbers.
 
   def check(self) -> None:
-    self.require("alphabet", 1 <= self.alphabet < 2**31, "1 letter or more")
+    self.require("alphabet", self.alphabet >= 1, "1 letter or more")
     even = self.sequence_length >= 2 and self.sequence_length % 2 == 0
     self.require("sequence_length", even, "an even number, 2 or more")
 
   @functools.cached_property
   def vocabulary(self) -> Vocabulary:
-    if self.alphabet <= len(LETTERS):
-      return CharacterVocabulary(LETTERS[: self.alphabet] + "|")
-    return WordVocabulary((*map(str, range(self.alphabet)), "|"))
+    if self.alphabet > len(string.ascii_lowercase):
+      return WordVocabulary((*map(str, range(self.alphabet)), "|"))
+    return CharacterVocabulary(string.ascii_lowercase[: self.alphabet] + "|")
 
   def examples(self, split: str, epoch: int, indices: np.ndarray) -> Batch:
     batch = super().examples(split, epoch, indices)

@@ -1,0 +1,48 @@
+"""The base model of "Attention Is All You Need" (arXiv:1706.03762) on random pairs.
+
+python -m attention_lab.main --config=experiments/attention_is_all_you_need.py
+
+Sources of 50 random tokens out of 37,000, each with 50 more to answer it, to be learnt by
+heart: a demonstration that the whole of it trains, at its full size.
+"""
+
+from attention_lab import config as configs
+
+
+def get_config():
+  """6 + 6 layers, d_model 512, d_ff 2,048, 8 heads, post-norm, ReLU, sinusoidal."""
+  config = configs.get_config()
+  config.architecture.name = "encoder_decoder"
+  config.attention = "standard"
+  config.position = "sinusoidal"
+  config.dataset = (
+    "random_pairs(sequence_length=100, alphabet=36999, train_examples=64, "
+    "validation_examples=64)"
+  )
+  config.steps = 40
+  config.batch_size = 16
+  config.model.update(
+    num_layers=6,
+    num_heads=8,
+    d_model=512,
+    d_ff=2048,
+    norm="post",
+    norm_offset=True,
+    activation="relu",
+    feed_forward_bias=True,
+    init="fan_in",
+    dropout=0.1,
+    tied_embeddings=True,
+    layer_stack="always",  # Compiles two layers, not twelve.
+  )
+  config.train.update(
+    optimizer="adam(b1=0.9, b2=0.98, eps=1e-9)",
+    schedule="noam(warmup_steps=4000)",
+    learning_rate=(512 * 4000) ** -0.5,  # The rate at the end of the warm-up.
+    clip_norm=0.0,
+    label_smoothing=0.1,
+  )
+  config.evaluation.every = 20
+  config.checkpoint.every = 100_000
+  config.log.every = 5
+  return config
