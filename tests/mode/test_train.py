@@ -86,6 +86,8 @@ def test_evaluation_repeats_the_summarys_figures(finished, capsys):
   evaluation = json.loads((workdir / "evaluation.json").read_text())
   printed = capsys.readouterr().out
   for split in ("train", "validation"):
+    perplexity = np.exp(summary[split]["loss"])
+    assert evaluation[split].pop("perplexity") == pytest.approx(perplexity)
     assert evaluation[split] == summary[split]
     assert f"{split}: loss {summary[split]['loss']:.4f}" in printed
   (workdir / "evaluation.json").unlink()
