@@ -11,6 +11,7 @@ import jmp
 import optax
 from ml_collections import config_dict
 
+from attention_lab import cross_entropy
 from attention_lab import optimizer as optimizers
 from attention_lab import spec as specs
 from attention_lab.architecture import options as model_options
@@ -20,6 +21,7 @@ from attention_lab.architecture.base import (
   architectures,
   as_functions,
 )
+from attention_lab.architecture.head import watch_heads
 from attention_lab.attention.base import Attention, attentions
 from attention_lab.dataset.base import Dataset, datasets
 from attention_lab.errors import UserError
@@ -163,21 +165,34 @@ def _loss(
 ) -> Sums:
   """Training has a random key and smooths the labels; evaluation has neither."""
   smoothing = 0.0 if key is None else label_smoothing
-  logits = _logits(model, policy, params, key, batch)
-  return token_sums(logits, batch.targets, batch.weights, smoothing)
+  output = _output(model, policy, params, key, batch)
+  if isinstance(output, cross_entropy.Head):
+    return cross_entropy.head_sums(output, batch.targets, batch.weights, smoothing)
+  return token_sums(output, batch.targets, batch.weights, smoothing)
 
 
 def _measure(model: Model, policy: jmp.Policy, params: Any, batch: Any) -> Measured:
-  logits = _logits(model, policy, params, None, batch)
-  return measured(logits, batch.targets, batch.weights)
+  output = _output(model, policy, params, None, batch)
+  if isinstance(output, cross_entropy.Head):
+    sums, hits = cross_entropy.head_hits(output, batch.targets, batch.weights)
+  else:
+    sums = token_sums(output, batch.targets, batch.weights)
+    hits = jnp.argmax(output, axis=-1) == batch.targets
+  return measured(sums, hits, batch.weights)
 
 
-def _logits(
+def _output(
   model: Model, policy: jmp.Policy, params: Any, key: jax.Array | None, batch: Any
-) -> jax.Array:
+) -> jax.Array | cross_entropy.Head:
+  """The logits, or what they are made of where they are too many to form at once."""
   params = policy.cast_to_compute(params)
   source = () if batch.source is None else (batch.source,)
-  logits = model.apply(params, key, batch.inputs, None, *source)
+  with watch_heads() as heads:
+    logits = model.apply(params, key, batch.inputs, None, *source)
+  if cross_entropy.pays(logits.size):
+    for unchanged, head in heads:
+      if unchanged is logits:  # Nobody reads them now, so they are not computed.
+        return head
   return cast(jax.Array, policy.cast_to_output(logits))
 
 

@@ -35,12 +35,16 @@ class Linear(hk.Module):
       "w", (input_size, self._output_size), dtype, init=self._w_init
     )
 
+  def bias(self, dtype: Any) -> jax.Array | None:
+    """The bias alone, [output_size], or None where there is none."""
+    if not self._with_bias:
+      return None
+    return hk.get_parameter("b", (self._output_size,), dtype, init=jnp.zeros)
+
   def add_bias(self, y: jax.Array) -> jax.Array:
     """y + b, or y where there is no bias."""
-    if not self._with_bias:
-      return y
-    b = hk.get_parameter("b", y.shape[-1:], y.dtype, init=jnp.zeros)
-    return y + jnp.broadcast_to(b, y.shape)
+    b = self.bias(y.dtype)
+    return y if b is None else y + jnp.broadcast_to(b, y.shape)
 
 
 @jax.custom_vjp

@@ -37,6 +37,7 @@ def token_sums(
   """
   logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
   log_total = jax.nn.logsumexp(logits, axis=-1)
+  targets = jnp.where(weights == 0, 0, targets)  # Which may then be any number.
   at_target = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
   correct = jnp.argmax(logits, axis=-1) == targets
   expected = at_target
@@ -49,13 +50,13 @@ def token_sums(
   )
 
 
-def measured(logits: jax.Array, targets: jax.Array, weights: jax.Array) -> Measured:
-  """The same sums, and of whole sequences: [B, T, V], [B, T], [B, T]."""
+def measured(sums: Sums, hits: jax.Array, weights: jax.Array) -> Measured:
+  """Sums, and those of whole sequences, from hits [B, T] bool and weights [B, T]."""
   counts = weights > 0
-  wrong = counts & (jnp.argmax(logits, axis=-1) != targets)
+  wrong = counts & ~hits
   asked = counts.any(axis=1)
   return Measured(
-    sums=token_sums(logits, targets, weights),
+    sums=sums,
     right=jnp.sum(asked & ~wrong.any(axis=1), dtype=jnp.float32),
     sequences=jnp.sum(asked, dtype=jnp.float32),
   )

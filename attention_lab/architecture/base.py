@@ -10,9 +10,11 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from attention_lab.architecture.head import show_head
 from attention_lab.architecture.options import Options
 from attention_lab.architecture.stack import Build, Stack
 from attention_lab.attention.base import Attention
+from attention_lab.cross_entropy import Head
 from attention_lab.dropout import drop
 from attention_lab.linear import Linear, matmul
 from attention_lab.norm import LayerNorm
@@ -113,18 +115,23 @@ class Architecture(hk.Module):
 
   @hk.name_like("__call__")
   def logits(self, x: jax.Array, embeddings: jax.Array) -> jax.Array:
-    """Vectors, and the table of the tokens, to logits: [B, T, D], [V, D] → [B, T, V]."""
+    """Vectors, and the table of the tokens, to logits: [B, T, D], [V, D] → [B, T, V].
+
+    A model that returns them as they are spares the loss to form them, where they are
+    many.
+    """
     options = self.options
     if not options.tied_embeddings:
       linear = Linear(
         self.vocabulary_size, options.logits_bias, options.w_init, "logits"
       )
-      return linear(x)
-    logits = matmul(x, embeddings.T)
+      table = linear.weights(x.shape[-1], x.dtype).T
+      return show_head(linear(x), Head(x, table, linear.bias(x.dtype)))
+    logits, bias = matmul(x, embeddings.T), None
     if options.logits_bias:
       bias = hk.get_parameter("logits_bias", logits.shape[-1:], init=jnp.zeros)
       logits += jnp.broadcast_to(bias, logits.shape)
-    return logits
+    return show_head(logits, Head(x, embeddings, bias))
 
   @hk.name_like("__call__")
   def layers(

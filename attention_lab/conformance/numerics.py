@@ -27,32 +27,30 @@ STEP = 1e-4  # Of the differences that a gradient is compared with.
 def gradient_is_right(subject: Subject) -> Iterator[Case]:
   """In float64, along random directions, against central differences."""
   with jax.enable_x64(True):
-    f = subject.functions()
-    params, x = subject.perturbed(), subject.inputs()
-    at = positions_of(*x.shape[:2])
+    x = subject.inputs()
+    here = jax.tree.map(np.asarray, (subject.perturbed(), x))
     rng = np.random.default_rng(5)
 
-    def like(leaf: Any) -> jax.Array:
-      return jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype)
+    def like(leaf: Any) -> Any:
+      return rng.normal(size=leaf.shape).astype(leaf.dtype)
 
     mix = like(x)
 
-    def total(inputs: Any) -> jax.Array:
-      params, x = inputs
-      return jnp.sum(mix * f.apply(params, x, x, subject.mask(at)))
+    def run(inputs: Any) -> tuple[float, Any]:
+      at = positions_of(*x.shape[:2])
+      y, gradient = subject.gradient(inputs[1], at, mix, inputs[0])
+      return float((mix * y).sum()), gradient
 
-    run = jax.jit(jax.value_and_grad(total))
-    here = (params, x)
     gradient = run(here)[1]
     moves = (
-      ("the parameters", (jax.tree.map(like, params), jnp.zeros_like(x))),
-      ("the inputs", (jax.tree.map(jnp.zeros_like, params), like(x))),
+      ("the parameters", (jax.tree.map(like, here[0]), np.zeros_like(x))),
+      ("the inputs", (jax.tree.map(np.zeros_like, here[0]), like(x))),
     )
     for what, move in moves:
-      dots = jax.tree.map(lambda g, m: jnp.sum(g * m), gradient, move)
+      dots = jax.tree.map(lambda g, m: np.sum(g * m), gradient, move)
       slope = float(sum(jax.tree.leaves(dots)))
       values = [
-        float(run(jax.tree.map(lambda a, m, n=n: a + n * STEP * m, here, move))[0])
+        run(jax.tree.map(lambda a, m, n=n: a + n * STEP * m, here, move))[0]
         for n in (-2, -1, 1, 2)
       ]
       measured = np.dot(values, (1, -8, 8, -1)) / (12 * STEP)  # Of fourth order.
@@ -84,14 +82,10 @@ def bfloat16_errs_little(subject: Subject) -> Iterator[Case]:
 )
 def large_is_finite(subject: Subject) -> Iterator[Case]:
   """Outputs and gradients at inputs 100 times as large."""
-  at = positions_of(2, SHORT)
-
-  def total(params: Any, x: jax.Array) -> jax.Array:
-    return subject.functions().apply(params, x, x, subject.mask(at)).sum()
-
-  run = jax.jit(jax.value_and_grad(total, argnums=(0, 1)))
+  x = subject.inputs(scale=100.0)
   for called, params in subject.parameters():
-    leaves = jax.tree.leaves(run(params, subject.inputs(scale=100.0)))
+    found = subject.gradient(x, positions_of(2, SHORT), np.ones_like(x), params)
+    leaves = jax.tree.leaves(found)
     bad = sum(not np.isfinite(leaf).all() for leaf in leaves)
     yield Case(f"{called} parameters, values or gradients not finite", bad, 0.0)
 
@@ -108,12 +102,13 @@ def starts_in_range(subject: Subject) -> Iterator[Case]:
   mask = wide.mask(positions_of(*x.shape[:2]))
   f = wide.functions(())
   given = (wide.initial(f), x, x, mask)
-  y = f.apply(*given)
+  y, shown = f.shown(*given)
+  y = np.asarray(y)
   for called, rows in (("the first token", y[:, :1]), ("the last tokens", y[:, 24:])):
     size = float(np.std(rows))
     outside = max(size / 10, 0.01 / max(size, 1e-30))
     yield Case(f"{called}: standard deviation {size:.2g}", outside, 1.0)
-  for weights in f.weights(*given):
+  for weights in map(np.asarray, shown):
     many = (weights > 0).sum(axis=-1) >= 24  # Among few, one may well stand out.
     if many.any():
       largest = float(weights.max(axis=-1)[many].mean())
@@ -145,16 +140,16 @@ def jit_is_eager(subject: Subject) -> Iterator[Case]:
   "a reshape or an axis counted from the front, or a custom operation without a rule",
 )
 def maps_change_nothing(subject: Subject) -> Iterator[Case]:
-  """A further leading axis, mapped on one device and over all of them."""
+  """Two further leading axes, mapped over the devices and on each of them."""
   f, params = subject.functions(), subject.perturbed()
+  at = positions_of(2, SHORT)
 
   def apply(x: jax.Array) -> Any:
-    at = positions_of(*x.shape[:2])
     return f.apply(params, x, x, subject.mask(at))
 
-  count = min(2, jax.local_device_count())
-  maps = (("vmap", jax.vmap, 2), ("pmap", jax.pmap, count))
-  for called, mapped, count in maps:
-    x = jnp.stack([subject.inputs(seed=i) for i in range(count)])
-    expected = np.stack([subject.run(one) for one in x])
-    yield Case(f"{called} over {count}", distance(mapped(apply)(x), expected), 2e-5)
+  devices, count = min(2, jax.local_device_count()), 2
+  x = np.stack([subject.inputs(seed=i) for i in range(devices * count)])
+  expected = np.stack([subject.run(one) for one in x])
+  y = np.asarray(jax.pmap(jax.vmap(apply))(x.reshape(devices, count, *x.shape[1:])))
+  what = f"pmap over {devices} of vmap over {count}"
+  yield Case(what, distance(y.reshape(expected.shape), expected), 2e-5)

@@ -67,13 +67,16 @@ class Functions(NamedTuple):
 
   init: Any  # key → parameters, as training starts with them
   apply: Any  # (parameters, query, context, mask) → [B, T, D]
-  weights: Any  # (parameters, query, context, mask) → a list of shown [B, N, T, S]
+  shown: Any  # (parameters, query, context, mask) → that, and a list of [B, N, T, S]
+  gradient: (
+    Any  # (parameters, x, mask, w) → y, and the gradients of Σ w·y by the first 2
+  )
   initial_state: Any  # (parameters, batch, length, dtype) → state
   extend: Any  # (parameters, x, state, positions) → [B, T, D], state
   memorise: Any  # (parameters, context, positions) → memory
   recall: Any  # (parameters, query, positions, memory) → [B, T, D]
 
-  def decode(self, params: Any, x: Any, at: Any, chunks: tuple[int, ...]) -> Any:
+  def decode(self, params: Any, x: Any, at: Any, chunks: tuple[int, ...]) -> np.ndarray:
     """[B, T, D], chunk by chunk from an empty state with room for more."""
     batch, length, _ = x.shape
     state = self.initial_state(params, batch, length + ROOM, x.dtype)
@@ -82,15 +85,16 @@ class Functions(NamedTuple):
 
 def in_chunks(
   extend: Callable[..., Any], state: Any, x: Any, at: Any, chunks: tuple[int, ...]
-) -> jax.Array:
+) -> np.ndarray:
   """What (x, state, positions) → (y, state) gives for x, chunk by chunk: [B, T, ...]."""
+  x, at = np.asarray(x), np.asarray(at)  # jax would compile each slice.
   outputs, start = [], 0
   for size in chunks:
     part = slice(start, start + size)
     output, state = extend(x[:, part], state, at[:, part])
-    outputs.append(output)
+    outputs.append(np.asarray(output))
     start += size
-  return jnp.concatenate(outputs, axis=1)
+  return np.concatenate(outputs, axis=1)
 
 
 Build = Callable[[Position, Sizes], Attention]
@@ -128,7 +132,7 @@ class Subject:
     """Its functions under a scheme that acts in these hooks: by default in all that it
     honours."""
     hooks = self.hooks if hooks is None else hooks
-    return self._once(("functions", hooks, sizes), lambda: self._make(hooks, sizes))
+    return self.once(("functions", hooks, sizes), lambda: self._make(hooks, sizes))
 
   def _make(self, hooks: tuple[str, ...], sizes: Sizes | None) -> Functions:
     sizes = sizes or self.sizes
@@ -152,35 +156,41 @@ class Subject:
     def apply(params: Any, *arguments: Any) -> Any:
       return call(params, None, *arguments)
 
-    def weights(params: Any, *arguments: Any) -> list[jax.Array]:
+    def shown(params: Any, *arguments: Any) -> tuple[jax.Array, list[jax.Array]]:
       with watch_weights() as seen:
-        apply(params, *arguments)
-      return seen
+        return apply(params, *arguments), seen
+
+    def gradient(params: Any, x: jax.Array, mask: Mask, weights: jax.Array) -> Any:
+      def total(params: Any, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        y = apply(params, x, x, mask)
+        return jnp.vdot(weights, y), y
+
+      found, y = jax.grad(total, argnums=(0, 1), has_aux=True)(params, x)
+      return y, found
 
     return Functions(
       jax.jit(start),
       jax.jit(apply),
-      jax.jit(weights),
+      jax.jit(shown),
+      jax.jit(gradient),
       lambda params, *arguments: initial_state(params, None, *arguments),
       *(jax.jit(functools.partial(_without_key, method)) for method in others),
     )
 
-  def mask(self, at: jax.Array, aligned: bool = False) -> Mask:
+  def mask(self, at: Any, aligned: bool = False) -> Mask:
     """Of self-attention among tokens at these positions [B, T]."""
     return Mask(at, at, causal=self.causal, aligned=aligned)
 
   def initial(self, functions: Functions | None = None) -> Any:
     """The parameters that training starts with."""
     f = functions or self.functions()
-    return self._once(("initial", f), lambda: f.init(jax.random.key(0)))
+    return self.once(("initial", f), lambda: f.init(jax.random.key(0)))
 
   def perturbed(self, functions: Functions | None = None) -> Any:
     """Large random parameters: what is wrong shows, and nothing is 0 by accident."""
-    rng = np.random.default_rng(0)
-    shapes = jax.eval_shape((functions or self.functions()).init, jax.random.key(0))
-    return jax.tree.map(
-      lambda leaf: jnp.asarray(0.5 * rng.normal(size=leaf.shape), leaf.dtype), shapes
-    )
+    f = functions or self.functions()
+    dtype = jnp.result_type(float)  # It differs where a law computes in float64.
+    return self.once(("perturbed", f, dtype), lambda: _large(f.init))
 
   def parameters(self) -> list[tuple[str, Any]]:
     """Both of the above, each with what it is called."""
@@ -188,20 +198,28 @@ class Subject:
 
   def inputs(
     self, batch: int = 2, length: int = SHORT, seed: int = 1, scale: float = 1.0
-  ) -> jax.Array:
+  ) -> np.ndarray:
     """Random tokens [B, T, D]."""
     shape = (batch, length, self.sizes.d_model)
     values = scale * np.random.default_rng(seed).normal(size=shape)
-    return jnp.asarray(values, jnp.result_type(float))
+    return values.astype(jnp.result_type(float))
 
-  def run(self, x: jax.Array, at: jax.Array | None = None, params: Any = None) -> Any:
+  def run(self, x: np.ndarray, at: Any = None, params: Any = None) -> np.ndarray:
     """Self-attention of x [B, T, D], with large random parameters unless others are
     given."""
     at = positions_of(*x.shape[:2]) if at is None else at
     params = self.perturbed() if params is None else params
-    return np.asarray(self.functions().apply(params, x, x, self.mask(at)))
+    both = jnp.asarray(x)
+    mask = self.mask(jnp.asarray(at))
+    return np.asarray(self.functions().apply(params, both, both, mask))
 
-  def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+  def gradient(self, x: np.ndarray, at: Any, weights: Any, params: Any) -> Any:
+    """Of Σ weights·y [B, T, D] by the parameters and by x: y, and (that, that)."""
+    found = self.functions().gradient(params, x, self.mask(at), weights)
+    return jax.tree.map(np.asarray, found)
+
+  def once(self, key: Any, make: Callable[[], Any]) -> Any:
+    """What `make` gives, made at the first call with this key and kept."""
     if key not in self._cache:
       self._cache[key] = make()
     return self._cache[key]
@@ -211,15 +229,15 @@ def _without_key(method: Callable[..., Any], params: Any, *arguments: Any) -> An
   return method(params, None, *arguments)
 
 
-def positions_of(batch: int, length: int, padding: int = 0) -> jax.Array:
+def positions_of(batch: int, length: int, padding: int = 0) -> np.ndarray:
   """[B, T]: 0, 1, 2, … behind so many places of padding."""
-  row = np.maximum(np.arange(length) - padding, -1)
-  return jnp.asarray(np.tile(row, (batch, 1)), jnp.int32)
+  row = np.maximum(np.arange(length, dtype=np.int32) - padding, -1)
+  return np.tile(row, (batch, 1))
 
 
 def cast_to(dtype: Any, tree: Any) -> Any:
   """Every array of a tree in another dtype."""
-  return jax.tree.map(lambda leaf: leaf.astype(dtype), tree)
+  return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf).astype(dtype)), tree)
 
 
 def distance(actual: Any, expected: Any) -> float:
@@ -230,6 +248,15 @@ def distance(actual: Any, expected: Any) -> float:
   if not np.isfinite(actual).all():
     return float("nan")
   return float(np.abs(actual - expected).max() / (np.abs(expected).max() + 1e-30))
+
+
+def _large(init: Callable[[jax.Array], Any]) -> Any:
+  """Random parameters of an initialisation's shapes, without compiling it."""
+  rng = np.random.default_rng(0)
+  return jax.tree.map(
+    lambda leaf: jnp.asarray(0.5 * rng.normal(size=leaf.shape), leaf.dtype),
+    jax.eval_shape(init, jax.random.key(0)),
+  )
 
 
 def _build(spec: specs.Spec, position: Position, sizes: Sizes) -> Attention:

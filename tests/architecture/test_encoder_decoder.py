@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from attention_lab import config as configs
 from attention_lab import functional
 from attention_lab.attention.mask import default_positions
 from attention_lab.conformance.subject import in_chunks
@@ -19,7 +20,7 @@ from attention_lab.experiment import assemble
 from attention_lab.mode import benchmark, evaluate, sample, train
 from attention_lab.norm import EPSILON
 from tests.commands import records
-from tests.parts import fill, tiny_config
+from tests.parts import count, fill, tiny_config
 
 PAIRS = {"architecture__name": "encoder_decoder", "position": "sinusoidal"}
 SOURCE = jnp.array([[0, 5, 2, -1, -1], [3, 1, 7, 4, 6]], jnp.int32)
@@ -293,6 +294,20 @@ def test_the_benchmark_takes_an_attention_as_it_stands(tmp_path):
   assert [(r["attention"], r["kind"]) for r in found] == [
     ("linformer", k) for k in kinds
   ]
+
+
+@pytest.mark.parametrize(
+  ("name", "d_model", "d_ff", "parameters"),
+  [("", 512, 2048, 63_045_632), ("_big", 1024, 4096, 214_171_648)],
+)
+def test_the_papers_models_have_their_sizes(name, d_model, d_ff, parameters):
+  config = configs.load_file(f"experiments/attention_is_all_you_need{name}.py")
+  configs.validate(config)
+  assert config.train.learning_rate == pytest.approx((d_model * 4000) ** -0.5)
+  attention, norm = 4 * d_model**2, 2 * d_model
+  encoder = attention + 2 * norm + (2 * d_model * d_ff + d_ff + d_model)
+  expected = 37_000 * d_model + 6 * (2 * encoder + attention + norm)
+  assert count(config) == expected == parameters
 
 
 def test_every_dataset_of_pairs_is_known_to_it():

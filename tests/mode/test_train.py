@@ -154,17 +154,14 @@ def every_part():
 @pytest.mark.parametrize(
   "parts", list(every_part()), ids=lambda parts: "-".join(parts.values())
 )
-def test_every_part_trains_evaluates_samples_and_resumes(parts, tmp_path, capsys):
+def test_every_part_trains_evaluates_and_samples(parts, tmp_path, capsys):
   config = tiny_config(position="none", steps=2, **QUIET)
   config.update_from_flattened_dict(parts)
   config.dataset = f"{parts['dataset']}({DATASETS.get(parts['dataset'], SMALL)})"
-  config.train.schedule = "constant"
   config.sample.length = 2
   workdir = str(tmp_path / "run")
   assert train.run(config, workdir) == 0
-  config.steps = 3
-  assert train.run(config, workdir) == 0
-  assert "Going on at step 2" in capsys.readouterr().out
+  # From its checkpoint; how a run goes on from there is the same for all parts.
   assert evaluate.run(config, workdir) == 0
   if "architecture.name" not in parts:
     capsys.readouterr()
