@@ -114,6 +114,9 @@ FLAGS = {
   "lengths": "benchmark.lengths",
 }
 
+# What older runs and commands call a setting.
+RENAMED = {"architecture": "architecture.name"}
+
 # What a run may change when it goes on: nothing that its numbers depend on.
 FREE = (
   "plugins",
@@ -184,13 +187,13 @@ def from_stored(stored: Mapping[str, Any]) -> config_dict.ConfigDict:
   """A configuration from values such as those in a run's config.json."""
   config = get_config()
   for key, value in flatten(stored):
-    known = "architecture.name" if key == "architecture" else key  # As it once was.
-    set_value(config, str(known), tuple(value) if isinstance(value, list) else value)
+    set_value(config, str(key), tuple(value) if isinstance(value, list) else value)
   return config
 
 
 def set_value(config: config_dict.ConfigDict, key: str, value: Any) -> None:
   """Sets "section.key"; raises UserError if there is none or the type is another."""
+  key = RENAMED.get(key, key)
   _refuse_unknown(key)
   try:
     if value is None and _defaults()[key] is not None:
@@ -203,6 +206,7 @@ def set_value(config: config_dict.ConfigDict, key: str, value: Any) -> None:
 
 def set_text(config: config_dict.ConfigDict, key: str, text: str) -> None:
   """Sets "section.key" from the text of a flag, read as the setting's type."""
+  key = RENAMED.get(key, key)
   _refuse_unknown(key)
   kind = _type(config, key)
   value: Any = text

@@ -64,25 +64,38 @@ def head_sums(
   Returns:
     Scalars. Their derivative costs three matrix products, their value alone one.
   """
+  output, rows = _cut(head, targets, weights)
+  loss, correct = _sums(label_smoothing, output, rows)
+  return Sums(loss, correct, jnp.sum(weights))
+
+
+def head_hits(
+  head: Head, targets: jax.Array, weights: jax.Array
+) -> tuple[Sums, jax.Array]:
+  """The same without a derivative, and at which positions the target is likeliest.
+
+  Arguments as of `head_sums`; returns scalars and bool [...].
+  """
+  output, rows = _cut(head, targets, weights)
+  seen = _values(0.0, output, rows)
+  hits = (seen.correct > 0).reshape(targets.shape)
+  return Sums(*_weigh(rows, seen), jnp.sum(weights)), hits
+
+
+def _cut(head: Head, targets: jax.Array, weights: jax.Array) -> tuple[Head, _Rows]:
+  """The head without its vectors, and all that there is one of for each position."""
   rows = _Rows(
     head.vectors.reshape(-1, head.vectors.shape[-1]),
     jnp.where(weights == 0, 0, targets).reshape(-1),
     weights.reshape(-1).astype(_wide(head.vectors)),
   )
-  output = head._replace(vectors=None)
-  loss, correct = _sums(label_smoothing, output, rows)
-  return Sums(loss, correct, jnp.sum(weights))
+  return head._replace(vectors=None), rows
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _sums(smoothing: float, output: Head, rows: _Rows) -> tuple[jax.Array, jax.Array]:
   """Weighted sums of loss and correct predictions; `output` has no vectors."""
-
-  def block(_: None, rows: _Rows) -> tuple[None, _Seen]:
-    return None, _look(smoothing, output, rows)[0]
-
-  seen = _over_blocks(block, None, output, rows)[1]
-  return _weigh(rows, seen)
+  return _weigh(rows, _values(smoothing, output, rows))
 
 
 def _forward(smoothing: float, output: Head, rows: _Rows) -> tuple[Any, Any]:
@@ -137,6 +150,15 @@ def _look(smoothing: float, output: Head, rows: _Rows) -> tuple[_Seen, jax.Array
   dlogits = rows.weights[:, None] * (exponentials / total - wanted)
   correct = (first == targets).astype(loss.dtype)
   return _Seen(loss[:, 0], correct[:, 0], None), dlogits
+
+
+def _values(smoothing: float, output: Head, rows: _Rows) -> _Seen:
+  """All that blocks find but for gradients."""
+
+  def block(_: None, rows: _Rows) -> tuple[None, _Seen]:
+    return None, _look(smoothing, output, rows)[0]
+
+  return _over_blocks(block, None, output, rows)[1]
 
 
 def _weigh(rows: _Rows, seen: _Seen) -> tuple[jax.Array, jax.Array]:

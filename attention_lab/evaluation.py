@@ -14,27 +14,24 @@ from attention_lab.errors import UserError
 from attention_lab.experiment import Experiment
 from attention_lab.feed import placed_batches
 from attention_lab.generate import left_pad, make_generate
-from attention_lab.metrics import Sums, means
+from attention_lab.metrics import means
 from attention_lab.translate import Translator
-from attention_lab.update import Loss, make_evaluate
+from attention_lab.update import Measure, make_evaluate
 
 # Settings of "sample" that one of the two ways of decoding alone has a use for.
 ONLY_DRAWN = ("temperature", "top_k", "top_p", "seed")
 ONLY_ANSWERED = ("input_file", "beam_size", "length_penalty")
 
-# The sums of a batch, given parameters on the devices.
-Evaluate = Callable[[Any, Any], Sums]
-
 
 def evaluate(
-  run: Evaluate,
+  run: Measure,
   params: Any,
   dataset: Dataset,
   split: str,
   batch_size: int,
   devices: Sequence[jax.Device],
 ) -> dict[str, float]:
-  """Loss (nats) and accuracy over a whole split.
+  """Loss (nats) and accuracy over a whole split; of pairs, also of whole answers.
 
   Of the training split it takes as many batches as the validation split has.
 
@@ -50,7 +47,11 @@ def evaluate(
   count = dataset.num_batches(whole, batch_size)
   batches = placed_batches(dataset, split, count, batch_size, devices)
   totals = [unreplicate(run(params, batch)) for batch in batches]
-  return means(Sums(*(np.array(values) for values in zip(*totals, strict=True))))
+  sums, right, sequences = jax.tree.map(lambda *values: np.array(values), *totals)
+  figures = means(sums)
+  if dataset.task == "pairs":
+    figures["sequence_accuracy"] = float(right.sum() / max(sequences.sum(), 1))
+  return figures
 
 
 def at_lengths(experiment: Experiment, lengths: Sequence[int]) -> dict[int, Dataset]:
@@ -78,7 +79,7 @@ def at_lengths(experiment: Experiment, lengths: Sequence[int]) -> dict[int, Data
 
 
 def evaluate_lengths(
-  loss: Loss,
+  measure: Measure,
   params: Any,
   datasets: dict[int, Dataset],
   batch_size: int,
@@ -87,7 +88,7 @@ def evaluate_lengths(
   """Loss and accuracy over each length's validation split, by the length.
 
   Args:
-    loss: what is summed.
+    measure: what is summed.
     params: parameters, replicated over the devices.
     datasets: from `at_lengths`.
     batch_size: examples in a batch, over all devices.
@@ -96,7 +97,7 @@ def evaluate_lengths(
   return {
     # Each length has its own shapes, and so its own program.
     str(length): evaluate(
-      make_evaluate(loss, devices, dataset.num_shapes),
+      make_evaluate(measure, devices, dataset.num_shapes),
       params,
       dataset,
       "validation",
@@ -109,7 +110,10 @@ def evaluate_lengths(
 
 def told(figures: dict[str, float]) -> str:
   """Loss and accuracy as a person reads them."""
-  return f"loss {figures['loss']:.4f} nats, accuracy {figures['accuracy']:.4f}"
+  told = f"loss {figures['loss']:.4f} nats, accuracy {figures['accuracy']:.4f}"
+  if (whole := figures.get("sequence_accuracy")) is not None:
+    told += f", of whole answers {whole:.4f}"
+  return told
 
 
 def make_sampler(

@@ -25,10 +25,10 @@ from attention_lab.architecture.head import watch_heads
 from attention_lab.attention.base import Attention, attentions
 from attention_lab.dataset.base import Dataset, datasets
 from attention_lab.errors import UserError
-from attention_lab.metrics import Sums, token_sums
+from attention_lab.metrics import Measured, Sums, measured, token_sums
 from attention_lab.pairing import refuse_impossible
 from attention_lab.position.base import Position, facts_of, positions
-from attention_lab.update import Loss, TrainState, fresh_state
+from attention_lab.update import Loss, Measure, TrainState, fresh_state
 
 
 class Experiment(NamedTuple):
@@ -38,6 +38,7 @@ class Experiment(NamedTuple):
   model: Model
   causal: Mapping[str, Callable[[], Attention]]  # What must not see ahead, by its spec.
   loss: Loss
+  measure: Measure
   schedule: optimizers.Schedule
   optimizer: optax.GradientTransformation
   policy: jmp.Policy  # What is computed in which dtype.
@@ -84,7 +85,8 @@ def assemble(
     for pattern in patterns.values()
     for spec in pattern
   }
-  for name, kinds in _asked(patterns, house).items():
+  asked = _asked(patterns, house)
+  for name, kinds in asked.items():
     refuse_impossible(
       name, builders[name], config.position, scheme.hooks, kinds, policy.compute_dtype
     )
@@ -111,10 +113,11 @@ def assemble(
     model=model,
     causal={
       name: builders[name]
-      for name, kinds in _asked(patterns, house).items()
-      if "causal" in kinds
+      for name, kinds in asked.items()
+      if "causal" in kinds.values()
     },
     loss=partial(_loss, model, policy, config.train.label_smoothing),
+    measure=partial(_measure, model, policy),
     schedule=schedule,
     optimizer=optimizer,
     policy=policy,
@@ -162,6 +165,26 @@ def _loss(
 ) -> Sums:
   """Training has a random key and smooths the labels; evaluation has neither."""
   smoothing = 0.0 if key is None else label_smoothing
+  output = _output(model, policy, params, key, batch)
+  if isinstance(output, cross_entropy.Head):
+    return cross_entropy.head_sums(output, batch.targets, batch.weights, smoothing)
+  return token_sums(output, batch.targets, batch.weights, smoothing)
+
+
+def _measure(model: Model, policy: jmp.Policy, params: Any, batch: Any) -> Measured:
+  output = _output(model, policy, params, None, batch)
+  if isinstance(output, cross_entropy.Head):
+    sums, hits = cross_entropy.head_hits(output, batch.targets, batch.weights)
+  else:
+    sums = token_sums(output, batch.targets, batch.weights)
+    hits = jnp.argmax(output, axis=-1) == batch.targets
+  return measured(sums, hits, batch.weights)
+
+
+def _output(
+  model: Model, policy: jmp.Policy, params: Any, key: jax.Array | None, batch: Any
+) -> jax.Array | cross_entropy.Head:
+  """The logits, or what they are made of where they are too many to form at once."""
   params = policy.cast_to_compute(params)
   source = () if batch.source is None else (batch.source,)
   with watch_heads() as heads:
@@ -169,13 +192,20 @@ def _loss(
   if cross_entropy.pays(logits.size):
     for unchanged, head in heads:
       if unchanged is logits:  # Nobody reads them now, so they are not computed.
-        return cross_entropy.head_sums(head, batch.targets, batch.weights, smoothing)
-  return token_sums(
-    policy.cast_to_output(logits), batch.targets, batch.weights, smoothing
-  )
+        return head
+  return cast(jax.Array, policy.cast_to_output(logits))
 
 
 Patterns = Mapping[str, tuple[specs.Spec, ...]]  # By place, one for each layer.
+
+
+def named_attentions(config: config_dict.ConfigDict) -> dict[str, str]:
+  """The attentions of those places that have another than `--attention`."""
+  return {
+    place: section.attention
+    for place, section in config.architecture.items()
+    if place != "name" and section.attention is not None
+  }
 
 
 def _patterns(
@@ -186,11 +216,7 @@ def _patterns(
   Raises:
     UserError: an attention was named for a place that there is not.
   """
-  named = {
-    place: section.attention
-    for place, section in config.architecture.items()
-    if place != "name" and section.attention is not None
-  }
+  named = named_attentions(config)
   if missing := [place for place in named if place not in architecture.places]:
     raise UserError(
       f"--config.architecture.{missing[0]}.attention={named[missing[0]]}: the "
@@ -205,12 +231,12 @@ def _patterns(
 
 def _asked(
   patterns: Patterns, architecture: type[Architecture]
-) -> dict[str, tuple[str, ...]]:
-  """What each attention has to be able to be, by its spec, in the places it has."""
-  asked: dict[str, tuple[str, ...]] = {}
+) -> dict[str, dict[str, str]]:
+  """What kind each attention has to be, by its spec and then by the places it has."""
+  asked: dict[str, dict[str, str]] = {}
   for place, pattern in patterns.items():
-    for name in dict.fromkeys(map(str, pattern)):
-      asked[name] = (*asked.get(name, ()), architecture.places[place])
+    for spec in pattern:
+      asked.setdefault(str(spec), {})[place] = architecture.places[place]
   return asked
 
 

@@ -15,6 +15,14 @@ class Sums(NamedTuple):
   weight: Any  # Positions that count.
 
 
+class Measured(NamedTuple):
+  """What is measured of a split; float32 scalars, or arrays of them; they add up."""
+
+  sums: Sums
+  right: Any  # Sequences of which all positions that count are right.
+  sequences: Any  # Sequences of which some position counts.
+
+
 def token_sums(
   logits: jax.Array,
   targets: jax.Array,
@@ -39,6 +47,18 @@ def token_sums(
     loss=jnp.sum(weights * (log_total - expected)),
     correct=jnp.sum(weights * correct),
     weight=jnp.sum(weights),
+  )
+
+
+def measured(sums: Sums, hits: jax.Array, weights: jax.Array) -> Measured:
+  """Sums, and those of whole sequences, from hits [B, T] bool and weights [B, T]."""
+  counts = weights > 0
+  wrong = counts & ~hits
+  asked = counts.any(axis=1)
+  return Measured(
+    sums=sums,
+    right=jnp.sum(asked & ~wrong.any(axis=1), dtype=jnp.float32),
+    sequences=jnp.sum(asked, dtype=jnp.float32),
   )
 
 

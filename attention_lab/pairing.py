@@ -4,7 +4,7 @@ Each attention is traced, abstractly and in milliseconds: its output has to depe
 every hook in which the positional scheme acts, and to keep shape and dtype.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import haiku as hk
@@ -26,7 +26,7 @@ def refuse_impossible(
   build: Callable[[], Attention],
   position: str,
   acts: frozenset[str],
-  kinds: tuple[str, ...],
+  asked: Mapping[str, str],
   dtype: Any,
 ) -> None:
   """Raises UserError unless the attention runs and honours the positional scheme.
@@ -36,11 +36,11 @@ def refuse_impossible(
     build: makes the attention, inside a transform.
     position: the scheme's name, for messages.
     acts: the hooks in which the scheme acts.
-    kinds: what the architecture asks of its layers.
+    asked: by the places of the architecture that it takes, the kind it has to be there.
     dtype: what is computed in.
   """
   try:
-    _refuse_kind(attention, build, kinds)
+    _refuse_kind(attention, build, asked)
     used = _hooks_used(attention, build)
     _refuse_kernel(build, dtype)
     if acts & {"rotate", "rotate_keys"} and not _turns_pairs(build):
@@ -66,15 +66,20 @@ def refuse_impossible(
 
 
 def _refuse_kind(
-  attention: str, build: Callable[[], Attention], kinds: tuple[str, ...]
+  attention: str, build: Callable[[], Attention], asked: Mapping[str, str]
 ) -> None:
-  """Raises UserError unless the attention can be all that is asked of a layer."""
+  """Raises UserError unless the attention can be all that is asked of it."""
   able = hk.transform(lambda: build().kinds).apply({}, None)
-  if missing := [kind for kind in kinds if kind not in able]:
-    others = [name for name in attentions if set(kinds) <= set(attentions[name].kinds)]  # type: ignore[attr-defined]
+  if missing := [place for place, kind in asked.items() if kind not in able]:
+    kinds = set(asked.values())
+    others = [name for name in attentions if kinds <= set(attentions[name].kinds)]  # type: ignore[attr-defined]
+    alone = (
+      f" Or take another there alone: --config.architecture.{missing[0]}.attention=..."
+    )
     raise UserError(
       f"The attention {attention!r} is {' or '.join(able)}, but this architecture asks "
-      f"for {' and '.join(missing)} attention. Use one of: {', '.join(others)}."
+      f"for {' and '.join(asked[place] for place in missing)} attention. "
+      f"Use one of: {', '.join(others)}." + alone * (len(asked) > 1)
     )
 
 

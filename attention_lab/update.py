@@ -21,6 +21,9 @@ from attention_lab.metrics import Sums
 # (parameters, random key, batch) → sums over the batch's positions.
 Loss = Callable[[Any, jax.Array | None, Any], Sums]
 
+# (parameters, batch) → sums, of any tree.
+Measure = Callable[[Any, Any], Any]
+
 
 class TrainState(NamedTuple):
   """All that changes while training."""
@@ -115,23 +118,23 @@ def make_update(
 
 
 def make_evaluate(
-  loss: Loss, devices: Sequence[jax.Device], shapes: int = 1
-) -> Callable[..., Sums]:
-  """Builds the evaluation: (parameters [n, ...], batch [n, B/n, ...]) → Sums [n].
+  measure: Measure, devices: Sequence[jax.Device], shapes: int = 1
+) -> Measure:
+  """Builds the evaluation: (parameters [n, ...], batch [n, B/n, ...]) → sums [n].
 
   Args:
-    loss: sums over a batch.
+    measure: sums over a batch.
     devices: where parameters and batches lie.
     shapes: how many shapes batches have at most: each is traced once.
   """
 
-  def run(params: Any, batch: Any) -> Sums:
+  def run(params: Any, batch: Any) -> Any:
     _assert_trace(batch, devices)
-    return jax.lax.psum(loss(params, None, batch), AXIS)
+    return jax.lax.psum(measure(params, batch), AXIS)
 
   mapped = jax.pmap(_traced_once(run, shapes), axis_name=AXIS, devices=list(devices))
 
-  def evaluate(params: Any, batch: Any) -> Sums:
+  def evaluate(params: Any, batch: Any) -> Any:
     assert_placed(params, batch, devices)
     return mapped(params, batch)
 

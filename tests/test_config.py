@@ -144,7 +144,7 @@ def test_a_setting_that_may_be_unset_takes_none(config, key):
     ("model.num_layer", "Did you mean 'model.num_layers'?"),
     ("stesp", "Did you mean 'steps'?"),
     ("model", "Did you mean "),
-    ("", "Known: architecture, attention, "),
+    ("", "Known: architecture.cross.attention, "),
   ],
 )
 def test_an_unknown_setting_is_answered_with_the_nearest(config, change, key, answer):
@@ -203,6 +203,12 @@ def test_a_configuration_survives_its_json(config):
   config.model.d_ff = 7
   stored = json.loads(json.dumps(config.to_dict()))
   assert settings(configs.from_stored(stored)) == settings(config)
+
+
+def test_the_architecture_is_found_by_its_older_name(config):
+  assert configs.from_stored({"architecture": "encoder"}).architecture.name == "encoder"
+  configs.set_text(config, "architecture", "encoder")
+  assert config.architecture.name == "encoder"
 
 
 def test_a_stored_setting_that_no_longer_exists_is_named():

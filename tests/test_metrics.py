@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from attention_lab.experiment import assemble
-from attention_lab.metrics import Sums, means, token_sums
+from attention_lab.metrics import Sums, means, measured, token_sums
 from tests.parts import fill, tiny_config
 
 
@@ -64,3 +64,13 @@ def test_labels_are_smooth_in_training_alone():
 
   assert loss(smooth, None) == loss(plain, None) == loss(plain, jax.random.key(0))
   assert loss(smooth, jax.random.key(0)) != pytest.approx(loss(smooth, None), rel=1e-3)
+
+
+def test_a_sequence_is_right_where_all_that_counts_is():
+  logits = jnp.eye(3)[jnp.array([[0, 1], [0, 1], [2, 1], [0, 0]])]
+  targets = jnp.array([[0, 1], [0, 2], [0, 1], [0, 0]])
+  weights = jnp.array([[1.0, 1.0], [1.0, 1.0], [0.0, 1.0], [0.0, 0.0]])
+  sums = token_sums(logits, targets, weights)
+  found = measured(sums, jnp.argmax(logits, axis=-1) == targets, weights)
+  assert (float(found.right), float(found.sequences)) == (2, 3)
+  assert found.sums is sums

@@ -18,6 +18,7 @@ from attention_lab.dataset.vocabulary import CharacterVocabulary
 from attention_lab.devices import replicate
 from attention_lab.errors import UserError
 from attention_lab.evaluation import evaluate
+from attention_lab.metrics import Measured
 from attention_lab.mode import evaluate as evaluate_mode
 from attention_lab.mode import sample, train
 from attention_lab.trainer import Trainer
@@ -195,11 +196,15 @@ def test_evaluation_takes_every_pair_once(pairs, split, count):
     seen.append(run(params, batch))
     return seen[-1]
 
-  run = make_evaluate(bigram, devices, pairs.num_shapes)
+  def measure(params, batch):
+    sums = bigram(params, None, batch)
+    return Measured(sums, jnp.zeros(()), jnp.sum(batch.weights.any(axis=1)))
+
+  run = make_evaluate(measure, devices, pairs.num_shapes)
   figures = evaluate(watched, uniform, pairs, split, B, devices)
   assert figures["loss"] == pytest.approx(np.log(size), rel=1e-5)
-  assert sum(float(sums.weight[0]) for sums in seen) == pairs.tokens(split)
-  assert pairs.size(split) == count
+  assert sum(float(found.sums.weight[0]) for found in seen) == pairs.tokens(split)
+  assert sum(int(found.sequences[0]) for found in seen) == pairs.size(split) == count
 
 
 # Whole runs.

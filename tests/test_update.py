@@ -240,7 +240,7 @@ def test_evaluation_sums_over_all_devices():
   expected = loss(state().params, None, first)
   for n in (1, 8):
     devices = jax.local_devices()[:n]
-    run = make_evaluate(loss, devices)
+    run = make_evaluate(lambda params, batch: loss(params, None, batch), devices)
     sums = unreplicate(run(replicate(state().params, devices), shard(first, devices)))
     np.testing.assert_allclose(sums, expected, rtol=1e-6)
 

@@ -24,6 +24,14 @@ class LatentCache(NamedTuple):
   filled: jax.Array  # [] int32: slots in use
 
 
+class LatentMemory(NamedTuple):
+  """The same of another sequence, which is all there."""
+
+  latents: jax.Array  # [B, S, C]
+  shared: jax.Array  # [B, S, R], rotated
+  positions: jax.Array  # [B, S] int32; negative = padding
+
+
 class LatentQuery(NamedTuple):
   """Queries of the keys that come from the latents, and of the shared key."""
 
@@ -72,13 +80,28 @@ class Latent(MultiHead):
       positions=append(state.positions, positions, state.filled),
       filled=state.filled + query.shape[1],
     )
-    into = jnp.einsum("BTNK,CNK->BTNC", q.content, self._up_heads("key", query.dtype))
-    wide = jnp.concatenate([into, q.rotated], axis=-1)
-    k = jnp.concatenate([state.latents, state.shared], axis=-1)[:, :, None]
     mask = Mask(positions, state.positions, causal=True)
-    read = self.attend(wide, k, state.latents[:, :, None], mask)
-    heads = jnp.einsum("BTNC,CNK->BTNK", read, self._up_heads("value", query.dtype))
-    return self.merge(heads), state
+    return self._absorbed(q, state.latents, state.shared, mask), state
+
+  def memorise(self, context: jax.Array, positions: jax.Array) -> Any:
+    return LatentMemory(*self.keys_values(context, positions), positions)
+
+  def recall(self, query: jax.Array, positions: jax.Array, memory: Any) -> jax.Array:
+    mask = Mask(positions, memory.positions, causal=False)
+    q = self.queries(query, positions)
+    return self._absorbed(q, memory.latents, memory.shared, mask)
+
+  @hk.name_like("__call__")
+  def _absorbed(
+    self, q: LatentQuery, latents: jax.Array, shared: jax.Array, mask: Mask
+  ) -> jax.Array:
+    """[B, T, D] from what is kept, with U in the queries and W in the output."""
+    up, down = (self._up_heads(name, latents.dtype) for name in ("key", "value"))
+    into = jnp.einsum("BTNK,CNK->BTNC", q.content, up)
+    wide = jnp.concatenate([into, q.rotated], axis=-1)
+    k = jnp.concatenate([latents, shared], axis=-1)[:, :, None]
+    read = self.attend(wide, k, latents[:, :, None], mask)
+    return self.merge(jnp.einsum("BTNC,CNK->BTNK", read, down))
 
   def attend(self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask) -> jax.Array:
     # dot_product divides by √K.

@@ -54,9 +54,8 @@ def recall_is_the_full_pass(subject: Subject) -> Iterator[Case]:
   x, context = subject.inputs(), subject.inputs(length=9, seed=2)
   at, there = positions_of(2, SHORT), positions_of(2, 9)
   there[0, 7:] = -1
-  whole = f.apply(
-    params, x, context, Mask(jnp.asarray(at), jnp.asarray(there), causal=False)
-  )
+  mask = Mask(jnp.asarray(at), jnp.asarray(there), causal=False)
+  whole = f.apply(params, x, context, mask)
   memory = f.memorise(params, context, there)
   for chunks in ((SHORT,), (1,) * SHORT):
     read = lambda x, memory, at: (f.recall(params, x, at, memory), memory)  # noqa: E731

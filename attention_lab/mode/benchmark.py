@@ -22,7 +22,7 @@ from attention_lab.architecture import options as model_options
 from attention_lab.architecture.base import architectures
 from attention_lab.bench import Bench, Program, fits
 from attention_lab.devices import local_devices, refuse_indivisible
-from attention_lab.experiment import assemble, attention_builder
+from attention_lab.experiment import assemble, attention_builder, named_attentions
 from attention_lab.files import make_folder, write_json
 from attention_lab.pairing import refuse_impossible
 from attention_lab.plot import plot_benchmark
@@ -87,19 +87,21 @@ def _at_length(
   position = partial(positions.bind(config.position), max_length=length)
   acts = facts_of(position).hooks
   house: Any = architectures.bind(config.architecture.name).func
-  kinds = tuple(house.places.values())
+  # What --attention stands for; the places that have another are in the step alone.
+  named = named_attentions(config)
+  asked = {place: kind for place, kind in house.places.items() if place not in named}
   programs: dict[tuple[str, str], Program] = {}
   for name in names:
     (spec,) = specs.parse_pattern(name)
     build = partial(attention_builder, spec, options, position)
-    refuse_impossible(name, build(config.kernel), config.position, acts, kinds, dtype)
+    refuse_impossible(name, build(config.kernel), config.position, acts, asked, dtype)
     bench = Bench(
       lambda kernel, build=build: build(kernel)(),  # type: ignore[misc]
       config.kernel,
       config.benchmark.batch_size,
       length,
       dtype,
-      causal="causal" in kinds,
+      causal="causal" in asked.values(),
     )
     bench.refuse_wrong(name)
     for kind, program in bench.programs.items():

@@ -29,19 +29,19 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   lengths = at_lengths(experiment, config.evaluation.lengths)
   restored = restore_params(experiment, config, folder)
   params = replicate(restored.params, devices)
-  loss = make_evaluate(experiment.loss, devices, experiment.dataset.num_shapes)
+  measure = make_evaluate(experiment.measure, devices, experiment.dataset.num_shapes)
   result: dict[str, Any] = {"step": restored.step, "checkpoint": restored.path.name}
   if restored.averaged:
     result["averaged"] = [path.name for path in restored.averaged]
   for split in experiment.dataset.splits:
     figures = evaluate(
-      loss, params, experiment.dataset, split, config.batch_size, devices
+      measure, params, experiment.dataset, split, config.batch_size, devices
     )
     result[split] = figures | {"perplexity": math.exp(min(figures["loss"], 700))}
     print(f"step {restored.step}  {split}: {told(figures)}")
   if lengths:
     result["lengths"] = evaluate_lengths(
-      experiment.loss, params, lengths, config.batch_size, devices
+      experiment.measure, params, lengths, config.batch_size, devices
     )
     for length, figures in result["lengths"].items():
       print(f"step {restored.step}  length {length}: {told(figures)}")

@@ -74,7 +74,7 @@ class Training:
     )
     self._trainer = Trainer(experiment, config, devices)
     self._evaluate = make_evaluate(
-      experiment.loss, devices, experiment.dataset.num_shapes
+      experiment.measure, devices, experiment.dataset.num_shapes
     )
     self._sampler = sampler
     self._lengths = lengths
@@ -283,7 +283,7 @@ class Training:
       "position": self._config.position,
       "dataset": self._config.dataset,
       "parameters": self._parameters(),
-      "leak_check": "skipped" if self._config.skip_checks else "passed",
+      "leak_check": self._leak_check(),
       "steps": self._trainer.step,
       "seconds": self._seconds(),
       "tokens_per_second": self._tokens_per_second(),
@@ -298,7 +298,7 @@ class Training:
       summary["above_best"] = self._validation["loss"] - best
     if self._lengths:
       summary["lengths"] = evaluate_lengths(
-        self._experiment.loss,
+        self._experiment.measure,
         self._trainer.params(),
         self._lengths,
         self._config.batch_size,
@@ -320,6 +320,11 @@ class Training:
       f"Written to {self._folder}: summary.json, metrics.jsonl, config.json, checkpoints/"
       + ", tensorboard/" * self._config.log.tensorboard
     )
+
+  def _leak_check(self) -> str:
+    if not self._experiment.causal:
+      return "not asked"  # It has nothing that must not see ahead.
+    return "skipped" if self._config.skip_checks else "passed"
 
   def _parameters(self) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(self._trainer.expected.params))

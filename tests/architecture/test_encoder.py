@@ -184,9 +184,12 @@ def test_a_run_leaves_what_others_leave(finished):
   workdir, config = finished
   summary = json.loads((workdir / "summary.json").read_text())
   assert summary["flops_per_second"] > 0
+  assert summary["leak_check"] == "not asked"
   assert any((workdir / "tensorboard").iterdir())
   assert evaluate.run(config, str(workdir)) == 0
   evaluation = json.loads((workdir / "evaluation.json").read_text())
+  loss = summary["validation"]["loss"]
+  assert evaluation["validation"].pop("perplexity") == pytest.approx(np.exp(loss))
   assert evaluation["validation"] == summary["validation"]
 
 

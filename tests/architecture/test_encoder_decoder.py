@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from attention_lab import config as configs
 from attention_lab import functional
 from attention_lab.attention.mask import default_positions
 from attention_lab.conformance.subject import in_chunks
@@ -16,10 +17,10 @@ from attention_lab.dataset.base import datasets
 from attention_lab.errors import UserError
 from attention_lab.evaluation import make_sampler
 from attention_lab.experiment import assemble
-from attention_lab.mode import evaluate, sample, train
+from attention_lab.mode import benchmark, evaluate, sample, train
 from attention_lab.norm import EPSILON
 from tests.commands import records
-from tests.parts import fill, tiny_config
+from tests.parts import count, fill, tiny_config
 
 PAIRS = {"architecture__name": "encoder_decoder", "position": "sinusoidal"}
 SOURCE = jnp.array([[0, 5, 2, -1, -1], [3, 1, 7, 4, 6]], jnp.int32)
@@ -250,7 +251,11 @@ def test_embeddings_are_scaled_by_the_root_of_the_width():
     ({"attention": "linformer"}, "'linformer' is bidirectional.*asks for causal"),
     (
       {"architecture__cross__attention": "sliding_window"},
-      "'sliding_window' is .*asks for cross",
+      "'sliding_window' is .*asks for cross attention. Use one of: .*standard",
+    ),
+    (
+      {"attention": "sliding_window"},
+      r"asks for cross .* there alone: --config.architecture.cross.attention=\.\.\.",
     ),
     (
       {
@@ -274,6 +279,39 @@ def test_only_the_causal_place_is_checked_for_leaks():
   assert not assemble(pairs_config(**encoder)).causal
 
 
+def test_the_benchmark_takes_an_attention_as_it_stands(tmp_path):
+  others = {"architecture__decoder__attention": "standard"}
+  others |= {"architecture__cross__attention": "standard"}
+  config = pairs_config(
+    attention="linformer",
+    model__num_layers=1,
+    benchmark__lengths=(4,),
+    benchmark__rounds=1,
+    train__steps_per_call=2,
+    **others,
+  )
+  assert benchmark.run(config, str(tmp_path)) == 0
+  found = json.loads((tmp_path / "benchmark.json").read_text())["records"]
+  kinds = ("forward", "gradient", "step")  # In the encoder, nothing decodes.
+  assert [(r["attention"], r["kind"]) for r in found] == [
+    ("linformer", k) for k in kinds
+  ]
+
+
+@pytest.mark.parametrize(
+  ("name", "d_model", "d_ff", "parameters"),
+  [("", 512, 2048, 63_045_632), ("_big", 1024, 4096, 214_171_648)],
+)
+def test_the_papers_models_have_their_sizes(name, d_model, d_ff, parameters):
+  config = configs.load_file(f"experiments/attention_is_all_you_need{name}.py")
+  configs.validate(config)
+  assert config.train.learning_rate == pytest.approx((d_model * 4000) ** -0.5)
+  attention, norm = 4 * d_model**2, 2 * d_model
+  encoder = attention + 2 * norm + (2 * d_model * d_ff + d_ff + d_model)
+  expected = 37_000 * d_model + 6 * (2 * encoder + attention + norm)
+  assert count(config) == expected == parameters
+
+
 def test_every_dataset_of_pairs_is_known_to_it():
   offered = [name for name in datasets if "pairs" in datasets[name].tasks]
   assert {"copy", "parallel_text", "random_pairs"} < set(offered)
@@ -292,6 +330,7 @@ def test_a_run_evaluates_and_answers(finished, capsys):
   workdir, config = finished
   assert evaluate.run(config, str(workdir)) == 0
   found = json.loads((workdir / "evaluation.json").read_text())
+  assert 0 <= found["validation"]["sequence_accuracy"] <= 1
   assert found["validation"]["perplexity"] == pytest.approx(
     np.exp(found["validation"]["loss"])
   )

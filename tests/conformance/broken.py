@@ -241,6 +241,14 @@ class RemembersPadding(Standard):
     return super().memorise(context, jnp.abs(positions))
 
 
+@breaks(decoding.recall_is_the_full_pass)
+class RecallsFromTheStart(Standard):
+  """Every few queries begin at position 0 again."""
+
+  def recall(self, query, positions, memory):
+    return super().recall(query, positions - positions[:, :1], memory)
+
+
 @breaks(numerics.is_deterministic)
 class Random(Standard):
   """Draws a number at every call."""

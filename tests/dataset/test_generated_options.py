@@ -1,6 +1,7 @@
 """Generated datasets are as difficult as their options say, or refuse them."""
 
 import collections
+import dataclasses
 
 import numpy as np
 import pytest
@@ -27,13 +28,23 @@ def test_the_alphabet_is_used_up_and_no_more(name):
     assert letters == set("abcdefghijk"[:size])
 
 
-def test_more_letters_than_the_alphabet_has_are_numbers():
-  data = make("copy(sequence_length=8, alphabet=40)")
+@pytest.mark.parametrize("name", ["copy", "random_pairs"])
+def test_a_large_alphabet_has_numbers_for_letters(name):
+  assert used(f"{name}(alphabet=40)") == {*map(str, range(40)), "|"}
+
+
+def test_random_pairs_reach_the_size_of_a_translators_vocabulary():
+  options = "alphabet=36999, sequence_length=2000, train_examples=64"
+  data = make(f"random_pairs({options}, validation_examples=8)")
+  data = dataclasses.replace(data, task="pairs", sequence_length=100)
+  assert data.vocabulary.size == 37_000
   batch = data.batch("train", 0, 64)
-  text = data.vocabulary.decode(batch.inputs[0])
-  assert text.split()[4] == "|"
-  np.testing.assert_array_equal(data.vocabulary.encode(text), batch.inputs[0])
-  assert set(range(40)) == set(batch.inputs.ravel()) - {data.alphabet}
+  assert batch.source.shape == batch.targets.shape == (64, 50)
+  assert batch.source.max() > 36_000
+  assert set(batch.inputs[:, 0]) == {data.start_token} == {36_999}
+  np.testing.assert_array_equal(batch.inputs[:, 1:], batch.targets[:, :-1])
+  text = data.vocabulary.decode(batch.source[0])
+  np.testing.assert_array_equal(data.source_tokens(text), batch.source[0])
 
 
 def deepest(words, opening, closing):

@@ -38,7 +38,7 @@ def test_other_lengths_are_reported(tmp_path, capsys, monkeypatch):
   params = restore_params(experiment, config, folder).params
   longer = datasets.bind("copy(sequence_length=12, validation_examples=8)")(data_dir="")
   devices = local_devices()
-  run = make_evaluate(experiment.loss, devices)
+  run = make_evaluate(experiment.measure, devices)
   expected = evaluate(run, replicate(params, devices), longer, "validation", 8, devices)
   assert summary["lengths"]["12"] == pytest.approx(expected, rel=1e-6)
   for length, figures in summary["lengths"].items():

@@ -86,6 +86,8 @@ def test_evaluation_repeats_the_summarys_figures(finished, capsys):
   evaluation = json.loads((workdir / "evaluation.json").read_text())
   printed = capsys.readouterr().out
   for split in ("train", "validation"):
+    perplexity = np.exp(summary[split]["loss"])
+    assert evaluation[split].pop("perplexity") == pytest.approx(perplexity)
     assert evaluation[split] == summary[split]
     assert f"{split}: loss {summary[split]['loss']:.4f}" in printed
   (workdir / "evaluation.json").unlink()
@@ -131,7 +133,11 @@ def every_part():
   places, data = list(positions), [n for n in datasets if DATASETS.get(n, SMALL)]
   for attention, part in attentions.items():
     if "causal" not in part.kinds:
-      yield {"attention": attention, "architecture": "encoder", "dataset": "majority"}
+      yield {
+        "attention": attention,
+        "architecture.name": "encoder",
+        "dataset": "majority",
+      }
       continue
     fits = [p for p in positions if positions[p].acts() <= {"embed", *part.honours}]
     position = next((p for p in places if p in fits), fits[0])
@@ -150,14 +156,14 @@ def every_part():
 )
 def test_every_part_trains_evaluates_and_samples(parts, tmp_path, capsys):
   config = tiny_config(position="none", steps=2, **QUIET)
-  config.update(parts)
+  config.update_from_flattened_dict(parts)
   config.dataset = f"{parts['dataset']}({DATASETS.get(parts['dataset'], SMALL)})"
   config.sample.length = 2
   workdir = str(tmp_path / "run")
   assert train.run(config, workdir) == 0
   # From its checkpoint; how a run goes on from there is the same for all parts.
   assert evaluate.run(config, workdir) == 0
-  if "architecture" not in parts:
+  if "architecture.name" not in parts:
     capsys.readouterr()
     assert sample.run(config, workdir) == 0
     assert capsys.readouterr().out.strip()
