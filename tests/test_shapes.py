@@ -255,6 +255,7 @@ def test_a_run_is_evaluated_as_it_was_trained(run):
   found = json.loads((run / "evaluation.json").read_text())
   summary = json.loads((run / "summary.json").read_text())
   for split in ("train", "validation"):
+    assert found[split].pop("perplexity") > 1
     assert found[split] == summary[split]
   assert summary["utilisation"] > 0
   data = Varied(data_dir="")
