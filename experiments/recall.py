@@ -40,7 +40,7 @@ SETTING = [
 
 def main() -> int:
   """Runs what is missing, and prints the table of what is there."""
-  flags, for_every_run = cells.flags_of(__doc__, 2_000, "runs/recall")
+  flags, for_every_run = cells.flags_of(__doc__, 4_000, "runs/recall")
   for seed in range(flags.seeds):
     for attention in ATTENTIONS:
       for width in WIDTHS:
