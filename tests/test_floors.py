@@ -90,6 +90,8 @@ FLOORS = {
   "trainer": 8,
   "utilisation": 8,
   "restore": 8,
+  "compare.record": 0,
+  "compare": 8.7,
   "mode": 9,
   "main": 10,
 }

@@ -1,0 +1,1 @@
+"""Comparisons: cells to train, statistics over seeds, and the report."""
