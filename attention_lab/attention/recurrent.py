@@ -74,16 +74,16 @@ class Recurrent(Attention):
     """
     length = query.shape[1]
     count = -(-length // SEGMENT)
-    size = (
-      -(-length // (count * self.chunk)) * self.chunk
-    )  # Whole chunks, alike in size.
+    # Whole chunks, alike in size.
+    size = -(-length // (count * self.chunk)) * self.chunk
     at = mask.query_positions, mask.context_positions
     xs = [_segments(x, count, size, 0) for x in (query, context)]
     xs += [_segments(x, count, size, -1) for x in at]
 
     def read(state: Any, segment: list[jax.Array]) -> tuple[Any, jax.Array]:
-      query, context, *positions = segment
-      heads, state = self.advance(query, context, Mask(*positions, causal=True), state)
+      query, context, query_at, context_at = segment
+      mask = Mask(query_at, context_at, causal=True)
+      heads, state = self.advance(query, context, mask, state)
       return state, self.finish(heads, query)
 
     _, y = hk.scan(hk.remat(read), state, xs)
