@@ -20,7 +20,7 @@ from attention_lab.errors import UserError, nearest
 FLAGS = flags.FLAGS
 
 flags.DEFINE_string(
-  "mode", "train", "train, evaluate, sample, check, benchmark or list."
+  "mode", "train", "train, compare, evaluate, sample, check, benchmark or list."
 )
 flags.DEFINE_string(
   "attention", None, "Attention, or a pattern of them along the layers."
@@ -43,11 +43,18 @@ flags.DEFINE_string(
   "input_file", None, "With --mode=sample: sources, one a line; - for standard input."
 )
 flags.DEFINE_string("seed", None, "Of the run, or with --mode=sample of the sample.")
+flags.DEFINE_string("seeds", None, "Runs that differ in their seed alone.")
 flags.DEFINE_string("steps", None, "Training steps.")
 flags.DEFINE_string("wandb", None, "offline or online: log to Weights & Biases too.")
 flags.DEFINE_string("lengths", None, "With --mode=benchmark: tokens, as 128,256.")
 flags.DEFINE_bool("skip_checks", None, "Train what may see the future.")
 flags.DEFINE_string("batch_size", None, "Examples in a step, over all devices.")
+
+flags.DEFINE_string(
+  "match", None, "With --mode=compare: add rows of equal parameters, or flops; or none."
+)
+flags.DEFINE_string("launcher", None, "With --mode=compare: local or slurm.")
+flags.DEFINE_bool("dry_run", None, "With --mode=compare: tell what would be run.")
 
 OVERRIDE = "--config."
 
