@@ -96,6 +96,7 @@ def get_config() -> config_dict.ConfigDict:
         "top_k": 0,  # 0: all tokens.
         "top_p": 1.0,
         "seed": 0,
+        "maps": False,  # Whether to draw what the prompt's tokens attend to.
       },
       "compare": {
         "grid": (),  # (setting, (value, …)), …: what lists of values in flags said.

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -122,7 +122,7 @@ def told(figures: dict[str, float]) -> str:
 
 def make_sampler(
   experiment: Experiment, sample: Any, clip: bool = False
-) -> Callable[[Any], list[str]] | None:
+) -> "Sampler | Translator | None":
   """What continues the prompt, or answers it where pairs are learnt: parameters on the
   host → texts. None of a model that does neither.
 
@@ -159,8 +159,10 @@ class Sampler:
   def __init__(self, experiment: Experiment, sample: Any, clip: bool = False):
     self._experiment = experiment
     self._seed = sample.seed
-    text = experiment.dataset.prompt() if sample.prompt is None else sample.prompt
-    encoded = experiment.dataset.vocabulary.encode(text)
+    self.prompt = sample.prompt
+    if self.prompt is None:
+      self.prompt = experiment.dataset.prompt()
+    encoded = experiment.dataset.vocabulary.encode(self.prompt)
     if not len(encoded):
       raise UserError("--prompt is empty; give at least one token.")
     length, room = sample.length, experiment.max_positions

@@ -87,6 +87,7 @@ FLOORS = {
   "experiment": 7,
   "translate": 8,
   "evaluation": 8.5,
+  "attention_maps": 8,
   "trainer": 8,
   "utilisation": 8,
   "restore": 8,
