@@ -6,7 +6,7 @@ python -m attention_lab.main --attention=standard
 import importlib
 import pkgutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -15,6 +15,7 @@ from ml_collections import config_dict
 from attention_lab import compile_cache, plugins, versions
 from attention_lab import config as configs
 from attention_lab import mode as modes
+from attention_lab.compare import grid
 from attention_lab.errors import UserError, nearest
 
 FLAGS = flags.FLAGS
@@ -92,22 +93,34 @@ def read_config(overrides: Sequence[str]) -> config_dict.ConfigDict:
     config = configs.from_stored(stored)
   else:
     config = configs.get_config()
-  for name, key in configs.FLAGS.items():
-    value: object = FLAGS[name].value
-    if value is not None:
-      of_sample = name == "seed" and FLAGS.mode == "sample"
-      configs.set_text(config, "sample.seed" if of_sample else key, str(value))
-  for override in overrides:
-    key, equals, value = override.partition("=")
-    if not equals:
-      raise UserError(f"Write --config.{key}=value.")
-    configs.set_text(config, key, value)
+  assignments = [*_named(), *map(_assignment, overrides)]
+  if FLAGS.mode == "compare":
+    config.compare.grid = tuple(grid.read(config, assignments).items())
+  else:
+    for key, text in assignments:
+      configs.set_text(config, key, text)
   named = [plugins.resolve(plugin) for plugin in FLAGS.plugin]
   config.plugins = tuple(dict.fromkeys([*config.plugins, *named]))
   configs.validate(config)
   if stored is not None:
     run_folder.refuse_other_config(Path(FLAGS.workdir), stored, config)
   return config
+
+
+def _named() -> Iterator[tuple[str, str]]:
+  """Settings that have a flag of their own, where it is given: (setting, text)."""
+  for name, key in configs.FLAGS.items():
+    value: object = FLAGS[name].value
+    if value is not None:
+      of_sample = name == "seed" and FLAGS.mode == "sample"
+      yield "sample.seed" if of_sample else key, str(value)
+
+
+def _assignment(override: str) -> tuple[str, str]:
+  key, equals, text = override.partition("=")
+  if not equals:
+    raise UserError(f"Write --config.{key}=value.")
+  return key, text
 
 
 def mode_names() -> list[str]:

@@ -97,6 +97,7 @@ FLOORS = {
   "compare.table": 1,
   "compare.results": 1,
   "compare.markdown": 2,
+  "compare.grid": 7,
   "compare": 8.7,
   "mode": 9,
   "main": 10,
