@@ -42,7 +42,7 @@ def _jsonable(value: Any) -> Any:
 
 
 def records(path: Path) -> list[dict[str, Any]]:
-  """The records of a file; a line that is not whole ends them, and a file that is missing has none."""
+  """The records of a file, up to a line that is not whole; none where it is missing."""
   records = []
   for line in path.read_text("utf-8", "replace").splitlines() if path.exists() else ():
     try:

@@ -106,6 +106,8 @@ FLOORS = {
   "compare.costs": 8.65,
   "compare.maps": 8.65,
   "compare.collect": 8.68,
+  "compare.cluster": 8.68,
+  "compare.watch": 8.68,
   "compare": 8.7,
   "mode": 9,
   "main": 10,

@@ -8,6 +8,7 @@ import jax
 import jmp
 
 from attention_lab import spec as specs
+from attention_lab.bench import Bench
 from attention_lab.compare.plan import Plan
 from attention_lab.costs import at_length, benches
 from attention_lab.errors import UserError
@@ -37,7 +38,7 @@ def measure(plan: Plan, lengths: Sequence[int]) -> list[str]:
   peak = matmul_peak(dtype)
   of, records, left_out = _attentions(plan), [], []
   for length in lengths:
-    found = {}
+    found: dict[str, Bench] = {}
     for name, config in of.items():
       try:
         found |= benches({name: config}, length, dtype)

@@ -26,7 +26,7 @@ def of_run(config: config_dict.ConfigDict, cell: Path) -> Maps | None:
   They are kept beside the run, under its checkpoint's name.
 
   Returns:
-    None where no attention forms weights, or their number differs between layers.
+    None where no attention forms weights, or not one for each pair of tokens.
   """
   checkpoint = max((cell / "checkpoints").glob("*.npz"), default=None)
   if checkpoint is None:
@@ -52,7 +52,8 @@ def _made(config: config_dict.ConfigDict, cell: Path) -> tuple[list[str], np.nda
   layers = found["decoder"] if isinstance(found, dict) else found
   formed = [np.asarray(weights, np.float32)[0] for weights in per_layer(layers)]
   names = labels(experiment.dataset, tokens[0])
-  if not formed or len({weights.shape for weights in formed}) > 1:
+  square = {(len(names), len(names))}
+  if {w.shape[1:] for w in formed} != square or len({len(w) for w in formed}) > 1:
     return names, np.zeros((0,), np.float32)
   return names, np.stack(formed)
 
