@@ -1,5 +1,6 @@
 """report.md: a comparison as text that GitHub, a terminal and a mail can show."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -90,7 +91,7 @@ def estimated(metric: Metric, estimate: Estimate) -> str:
 
 def _differences(rows: Sequence[Line]) -> Iterable[str]:
   """A table of each judged metric that some row is compared in."""
-  head = ["row", "less", "difference", "seeds", "p", "p (Holm)", "verdict"]
+  head = ["row", "compared with", "difference", "seeds", "p", "p (Holm)", "verdict"]
   for metric in METRICS.values():
     body = [
       [line.name, line.baseline, *_difference(metric, line.differences[metric.key])]
@@ -164,7 +165,8 @@ def _sweeps(comparison: Comparison) -> Iterable[str]:
       [curve.name, *(_point(loss, curve, value) for value in values)]
       for curve in sweep.curves
     ]
-    yield f"## {loss.heading} by {_safe(sweep.setting)}\n\n{_grid(head, body)}"
+    title = f"## {loss.heading.capitalize()} by {_safe(sweep.setting)}"
+    yield f"{title}\n\n{_grid(head, body)}"
 
 
 def _point(loss: Metric, curve: Curve, value: float) -> str:
@@ -221,6 +223,4 @@ def _grid(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 def _safe(text: str) -> str:
   """Text on one line, that Markdown takes for no mark of its own."""
   text = " ".join(str(text).split())
-  for mark in "\\`*|<>":
-    text = text.replace(mark, "\\" + mark)
-  return text
+  return re.sub(r"[\\`*|]|<(?=\S)", r"\\\g<0>", text)

@@ -4,6 +4,7 @@ Everything is Student's t (Student, "The probable error of a mean", Biometrika 6
 means of a few values that are about normal, whose spread is not known.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -108,7 +109,7 @@ def power(effect: float, n: int, alpha: float = 0.05) -> float:
   edge, shift = _quantile(1 - alpha / 2, freedom), abs(effect) * n**0.5
   # t = (z + shift) / s, whose s is the root of a χ² over its degrees of freedom: the mean
   # over s of the normal's share beyond the edge. (scipy's noncentral t has gaps.)
-  nodes, weights = np.polynomial.legendre.leggauss(NODES)
+  nodes, weights = _legendre()
   s = np.sqrt(stats.chi2.ppf((nodes + 1) / 2, freedom) / freedom)
   beyond = stats.norm.cdf(shift - edge * s) + stats.norm.cdf(-shift - edge * s)
   return float(weights @ beyond / 2)
@@ -136,6 +137,12 @@ def seeds_needed(
     enough = power(difference / sd, middle, alpha) >= wanted
     low, high = (low, middle) if enough else (middle, high)
   return high
+
+
+@functools.cache
+def _legendre() -> tuple[np.ndarray, np.ndarray]:
+  nodes, weights = np.polynomial.legendre.leggauss(NODES)
+  return nodes, weights
 
 
 def _moments(array: np.ndarray, size: float) -> tuple[float, float]:

@@ -260,11 +260,12 @@ def told(difference: Difference, metric: Metric, baseline: str, asked: int) -> s
   by = f"{size} {metric.step}".strip()
   if difference.verdict == "one seed":
     side = "above" if difference.mean > 0 else "below"
-    return (
-      f"one seed tells nothing about chance: use --seeds=5 ({by} {side} {baseline})"
-    )
+    advice = "use --seeds=5" if asked == 1 else f"{asked} were asked for"
+    return f"one seed tells nothing about chance: {advice} ({by} {side} {baseline})"
   n = difference.seeds
   at = f"at {n} seeds" if n >= asked else f"at {n} of {asked} seeds"
+  if difference.low == difference.high == 0:
+    return f"{metric.name} the same as that of {baseline} {at}, each by each"
   if difference.verdict == "not told apart":
     return (
       f"not told apart from {baseline} {at} ({_p(difference)}); {_more(difference)}"
@@ -298,8 +299,6 @@ def p_told(p: float) -> str:
 
 
 def _more(difference: Difference) -> str:
-  if difference.mean == 0:
-    return "there is no difference to tell"
   needed = difference.seeds_needed
   if needed is None:
     return f"not even {MOST_SEEDS:,} seeds would tell a difference of this size"
