@@ -84,6 +84,9 @@ def get_config() -> config_dict.ConfigDict:
         "rounds": 7,  # How often everything is timed.
         "step": True,  # Whether the whole training step is timed too.
       },
+      "compare": {
+        "seeds": config_dict.placeholder(int),  # Seeds of each row, from `seed` on.
+      },
       "sample": {
         "prompt": config_dict.placeholder(str),  # None: the dataset's own.
         "length": 300,  # Tokens; of answers at most so many.
@@ -111,6 +114,7 @@ FLAGS = {
   "input_file": "sample.input_file",
   "prompt": "sample.prompt",
   "wandb": "log.wandb",
+  "seeds": "compare.seeds",
   "lengths": "benchmark.lengths",
 }
 
@@ -129,6 +133,7 @@ FREE = (
   "log.",
   "sample.",
   "benchmark.",
+  "compare.",
   "train.steps_per_call",
 )
 
@@ -138,6 +143,7 @@ POSITIVE = """
   model.key_size train.micro_batches train.steps_per_call train.learning_rate
   evaluation.every evaluation.average checkpoint.every checkpoint.keep log.every
   sample.count sample.length sample.beam_size benchmark.batch_size benchmark.rounds
+  compare.seeds
 """.split()
 NOT_NEGATIVE = """
   seed train.clip_norm train.label_smoothing model.dropout sample.temperature

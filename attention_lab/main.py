@@ -43,6 +43,7 @@ flags.DEFINE_string(
   "input_file", None, "With --mode=sample: sources, one a line; - for standard input."
 )
 flags.DEFINE_string("seed", None, "Of the run, or with --mode=sample of the sample.")
+flags.DEFINE_string("seeds", None, "How many seeds, from --seed on.")
 flags.DEFINE_string("steps", None, "Training steps.")
 flags.DEFINE_string("wandb", None, "offline or online: log to Weights & Biases too.")
 flags.DEFINE_string("lengths", None, "With --mode=benchmark: tokens, as 128,256.")

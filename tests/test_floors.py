@@ -88,6 +88,8 @@ FLOORS = {
   "translate": 8,
   "evaluation": 8.5,
   "trainer": 8,
+  "logbook": 8,
+  "seeds": 8,
   "utilisation": 8,
   "restore": 8,
   "compare.record": 0,
