@@ -114,7 +114,7 @@ def attention_image(layers: Any, size: int = 64) -> np.ndarray | None:
     attention formed weights.
   """
   rows = []
-  for weights in _per_layer(layers):
+  for weights in per_layer(layers):
     maps = np.asarray(weights, np.float32)[0, :, :size, :size]
     maps = maps / np.maximum(maps.max(axis=-1, keepdims=True), 1e-9)
     rows.append(
@@ -128,8 +128,12 @@ def attention_image(layers: Any, size: int = 64) -> np.ndarray | None:
   )
 
 
-def _per_layer(layers: Any) -> list[Any]:
-  """One [B, N, T, S] for each layer that formed weights; several in one add rows."""
+def per_layer(layers: Any) -> list[Any]:
+  """One [B, N, T, S] for each layer that formed weights; several in one add some.
+
+  Args:
+    layers: as an architecture's `attention_weights` returns them, for one place.
+  """
   if isinstance(layers, list):
     return [weights for layer in layers for weights in layer]
   return [weights for stacked in zip(*layers, strict=True) for weights in stacked]

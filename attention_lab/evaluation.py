@@ -1,7 +1,8 @@
 """Evaluates parameters on a whole split, at other lengths too, and continues prompts."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -32,7 +33,8 @@ def evaluate(
   batch_size: int,
   devices: Sequence[jax.Device],
 ) -> dict[str, float]:
-  """Loss (nats) and accuracy over a whole split; of pairs, also of whole answers.
+  """Loss (nats) and accuracy over a whole split; of pairs, also of whole answers; of
+  texts, bits per character.
 
   Of the training split it takes as many batches as the validation split has.
 
@@ -52,6 +54,8 @@ def evaluate(
   figures = means(sums)
   if dataset.task == "pairs":
     figures["sequence_accuracy"] = float(right.sum() / max(sequences.sum(), 1))
+  if characters := dataset.characters_per_token:
+    figures["bits_per_character"] = figures["loss"] / math.log(2) / characters
   return figures
 
 
@@ -126,7 +130,7 @@ def told(*seeds: dict[str, float]) -> str:
 
 def make_sampler(
   experiment: Experiment, sample: Any, clip: bool = False
-) -> Callable[[Any], list[str]] | None:
+) -> "Sampler | Translator | None":
   """What continues the prompt, or answers it where pairs are learnt: parameters on the
   host → texts. None of a model that does neither.
 
@@ -163,8 +167,10 @@ class Sampler:
   def __init__(self, experiment: Experiment, sample: Any, clip: bool = False):
     self._experiment = experiment
     self._seed = sample.seed
-    text = experiment.dataset.prompt() if sample.prompt is None else sample.prompt
-    encoded = experiment.dataset.vocabulary.encode(text)
+    self.prompt = sample.prompt
+    if self.prompt is None:
+      self.prompt = experiment.dataset.prompt()
+    encoded = experiment.dataset.vocabulary.encode(self.prompt)
     if not len(encoded):
       raise UserError("--prompt is empty; give at least one token.")
     length, room = sample.length, experiment.max_positions

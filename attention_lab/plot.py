@@ -1,7 +1,12 @@
-"""The benchmark's figure, where matplotlib is installed (the extra `plot`)."""
+"""Figures as PNG, where matplotlib is installed (the extra `plot`)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from attention_lab.errors import UserError
 
 
 def plot_benchmark(path: Path, names: list[str], records: list[dict[str, Any]]) -> bool:
@@ -34,3 +39,57 @@ def plot_benchmark(path: Path, names: list[str], records: list[dict[str, Any]]) 
     axes[0, 0].legend()
   figure.savefig(path, dpi=120)
   return True
+
+
+def plot_maps(
+  path: Path,
+  layers: Sequence[np.ndarray],
+  queries: Sequence[str],
+  contexts: Sequence[str],
+  title: str = "",
+) -> None:
+  """Draws who attends to whom: a row for each layer, a column for each head.
+
+  Args:
+    path: the PNG.
+    layers: [N, T, S] of each layer, at least 0; each map's largest weight is darkest.
+    queries: the names of the T queries, from top to bottom.
+    contexts: the names of the S tokens they attend to, from left to right.
+    title: stands above all.
+
+  Raises:
+    UserError: matplotlib is missing.
+  """
+  try:
+    from matplotlib.figure import Figure
+  except ImportError:
+    raise UserError(
+      "Drawing attention maps needs matplotlib: pip install matplotlib, or the extra "
+      "[plot] of this library."
+    ) from None
+  columns = max(len(heads) for heads in layers)
+  across, down = (max(1.6, 0.17 * len(names) + 0.9) for names in (contexts, queries))
+  figure = Figure(
+    figsize=(across * columns, down * len(layers) + 0.4), layout="constrained"
+  )
+  if title:
+    figure.suptitle(_literal(title))
+  panels = figure.subplots(len(layers), columns, squeeze=False)
+  for layer, heads in enumerate(layers):
+    for head, panel in enumerate(panels[layer]):
+      if head >= len(heads):
+        panel.set_axis_off()
+        continue
+      panel.imshow(heads[head], cmap="Greys", vmin=0, interpolation="nearest")
+      panel.set_title(f"layer {layer + 1}, head {head + 1}", fontsize=7)
+      panel.set_xticks(range(len(contexts)), _literal(contexts), rotation=90)
+      panel.set_yticks(range(len(queries)), _literal(queries))
+      panel.tick_params(labelsize=6, length=0)
+  figure.savefig(path, dpi=150)
+
+
+def _literal(text: Any) -> Any:
+  """Text in which nothing is a formula to matplotlib."""
+  if isinstance(text, str):
+    return text.replace("$", r"\$")
+  return [_literal(one) for one in text]

@@ -16,9 +16,9 @@ def own_configs(config: config_dict.ConfigDict) -> list[config_dict.ConfigDict]:
     UserError: a seed is too large.
   """
   found = []
-  for i in range(config.compare.seeds or 1):
+  for i in range(config.seeds):
     own = config.copy_and_resolve_references()
-    own.seed, own.compare.seeds = config.seed + i, None
+    own.seed, own.seeds = config.seed + i, 1
     configs.validate(own)
     found.append(own)
   return found

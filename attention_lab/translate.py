@@ -27,12 +27,12 @@ class Translator:
     self._sample = sample
     self._searches: dict[int, Callable[..., Any]] = {}
     dataset = experiment.dataset
-    self._prompt = dataset.prompt() if sample.prompt is None else sample.prompt
-    self._tokens(self._prompt, 1)  # Refuses what it cannot read now.
+    self.prompt = dataset.prompt() if sample.prompt is None else sample.prompt
+    self._tokens(self.prompt, 1)  # Refuses what it cannot read now.
 
   def __call__(self, params: Any) -> list[str]:
     """The best answers to the prompt; `params` as they are trained, on the host."""
-    return self.answers(params, [self._prompt])[0]
+    return self.answers(params, [self.prompt])[0]
 
   def answers(
     self,

@@ -21,6 +21,9 @@ from attention_lab.linear import Linear
 # Added to the sum of the weights: a query that sees nobody gets 0, and in float32 the
 # gradient's division by its square does not overflow.
 EPSILON = 1e-16
+# Tokens of a causal pass that are projected and read at once: what a longer one makes in
+# between stays in the cache, and memory beside inputs and outputs does not grow with it.
+SEGMENT = 2048
 
 
 class Memory(NamedTuple):
@@ -56,8 +59,35 @@ class Recurrent(Attention):
         f"not {query.shape[1]} and {context.shape[1]} of them."
       )
     state = self.initial_state(query.shape[0], context.shape[1], query.dtype)
+    if mask.causal and query.shape[1] > SEGMENT:
+      return self._by_segments(query, context, mask, state)
     heads, _ = self.advance(query, context, mask, state)
     return self.finish(heads, query)
+
+  @hk.name_like("__call__")
+  def _by_segments(
+    self, query: jax.Array, context: jax.Array, mask: Mask, state: Any
+  ) -> jax.Array:
+    """A causal pass as decoding: the state goes from segment to segment.
+
+    The gradient forms a segment's intermediates again, rather than storing them.
+    """
+    length = query.shape[1]
+    count = -(-length // SEGMENT)
+    # Whole chunks, alike in size.
+    size = -(-length // (count * self.chunk)) * self.chunk
+    at = mask.query_positions, mask.context_positions
+    xs = [_segments(x, count, size, 0) for x in (query, context)]
+    xs += [_segments(x, count, size, -1) for x in at]
+
+    def read(state: Any, segment: list[jax.Array]) -> tuple[Any, jax.Array]:
+      query, context, query_at, context_at = segment
+      mask = Mask(query_at, context_at, causal=True)
+      heads, state = self.advance(query, context, mask, state)
+      return state, self.finish(heads, query)
+
+    _, y = hk.scan(hk.remat(read), state, xs)
+    return jnp.moveaxis(y, 0, 1).reshape(len(query), -1, self.d_model)[:, :length]
 
   def extend(
     self, query: jax.Array, state: Any, positions: jax.Array
@@ -197,6 +227,15 @@ class Normalised(Recurrent):
       return decayed(q, k, v, log_decay, state, self.chunk)
     state = state + jnp.einsum("BSNF,BSNV->BNFV", k, v)
     return jnp.einsum("BTNF,BNFV->BTNV", q, state), state
+
+
+def _segments(x: jax.Array, count: int, size: int, padding: int) -> jax.Array:
+  """[B, T, ...] → [count, B, size, ...], padded at the end."""
+  rest = [(0, 0)] * (x.ndim - 2)
+  x = jnp.pad(
+    x, [(0, 0), (0, count * size - x.shape[1]), *rest], constant_values=padding
+  )
+  return jnp.moveaxis(x.reshape(len(x), count, size, *x.shape[2:]), 1, 0)
 
 
 def _one_padded(x: jax.Array) -> tuple[jax.Array, Mask]:

@@ -2,13 +2,17 @@
 
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 from ml_collections import config_dict
 
 from attention_lab import run_folder
+from attention_lab.attention_maps import Map, of_pair, of_text
 from attention_lab.errors import UserError
 from attention_lab.evaluation import make_sampler
 from attention_lab.experiment import assemble
+from attention_lab.files import make_folder
+from attention_lab.plot import plot_maps
 from attention_lab.restore import restore_params
 from attention_lab.translate import Translator
 
@@ -25,13 +29,31 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
       "Use --mode=evaluate."
     )
   params = restore_params(experiment, config, folder).params
-  if lines is not None and isinstance(sampler, Translator):
-    for answers in sampler.answers(params, list(_read(lines))):
-      print(*answers, sep="\n", end="\n\n" if config.sample.count > 1 else "\n")
-    return 0
-  for text in sampler(params):
-    print(text, end="\n\n" if config.sample.count > 1 else "\n")
+  between = "\n\n" if config.sample.count > 1 else "\n"
+  if isinstance(sampler, Translator):
+    sources = [sampler.prompt] if lines is None else list(_read(lines))
+    found = sampler.answers(params, sources)
+    for answers in found:
+      print(*answers, sep="\n", end=between)
+    pairs = zip(sources, (answers[0] for answers in found), strict=True)
+    maps = (of_pair(experiment, params, *pair) for pair in pairs)
+  else:
+    for text in sampler(params):
+      print(text, end=between)
+    maps = (of_text(experiment, params, text) for text in [sampler.prompt])
+  if config.sample.maps:
+    _draw(maps, folder / "maps")
   return 0
+
+
+def _draw(texts: Iterable[list[Map]], folder: Path) -> None:
+  """Writes the maps of each text, numbered from 1."""
+  make_folder(folder, "workdir")
+  for number, maps in enumerate(texts, 1):
+    for one in maps:
+      path = folder / f"{number}{one.place and '-' + one.place}.png"
+      plot_maps(path, one.layers, one.queries, one.contexts, one.place)
+  print(f"Attention maps in {folder}", file=sys.stderr)
 
 
 def _read(path: str) -> Iterable[str]:

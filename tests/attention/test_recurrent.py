@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from attention_lab.attention import recurrent
 from attention_lab.attention.base import attentions
 from attention_lab.attention.based import taylor
 from attention_lab.attention.linear import elu_plus_one
@@ -279,10 +280,12 @@ def scheme(name):
   return "none" if name == "cosformer" else "rope"
 
 
+@pytest.mark.parametrize(("chunk", "segment"), [(3, recurrent.SEGMENT), (2, 3)])
 @pytest.mark.parametrize("name", [*SUMS, *STEPS])
-def test_an_attention_is_its_definition(in_float64, name):
-  """Outputs and all gradients, with padding and a length that no chunk divides."""
-  f = attention_functions(f"{name}(chunk=3)", scheme(name))
+def test_an_attention_is_its_definition(in_float64, monkeypatch, name, chunk, segment):
+  """Outputs and all gradients, with padding, at a length that chunks do not divide."""
+  monkeypatch.setattr(recurrent, "SEGMENT", segment)
+  f = attention_functions(f"{name}(chunk={chunk})", scheme(name))
   x = inputs(length=len(REAL))
   first = 60 if name == "cosformer" else 0  # Its cosine is at its end at 63.
   real = first + np.arange(5)

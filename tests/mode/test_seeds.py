@@ -43,7 +43,7 @@ def two_devices():
 def together(tmp_path_factory):
   """A finished run of two seeds."""
   folder = tmp_path_factory.mktemp("runs") / "together"
-  assert train.run(a_config(compare__seeds=2), str(folder)) == 0
+  assert train.run(a_config(seeds=2), str(folder)) == 0
   return folder
 
 
@@ -51,7 +51,7 @@ def together(tmp_path_factory):
 def alone(tmp_path_factory):
   """The same seeds, one after the other."""
   folder = tmp_path_factory.mktemp("runs")
-  for own in own_configs(a_config(compare__seeds=2)):
+  for own in own_configs(a_config(seeds=2)):
     assert train.run(own, str(folder / f"seed{own.seed}")) == 0
   return folder
 
@@ -97,7 +97,7 @@ def test_a_folder_is_that_of_a_run_of_its_own(together, alone):
 
 def test_a_seed_is_evaluated_from_its_folder(together):
   run = together / f"seed{SEED + 1}"
-  assert evaluate.run(own_configs(a_config(compare__seeds=2))[1], str(run)) == 0
+  assert evaluate.run(own_configs(a_config(seeds=2))[1], str(run)) == 0
   evaluation = json.loads((run / "evaluation.json").read_text())
   evaluation["validation"].pop("perplexity")
   summary = json.loads((run / "summary.json").read_text())
@@ -135,7 +135,7 @@ def stopped(tmp_path, monkeypatch, capsys):
   """Two seeds that were stopped before their end, and what was printed last."""
   with monkeypatch.context() as patch:
     stop_after(patch, 4)
-    config = a_config(compare__seeds=2)
+    config = a_config(seeds=2)
     assert train.run(config, str(tmp_path / "run")) == 128 + signal.SIGTERM
   line = capsys.readouterr().out.splitlines()[-1]
   assert not list(tmp_path.rglob("summary.json"))
@@ -155,7 +155,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(stopped, together, capsys):
   assert line.endswith(f"--workdir={folder}")
   # As if it had been killed between saving the one and the other.
   max((folder / f"seed{SEED + 1}" / "checkpoints").iterdir()).unlink()
-  assert train.run(a_config(compare__seeds=2), str(folder)) == 0
+  assert train.run(a_config(seeds=2), str(folder)) == 0
   assert "Going on at step 3 in" in capsys.readouterr().out
   for seed in (SEED, SEED + 1):
     assert_same_bits(folder / f"seed{seed}", together / f"seed{seed}")
@@ -163,7 +163,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(stopped, together, capsys):
 
 def test_one_seed_goes_on_alone(stopped, alone):
   folder, _ = stopped
-  own = own_configs(a_config(compare__seeds=2))[1]
+  own = own_configs(a_config(seeds=2))[1]
   assert train.run(own, str(folder / f"seed{own.seed}")) == 0
   assert_same_end(folder / f"seed{own.seed}", alone / f"seed{own.seed}")
 
@@ -172,7 +172,7 @@ def test_runs_that_began_alone_go_on_side_by_side(alone, tmp_path, capsys):
   shutil.copytree(alone, folder := tmp_path / "copy")
   for path in folder.glob("*/checkpoints/*6-*"):
     path.unlink()
-  assert train.run(a_config(compare__seeds=2), str(folder)) == 0
+  assert train.run(a_config(seeds=2), str(folder)) == 0
   for seed in (SEED, SEED + 1):
     assert_same_end(folder / f"seed{seed}", alone / f"seed{seed}")
   lines = capsys.readouterr().out.splitlines()
@@ -204,7 +204,7 @@ def test_what_is_computed_in_blocks_is_the_same_side_by_side(monkeypatch):
   }
   config = a_config(**changes)
   both, windows = states(config, 2)
-  second = own_configs(a_config(compare__seeds=2, **changes))[1]
+  second = own_configs(a_config(seeds=2, **changes))[1]
   (expected,), (window,) = states(second, 1)
   np.testing.assert_allclose(windows[1], window, rtol=1e-4)
   close = functools.partial(np.testing.assert_allclose, rtol=5e-4, atol=5e-6)
@@ -224,7 +224,7 @@ def test_the_seed_that_is_not_finite_is_named(stopped, monkeypatch):
   monkeypatch.setattr(Trainer, "compile", spoil)
   before = {path: path.read_bytes() for path in folder.rglob("*.npz")}
   with pytest.raises(UserError, match=f"the loss of seed {SEED + 1} is nan") as error:
-    train.run(a_config(compare__seeds=2), str(folder))
+    train.run(a_config(seeds=2), str(folder))
   assert f"seed{SEED + 1}" in str(error.value)
   assert records(folder / f"seed{SEED + 1}")[-1]["event"] == "not_finite"
   assert records(folder / f"seed{SEED}")[-1].get("event") is None
@@ -236,12 +236,12 @@ def test_folders_of_one_and_of_several_are_not_mixed(together):
     train.run(a_config(), str(together))
   one = together / f"seed{SEED}"
   with pytest.raises(UserError, match="holds one run; name another --workdir"):
-    train.run(a_config(compare__seeds=2), str(one))
+    train.run(a_config(seeds=2), str(one))
 
 
 def test_a_seed_that_is_too_large_is_refused():
   with pytest.raises(UserError, match="--seed=4294967296: take less"):
-    own_configs(a_config(seed=2**32 - 1, compare__seeds=2))
+    own_configs(a_config(seed=2**32 - 1, seeds=2))
 
 
 class Idle:
@@ -255,5 +255,5 @@ def test_the_check_for_leaks_runs_once(tmp_path, monkeypatch):
   checked = []
   monkeypatch.setattr(train, "refuse_leak", lambda *parts: checked.append(parts))
   monkeypatch.setattr(train, "Training", lambda *parts: Idle())
-  train.run(a_config(compare__seeds=2, skip_checks=False), str(tmp_path / "run"))
+  train.run(a_config(seeds=2, skip_checks=False), str(tmp_path / "run"))
   assert len(checked) == 1
