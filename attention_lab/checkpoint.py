@@ -60,6 +60,10 @@ class Checkpoints:
     found = filter(_is_checkpoint, self._folder.glob("*-*.npz"))
     return sorted(found, key=_step, reverse=True)
 
+  def last_step(self) -> int:
+    """The step of the newest checkpoint; 0 if there is none."""
+    return max(map(_step, self.paths()), default=0)
+
   def save(self, step: int, tree: Any, meta: dict[str, Any]) -> Path:
     """Saves a tree of host arrays; older checkpoints that are not kept go afterwards."""
     arrays = dict(_named_leaves(tree)) | self._files

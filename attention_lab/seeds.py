@@ -1,4 +1,4 @@
-"""Several seeds of one experiment: their configurations and their folders."""
+"""Several seeds of one experiment: their configurations, their folders, what pays."""
 
 from pathlib import Path
 
@@ -7,6 +7,25 @@ from ml_collections import config_dict
 from attention_lab import config as configs
 from attention_lab.errors import UserError
 from attention_lab.run_folder import CONFIG
+
+# FLOPs of one seed's step below which an accelerator is assumed to wait more than it
+# computes: at 10^14 a second such a step is over in 0.5 ms, and starting its few hundred
+# kernels takes longer than that.
+SMALL_STEP = 5e10
+
+
+def side_by_side_pays(flops_per_step: float, platform: str) -> bool:
+  """Whether several seeds train faster in one program than one after another.
+
+  On an accelerator, where the model is small. Not on a CPU: there one seed's products
+  keep a core busy, and as batched products they are slower (per seed and step 1.05 to
+  1.24 times the time of one alone, BUILD_NOTES.md).
+
+  Args:
+    flops_per_step: of one seed, from `utilisation.flops_per_step`.
+    platform: of the devices: "cpu", "gpu" or "tpu".
+  """
+  return platform != "cpu" and flops_per_step < SMALL_STEP
 
 
 def own_configs(config: config_dict.ConfigDict) -> list[config_dict.ConfigDict]:

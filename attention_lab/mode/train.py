@@ -153,6 +153,12 @@ class Training:
     self._show.line(
       f"{'Going on at step ' + str(step) if step else 'New run'} in {self._root}"
     )
+    for logbook in self._logbooks if len(self._logbooks) > 1 else ():
+      if (further := logbook.checkpoints.last_step()) > step:
+        self._show.line(
+          f"Seed {logbook.config.seed} was at step {further}: the seeds go on together "
+          f"from the last step that all of them saved"
+        )
 
   def _advance(self) -> None:
     """Takes some steps, and does what is due after them."""

@@ -13,7 +13,7 @@ from attention_lab import cross_entropy
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
 from attention_lab.mode import evaluate, train
-from attention_lab.seeds import own_configs
+from attention_lab.seeds import own_configs, side_by_side_pays
 from attention_lab.trainer import Trainer
 from tests.commands import last_checkpoint, records
 from tests.parts import tiny_config
@@ -156,7 +156,10 @@ def test_an_interrupted_run_goes_on_bit_for_bit(stopped, together, capsys):
   # As if it had been killed between saving the one and the other.
   max((folder / f"seed{SEED + 1}" / "checkpoints").iterdir()).unlink()
   assert train.run(a_config(seeds=2), str(folder)) == 0
-  assert "Going on at step 3 in" in capsys.readouterr().out
+  out = capsys.readouterr().out
+  assert "Going on at step 3 in" in out
+  assert f"Seed {SEED} was at step 4: the seeds go on together" in out
+  assert f"Seed {SEED + 1} was at" not in out
   for seed in (SEED, SEED + 1):
     assert_same_bits(folder / f"seed{seed}", together / f"seed{seed}")
 
@@ -249,6 +252,14 @@ class Idle:
 
   def run(self):
     return 0
+
+
+@pytest.mark.parametrize(
+  ("flops", "platform", "pays"),
+  [(1e9, "cpu", False), (1e9, "gpu", True), (1e12, "gpu", False)],
+)
+def test_side_by_side_pays_for_a_small_model_on_an_accelerator(flops, platform, pays):
+  assert side_by_side_pays(flops, platform) == pays
 
 
 def test_the_check_for_leaks_runs_once(tmp_path, monkeypatch):
