@@ -89,6 +89,8 @@ FLOORS = {
   "evaluation": 8.5,
   "attention_maps": 8,
   "trainer": 8,
+  "logbook": 8,
+  "seeds": 8,
   "utilisation": 8,
   "costs": 8,
   "restore": 8,
