@@ -33,6 +33,7 @@ setup(
     "wandb": ["wandb>=0.22"],
     "plot": ["matplotlib>=3.9"],
     "translate": ["sentencepiece>=0.2.1", "sacrebleu>=2.4"],
+    "compare": ["scipy>=1.15", "jinja2>=3.1", "matplotlib>=3.9", "submitit>=1.5"],
     "test": [
       "pytest>=8",
       "pytest-xdist>=3.6",
@@ -42,6 +43,8 @@ setup(
       "matplotlib>=3.9",
       "sentencepiece>=0.2.1",
       "sacrebleu>=2.4",
+      "scipy>=1.15",
+      "jinja2>=3.1",
     ],
     "dev": ["ruff==0.17.6", "mypy==2.4.1", "pre-commit>=4"],
     "gpu": ["jax[cuda13]"],

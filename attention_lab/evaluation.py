@@ -1,6 +1,7 @@
 """Evaluates parameters on a whole split, at other lengths too, and continues prompts."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,7 +32,8 @@ def evaluate(
   batch_size: int,
   devices: Sequence[jax.Device],
 ) -> dict[str, float]:
-  """Loss (nats) and accuracy over a whole split; of pairs, also of whole answers.
+  """Loss (nats) and accuracy over a whole split; of pairs, also of whole answers; of
+  texts, bits per character.
 
   Of the training split it takes as many batches as the validation split has.
 
@@ -51,6 +53,8 @@ def evaluate(
   figures = means(sums)
   if dataset.task == "pairs":
     figures["sequence_accuracy"] = float(right.sum() / max(sequences.sum(), 1))
+  if characters := dataset.characters_per_token:
+    figures["bits_per_character"] = figures["loss"] / math.log(2) / characters
   return figures
 
 

@@ -50,3 +50,5 @@ class Comparison(NamedTuple):
   # benchmark.json's records of every attention at every length: attention, length, kind
   # ("forward", "gradient", "decode"), seconds, memory_bytes …; empty where not measured.
   costs: Sequence[Mapping[str, Any]] = ()
+  # Of the settings in which rows differ, what the baseline has: setting → value.
+  baseline: Mapping[str, Any] = {}

@@ -93,6 +93,12 @@ class Dataset(abc.ABC):
     return None
 
   @property
+  def characters_per_token(self) -> float | None:
+    """Characters of the validation split that a target stands for, on average; None
+    where the loss says nothing about a text."""
+    return None
+
+  @property
   def start_token(self) -> int:
     """What the inputs of pairs begin with."""
     raise TypeError(f"{type(self).__name__} offers no pairs.")

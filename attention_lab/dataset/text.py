@@ -64,6 +64,10 @@ class Text(Dataset):
       )
     return splits
 
+  @property
+  def characters_per_token(self) -> float:
+    return 1.0
+
   def size(self, split: str) -> int:
     targets = len(self._splits[split]) - 1
     if split == "train":  # The offset, up to T - 1, may cost one window.
