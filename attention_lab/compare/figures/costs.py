@@ -122,7 +122,11 @@ def _said(
   if not common:
     return ""
   if length is None:
-    return f"{name} never {resource.cheaper} than {baseline} up to {max(common):,} tokens."
+    return (
+      f"{name} never {resource.cheaper} than {baseline} up to {max(common):,} tokens."
+    )
   if length <= min(common):
     return f"{name} {resource.cheaper} than {baseline} at every length measured."
-  return f"{name} {resource.cheaper} than {baseline} from about {length:,.0f} tokens on."
+  return (
+    f"{name} {resource.cheaper} than {baseline} from about {length:,.0f} tokens on."
+  )

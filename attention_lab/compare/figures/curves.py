@@ -13,7 +13,9 @@ from attention_lab.compare.figures.svg import Figure, Series, draw, paint_series
 from attention_lab.compare.measures import is_checked
 from attention_lab.compare.record import Comparison, Row, Run
 
-BAND = "Lines are means over the seeds; bands reach from the lowest seed to the highest."
+BAND = (
+  "Lines are means over the seeds; bands reach from the lowest seed to the highest."
+)
 _EARLY = 0.1  # The share of the training in which a loss may rise above the figure.
 
 
@@ -133,9 +135,7 @@ def _top(series: Sequence[Series]) -> tuple[float | None, bool]:
   for one in series:
     highest = one.high if len(one.high) else one.y
     all_ += highest
-    late += [
-      y for x, y in zip(one.x, highest, strict=True) if x >= _EARLY * one.x[-1]
-    ]
+    late += [y for x, y in zip(one.x, highest, strict=True) if x >= _EARLY * one.x[-1]]
   lowest = min(min(one.low if len(one.low) else one.y) for one in series)
   top = max(late) + 0.08 * (max(late) - lowest)
   return (top, True) if max(all_) > top > lowest else (None, False)

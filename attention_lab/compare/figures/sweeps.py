@@ -17,7 +17,9 @@ def sweep(found: Sweep, key: str, palette: Palette) -> Figure | None:
     palette: the colours of the names.
   """
   series = [
-    one for curve in found.curves if (one := _series(curve, palette.index(curve.name))).x
+    one
+    for curve in found.curves
+    if (one := _series(curve, palette.index(curve.name))).x
   ]
   if not series:
     return None
