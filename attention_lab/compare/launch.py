@@ -17,6 +17,8 @@ from ml_collections import config_dict
 from attention_lab.compare import cells, grid
 from attention_lab.compare.plan import Plan, Planned, with_seed
 from attention_lab.interrupt import Interrupt
+from attention_lab.seeds import side_by_side_pays
+from attention_lab.utilisation import flops_per_step
 
 POLL = 0.25  # Seconds between two looks at the processes.
 
@@ -51,14 +53,28 @@ class Show(Protocol):
 
 
 def jobs(plan: Plan, config: config_dict.ConfigDict) -> list[Job]:
-  """What is left to run, seed by seed, so that all rows can be compared early."""
-  together = config.compare.vmap_seeds == "always" and len(plan.seeds) > 1
-  found = (
-    [_together(plan, row) for row in plan.rows]
-    if together
-    else [_alone(plan, row, seed) for seed in plan.seeds for row in plan.rows]
-  )
+  """What is left to run, seed by seed, so that all rows can be compared early; seeds that
+  share a program come first."""
+  found, alone = [], []
+  for row in plan.rows:
+    if _shares(plan, row, config.compare):
+      found.append(_together(plan, row))
+    else:
+      alone.append(row)
+  found += [_alone(plan, row, seed) for seed in plan.seeds for row in alone]
   return [job for job in found if not job.done]
+
+
+def _shares(plan: Plan, row: Planned, compare: config_dict.ConfigDict) -> bool:
+  """Whether a row's seeds are trained side by side in one program."""
+  begun = any(plan.finished(row, seed) for seed in plan.seeds)
+  if begun or len(plan.seeds) == 1 or compare.vmap_seeds == "never":
+    return False  # Those that have finished would be in the way of the others.
+  if compare.vmap_seeds == "always":
+    return True
+  there = compare.launcher == "slurm" and compare.slurm.gpus
+  platform = "gpu" if there else jax.default_backend()
+  return platform != "cpu" and side_by_side_pays(flops_per_step(row.config), platform)
 
 
 def _alone(plan: Plan, row: Planned, seed: int) -> Job:

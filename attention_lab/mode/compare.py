@@ -107,8 +107,8 @@ def _finish(reports: Reports, console: Console) -> int:
   """Measures what is measured once, and writes the reports for good."""
   planned, lengths = reports.plan, reports.lengths
   if lengths and reports.here and costs.stored(planned, lengths) is None:
-    for line in costs.measure(planned, lengths):
-      console.print(line, markup=False)
+    for left_out in costs.measure(planned, lengths):
+      console.print(left_out, markup=False)
   lines = reports.write(whole=True)
   for line in lines:
     console.print(f"{line.name}: {line.sentence}.", markup=False)

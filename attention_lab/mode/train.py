@@ -18,7 +18,12 @@ from attention_lab.board import attention_image
 from attention_lab.checkpoint import restore_together
 from attention_lab.conformance.leak import refuse_leak
 from attention_lab.dataset.base import Dataset
-from attention_lab.devices import local_devices, refuse_indivisible, unreplicate
+from attention_lab.devices import (
+  local_devices,
+  peak_memory,
+  refuse_indivisible,
+  unreplicate,
+)
 from attention_lab.errors import UserError
 from attention_lab.evaluation import (
   at_lengths,
@@ -316,8 +321,10 @@ class Training:
       "seconds": logbook.seconds(),
       "tokens_per_second": self._tokens_per_second(logbook),
       "compile_seconds": self._trainer.compile_seconds,
+      "flops_per_step": flops,
       "flops_per_second": speed,
       "utilisation": speed / (peak * len(self._devices)),
+      "memory_bytes": peak_memory() // len(self._logbooks),
       "train": train,
       "validation": logbook.validation,
     }
