@@ -283,10 +283,11 @@ class Training:
   def _finish(self) -> None:
     """Evaluates every seed, writes the summaries and tells what they say."""
     measures = length_measures(self._experiment.measure, self._lengths, self._devices)
+    memory = peak_memory() // len(self._logbooks)  # Before what follows takes more.
     flops = flops_per_step(self._config, self._experiment.dataset.files())
     summaries = []
     for i, logbook in enumerate(self._logbooks):
-      summary = self._summary(i, flops)
+      summary = self._summary(i, flops, memory)
       if self._lengths:
         summary["lengths"] = evaluate_lengths(
           measures,
@@ -303,7 +304,7 @@ class Training:
       self._show.line(f"\n--- sample ---\n{text}\n--------------\n")
     self._tell(summaries)
 
-  def _summary(self, index: int, flops: int) -> dict[str, Any]:
+  def _summary(self, index: int, flops: int, memory: int) -> dict[str, Any]:
     """All but the figures of other lengths."""
     logbook, config = self._logbooks[index], self._config
     train = self._measure("train", index)
@@ -324,7 +325,7 @@ class Training:
       "flops_per_step": flops,
       "flops_per_second": speed,
       "utilisation": speed / (peak * len(self._devices)),
-      "memory_bytes": peak_memory() // len(self._logbooks),
+      "memory_bytes": memory,
       "train": train,
       "validation": logbook.validation,
     }
