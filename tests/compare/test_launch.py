@@ -11,7 +11,11 @@ import pytest
 from attention_lab import config as configs
 from attention_lab.compare import cells, cluster, launch
 
-FINISH = "import json, os; os.makedirs({0!r}); open({0!r} + '/summary.json', 'w').write(json.dumps(dict(steps=4)))"  # noqa: E501
+FINISH = """
+import json, os, pathlib
+os.makedirs({0!r})
+pathlib.Path({0!r}, 'summary.json').write_text(json.dumps(dict(steps=4)))
+"""
 
 
 class Heard:
@@ -100,11 +104,11 @@ def test_what_an_earlier_start_left_running_is_waited_for(tmp_path):
   ("text", "error"),
   [
     ("error: --batch_size=3: no\n", "--batch_size=3: no"),
-    ("Traceback:\n  x: y\njax.Error: bad: thing\n----\nFor more, see\n", "jax.Error: bad: thing"),
+    ("Trace:\n  x: y\njax.Error: bad: it\n--\nFor more, see\n", "jax.Error: bad: it"),
     ("killed\n", "killed"),
     ("", "it said nothing"),
   ],
-)  # fmt: skip
+)
 def test_the_last_error_of_a_log_is_found(tmp_path, text, error):
   path = tmp_path / "log"
   path.write_text(text)
