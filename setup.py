@@ -51,6 +51,7 @@ setup(
       "sacrebleu>=2.4",
       "scipy>=1.15",
       "jinja2>=3.1",
+      "submitit>=1.5",
     ],
     "dev": ["ruff==0.17.6", "mypy==2.4.1", "pre-commit>=4"],
     "gpu": ["jax[cuda13]"],

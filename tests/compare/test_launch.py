@@ -48,6 +48,8 @@ def run(request, tmp_path):
   return lambda jobs, show: cluster.run_there(jobs, tmp_path, slurm, show, "debug")
 
 
+# submitit's debug executor leaves its logs open.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_cell_that_fails_is_noted_and_the_others_run(tmp_path, run):
   jobs = [
     job(tmp_path, "bad", "print('error: begins'); raise ValueError('no ' + 'luck')"),
