@@ -25,7 +25,12 @@ setup(
   license="Apache-2.0",
   license_files=["LICENSE"],
   packages=find_packages(include=["attention_lab", "attention_lab.*"]),
-  package_data={"attention_lab": ["py.typed"]},
+  package_data={
+    "attention_lab": [
+      "py.typed",
+      *(f"compare/page.{e}" for e in ("html.j2", "css", "js")),
+    ]
+  },
   python_requires=">=3.11",
   install_requires=requirements,
   extras_require={
@@ -34,6 +39,7 @@ setup(
     "plot": ["matplotlib>=3.9"],
     "translate": ["sentencepiece>=0.2.1", "sacrebleu>=2.4"],
     "compare": ["scipy>=1.15", "jinja2>=3.1", "matplotlib>=3.9", "submitit>=1.5"],
+    "browser": ["playwright>=1.49"],
     "test": [
       "pytest>=8",
       "pytest-xdist>=3.6",
@@ -45,6 +51,7 @@ setup(
       "sacrebleu>=2.4",
       "scipy>=1.15",
       "jinja2>=3.1",
+      "submitit>=1.5",
     ],
     "dev": ["ruff==0.17.6", "mypy==2.4.1", "pre-commit>=4"],
     "gpu": ["jax[cuda13]"],

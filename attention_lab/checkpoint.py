@@ -10,7 +10,7 @@ import itertools
 import json
 import math
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, NamedTuple
@@ -60,6 +60,10 @@ class Checkpoints:
     found = filter(_is_checkpoint, self._folder.glob("*-*.npz"))
     return sorted(found, key=_step, reverse=True)
 
+  def last_step(self) -> int:
+    """The step of the newest checkpoint; 0 if there is none."""
+    return max(map(_step, self.paths()), default=0)
+
   def save(self, step: int, tree: Any, meta: dict[str, Any]) -> Path:
     """Saves a tree of host arrays; older checkpoints that are not kept go afterwards."""
     arrays = dict(_named_leaves(tree)) | self._files
@@ -100,11 +104,12 @@ class Checkpoints:
       paths = [best, *(path for path in paths if path != best)]
     restored = next(_readable(like, paths), None)
     if restored is None and paths:
-      raise UserError(
-        f"Every checkpoint in {self._folder} is damaged. Nothing was removed; to begin "
-        f"anew, name another --workdir."
-      )
+      raise _all_damaged([self])
     return restored
+
+  def at(self, like: Any, step: int) -> Restored | None:
+    """The checkpoint of a step; None if there is none, or it is damaged."""
+    return next(_readable(like, [p for p in self.paths() if _step(p) == step]), None)
 
   def newest(self, like: Any, count: int) -> Iterator[Restored]:
     """The readable ones of the newest `keep`, at most `count`, newest first.
@@ -145,6 +150,30 @@ class Checkpoints:
         with arrays:
           self._losses[path] = _loss_of(_meta(arrays))
     return self._losses[path]
+
+
+def restore_together(several: Sequence[Checkpoints], like: Any) -> list[Restored]:
+  """What each folder holds of the newest step that all of them can be restored to.
+
+  They are at different steps where a run was killed between saving one and the other.
+  Nothing where they have no step in common; the rest is as for `Checkpoints.restore`.
+  """
+  steps = set.intersection(*({_step(p) for p in each.paths()} for each in several))
+  for step in sorted(steps, reverse=True):
+    found = [restored for each in several if (restored := each.at(like, step))]
+    if len(found) == len(several):
+      return found
+  if steps:
+    raise _all_damaged(several)
+  return []
+
+
+def _all_damaged(several: Sequence[Checkpoints]) -> UserError:
+  folders = ", ".join(str(each._folder) for each in several)
+  return UserError(
+    f"Every checkpoint in {folders} is damaged. Nothing was removed; to begin anew, name "
+    f"another --workdir."
+  )
 
 
 def _readable(like: Any, paths: Iterable[Path]) -> Iterator[Restored]:

@@ -38,6 +38,7 @@ def get_config() -> config_dict.ConfigDict:
       "skip_checks": False,  # Whether to train what may see the future.
       "compile_cache": "",  # Where compiled programs are kept; "off" for nowhere.
       "seed": 0,  # Of initialisation and dropout; data and samples have their own.
+      "seeds": 1,  # Runs that differ in their seed alone: `seed`, `seed` + 1, …
       "steps": 1400,  # Training steps.
       "batch_size": 16,  # Examples in a step, over all devices.
       "model": {
@@ -97,6 +98,26 @@ def get_config() -> config_dict.ConfigDict:
         "seed": 0,
         "maps": False,  # Whether to draw what the prompt's tokens attend to.
       },
+      "compare": {
+        "grid": (),  # (setting, (value, …)), …: what lists of values in flags said.
+        "match": "parameters",  # What further rows share with the baseline: flops, none.
+        "lengths": (
+          128,
+          256,
+          512,
+        ),  # Tokens at which attentions are timed; (): nowhere.
+        "launcher": "local",  # Or slurm.
+        "jobs": 0,  # Of the launcher local, at a time; 0: one a device.
+        "vmap_seeds": "auto",  # Whether seeds train in one program: always, never.
+        "dry_run": False,  # Whether to tell what would be run, and stop.
+        "slurm": {
+          "partition": "",  # "" for the cluster's own.
+          "minutes": 1440,  # Of one job.
+          "cpus": 8,  # Of one job; and so are
+          "gpus": 1,
+          "memory_gb": 32,
+        },
+      },
     }
   )
 
@@ -105,7 +126,8 @@ def get_config() -> config_dict.ConfigDict:
 FLAGS = {
   name: name
   for name in """
-  attention position dataset data_dir seed steps batch_size skip_checks
+  attention position dataset data_dir seed seeds steps batch_size
+  skip_checks
 """.split()
 } | {
   "architecture": "architecture.name",
@@ -113,6 +135,9 @@ FLAGS = {
   "prompt": "sample.prompt",
   "wandb": "log.wandb",
   "lengths": "benchmark.lengths",
+  "match": "compare.match",
+  "launcher": "compare.launcher",
+  "dry_run": "compare.dry_run",
 }
 
 # What older runs and commands call a setting.
@@ -130,6 +155,8 @@ FREE = (
   "log.",
   "sample.",
   "benchmark.",
+  "compare.",
+  "seeds",
   "train.steps_per_call",
 )
 
@@ -139,10 +166,11 @@ POSITIVE = """
   model.key_size train.micro_batches train.steps_per_call train.learning_rate
   evaluation.every evaluation.average checkpoint.every checkpoint.keep log.every
   sample.count sample.length sample.beam_size benchmark.batch_size benchmark.rounds
+  seeds compare.slurm.minutes compare.slurm.cpus compare.slurm.memory_gb
 """.split()
 NOT_NEGATIVE = """
   seed train.clip_norm train.label_smoothing model.dropout sample.temperature
-  sample.top_k sample.seed
+  sample.top_k sample.seed compare.jobs compare.slurm.gpus
 """.split()
 BELOW = {
   "model.dropout": 1.0,
@@ -150,12 +178,16 @@ BELOW = {
   "seed": 2**32,
   "sample.seed": 2**32,
 }
-LENGTHS = ("benchmark.lengths", "evaluation.lengths")  # 128 says the same as 128,.
+# 128 says the same as 128,.
+LENGTHS = ("benchmark.lengths", "evaluation.lengths", "compare.lengths")
 CHOICES = {
   "log.wandb": ("off", "offline", "online"),
   "kernel": ("auto", "reference", "blocked", "xla", "cudnn"),
   "train.precision": ("float32", "bfloat16"),
   "evaluation.checkpoint": ("newest", "best"),
+  "compare.match": ("parameters", "flops", "none"),
+  "compare.launcher": ("local", "slurm"),
+  "compare.vmap_seeds": ("auto", "always", "never"),
 }
 
 

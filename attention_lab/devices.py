@@ -23,6 +23,28 @@ def sharding(devices: Sequence[jax.Device]) -> NamedSharding:
   return NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec(AXIS))
 
 
+def peak_memory() -> int:
+  """Bytes of the first device that this process has held at most.
+
+  Where the device does not count them, as a CPU: what the greatest of the programs that
+  were compiled takes for arguments, results and all between.
+  """
+  device = jax.local_devices()[0]
+  if counted := (device.memory_stats() or {}).get("peak_bytes_in_use"):
+    return int(counted)
+  sizes = [one.get_compiled_memory_stats() for one in device.client.live_executables()]
+  return max(
+    (
+      size.argument_size_in_bytes
+      + size.output_size_in_bytes
+      + size.temp_size_in_bytes
+      - size.alias_size_in_bytes  # Donated arguments are results, too.
+      for size in sizes
+    ),
+    default=0,
+  )
+
+
 def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
   """A copy of every leaf on each device: leaf → [n, ...]."""
   placed, n = sharding(devices), len(devices)

@@ -16,6 +16,7 @@ from attention_lab.experiment import Experiment
 from attention_lab.feed import placed_batches
 from attention_lab.generate import left_pad, make_generate
 from attention_lab.metrics import means
+from attention_lab.progress import spreads
 from attention_lab.translate import Translator
 from attention_lab.update import Measure, make_evaluate
 
@@ -82,8 +83,18 @@ def at_lengths(experiment: Experiment, lengths: Sequence[int]) -> dict[int, Data
   return found
 
 
+def length_measures(
+  measure: Measure, datasets: dict[int, Dataset], devices: Sequence[jax.Device]
+) -> dict[int, Measure]:
+  """What evaluates each length: it has its own shapes, and so its own program."""
+  return {
+    length: make_evaluate(measure, devices, dataset.num_shapes)
+    for length, dataset in datasets.items()
+  }
+
+
 def evaluate_lengths(
-  measure: Measure,
+  runs: dict[int, Measure],
   params: Any,
   datasets: dict[int, Dataset],
   batch_size: int,
@@ -92,32 +103,29 @@ def evaluate_lengths(
   """Loss and accuracy over each length's validation split, by the length.
 
   Args:
-    measure: what is summed.
+    runs: from `length_measures`.
     params: parameters, replicated over the devices.
     datasets: from `at_lengths`.
     batch_size: examples in a batch, over all devices.
     devices: where to compute.
   """
   return {
-    # Each length has its own shapes, and so its own program.
     str(length): evaluate(
-      make_evaluate(measure, devices, dataset.num_shapes),
-      params,
-      dataset,
-      "validation",
-      batch_size,
-      devices,
+      runs[length], params, dataset, "validation", batch_size, devices
     )
     for length, dataset in datasets.items()
   }
 
 
-def told(figures: dict[str, float]) -> str:
-  """Loss and accuracy as a person reads them."""
-  told = f"loss {figures['loss']:.4f} nats, accuracy {figures['accuracy']:.4f}"
-  if (whole := figures.get("sequence_accuracy")) is not None:
-    told += f", of whole answers {whole:.4f}"
-  return told
+def told(*seeds: dict[str, float]) -> str:
+  """Loss and accuracy as a person reads them: of one run, or over several seeds."""
+  names = {
+    "loss": "loss {} nats",
+    "accuracy": "accuracy {}",
+    "sequence_accuracy": "of whole answers {}",
+  }
+  spread = spreads(seeds, "{:.4f}".format)
+  return ", ".join(names[key].format(spread[key]) for key in names if key in spread)
 
 
 def make_sampler(

@@ -45,13 +45,13 @@ class Experiment(NamedTuple):
   max_positions: int | None  # Positions that the model can tell apart; None: no limit.
   decodes: bool  # Whether the model can continue a text.
 
-  def init(self, seed: int) -> Any:
-    """Fresh parameters."""
+  def init(self, seed: Any) -> Any:
+    """Fresh parameters; the seed is an int, or a uint32 scalar that may be traced."""
     tokens = jnp.zeros((1, self.dataset.sequence_length), jnp.int32)
     source = (tokens,) if self.dataset.task == "pairs" else ()
     return self.model.init(jax.random.key(seed), tokens, None, *source)
 
-  def fresh(self, seed: int) -> TrainState:
+  def fresh(self, seed: Any) -> TrainState:
     """The state before the first step."""
     return fresh_state(self.init(seed), self.optimizer, seed)
 

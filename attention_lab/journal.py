@@ -18,7 +18,7 @@ class Journal:
   """
 
   def __init__(self, path: Path, step: int):
-    kept = [line for line in _lines(path) if line["step"] <= step]
+    kept = [line for line in records(path) if line["step"] <= step]
     text = "".join(json.dumps(record) + "\n" for record in kept)
     write_atomically(
       path.parent, lambda file: file.write(text.encode()), lambda _: path.name
@@ -41,8 +41,8 @@ def _jsonable(value: Any) -> Any:
   return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-  """The records of a file; a line that is not whole ends them."""
+def records(path: Path) -> list[dict[str, Any]]:
+  """The records of a file, up to a line that is not whole; none where it is missing."""
   records = []
   for line in path.read_text("utf-8", "replace").splitlines() if path.exists() else ():
     try:

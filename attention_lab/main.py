@@ -6,7 +6,7 @@ python -m attention_lab.main --attention=standard
 import importlib
 import pkgutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -15,12 +15,13 @@ from ml_collections import config_dict
 from attention_lab import compile_cache, plugins, versions
 from attention_lab import config as configs
 from attention_lab import mode as modes
+from attention_lab.compare import grid
 from attention_lab.errors import UserError, nearest
 
 FLAGS = flags.FLAGS
 
 flags.DEFINE_string(
-  "mode", "train", "train, evaluate, sample, check, benchmark or list."
+  "mode", "train", "train, compare, evaluate, sample, check, benchmark or list."
 )
 flags.DEFINE_string(
   "attention", None, "Attention, or a pattern of them along the layers."
@@ -43,11 +44,18 @@ flags.DEFINE_string(
   "input_file", None, "With --mode=sample: sources, one a line; - for standard input."
 )
 flags.DEFINE_string("seed", None, "Of the run, or with --mode=sample of the sample.")
+flags.DEFINE_string("seeds", None, "Runs that differ in their seed alone.")
 flags.DEFINE_string("steps", None, "Training steps.")
 flags.DEFINE_string("wandb", None, "offline or online: log to Weights & Biases too.")
 flags.DEFINE_string("lengths", None, "With --mode=benchmark: tokens, as 128,256.")
 flags.DEFINE_bool("skip_checks", None, "Train what may see the future.")
 flags.DEFINE_string("batch_size", None, "Examples in a step, over all devices.")
+
+flags.DEFINE_string(
+  "match", None, "With --mode=compare: add rows of equal parameters, or flops; or none."
+)
+flags.DEFINE_string("launcher", None, "With --mode=compare: local or slurm.")
+flags.DEFINE_bool("dry_run", None, "With --mode=compare: tell what would be run.")
 
 OVERRIDE = "--config."
 
@@ -85,22 +93,34 @@ def read_config(overrides: Sequence[str]) -> config_dict.ConfigDict:
     config = configs.from_stored(stored)
   else:
     config = configs.get_config()
-  for name, key in configs.FLAGS.items():
-    value: object = FLAGS[name].value
-    if value is not None:
-      of_sample = name == "seed" and FLAGS.mode == "sample"
-      configs.set_text(config, "sample.seed" if of_sample else key, str(value))
-  for override in overrides:
-    key, equals, value = override.partition("=")
-    if not equals:
-      raise UserError(f"Write --config.{key}=value.")
-    configs.set_text(config, key, value)
+  assignments = [*_named(), *map(_assignment, overrides)]
+  if FLAGS.mode == "compare":
+    config.compare.grid = tuple(grid.read(config, assignments).items())
+  else:
+    for key, text in assignments:
+      configs.set_text(config, key, text)
   named = [plugins.resolve(plugin) for plugin in FLAGS.plugin]
   config.plugins = tuple(dict.fromkeys([*config.plugins, *named]))
   configs.validate(config)
   if stored is not None:
     run_folder.refuse_other_config(Path(FLAGS.workdir), stored, config)
   return config
+
+
+def _named() -> Iterator[tuple[str, str]]:
+  """Settings that have a flag of their own, where it is given: (setting, text)."""
+  for name, key in configs.FLAGS.items():
+    value: object = FLAGS[name].value
+    if value is not None:
+      of_sample = name == "seed" and FLAGS.mode == "sample"
+      yield "sample.seed" if of_sample else key, str(value)
+
+
+def _assignment(override: str) -> tuple[str, str]:
+  key, equals, text = override.partition("=")
+  if not equals:
+    raise UserError(f"Write --config.{key}=value.")
+  return key, text
 
 
 def mode_names() -> list[str]:

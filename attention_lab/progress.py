@@ -1,5 +1,6 @@
 """What a person sees of a training run: a bar on a terminal, plain lines elsewhere."""
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -47,7 +48,7 @@ class Show:
     self,
     step: int,
     split: str,
-    values: dict[str, Any],
+    values: Mapping[str, Any],
     seconds_left: float | None = None,
   ) -> None:
     """Shows figures: those of training beside the bar, if there is one, else a line."""
@@ -70,6 +71,22 @@ class Show:
     if self._bar:
       self._bar.stop()
       self._bar = None
+
+
+def spreads(
+  seeds: Sequence[Mapping[str, Any]], form: Callable[[Any], str] | None = None
+) -> dict[str, str]:
+  """Figures as text, by name: of one seed, or the mean of several and how far they lie
+  apart. How many they are stands with the first."""
+  form, found = form or _short, {}
+  for name in seeds[0]:
+    values = [figures[name] for figures in seeds]
+    found[name] = form(values[0])
+    if len(values) > 1:
+      over = f" over {len(values)} seeds" if len(found) == 1 else ""
+      mean, low, high = map(form, (sum(values) / len(values), min(values), max(values)))
+      found[name] = f"{mean} ({low}–{high}{over})"
+  return found
 
 
 def _short(value: Any) -> str:

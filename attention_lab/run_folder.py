@@ -113,7 +113,7 @@ def open_(
   make_folder(workdir, "workdir")
   make_folder(workdir / CHECKPOINTS, "workdir")
   provenance = {
-    "command": shlex.join(["python", "-m", "attention_lab.main", *sys.argv[1:]]),
+    "command": command(),
     "dataset_sha256": fingerprint,
     "versions": all_versions(),
     "git_commit": _git_commit(),
@@ -126,6 +126,11 @@ def open_(
   for name, data in files.items():
     _write(workdir / name, data)
   write_json(workdir / CONFIG, content)
+
+
+def command() -> str:
+  """What was typed."""
+  return shlex.join(["python", "-m", "attention_lab.main", *sys.argv[1:]])
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -1,6 +1,9 @@
-"""The training loop: calls the update, and stops where something is due."""
+"""The training loop: calls the update, and stops where something is due.
 
-import functools
+It trains one seed of an experiment, or several side by side in one program; what there
+is one of for each seed comes as a list.
+"""
+
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -19,11 +22,14 @@ SECONDS_PER_CALL = 0.5  # What a call may take, so that a signal is soon answere
 
 
 class NonFinite(Exception):
-  """The loss or the gradient of a step is not a number; the step was not taken."""
+  """The loss or the gradient of a step is not a number; the step was not taken.
 
-  def __init__(self, step: int, loss: float, grad_norm: float):
-    super().__init__(step, loss, grad_norm)
-    self.step, self.loss, self.grad_norm = step, loss, grad_norm
+  `index` says which of the seeds it was; no other took the step either.
+  """
+
+  def __init__(self, step: int, index: int, loss: float, grad_norm: float):
+    super().__init__(step, index, loss, grad_norm)
+    self.step, self.index, self.loss, self.grad_norm = step, index, loss, grad_norm
 
 
 class Window(NamedTuple):
@@ -41,12 +47,13 @@ class Window(NamedTuple):
 
 
 class Trainer:
-  """Owns the state on the devices and advances it.
+  """Owns the states on the devices and advances them.
 
   Args:
     experiment: what is trained.
-    config: the run's configuration.
+    config: the configuration of the first seed.
     devices: where.
+    seeds: how many seeds are trained, each the next number.
   """
 
   def __init__(
@@ -54,6 +61,7 @@ class Trainer:
     experiment: Experiment,
     config: config_dict.ConfigDict,
     devices: Sequence[jax.Device],
+    seeds: int = 1,
   ):
     self._dataset = experiment.dataset
     self._batch_size = config.batch_size
@@ -67,13 +75,16 @@ class Trainer:
       devices,
       config.train.micro_batches,
       experiment.dataset.num_shapes,
+      seeds,
     )
-    self._fresh = functools.partial(experiment.fresh, config.seed)
-    self.expected: TrainState = jax.eval_shape(self._fresh)  # Shapes and dtypes.
-    self._loaded: TrainState | None = None
+    self._seeds = [np.uint32(config.seed + i) for i in range(seeds)]
+    self._fresh = jax.jit(experiment.fresh)  # One program for every seed.
+    # Of one seed: shapes and dtypes.
+    self.expected: TrainState = jax.eval_shape(self._fresh, self._seeds[0])
+    self._loaded: Sequence[TrainState] = ()
     self.step = 0
-    self.window = Window([], [], [], [])
-    self.seconds = 0.0  # Spent in training steps, over all starts.
+    self.windows = [Window([], [], [], []) for _ in self._seeds]
+    self.seconds = 0.0  # Spent in training steps since this start, by all seeds.
     self.compile_seconds = 0.0
     self._state: Any = None
     self._step_seconds = 0.0
@@ -81,21 +92,20 @@ class Trainer:
     self._reported = (0.0, 0.0)  # Seconds trained and waited when last asked.
 
   def load(
-    self, state: TrainState, window: Sequence[list[float]], seconds: float
+    self, states: Sequence[TrainState], windows: Sequence[Sequence[list[float]]]
   ) -> None:
-    """Goes on from a state (host arrays), with the figures not yet reported and the
-    seconds trained so far."""
-    self._loaded = state
-    self.step = int(state.step)
-    self.window = Window(*(list(values) for values in window))
-    self.seconds = seconds
+    """Goes on from each seed's state (host arrays), all of one step, with the figures
+    not yet reported."""
+    (self.step,) = {int(state.step) for state in states}
+    self._loaded = states
+    self.windows = [Window(*map(list, window)) for window in windows]
 
   def compile(self) -> None:
-    """Places the state and compiles the update, by a call for each shape of the batches
+    """Places the states and compiles the update, by a call for each shape of the batches
     that runs no step."""
     start = time.perf_counter()
-    state = self._loaded if self._loaded is not None else jax.jit(self._fresh)()
-    self._state = replicate(state, self._devices)
+    states = self._loaded or [self._fresh(seed) for seed in self._seeds]
+    self._state = replicate(_together(states), self._devices)
     shapes = self._dataset.shapes("train", self._batch_size)
     self._ahead.foresee(self.step, 1)
     for step in shapes:
@@ -106,7 +116,7 @@ class Trainer:
     """Takes steps until `limit`, or for about half a second.
 
     Raises:
-      NonFinite: a step could not be taken; the state is that before it.
+      NonFinite: a step could not be taken; the states are those before it.
     """
     start = time.perf_counter()
     count = min(self._length, limit - self.step)
@@ -119,20 +129,20 @@ class Trainer:
     self.seconds += elapsed
     self._step_seconds = elapsed / count
 
-  def state(self) -> TrainState:
-    """The state, on the host."""
-    state: TrainState = unreplicate(self._state)
-    return state
+  def states(self) -> list[TrainState]:
+    """Each seed's state, on the host."""
+    state = unreplicate(self._state)
+    return [self._one(state, i, leading=0) for i in range(len(self._seeds))]
 
-  def params(self) -> Any:
-    """The parameters, on the devices."""
-    return self._state.params
+  def params(self, index: int) -> Any:
+    """A seed's parameters, on the devices."""
+    return self._one(self._state.params, index, leading=1)
 
-  def take_report(self) -> dict[str, float]:
-    """The figures since the last report."""
-    report = self.window.report()
-    self.window = Window([], [], [], [])
-    return report
+  def take_reports(self) -> list[dict[str, float]]:
+    """Each seed's figures since the last reports."""
+    reports = [window.report() for window in self.windows]
+    self.windows = [Window([], [], [], []) for _ in self._seeds]
+    return reports
 
   def data_wait(self) -> float:
     """The share of the training time since the last call that was spent on waiting for
@@ -147,17 +157,42 @@ class Trainer:
     # The call above returns at once; the next batches are made while it computes.
     self._ahead.foresee(self.step + count, count)
     metrics = unreplicate(metrics)
-    done = int(unreplicate(self._state.step)) - self.step
-    per_step = (*metrics.sums, metrics.grad_norm)
-    for values, new in zip(self.window, per_step, strict=True):
-      values.extend(map(float, new[:done]))
+    done = int(unreplicate(self._state.step).flat[0]) - self.step
+    figures = [self._by_seed(x) for x in (*metrics.sums, metrics.grad_norm)]
+    for i, window in enumerate(self.windows):
+      for values, new in zip(window, figures, strict=True):
+        values.extend(map(float, new[i, :done]))
     self.step += done
     if done < count:
-      weight = float(metrics.sums.weight[done])
-      loss = float(metrics.sums.loss[done]) / max(weight, 1.0)
-      raise NonFinite(self.step, loss, float(metrics.grad_norm[done]))
+      raise self._trouble(*(new[:, done] for new in figures))
+
+  def _trouble(
+    self, loss: np.ndarray, _: np.ndarray, weight: np.ndarray, norm: np.ndarray
+  ) -> NonFinite:
+    """The first seed whose step could not be taken, from the step's figures: [seeds]."""
+    i = int(np.argmin(np.isfinite(loss) & np.isfinite(norm)))
+    mean = float(loss[i]) / max(float(weight[i]), 1.0)
+    return NonFinite(self.step, i, mean, float(norm[i]))
+
+  def _by_seed(self, values: np.ndarray) -> np.ndarray:
+    """[K] or [K, seeds] → [seeds, K]."""
+    return values.reshape(-1, len(self._seeds)).T
+
+  def _one(self, tree: Any, index: int, leading: int) -> Any:
+    """One seed's part of a tree whose axis of seeds, if it has one, is `leading`."""
+    if len(self._seeds) == 1:
+      return tree
+    at = (slice(None),) * leading + (index,)
+    return jax.tree.map(lambda x: x[at], tree)
 
   def _make(self, step: int, count: int) -> Any:
     return placed_stack(
       self._dataset, step, count, self._length, self._batch_size, self._devices
     )
+
+
+def _together(states: Sequence[TrainState]) -> TrainState:
+  """One tree of all seeds' states: with an axis of them in front if there are several."""
+  if len(states) == 1:
+    return states[0]
+  return jax.tree.map(lambda *leaves: np.stack(leaves), *states)

@@ -1,10 +1,13 @@
 """The training step: jitted, pmapped over devices, its claims asserted with chex.
 
+Several seeds of one experiment are one program: the step, vmapped over their states.
+
 One call runs up to K steps in a loop on the devices, so that Python costs little. How
 many it runs is an argument and not a shape: whatever number is asked for, the same
 compiled step runs, and the bits of the result do not depend on it.
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -35,7 +38,7 @@ class TrainState(NamedTuple):
 
 
 class StepMetrics(NamedTuple):
-  """One entry for each of the K steps of a call."""
+  """One entry for each of the K steps of a call: [K], or of several seeds [K, seeds]."""
 
   sums: Sums  # Over the whole batch, all devices.
   grad_norm: jax.Array  # Before clipping.
@@ -46,9 +49,9 @@ Update = Callable[[TrainState, Any, int], tuple[TrainState, StepMetrics]]
 
 
 def fresh_state(
-  params: Any, optimizer: optax.GradientTransformation, seed: int
+  params: Any, optimizer: optax.GradientTransformation, seed: Any
 ) -> TrainState:
-  """The state before the first step."""
+  """The state before the first step; the seed is an int or a uint32 scalar."""
   key = jax.random.key_data(jax.random.key(seed))
   return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32), key)
 
@@ -59,11 +62,12 @@ def make_update(
   devices: Sequence[jax.Device],
   micro_batches: int = 1,
   shapes: int = 1,
+  seeds: int = 1,
 ) -> Update:
   """Builds the update.
 
   A step whose loss or gradient is not finite is not taken: the call ends before it with
-  the last good state, whose `step` says how far it came.
+  the last good state, whose `step` says how far it came. Several seeds stop together.
 
   Args:
     loss: sums over a batch. The gradient is that of the mean over all positions of the
@@ -73,14 +77,19 @@ def make_update(
     micro_batches: how many parts each device cuts its share of a batch into; the
       gradients of the parts add up.
     shapes: how many shapes batches have at most: each is traced once.
+    seeds: how many states are trained on the same batches. Above 1 every array of the
+      state leads with an axis of them, behind that of the devices.
   """
+  step = functools.partial(_step, loss, optimizer, micro_batches)
+  if seeds > 1:
+    step = jax.vmap(step, in_axes=(0, None), axis_size=seeds)
 
   def run(
     state: TrainState, batches: Any, count: jax.Array
   ) -> tuple[TrainState, StepMetrics]:
     _assert_trace(batches, devices)
     length = jax.tree.leaves(batches)[0].shape[0]
-    zeros = jnp.zeros((length,), jnp.float32)
+    zeros = jnp.zeros((length, seeds) if seeds > 1 else (length,), jnp.float32)
     metrics = StepMetrics(Sums(zeros, zeros, zeros), zeros)
 
     def unfinished(carry: Any) -> jax.Array:
@@ -90,7 +99,8 @@ def make_update(
     def body(carry: Any) -> Any:
       i, _, state, metrics = carry
       batch = jax.tree.map(lambda x: x[i], batches)
-      new, now, finite = _step(loss, optimizer, micro_batches, state, batch)
+      new, now, finite = step(state, batch)
+      finite = jnp.all(finite)
       _assert_alike(state, new)
       state = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)
       metrics = jax.tree.map(lambda all, x: all.at[i].set(x), metrics, now)

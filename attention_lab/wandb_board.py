@@ -42,6 +42,7 @@ def wandb_board(folder: Path, mode: str, config: Mapping[str, Any]) -> Board:
       name=folder.name,
       id=path.read_text("utf-8"),
       resume="allow",
+      reinit="create_new",  # Several seeds that train side by side are runs of their own.
       dir=str(folder),
       mode=mode,  # type: ignore[arg-type]  # The configuration checked it.
       config=dict(config),

@@ -137,13 +137,13 @@ def test_a_call_takes_one_step_and_no_memory_for_more(trained):
 def test_what_counts_in_a_pass_is_its_target_tokens(trained, pairs):
   one, _ = trained
   half = pairs.num_batches("train", B)
-  assert sum(one.window.weight[:half]) == pairs.tokens("train")
-  assert sum(one.window.weight[half:]) == pairs.tokens("train")
+  assert sum(one.windows[0].weight[:half]) == pairs.tokens("train")
+  assert sum(one.windows[0].weight[half:]) == pairs.tokens("train")
 
 
 def test_it_learns(trained, pairs):
   one, _ = trained
-  losses = np.array(one.window.loss) / np.array(one.window.weight)
+  losses = np.array(one.windows[0].loss) / np.array(one.windows[0].weight)
   assert losses[-3:].mean() < losses[0] - 0.5
 
 
@@ -153,8 +153,8 @@ def test_any_number_of_devices_trains_the_same(trained, pairs):
   other.compile()
   advance(other, one.step)
   close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
-  close(other.window.loss, one.window.loss)
-  assert other.window.weight == one.window.weight
+  close(other.windows[0].loss, one.windows[0].loss)
+  assert other.windows[0].weight == one.windows[0].weight
 
 
 @pytest.mark.parametrize("stop", [1, 7])
@@ -165,11 +165,11 @@ def test_it_goes_on_bit_for_bit_from_the_midst_of_a_pass(trained, pairs, stop):
   before.compile()
   advance(before, stop)
   after = trainer(dataclasses.replace(pairs))
-  after.load(before.state(), before.window, before.seconds)
+  after.load(before.states(), before.windows)
   after.compile()
   advance(after, one.step)
-  jax.tree.map(np.testing.assert_array_equal, after.state(), one.state())
-  assert after.window == one.window
+  jax.tree.map(np.testing.assert_array_equal, after.states(), one.states())
+  assert after.windows == one.windows
 
 
 def test_one_shape_more_than_promised_is_refused(pairs):

@@ -16,7 +16,7 @@ def losses(num_devices, **changes):
   trainer.compile()
   while trainer.step < 4:
     trainer.advance(4)
-  window = trainer.window
+  window = trainer.windows[0]
   return np.array(window.loss) / np.array(window.weight), trainer
 
 
@@ -26,29 +26,29 @@ def test_8_devices_with_2_examples_equal_1_with_16():
   np.testing.assert_allclose(eight, one, rtol=1e-5)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
-    trainer.state().params,
-    other.state().params,
+    trainer.states()[0].params,
+    other.states()[0].params,
   )
   assert len(set(one)) == 4
 
 
 def test_reports_are_means_over_their_window():
   loss, trainer = losses(1)
-  weights = np.array(trainer.window.weight)
-  report = trainer.take_report()
+  weights = np.array(trainer.windows[0].weight)
+  (report,) = trainer.take_reports()
   assert report["loss"] == pytest.approx((loss * weights).sum() / weights.sum())
   assert report["grad_norm"] > 0
-  assert trainer.window.loss == []
+  assert trainer.windows[0].loss == []
 
 
 def test_a_trainer_goes_on_from_a_state():
   _, trainer = losses(1)
   config = tiny_config(batch_size=16, model__num_layers=1)
   other = Trainer(assemble(config), config, jax.local_devices()[:1])
-  other.load(trainer.state(), trainer.window, trainer.seconds)
+  other.load(trainer.states(), trainer.windows)
   other.compile()
   assert other.step == 4
   for one in (trainer, other):
     one.advance(5)
-  jax.tree.map(np.testing.assert_array_equal, trainer.state(), other.state())
-  assert trainer.window == other.window
+  jax.tree.map(np.testing.assert_array_equal, trainer.states(), other.states())
+  assert trainer.windows == other.windows

@@ -5,7 +5,6 @@ benchmark.json, and benchmark.png where matplotlib is installed.
 """
 
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,13 @@ from rich.table import Table
 
 from attention_lab import run_folder
 from attention_lab import spec as specs
-from attention_lab.architecture import options as model_options
-from attention_lab.architecture.base import architectures
-from attention_lab.bench import Bench, Program, fits
+from attention_lab.costs import at_length, benches
 from attention_lab.devices import local_devices, refuse_indivisible
-from attention_lab.experiment import assemble, attention_builder, named_attentions
+from attention_lab.experiment import assemble
 from attention_lab.files import make_folder, write_json
-from attention_lab.pairing import refuse_impossible
 from attention_lab.plot import plot_benchmark
-from attention_lab.position.base import facts_of, positions
 from attention_lab.scaling import crossover, exponent
-from attention_lab.timing import Timing, interleaved, matmul_peak
+from attention_lab.timing import matmul_peak
 from attention_lab.trainer import Trainer
 from attention_lab.versions import all_versions
 
@@ -50,8 +45,9 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
     f"runs at {peak / 1e9:,.0f} GFLOP/s"
   )
   records: list[dict[str, Any]] = []
+  of = dict.fromkeys(names, config)
   for length in config.benchmark.lengths:
-    found = _at_length(config, names, length, dtype, peak)
+    found = at_length(benches(of, length, dtype), peak, config.benchmark.rounds)
     console.print(_table(f"length {length}", found))
     records += found
   if config.benchmark.step:
@@ -77,64 +73,6 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
     + (", benchmark.png" if plotted else " (benchmark.png: pip install matplotlib)")
   )
   return 0
-
-
-def _at_length(
-  config: config_dict.ConfigDict, names: list[str], length: int, dtype: Any, peak: float
-) -> list[dict[str, Any]]:
-  """Each attention alone, over sequences of one length: a record for each kind."""
-  options = model_options.from_config(config.model.to_dict())
-  position = partial(positions.bind(config.position), max_length=length)
-  acts = facts_of(position).hooks
-  house: Any = architectures.bind(config.architecture.name).func
-  # What --attention stands for; the places that have another are in the step alone.
-  named = named_attentions(config)
-  asked = {place: kind for place, kind in house.places.items() if place not in named}
-  programs: dict[tuple[str, str], Program] = {}
-  for name in names:
-    (spec,) = specs.parse_pattern(name)
-    build = partial(attention_builder, spec, options, position)
-    refuse_impossible(name, build(config.kernel), config.position, acts, asked, dtype)
-    bench = Bench(
-      lambda kernel, build=build: build(kernel)(),  # type: ignore[misc]
-      config.kernel,
-      config.benchmark.batch_size,
-      length,
-      dtype,
-      causal="causal" in asked.values(),
-    )
-    bench.refuse_wrong(name)
-    for kind, program in bench.programs.items():
-      programs[name, kind] = program
-  records = []
-  for kind in bench.programs:
-    these = {name: programs[name, kind] for name in names}
-    calls = {name: p.call for name, p in these.items() if fits(p.memory)}
-    timings = interleaved(calls, config.benchmark.rounds)
-    for name, program in these.items():
-      timing = timings.get(name)
-      records.append(_record(name, length, kind, program, timing, peak))
-  return records
-
-
-def _record(
-  name: str,
-  length: int,
-  kind: str,
-  program: Program,
-  timing: Timing | None,
-  peak: float,
-) -> dict[str, Any]:
-  record: dict[str, Any] = {"attention": name, "length": length, "kind": kind}
-  record |= {"memory_bytes": program.memory, "matmul_flops": program.flops}
-  if timing is None:
-    return record | {"seconds": None}  # It does not fit into memory.
-  return record | {
-    "seconds": timing.median / program.steps,
-    "seconds_quartiles": [timing.low / program.steps, timing.high / program.steps],
-    "tokens_per_second": program.tokens / timing.median,
-    "utilisation": program.flops / timing.median / peak,
-  }
 
 
 def _steps(config: config_dict.ConfigDict, names: list[str]) -> list[dict[str, Any]]:

@@ -10,7 +10,13 @@ from attention_lab import run_folder
 from attention_lab.dataset.lines import read_lines
 from attention_lab.devices import local_devices, refuse_indivisible, replicate
 from attention_lab.errors import UserError
-from attention_lab.evaluation import at_lengths, evaluate, evaluate_lengths, told
+from attention_lab.evaluation import (
+  at_lengths,
+  evaluate,
+  evaluate_lengths,
+  length_measures,
+  told,
+)
 from attention_lab.experiment import Experiment, assemble
 from attention_lab.files import write_json
 from attention_lab.restore import restore_params
@@ -41,7 +47,11 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
     print(f"step {restored.step}  {split}: {told(figures)}")
   if lengths:
     result["lengths"] = evaluate_lengths(
-      experiment.measure, params, lengths, config.batch_size, devices
+      length_measures(experiment.measure, lengths, devices),
+      params,
+      lengths,
+      config.batch_size,
+      devices,
     )
     for length, figures in result["lengths"].items():
       print(f"step {restored.step}  length {length}: {told(figures)}")

@@ -1,6 +1,9 @@
-"""--mode=train: trains, or goes on where an earlier run of the folder stopped."""
+"""--mode=train: trains, or goes on where an earlier run of the folder stopped.
 
-import time
+With --seeds=5 five runs that differ in their seed alone train side by side, in one
+program; each has a folder as if it had trained alone.
+"""
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,24 +14,31 @@ from ml_collections import config_dict
 
 from attention_lab import run_folder
 from attention_lab.attention.mask import default_positions
-from attention_lab.board import Board, attention_image, tensorboard
-from attention_lab.checkpoint import Checkpoints
+from attention_lab.board import attention_image
+from attention_lab.checkpoint import restore_together
 from attention_lab.conformance.leak import refuse_leak
 from attention_lab.dataset.base import Dataset
-from attention_lab.devices import local_devices, refuse_indivisible, unreplicate
+from attention_lab.devices import (
+  local_devices,
+  peak_memory,
+  refuse_indivisible,
+  unreplicate,
+)
 from attention_lab.errors import UserError
 from attention_lab.evaluation import (
   at_lengths,
   evaluate,
   evaluate_lengths,
+  length_measures,
   make_sampler,
   told,
 )
 from attention_lab.experiment import Experiment, assemble
 from attention_lab.files import write_json
 from attention_lab.interrupt import Interrupt
-from attention_lab.journal import Journal
-from attention_lab.progress import Show
+from attention_lab.logbook import Logbook
+from attention_lab.progress import Show, spreads
+from attention_lab.seeds import own_configs, own_folders
 from attention_lab.timing import matmul_peak
 from attention_lab.trainer import NonFinite, Trainer
 from attention_lab.update import make_evaluate
@@ -39,8 +49,11 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   """Trains; returns the exit status (0, or 128 + signal where one ended it)."""
   devices = local_devices()
   refuse_indivisible(config.batch_size, config.train.micro_batches, len(devices))
-  folder = Path(workdir) if workdir else run_folder.new_folder(config)
-  experiment = assemble(config, run_folder.kept(folder))
+  root = Path(workdir) if workdir else run_folder.new_folder(config)
+  own = own_configs(config)
+  folders = own_folders(root, own)
+  kept = [run_folder.kept(folder) for folder in folders]  # All the same, if any.
+  experiment = assemble(config, next(filter(None, kept), {}))
   if not config.skip_checks:
     for spec, build in experiment.causal.items():
       refuse_leak(spec, build, config.position, config.kernel)
@@ -49,43 +62,48 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
     dataset.size(split)  # Refuses data that cannot serve now.
   lengths = at_lengths(experiment, config.evaluation.lengths)
   sampler = make_sampler(experiment, config.sample, clip=True)  # Refuses a bad prompt.
-  run_folder.open_(folder, config, dataset.fingerprint, devices, dataset.files())
-  return Training(experiment, config, sampler, lengths, folder, devices).run()
+  files, logbooks = dataset.files(), []
+  for folder, each in zip(folders, own, strict=True):
+    run_folder.open_(folder, each, dataset.fingerprint, devices, files)
+    logbooks.append(Logbook(folder, each, files, len(own)))
+  return Training(experiment, root, logbooks, sampler, lengths, devices).run()
 
 
 class Training:
-  """One start of a run: the trainer, and what is due between its steps."""
+  """One start of one run or of several: the trainer, and what is due between its steps.
+
+  Args:
+    experiment: what is trained.
+    root: the folder of the run, or of the runs' folders.
+    logbooks: one for each run; their seeds follow each other.
+    sampler: what continues the prompt, if anything does.
+    lengths: the datasets at whose lengths the end is evaluated too.
+    devices: where.
+  """
 
   def __init__(
     self,
     experiment: Experiment,
-    config: config_dict.ConfigDict,
+    root: Path,
+    logbooks: list[Logbook],
     sampler: Callable[[Any], list[str]] | None,
     lengths: dict[int, Dataset],
-    folder: Path,
     devices: list[jax.Device],
   ):
     self._experiment = experiment
-    self._config = config
-    self._folder = folder
+    self._root = root
+    self._logbooks = logbooks
+    self._config = config = logbooks[0].config
     self._devices = devices
-    self._checkpoints = Checkpoints(
-      folder / "checkpoints", config.checkpoint.keep, experiment.dataset.files()
-    )
-    self._trainer = Trainer(experiment, config, devices)
+    self._trainer = Trainer(experiment, config, devices, len(logbooks))
     self._evaluate = make_evaluate(
       experiment.measure, devices, experiment.dataset.num_shapes
     )
     self._sampler = sampler
     self._lengths = lengths
     self._weights = jax.jit(experiment.model.attention_weights)
-    self._validation: dict[str, float] | None = None
-    self._seconds_before = 0.0
-    self._start = time.perf_counter()
     self._restore()
     self._show = Show(self._trainer.step, config.steps)
-    self._journal = Journal(folder / "metrics.jsonl", self._trainer.step)
-    self._boards = self._open_boards()
 
   def run(self) -> int:
     """Trains to the end, or to a signal; returns the exit status."""
@@ -105,36 +123,25 @@ class Training:
       raise self._explain(trouble) from None
     finally:
       self._show.close()
-      self._journal.close()
-      for board in self._boards:
-        board.close()
+      for logbook in self._logbooks:
+        logbook.close()
 
   def _restore(self) -> None:
-    restored = self._checkpoints.restore(self._trainer.expected)
-    if restored is None:
-      return
-    meta = restored.meta
-    self._trainer.load(restored.tree, meta["window"], meta["training_seconds"])
-    self._validation = meta["validation"]
-    self._seconds_before = meta["seconds"]
-
-  def _open_boards(self) -> list[Board]:
-    folder, log = self._folder, self._config.log
-    boards = []
-    if log.wandb != "off":
-      from attention_lab.wandb_board import wandb_board  # Only where it is asked for.
-
-      boards.append(wandb_board(folder, log.wandb, self._config.to_dict()))
-    if log.tensorboard:
-      boards.append(tensorboard(folder / "tensorboard", self._trainer.step))
-    return boards
+    each = [logbook.checkpoints for logbook in self._logbooks]
+    restored = restore_together(each, self._trainer.expected)
+    if restored:
+      self._trainer.load(
+        [one.tree for one in restored], [one.meta["window"] for one in restored]
+      )
+    for i, logbook in enumerate(self._logbooks):
+      logbook.open(self._trainer.step, restored[i].meta if restored else None)
 
   def _profile(self) -> None:
     """Records a call that has warmed up, for TensorBoard and Perfetto."""
     self._advance()
-    with jax.profiler.trace(str(self._folder / "profile"), create_perfetto_trace=True):
+    with jax.profiler.trace(str(self._root / "profile"), create_perfetto_trace=True):
       self._advance()
-    self._show.line(f"Profile in {self._folder / 'profile'}")
+    self._show.line(f"Profile in {self._root / 'profile'}")
 
   def _announce(self) -> None:
     config, step = self._config, self._trainer.step
@@ -145,9 +152,18 @@ class Training:
     )
     if described := self._experiment.dataset.described(config.batch_size):
       self._show.line(described)
+    if len(self._logbooks) > 1:
+      last = self._logbooks[-1].config.seed
+      self._show.line(f"Seeds {config.seed} to {last}, side by side")
     self._show.line(
-      f"{'Going on at step ' + str(step) if step else 'New run'} in {self._folder}"
+      f"{'Going on at step ' + str(step) if step else 'New run'} in {self._root}"
     )
+    for logbook in self._logbooks if len(self._logbooks) > 1 else ():
+      if (further := logbook.checkpoints.last_step()) > step:
+        self._show.line(
+          f"Seed {logbook.config.seed} was at step {further}: the seeds go on together "
+          f"from the last step that all of them saved"
+        )
 
   def _advance(self) -> None:
     """Takes some steps, and does what is due after them."""
@@ -174,37 +190,32 @@ class Training:
 
   def _report(self) -> None:
     step = self._trainer.step
-    figures = self._trainer.take_report()
-    figures["learning_rate"] = float(self._experiment.schedule(step - 1))
-    speed = self._tokens_per_second()
-    left = (self._config.steps - step) * self._trainer.seconds / step
-    shown = {
-      "loss": figures["loss"],
-      "accuracy": figures["accuracy"],
-      "tokens/s": speed,
-    }
-    self._show.figures(step, "train", shown, left)
-    pace = {"tokens_per_second": speed, "data_wait": self._trainer.data_wait()}
-    self._journal.write(step, "train", **figures, **pace)
-    for board in self._boards:
-      board.scalars(step, {f"train/{name}": x for name, x in figures.items()})
-      board.scalars(step, pace)
+    rate = float(self._experiment.schedule(step - 1))
+    wait = self._trainer.data_wait()
+    seeds = self._trainer.take_reports()
+    for logbook, figures in zip(self._logbooks, seeds, strict=True):
+      speed = self._tokens_per_second(logbook)
+      pace = {"tokens_per_second": speed, "data_wait": wait}
+      logbook.report(step, figures | {"learning_rate": rate}, pace)
+    shown = [{key: x[key] for key in ("loss", "accuracy")} for x in seeds]
+    first = self._logbooks[0]
+    all_of_it = spreads(shown) | {"tokens/s": self._tokens_per_second(first)}
+    seconds = first.training_seconds(self._trainer.seconds) * len(seeds)
+    left = (self._config.steps - step) * seconds / step
+    self._show.figures(step, "train", all_of_it, left)
 
   def _validate(self) -> None:
     step = self._trainer.step
-    self._validation = self._measure("validation")
-    self._show.figures(step, "validation", self._validation)
-    self._journal.write(step, "validation", **self._validation)
-    values = {f"validation/{name}": x for name, x in self._validation.items()}
-    for board in self._boards:
-      board.scalars(step, values)
-    if self._boards:
-      self._picture(step)
+    seeds = [self._measure("validation", i) for i in range(len(self._logbooks))]
+    self._show.figures(step, "validation", spreads(seeds))
+    for i, (logbook, figures) in enumerate(zip(self._logbooks, seeds, strict=True)):
+      logbook.validated(step, figures)
+      if logbook.boards:
+        params = unreplicate(self._trainer.params(i))
+        logbook.picture(step, self._sample(params), self._maps(params))
 
-  def _picture(self, step: int) -> None:
-    """Sample text and attention maps of a fixed validation batch, for the boards."""
-    params = unreplicate(self._trainer.params())
-    text = self._sample(params)
+  def _maps(self, params: Any) -> dict[str, np.ndarray]:
+    """Attention maps of a fixed validation batch, by place."""
     example = self._experiment.dataset.examples("validation", 0, np.zeros(1, np.int64))
     source = () if example.source is None else (example.source,)
     at = default_positions(example.inputs)
@@ -212,112 +223,132 @@ class Training:
     by_name = {"attention": maps}
     if isinstance(maps, dict):
       by_name = {f"attention/{place}": maps[place] for place in maps}
-    for board in self._boards:
-      if text is not None:
-        board.text(step, "sample", text)
-      for name, layers in by_name.items():
-        if (image := attention_image(layers)) is not None:
-          board.image(step, name, image)
+    images = {name: attention_image(layers) for name, layers in by_name.items()}
+    return {name: image for name, image in images.items() if image is not None}
 
   def _sample(self, params: Any) -> str | None:
     """The prompt, continued; None from an architecture that continues none."""
     return None if self._sampler is None else self._sampler(params)[0]
 
-  def _measure(self, split: str) -> dict[str, float]:
+  def _measure(self, split: str, index: int) -> dict[str, float]:
     return evaluate(
       self._evaluate,
-      self._trainer.params(),
+      self._trainer.params(index),
       self._experiment.dataset,
       split,
       self._config.batch_size,
       self._devices,
     )
 
-  def _save(self) -> Path:
-    meta = {
-      "window": list(self._trainer.window),
-      "validation": self._validation,
-      "validation_loss": self._validation and self._validation["loss"],
-      "seconds": self._seconds(),
-      "training_seconds": self._trainer.seconds,
-    }
-    for board in self._boards:
-      board.flush()
-    return self._checkpoints.save(self._trainer.step, self._trainer.state(), meta)
+  def _save(self) -> list[Path]:
+    trainer = self._trainer
+    each = zip(self._logbooks, trainer.states(), trainer.windows, strict=True)
+    return [
+      logbook.save(trainer.step, state, window, trainer.seconds)
+      for logbook, state, window in each
+    ]
 
   def _leave(self, signal: int) -> int:
-    path = self._save()
+    paths = self._save()
+    if len(paths) == 1:
+      what = str(paths[0])
+      how = f"python -m attention_lab.main --workdir={self._root}"
+    else:
+      what = f"all {len(paths)} seeds in {self._root}"
+      how = f"{run_folder.command()} --workdir={self._root}"
     self._show.line(
-      f"Interrupted at step {self._trainer.step}; saved {path}. Go on with: "
-      f"python -m attention_lab.main --workdir={self._folder}"
+      f"Interrupted at step {self._trainer.step}; saved {what}. Go on with: {how}"
     )
     return 128 + signal
 
   def _explain(self, trouble: NonFinite) -> UserError:
-    self._journal.write(
-      trouble.step,
-      "event",
-      event="not_finite",
-      loss=trouble.loss,
-      grad_norm=trouble.grad_norm,
+    logbook = self._logbooks[trouble.index]
+    logbook.event(
+      trouble.step, "not_finite", loss=trouble.loss, grad_norm=trouble.grad_norm
     )
-    saved = self._checkpoints.paths()
+    saved = logbook.checkpoints.paths()
     kept = (
       f"The last good checkpoint is {saved[0]}." if saved else "Nothing was saved yet."
     )
+    whose, others = "", ""
+    if len(self._logbooks) > 1:
+      whose = f" of seed {logbook.config.seed}"
+      others = " The other seeds stop with it; each can go on alone in its own folder."
     return UserError(
-      f"At step {trouble.step} the loss is {trouble.loss} and the gradient's norm "
+      f"At step {trouble.step} the loss{whose} is {trouble.loss} and the gradient's norm "
       f"{trouble.grad_norm}: training stopped before that step. {kept} Lower "
-      f"--config.train.learning_rate (now {self._config.train.learning_rate})."
+      f"--config.train.learning_rate (now {self._config.train.learning_rate}).{others}"
     )
 
   def _finish(self) -> None:
-    train = self._measure("train")
-    text = self._sample(unreplicate(self._trainer.params()))
-    dtype = self._experiment.policy.compute_dtype
-    seconds = max(self._trainer.seconds, 1e-9)
+    """Evaluates every seed, writes the summaries and tells what they say."""
+    measures = length_measures(self._experiment.measure, self._lengths, self._devices)
+    memory = peak_memory() // len(self._logbooks)  # Before what follows takes more.
     flops = flops_per_step(self._config, self._experiment.dataset.files())
+    summaries = []
+    for i, logbook in enumerate(self._logbooks):
+      summary = self._summary(i, flops, memory)
+      if self._lengths:
+        summary["lengths"] = evaluate_lengths(
+          measures,
+          self._trainer.params(i),
+          self._lengths,
+          self._config.batch_size,
+          self._devices,
+        )
+      write_json(logbook.folder / "summary.json", summary)
+      summaries.append(summary)
+    self._show.close()
+    text = self._sample(unreplicate(self._trainer.params(0)))
+    if text is not None:
+      self._show.line(f"\n--- sample ---\n{text}\n--------------\n")
+    self._tell(summaries)
+
+  def _summary(self, index: int, flops: int, memory: int) -> dict[str, Any]:
+    """All but the figures of other lengths."""
+    logbook, config = self._logbooks[index], self._config
+    train = self._measure("train", index)
+    seconds = max(logbook.training_seconds(self._trainer.seconds), 1e-9)
     speed = flops * self._trainer.step / seconds
+    peak = matmul_peak(self._experiment.policy.compute_dtype)
     summary = {
-      "attention": self._config.attention,
-      "position": self._config.position,
-      "dataset": self._config.dataset,
+      "attention": config.attention,
+      "position": config.position,
+      "dataset": config.dataset,
       "parameters": self._parameters(),
       "leak_check": self._leak_check(),
       "steps": self._trainer.step,
-      "seconds": self._seconds(),
-      "tokens_per_second": self._tokens_per_second(),
+      "side_by_side": len(self._logbooks),  # Seconds are the run's share.
+      "seconds": logbook.seconds(),
+      "tokens_per_second": self._tokens_per_second(logbook),
       "compile_seconds": self._trainer.compile_seconds,
+      "flops_per_step": flops,
       "flops_per_second": speed,
-      "utilisation": speed / (matmul_peak(dtype) * len(self._devices)),
+      "utilisation": speed / (peak * len(self._devices)),
+      "memory_bytes": memory,
       "train": train,
-      "validation": self._validation,
+      "validation": logbook.validation,
     }
     best = self._experiment.dataset.best_loss
-    if best is not None and self._validation:
-      summary["above_best"] = self._validation["loss"] - best
-    if self._lengths:
-      summary["lengths"] = evaluate_lengths(
-        self._experiment.measure,
-        self._trainer.params(),
-        self._lengths,
-        self._config.batch_size,
-        self._devices,
-      )
-    write_json(self._folder / "summary.json", summary)
-    self._show.close()
-    if text is not None:
-      self._show.line(f"\n--- sample ---\n{text}\n--------------\n")
-    self._show.line(f"     train: {told(train)}")
-    above = summary.get("above_best")
+    if best is not None and logbook.validation:
+      summary["above_best"] = logbook.validation["loss"] - best
+    return summary
+
+  def _tell(self, summaries: list[dict[str, Any]]) -> None:
+    self._show.line(f"     train: {told(*(x['train'] for x in summaries))}")
+    line = f"validation: {told(*(x['validation'] for x in summaries))}"
+    if "above_best" in summaries[0]:
+      above = np.mean([x["above_best"] for x in summaries])
+      line += f", {above:.4f} nats above the best possible"
+    self._show.line(line)
+    for length in summaries[0].get("lengths", {}):
+      figures = told(*(x["lengths"][length] for x in summaries))
+      self._show.line(f"{'length ' + length:>10}: {figures}")
+    names = ", ".join(f"seed{x.config.seed}" for x in self._logbooks)
     self._show.line(
-      f"validation: {told(summary['validation'])}"
-      + (f", {above:.4f} nats above the best possible" if above is not None else "")
-    )
-    for length, figures in summary.get("lengths", {}).items():
-      self._show.line(f"{'length ' + length:>10}: {told(figures)}")
-    self._show.line(
-      f"Written to {self._folder}: summary.json, metrics.jsonl, config.json, checkpoints/"
+      f"Written to {self._root}"
+      + (f", in each of {names}" if len(summaries) > 1 else "")
+      + ": summary.json, metrics.jsonl, config.json, checkpoints/"
       + ", tensorboard/" * self._config.log.tensorboard
     )
 
@@ -329,11 +360,9 @@ class Training:
   def _parameters(self) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(self._trainer.expected.params))
 
-  def _seconds(self) -> float:
-    """Wall-clock seconds of the run, over all its starts."""
-    return self._seconds_before + time.perf_counter() - self._start
-
-  def _tokens_per_second(self) -> float:
-    """Tokens trained on in a second of training, over all starts."""
+  def _tokens_per_second(self, logbook: Logbook) -> float:
+    """Tokens trained on in a second of training, over all starts; side by side, by all
+    seeds together."""
     tokens = self._experiment.dataset.tokens_per_step(self._config.batch_size)
-    return tokens * self._trainer.step / max(self._trainer.seconds, 1e-9)
+    seconds = logbook.training_seconds(self._trainer.seconds)
+    return tokens * self._trainer.step / max(seconds, 1e-9)

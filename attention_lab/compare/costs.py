@@ -1,0 +1,79 @@
+"""What each row's attention costs at several lengths: measured once, kept in a file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jmp
+
+from attention_lab import spec as specs
+from attention_lab.bench import Bench
+from attention_lab.compare.plan import Plan
+from attention_lab.costs import at_length, benches
+from attention_lab.errors import UserError
+from attention_lab.files import read_json, write_json
+from attention_lab.timing import matmul_peak
+
+FILE = "benchmark.json"
+
+
+def stored(plan: Plan, lengths: Sequence[int]) -> list[dict[str, Any]] | None:
+  """The records of an earlier start; None where something else was measured."""
+  path = plan.workdir / FILE
+  if not Path(path).exists():
+    return None
+  content = read_json(path)
+  return content["records"] if content.get("asked") == _asked(plan, lengths) else None
+
+
+def measure(plan: Plan, lengths: Sequence[int]) -> list[str]:
+  """Times the attentions of all rows, and keeps the records in the work folder.
+
+  Returns:
+    What was left out and why, a line each.
+  """
+  first = plan.rows[0].config
+  dtype = jmp.get_policy(first.train.precision).compute_dtype
+  peak = matmul_peak(dtype)
+  of, records, left_out = _attentions(plan), [], []
+  for length in lengths:
+    found: dict[str, Bench] = {}
+    for name, config in of.items():
+      try:
+        found |= benches({name: config}, length, dtype)
+      except UserError as error:
+        left_out.append(f"Cost at {length} tokens: {error}")
+    if found:
+      records += at_length(found, peak, first.benchmark.rounds)
+  content = {
+    "asked": _asked(plan, lengths),
+    "records": records,
+    "matmul_flops_per_second": peak,
+  }
+  write_json(plan.workdir / FILE, content)
+  return left_out
+
+
+def _attentions(plan: Plan) -> dict[str, Any]:
+  """By attention, the configuration of the first row that has it."""
+  found: dict[str, Any] = {}
+  for row in plan.rows:
+    for spec in specs.parse_pattern(row.config.attention):
+      found.setdefault(str(spec), row.config)
+  return found
+
+
+def _asked(plan: Plan, lengths: Sequence[int]) -> dict[str, Any]:
+  """All that the records depend on, as JSON has it."""
+  first = plan.rows[0].config
+  return {
+    "attentions": {
+      name: [config.position, config.kernel, dict(config.model.to_dict())]
+      for name, config in _attentions(plan).items()
+    },
+    "lengths": list(lengths),
+    "precision": first.train.precision,
+    "batch_size": first.benchmark.batch_size,
+    "device": jax.devices()[0].device_kind,
+  }

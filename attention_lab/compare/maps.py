@@ -1,0 +1,66 @@
+"""What each row's first finished run attends to, on a text that is the same for all."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import config_dict
+
+from attention_lab import run_folder
+from attention_lab.attention.mask import default_positions
+from attention_lab.attention_maps import labels
+from attention_lab.board import per_layer
+from attention_lab.compare.record import Maps
+from attention_lab.experiment import assemble
+from attention_lab.files import write_atomically
+from attention_lab.restore import restore_params
+
+LONGEST = 64  # Tokens of the text.
+
+
+def of_run(config: config_dict.ConfigDict, cell: Path) -> Maps | None:
+  """The maps of a finished run on the start of the first validation example.
+
+  They are kept beside the run, under its checkpoint's name.
+
+  Returns:
+    None where no attention forms weights, or not one for each pair of tokens.
+  """
+  checkpoint = max((cell / "checkpoints").glob("*.npz"), default=None)
+  if checkpoint is None:
+    return None
+  path = cell.with_name(f"{cell.name}.maps-{checkpoint.stem}.npz")
+  if not path.exists():
+    _keep(path, *_made(config, cell))
+  with np.load(path) as kept:
+    tokens, weights = kept["tokens"].tolist(), kept["weights"]
+  return Maps(tokens, weights) if weights.size else None
+
+
+def _made(config: config_dict.ConfigDict, cell: Path) -> tuple[list[str], np.ndarray]:
+  """The text's tokens, and weights [layers, heads, S, S]; of none, an empty array."""
+  experiment = assemble(config, run_folder.kept(cell))
+  example = experiment.dataset.examples("validation", 0, np.zeros(1, np.int64))
+  tokens = example.inputs[:, :LONGEST]
+  sources = [] if example.source is None else [example.source[:, :LONGEST]]
+  params = restore_params(experiment, config, cell).params
+  params = experiment.policy.cast_to_compute(params)
+  run = jax.jit(experiment.model.attention_weights)
+  found: Any = run(params, None, tokens, default_positions(tokens), *sources)
+  layers = found["decoder"] if isinstance(found, dict) else found
+  formed = [np.asarray(weights, np.float32)[0] for weights in per_layer(layers)]
+  names = labels(experiment.dataset, tokens[0])
+  square = {(len(names), len(names))}
+  if {w.shape[1:] for w in formed} != square or len({len(w) for w in formed}) > 1:
+    return names, np.zeros((0,), np.float32)
+  return names, np.stack(formed)
+
+
+def _keep(path: Path, tokens: list[str], weights: np.ndarray) -> None:
+  content = io.BytesIO()
+  np.savez_compressed(content, tokens=np.array(tokens), weights=weights)
+  write_atomically(
+    path.parent, lambda file: file.write(content.getvalue()), lambda _: path.name
+  )

@@ -1,0 +1,77 @@
+// The page without this is whole: this sorts, hides rows in figures, and turns over maps.
+"use strict";
+const all = (selector, from = document) => [...from.querySelectorAll(selector)];
+
+const value = (row, column) => {
+  const cell = row.cells[column];
+  if (cell.dataset.value !== undefined) return Number(cell.dataset.value);
+  const text = cell.textContent.trim();
+  return cell.matches(".name, .words") ? text : NaN;
+};
+
+const missing = (one) => typeof one === "number" && Number.isNaN(one);
+
+function sort(table, column, sign) {
+  const body = table.tBodies[0];
+  const rows = [...body.rows].map((row) => [value(row, column), row]);
+  rows.sort(([a], [b]) => {
+    if (missing(a) || missing(b)) return missing(a) - missing(b);
+    return sign * (typeof a === "number" ? a - b : a.localeCompare(b));
+  });
+  body.append(...rows.map(([, row]) => row));
+}
+
+all("table.sortable").forEach((table) =>
+  all("thead th", table).forEach((head, column) =>
+    head.querySelector("button").addEventListener("click", () => {
+      const down = head.getAttribute("aria-sort") === "ascending";
+      all("thead th", table).forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      sort(table, column, down ? -1 : 1);
+    })
+  )
+);
+
+all(".legend button").forEach((button) =>
+  button.addEventListener("click", () => {
+    const shown = button.getAttribute("aria-pressed") !== "true";
+    const within = button.closest("section");
+    button.setAttribute("aria-pressed", shown);
+    all(`.drawing .series-${button.dataset.series}`, within).forEach((part) =>
+      part.classList.toggle("hidden", !shown)
+    );
+  })
+);
+
+const layer = document.getElementById("layer");
+const head = document.getElementById("head");
+
+function turn() {
+  all("figure.maps").forEach((figure) => {
+    const { layers, heads, side, pitch } = figure.dataset;
+    const l = Math.min(layer.value, layers - 1);
+    const h = Math.min(head.value, heads - 1);
+    figure
+      .querySelector(".window")
+      .setAttribute("viewBox", `${h * pitch} ${l * pitch} ${side} ${side}`);
+    figure.querySelector(".where").textContent = `Layer ${l + 1}, head ${h + 1}`;
+    all(".cell", figure).forEach((cell) =>
+      cell.classList.toggle(
+        "chosen",
+        Number(cell.dataset.layer) === l && Number(cell.dataset.head) === h
+      )
+    );
+  });
+}
+
+if (layer) {
+  [layer, head].forEach((select) => select.addEventListener("change", turn));
+  all("figure.maps .cell").forEach((cell) =>
+    cell.addEventListener("click", () => {
+      layer.value = cell.dataset.layer;
+      head.value = cell.dataset.head;
+      turn();
+    })
+  );
+  turn();
+}

@@ -1,0 +1,116 @@
+"""What a run leaves in its folder while it trains: journal, boards and checkpoints."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import config_dict
+
+from attention_lab.board import Board, tensorboard
+from attention_lab.checkpoint import Checkpoints
+from attention_lab.journal import Journal
+from attention_lab.run_folder import CHECKPOINTS
+
+
+class Logbook:
+  """Writes one run's folder; knows nothing of how it trains.
+
+  Args:
+    folder: the run's folder, made by `run_folder.open_`.
+    config: the run's configuration.
+    files: what every checkpoint holds besides the state, by name.
+    side_by_side: how many runs the seconds are shared by.
+  """
+
+  def __init__(
+    self,
+    folder: Path,
+    config: config_dict.ConfigDict,
+    files: Mapping[str, bytes],
+    side_by_side: int,
+  ):
+    self.folder = folder
+    self.config = config
+    self.checkpoints = Checkpoints(folder / CHECKPOINTS, config.checkpoint.keep, files)
+    self.validation: dict[str, float] | None = None  # The last figures of that split.
+    self.boards: list[Board] = []
+    self._side_by_side = side_by_side
+    self._start = time.perf_counter()
+    self._seconds = 0.0  # Of earlier starts.
+    self._training_seconds = 0.0
+
+  def open(self, step: int, meta: Mapping[str, Any] | None) -> None:
+    """Goes on from a step, with the meta data of its checkpoint if there is one."""
+    if meta is not None:
+      self.validation = meta["validation"]
+      self._seconds = meta["seconds"]
+      self._training_seconds = meta["training_seconds"]
+    self._journal = Journal(self.folder / "metrics.jsonl", step)
+    log = self.config.log
+    if log.wandb != "off":
+      from attention_lab.wandb_board import wandb_board  # Only where it is asked for.
+
+      self.boards.append(wandb_board(self.folder, log.wandb, self.config.to_dict()))
+    if log.tensorboard:
+      self.boards.append(tensorboard(self.folder / "tensorboard", step))
+
+  def seconds(self) -> float:
+    """Wall-clock seconds of the run, over all its starts: its share of them."""
+    elapsed = time.perf_counter() - self._start
+    return self._seconds + elapsed / self._side_by_side
+
+  def training_seconds(self, spent: float) -> float:
+    """The run's share of the seconds in training steps, `spent` of them in this start."""
+    return self._training_seconds + spent / self._side_by_side
+
+  def report(
+    self, step: int, figures: Mapping[str, float], pace: Mapping[str, float]
+  ) -> None:
+    """Figures of training, and how fast it goes."""
+    self._journal.write(step, "train", **figures, **pace)
+    for board in self.boards:
+      board.scalars(step, {f"train/{name}": x for name, x in figures.items()})
+      board.scalars(step, dict(pace))
+
+  def validated(self, step: int, figures: dict[str, float]) -> None:
+    """Figures of validation."""
+    self.validation = figures
+    self._journal.write(step, "validation", **figures)
+    values = {f"validation/{name}": x for name, x in figures.items()}
+    for board in self.boards:
+      board.scalars(step, values)
+
+  def picture(
+    self, step: int, text: str | None, images: Mapping[str, np.ndarray]
+  ) -> None:
+    """A sample, if there is one, and images by name: for the boards alone."""
+    for board in self.boards:
+      if text is not None:
+        board.text(step, "sample", text)
+      for name, image in images.items():
+        board.image(step, name, image)
+
+  def event(self, step: int, event: str, **values: Any) -> None:
+    """Something that happened once."""
+    self._journal.write(step, "event", event=event, **values)
+
+  def save(self, step: int, state: Any, window: Any, spent: float) -> Path:
+    """Saves a state of host arrays and what a resume needs besides."""
+    meta = {
+      "window": list(window),
+      "validation": self.validation,
+      "validation_loss": self.validation and self.validation["loss"],
+      "seconds": self.seconds(),
+      "training_seconds": self.training_seconds(spent),
+    }
+    for board in self.boards:
+      board.flush()
+    return self.checkpoints.save(step, state, meta)
+
+  def close(self) -> None:
+    """Closes what `open` opened."""
+    self._journal.close()
+    for board in self.boards:
+      board.close()

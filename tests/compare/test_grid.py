@@ -1,0 +1,95 @@
+"""Proves that lists in flags become rows with names, folders and flags of their own."""
+
+import pytest
+
+from attention_lab import config as configs
+from attention_lab.compare import grid
+from attention_lab.errors import UserError
+
+
+def rows(*assignments):
+  config = configs.get_config()
+  config.compare.grid = tuple(grid.read(config, assignments).items())
+  return grid.rows(config)
+
+
+@pytest.mark.parametrize(
+  ("text", "parts"),
+  [
+    ("standard", ["standard"]),
+    ("standard,linear", ["standard", "linear"]),
+    ("standard, linear(a=1, b=(2, 3))", ["standard", "linear(a=1, b=(2, 3))"]),
+    ("standard,(linear*3,standard)", ["standard", "linear*3,standard"]),
+    ("text_file(path='a,b)'),copy", ["text_file(path='a,b)')", "copy"]),
+    ("1e-4,3e-4", ["1e-4", "3e-4"]),
+    ("a,", ["a", ""]),
+  ],
+)
+def test_a_list_ends_at_commas_outside_of_brackets_and_quotes(text, parts):
+  assert grid.alternatives(text) == parts
+
+
+def test_the_first_values_are_the_baselines_and_the_last_setting_runs_fastest():
+  found = rows(("attention", "standard,linear"), ("train.learning_rate", "1e-3,3e-4"))
+  assert [row.name for row in found] == [
+    "standard, 0.001",
+    "standard, 0.0003",
+    "linear, 0.001",
+    "linear, 0.0003",
+  ]
+  assert [row.config.train.learning_rate for row in found] == [1e-3, 3e-4] * 2
+  assert [row.config.attention for row in found] == ["standard"] * 2 + ["linear"] * 2
+
+
+def test_a_later_flag_takes_the_place_of_a_list():
+  assert len(rows(("attention", "standard,linear"), ("attention", "linear"))) == 1
+
+
+def test_what_numbers_do_not_depend_on_and_tuples_are_no_lists():
+  found = rows(("sample.prompt", "a,b"), ("evaluation.lengths", "64,128"))
+  assert len(found) == 1
+  assert found[0].config.sample.prompt == "a,b"
+  assert found[0].config.evaluation.lengths == (64, 128)
+
+
+@pytest.mark.parametrize(
+  ("key", "text", "answer"),
+  [
+    ("seed", "0,1", "count with --seeds=5"),
+    ("steps", "10,20", "all rows take as many"),
+    ("attention", "linear,linear", "names linear twice"),
+    ("model.d_ff", "64,x", "expected int"),
+    ("model.d_f", "64,32", "Did you mean 'model.d_ff'?"),
+    ("compare.grid", "()", "Write lists in flags"),
+  ],
+)
+def test_a_mistake_is_refused(key, text, answer):
+  with pytest.raises(UserError, match=answer.replace("?", r"\?")):
+    rows((key, text))
+
+
+def test_the_flags_of_a_row_make_its_configuration():
+  (row, _) = rows(
+    ("attention", "linear,standard"),
+    ("model.norm_offset", "true"),
+    ("evaluation.lengths", "64"),
+    ("model.d_ff", "32"),
+    ("log.wandb", "offline"),
+  )
+  again = configs.get_config()
+  flags = {flag: key for key in dict(configs.flatten(again)) for flag in [key]}
+  for word in grid.words(row.config):
+    flag, _, text = word.partition("=")
+    name = flag.removeprefix("--").removeprefix("config.")
+    configs.set_text(again, configs.FLAGS.get(name, flags.get(name)), text)
+  assert again == row.config
+
+
+@pytest.mark.parametrize(
+  "name", ["standard", "selective, d_ff 213", "linear(a='/x y')", "a" * 200]
+)
+def test_a_row_has_a_folder_of_its_own(name):
+  folder = grid.folder(name)
+  assert folder != grid.folder(name + "x")
+  assert "/" not in folder
+  assert len(folder) < 80

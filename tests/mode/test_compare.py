@@ -1,0 +1,87 @@
+"""Proves that a comparison runs, goes on where it was killed, and says what failed."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.commands import TINY, run, start
+
+BROKEN = """
+import dataclasses
+from attention_lab.attention.base import register_attention
+from attention_lab.attention.standard import Standard
+
+@register_attention("broken")
+@dataclasses.dataclass(kw_only=True)
+class Broken(Standard):
+  def __call__(self, query, context, mask):
+    if query.shape[:2] == (8, 8):  # Only of a whole batch.
+      raise RuntimeError("no such luck")
+    return super().__call__(query, context, mask)
+"""
+COMPARE = ["--mode=compare", *TINY, "--config.compare.lengths=()"]
+
+
+def test_what_was_killed_goes_on_and_what_failed_is_told(tmp_path):
+  plugin, work = tmp_path / "broken.py", tmp_path / "work"
+  plugin.write_text(BROKEN)
+  words = [*COMPARE, f"--plugin={plugin}", f"--workdir={work}", "--steps=4"]
+  words += ["--attention=standard,broken", "--seeds=2"]
+  cell = work / "cells" / "standard" / "seed0"
+  killed = start(*words)
+  while not (cell / "summary.json").exists():
+    assert killed.poll() is None, killed.communicate()
+    time.sleep(0.05)
+  killed.send_signal(signal.SIGKILL)
+  killed.communicate()
+  first = (cell / "summary.json").read_bytes()
+
+  status, out, err = run(*words)
+  assert status == 1
+  assert "error: broken, seed 1: RuntimeError: no such luck" in err
+  assert "standard, seed 1: loss" in out
+  assert (cell / "summary.json").read_bytes() == first
+  runs = [json.loads(x) for x in (work / "results.jsonl").read_text().splitlines()]
+  assert [(x["row"], x["seed"], x["status"]) for x in runs] == [
+    ("standard", 0, "finished"),
+    ("standard", 1, "finished"),
+    ("broken", 0, "failed"),
+    ("broken", 1, "failed"),
+  ]
+  assert {"loss", "training_flops", "memory_bytes"} <= set(runs[0]["metrics"])
+  assert "no such luck" in (work / "report.md").read_text()
+  assert "<svg" in (work / "report.html").read_text()
+  content = json.loads((cell / "config.json").read_text())["config"]
+  assert (content["seed"], content["seeds"], content["compare"]["grid"]) == (0, 1, [])
+
+
+def test_a_dry_run_trains_nothing(tmp_path):
+  work = tmp_path / "work"
+  status, out, err = run(
+    *COMPARE, "--attention=standard,selective", f"--workdir={work}", "--dry_run"
+  )
+  assert (status, err) == (0, "")
+  assert "selective, d_ff 28: 864 parameters" in out
+  assert "d_ff 28 instead of 32: 864 parameters, as standard has 864" in out
+  assert "3 rows × 1 seeds = 3 runs" in out
+  assert not os.path.exists(work)
+
+
+@pytest.mark.parametrize(
+  ("words", "answer"),
+  [
+    (["--attention=standard"], "There is nothing to compare."),
+    (["--attention=standard,linaer"], "Did you mean 'linear'?"),
+  ],
+)
+def test_a_mistake_is_answered_in_one_line(tmp_path, words, answer):
+  work = tmp_path / "work"
+  status, _, err = run(*COMPARE, *words, f"--workdir={work}")
+  assert status == 2
+  assert answer in err
+  assert err.count("\n") == 1
+  assert not Path(work).exists()

@@ -1,0 +1,270 @@
+"""Several seeds side by side end as those that trained alone, in folders of their own."""
+
+import functools
+import json
+import shutil
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from attention_lab import cross_entropy
+from attention_lab.errors import UserError
+from attention_lab.experiment import assemble
+from attention_lab.mode import evaluate, train
+from attention_lab.seeds import own_configs, side_by_side_pays
+from attention_lab.trainer import Trainer
+from tests.commands import last_checkpoint, records
+from tests.parts import tiny_config
+
+SEED, STEPS = 3, 6
+QUIET = {"log__tensorboard": False, "model__num_layers": 1}
+EVERY = {"log__every": 2, "evaluation__every": 4, "checkpoint__every": 3}
+
+
+def a_config(**changes):
+  return tiny_config(
+    **{"seed": SEED, "steps": STEPS, "model__dropout": 0.2, **QUIET, **EVERY, **changes}
+  )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def two_devices():
+  """Whole runs take two of the devices: fewer are quicker to compile for."""
+  two = jax.local_devices()[:2]
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(train, "local_devices", lambda: two)
+    patch.setattr(evaluate, "local_devices", lambda: two)
+    yield
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+  """A finished run of two seeds."""
+  folder = tmp_path_factory.mktemp("runs") / "together"
+  assert train.run(a_config(seeds=2), str(folder)) == 0
+  return folder
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+  """The same seeds, one after the other."""
+  folder = tmp_path_factory.mktemp("runs")
+  for own in own_configs(a_config(seeds=2)):
+    assert train.run(own, str(folder / f"seed{own.seed}")) == 0
+  return folder
+
+
+def assert_same_end(folder, expected):
+  """The same figures and the same state, to rounding."""
+  state = last_checkpoint(folder)
+  for name, array in last_checkpoint(expected).items():
+    np.testing.assert_allclose(state[name], array, rtol=2e-4, atol=2e-6, err_msg=name)
+  found, wanted = records(folder), records(expected)
+  for one, other in zip(found, wanted, strict=True):
+    assert one.pop("split") == other.pop("split")
+    assert one == pytest.approx(other, rel=1e-4)
+
+
+@pytest.mark.parametrize("seed", [SEED, SEED + 1])
+def test_side_by_side_ends_as_alone(together, alone, seed):
+  assert_same_end(together / f"seed{seed}", alone / f"seed{seed}")
+
+
+def test_the_seeds_differ(together):
+  first, second = (records(together / f"seed{SEED + i}")[0] for i in range(2))
+  assert first["loss"] != pytest.approx(second["loss"], rel=1e-4)
+
+
+def test_a_folder_is_that_of_a_run_of_its_own(together, alone):
+  for path in sorted(alone.glob("*/*")):
+    assert (together / path.relative_to(alone)).exists(), path
+  for seed in (SEED, SEED + 1):
+    contents, summaries = [], []
+    for folder in (together, alone):
+      run = folder / f"seed{seed}"
+      contents.append(json.loads((run / "config.json").read_text())["config"])
+      summaries.append(json.loads((run / "summary.json").read_text()))
+    assert contents[0] == contents[1]
+    assert contents[0]["seed"] == seed
+    assert summaries[0].keys() == summaries[1].keys()
+    assert [x["side_by_side"] for x in summaries] == [2, 1]
+    assert summaries[0]["validation"] == pytest.approx(
+      summaries[1]["validation"], rel=1e-4
+    )
+
+
+def test_a_seed_is_evaluated_from_its_folder(together):
+  run = together / f"seed{SEED + 1}"
+  assert evaluate.run(own_configs(a_config(seeds=2))[1], str(run)) == 0
+  evaluation = json.loads((run / "evaluation.json").read_text())
+  evaluation["validation"].pop("perplexity")
+  summary = json.loads((run / "summary.json").read_text())
+  assert evaluation["validation"] == summary["validation"]
+  (run / "evaluation.json").unlink()
+
+
+class StoppedAt:
+  """Stands in for `Interrupt`: a signal that comes after so many looks for one."""
+
+  looks = 0
+
+  def __init__(self):
+    self.left = self.looks
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *_):
+    pass
+
+  @property
+  def signal(self):
+    self.left -= 1
+    return signal.SIGTERM if self.left < 0 else None
+
+
+def stop_after(monkeypatch, looks):
+  monkeypatch.setattr(train, "Interrupt", StoppedAt)
+  monkeypatch.setattr(StoppedAt, "looks", looks)
+
+
+@pytest.fixture
+def stopped(tmp_path, monkeypatch, capsys):
+  """Two seeds that were stopped before their end, and what was printed last."""
+  with monkeypatch.context() as patch:
+    stop_after(patch, 4)
+    config = a_config(seeds=2)
+    assert train.run(config, str(tmp_path / "run")) == 128 + signal.SIGTERM
+  line = capsys.readouterr().out.splitlines()[-1]
+  assert not list(tmp_path.rglob("summary.json"))
+  return tmp_path / "run", line
+
+
+def assert_same_bits(folder, expected):
+  jax.tree.map(
+    np.testing.assert_array_equal, last_checkpoint(folder), last_checkpoint(expected)
+  )
+  assert records(folder) == records(expected)
+
+
+def test_an_interrupted_run_goes_on_bit_for_bit(stopped, together, capsys):
+  folder, line = stopped
+  assert "saved all 2 seeds" in line
+  assert line.endswith(f"--workdir={folder}")
+  # As if it had been killed between saving the one and the other.
+  max((folder / f"seed{SEED + 1}" / "checkpoints").iterdir()).unlink()
+  assert train.run(a_config(seeds=2), str(folder)) == 0
+  out = capsys.readouterr().out
+  assert "Going on at step 3 in" in out
+  assert f"Seed {SEED} was at step 4: the seeds go on together" in out
+  assert f"Seed {SEED + 1} was at" not in out
+  for seed in (SEED, SEED + 1):
+    assert_same_bits(folder / f"seed{seed}", together / f"seed{seed}")
+
+
+def test_one_seed_goes_on_alone(stopped, alone):
+  folder, _ = stopped
+  own = own_configs(a_config(seeds=2))[1]
+  assert train.run(own, str(folder / f"seed{own.seed}")) == 0
+  assert_same_end(folder / f"seed{own.seed}", alone / f"seed{own.seed}")
+
+
+def test_runs_that_began_alone_go_on_side_by_side(alone, tmp_path, capsys):
+  shutil.copytree(alone, folder := tmp_path / "copy")
+  for path in folder.glob("*/checkpoints/*6-*"):
+    path.unlink()
+  assert train.run(a_config(seeds=2), str(folder)) == 0
+  for seed in (SEED, SEED + 1):
+    assert_same_end(folder / f"seed{seed}", alone / f"seed{seed}")
+  lines = capsys.readouterr().out.splitlines()
+  assert f"Seeds {SEED} to {SEED + 1}, side by side" in lines
+  (line,) = (line for line in lines if line.startswith("step 6/6  train"))
+  low, high = sorted(records(folder / f"seed{SEED + i}")[-2]["loss"] for i in range(2))
+  spread = f"loss {(low + high) / 2:.4g} ({low:.4g}–{high:.4g} over 2 seeds)"
+  assert spread in line
+  assert any("over 2 seeds" in x for x in lines if x.startswith("validation: "))
+
+
+def states(config, count):
+  """States and windows after a few steps of `count` seeds."""
+  devices = jax.local_devices()[:1]
+  trainer = Trainer(assemble(config), config, devices, seeds=count)
+  trainer.compile()
+  while trainer.step < 3:
+    trainer.advance(3)
+  return trainer.states(), trainer.windows
+
+
+def test_what_is_computed_in_blocks_is_the_same_side_by_side(monkeypatch):
+  """Attention, where `auto` takes blocks; the logits; and the batch, in two parts."""
+  monkeypatch.setattr(cross_entropy, "ROOM_ON_CPU", 64)
+  changes = {
+    "dataset": "copy(sequence_length=130, validation_examples=8)",
+    "train__label_smoothing": 0.1,
+    "train__micro_batches": 2,
+  }
+  config = a_config(**changes)
+  both, windows = states(config, 2)
+  second = own_configs(a_config(seeds=2, **changes))[1]
+  (expected,), (window,) = states(second, 1)
+  np.testing.assert_allclose(windows[1], window, rtol=1e-4)
+  close = functools.partial(np.testing.assert_allclose, rtol=5e-4, atol=5e-6)
+  jax.tree.map(close, both[1], expected)
+
+
+def test_the_seed_that_is_not_finite_is_named(stopped, monkeypatch):
+  folder, _ = stopped
+  real = Trainer.compile
+
+  def spoil(self):
+    first, second = self._loaded
+    params = jax.tree.map(lambda x: x * np.float32(np.nan), second.params)
+    self._loaded = [first, second._replace(params=params)]
+    real(self)
+
+  monkeypatch.setattr(Trainer, "compile", spoil)
+  before = {path: path.read_bytes() for path in folder.rglob("*.npz")}
+  with pytest.raises(UserError, match=f"the loss of seed {SEED + 1} is nan") as error:
+    train.run(a_config(seeds=2), str(folder))
+  assert f"seed{SEED + 1}" in str(error.value)
+  assert records(folder / f"seed{SEED + 1}")[-1]["event"] == "not_finite"
+  assert records(folder / f"seed{SEED}")[-1].get("event") is None
+  assert {path: path.read_bytes() for path in folder.rglob("*.npz")} == before
+
+
+def test_folders_of_one_and_of_several_are_not_mixed(together):
+  with pytest.raises(UserError, match="holds 2 seeds: go on with all by --seeds=2"):
+    train.run(a_config(), str(together))
+  one = together / f"seed{SEED}"
+  with pytest.raises(UserError, match="holds one run; name another --workdir"):
+    train.run(a_config(seeds=2), str(one))
+
+
+def test_a_seed_that_is_too_large_is_refused():
+  with pytest.raises(UserError, match="--seed=4294967296: take less"):
+    own_configs(a_config(seed=2**32 - 1, seeds=2))
+
+
+class Idle:
+  """Trains nothing."""
+
+  def run(self):
+    return 0
+
+
+@pytest.mark.parametrize(
+  ("flops", "platform", "pays"),
+  [(1e9, "cpu", False), (1e9, "gpu", True), (1e12, "gpu", False)],
+)
+def test_side_by_side_pays_for_a_small_model_on_an_accelerator(flops, platform, pays):
+  assert side_by_side_pays(flops, platform) == pays
+
+
+def test_the_check_for_leaks_runs_once(tmp_path, monkeypatch):
+  checked = []
+  monkeypatch.setattr(train, "refuse_leak", lambda *parts: checked.append(parts))
+  monkeypatch.setattr(train, "Training", lambda *parts: Idle())
+  train.run(a_config(seeds=2, skip_checks=False), str(tmp_path / "run"))
+  assert len(checked) == 1
