@@ -1,4 +1,3 @@
-# ruff: noqa: E402
 """report.html is whole, safe and small, whatever a comparison has or has not."""
 
 import itertools

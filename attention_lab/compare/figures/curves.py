@@ -27,7 +27,7 @@ def curves(comparison: Comparison) -> list[Figure]:
     (
       "flops",
       "training FLOPs",
-      " They are those of the compiled training step.",
+      " FLOPs are those of the compiled training step.",
       _flops,
     ),
   )

@@ -31,6 +31,11 @@ class Sheet(NamedTuple):
   every: int  # One token in so many has room for its label.
 
   @property
+  def upright(self) -> bool:
+    """Whether labels fit above their columns as they are: they are single characters."""
+    return all(len(label) == 1 for label in self.labels)
+
+  @property
   def margin(self) -> float:
     """What the labels need beside 300 units of map."""
     return 8 + 5.0 * max(map(len, self.labels))
