@@ -48,6 +48,15 @@ def test_no_cell_that_may_leak_gets_a_loss():
   assert "| leaky | 0 | leaks are unchecked | leaks are unchecked |" in told
 
 
+def test_what_was_not_measured_is_no_leak():
+  base = Row("standard", {}, "", [run(0, 1.5, memory_bytes=3 * 2**20)])
+  leaky = Row("leaky", {}, "", [run(0, 1.0, leak_check="skipped")])
+  told = report(comparison(base, leaky)).splitlines()
+  (line,) = [t for t in told if t.startswith("| leaky | 1 finished")]
+  assert line.endswith("| – |")
+  assert any(t.startswith("| standard |") and t.endswith("| 3.0 |") for t in told)
+
+
 def test_a_row_without_a_finished_run_shows_no_loss():
   (line,) = [
     t for t in report(example()).splitlines() if t.startswith("| broken | 0 f")
@@ -89,6 +98,11 @@ def test_results_have_a_line_for_each_run():
   )
   assert '"status": "failed", "error": "Got <3> | 4\\nhere"' in lines[10]
   assert '"loss"' not in lines[11]
+
+
+def test_a_run_that_failed_has_no_metrics_whatever_it_left():
+  left = failed(0)._replace(summary=run(0, 1.5).summary)
+  assert '"metrics": {}' in jsonl(comparison(Row("standard", {}, "", [left])))
 
 
 def test_the_same_runs_in_another_order_give_the_same_bytes():

@@ -198,8 +198,13 @@ def test_a_setting_is_swept_for_each_attention():
 
 
 def test_what_matching_changed_is_no_sweep():
-  matched = Row("m", {"attention": "mine", "d_ff": 213}, "d_ff 213", row("", GOOD).runs)
-  rows = row("standard", BASE), row("mine", GOOD, attention="mine"), matched
+  """Not even where two ways of matching changed it to two values."""
+  runs = row("", GOOD).runs
+  matched = [
+    Row(f"m {d_ff}", {"attention": "mine", "d_ff": d_ff}, f"d_ff {d_ff}", runs)
+    for d_ff in (213, 230)
+  ]
+  rows = row("standard", BASE), row("mine", GOOD, attention="mine"), *matched
   assert (
     sweeps(comparison(*rows, baseline={"attention": "standard", "d_ff": 256})) == []
   )

@@ -3,6 +3,8 @@
 import hashlib
 import urllib.error
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -10,6 +12,8 @@ from attention_lab.dataset import shakespeare
 from attention_lab.dataset.base import datasets
 from attention_lab.dataset.vocabulary import CharacterVocabulary, WordVocabulary
 from attention_lab.errors import UserError
+from attention_lab.evaluation import evaluate
+from attention_lab.metrics import Measured, Sums
 
 
 def text_file(tmp_path, content, **options):
@@ -174,3 +178,17 @@ def test_copy_asks_for_the_second_half():
 def test_copy_refuses_what_makes_no_sense(options):
   with pytest.raises(UserError, match=options.split("=")[0]):
     datasets.bind(f"copy({options})")(data_dir="")
+
+
+def test_the_loss_of_a_text_is_also_told_in_bits_per_character(tmp_path):
+  """Two nats over two characters are one over ln 2 bits each."""
+  dataset = text_file(tmp_path, LETTERS)
+  one = jnp.ones(1)
+  run = lambda params, batch: Measured(Sums(2 * one, one, 2 * one), one, one)  # noqa: E731
+  found = evaluate(run, None, dataset, "validation", 4, jax.devices()[:1])
+  assert found["loss"] == 1
+  assert found["bits_per_character"] == pytest.approx(1 / np.log(2))
+  digits = datasets.bind("copy")(data_dir="")
+  assert "bits_per_character" not in evaluate(
+    run, None, digits, "validation", 100, jax.devices()[:1]
+  )
