@@ -21,7 +21,7 @@ class Key(NamedTuple):
   """What a colour means."""
 
   name: str
-  index: int
+  number: int
 
 
 class Group(NamedTuple):

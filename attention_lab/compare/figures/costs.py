@@ -80,6 +80,7 @@ def _figure(
     ticks = sorted({length for by_length in found.values() for length in by_length})
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.minorticks_off()
     axes.set(xlabel="length (tokens)", ylabel=resource.label)
@@ -92,7 +93,7 @@ def _figure(
   svg = draw(key, f"{title} against the length, of {', '.join(found)}.", paint)
   said = [_grows(resource, found)]
   said += [_said(resource, baseline, name, at, found) for name, at in crossings.items()]
-  return Figure(key, title, svg, " ".join(filter(None, said)))
+  return Figure(key, title, svg, "\n".join(filter(None, said)))
 
 
 def _points(by_length: Mapping[int, float]) -> tuple[list[float], list[float]]:

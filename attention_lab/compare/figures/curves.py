@@ -16,7 +16,7 @@ from attention_lab.compare.record import Comparison, Row, Run
 BAND = (
   "Lines are means over the seeds; bands reach from the lowest seed to the highest."
 )
-_EARLY = 0.1  # The share of the training in which a loss may rise above the figure.
+_EARLY = 0.2  # The share of the training in which a loss may rise above the figure.
 
 
 def curves(comparison: Comparison) -> list[Figure]:
@@ -24,7 +24,12 @@ def curves(comparison: Comparison) -> list[Figure]:
   axes = (
     ("steps", "steps", "", _per_step),
     ("seconds", "seconds", " A run's seconds are spread evenly over its steps.", _time),
-    ("flops", "training FLOPs", " Of the compiled training step.", _flops),
+    (
+      "flops",
+      "training FLOPs",
+      " FLOPs are those of the compiled training step.",
+      _flops,
+    ),
   )
   found = (_curve(comparison, *axis) for axis in axes)
   return [figure for figure in found if figure]
@@ -87,7 +92,7 @@ def _curve(
 
   title = f"Validation loss against {label}"
   svg = draw(f"loss-{key}", f"{title}, of {_names(comparison, series)}.", paint)
-  cut = " The first tenth of the training may lie above the figure." * is_cut
+  cut = " The first fifth of the training may lie above the figure." * is_cut
   return Figure(f"loss-{key}", title, svg, BAND + remark + cut)
 
 
@@ -131,7 +136,8 @@ def _band(index: int, by_x: Mapping[float, Sequence[float]]) -> Series:
 
 def _top(series: Sequence[Series]) -> tuple[float | None, bool]:
   """Where the figure ends, so that the losses that matter fill it; whether it cuts."""
-  late, all_ = [], []
+  late: list[float] = []
+  all_: list[float] = []
   for one in series:
     highest = one.high if len(one.high) else one.y
     all_ += highest
@@ -142,7 +148,7 @@ def _top(series: Sequence[Series]) -> tuple[float | None, bool]:
 
 
 def _names(comparison: Comparison, series: Sequence[Series]) -> str:
-  return ", ".join(comparison.rows[one.index].name for one in series)
+  return ", ".join(comparison.rows[one.number].name for one in series)
 
 
 def _per_step(summary: Mapping[str, Any]) -> float | None:

@@ -13,21 +13,32 @@ from attention_lab.compare.record import Comparison, Maps
 
 _LEVELS = 16  # Of opacity: four bits a pixel, so that many maps are a small file.
 _HUE = (47, 127, 209)  # Seen on white and on black.
+_LONGEST = 10  # Characters of a label.
 _ROOM = 9.0  # A token's name needs so much of the 300 units along an axis.
 
 
 class Sheet(NamedTuple):
   """All maps of a row in one picture: a layer to a line, a head to a column."""
 
-  index: int  # Of the row.
+  number: int  # Of the row.
   name: str  # Of the row.
   layers: int
   heads: int
   side: int  # Pixels of a map: one for each token.
   pitch: int  # Pixels from one map to the next.
   image: str  # As a data URI of a PNG.
-  tokens: Sequence[str]
-  every: int  # Each how manieth token has room for its name.
+  labels: Sequence[str]  # Of the tokens; short, and without invisible characters.
+  every: int  # One token in so many has room for its label.
+
+  @property
+  def upright(self) -> bool:
+    """Whether labels fit above their columns as they are: they are single characters."""
+    return all(len(label) == 1 for label in self.labels)
+
+  @property
+  def margin(self) -> float:
+    """What the labels need beside 300 units of map."""
+    return 8 + 5.0 * max(map(len, self.labels))
 
   @property
   def size(self) -> tuple[int, int]:
@@ -75,7 +86,7 @@ def entropy(comparison: Comparison) -> list[Figure]:
   def paint(axes: Any) -> None:
     paint_series(axes, series, marker="o")
     axes.set_xticks(range(1, last + 1))
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.08 * max(0.1, *(max(one.y) for one in series)))
     axes.set(xlabel="layer", ylabel="entropy (nats)")
 
   title = "Attention entropy per layer"
@@ -83,7 +94,7 @@ def entropy(comparison: Comparison) -> list[Figure]:
     "Mean over heads and queries, of one trained model a row: 0 is one token, the "
     "logarithm of their number is all alike."
   )
-  names = ", ".join(comparison.rows[one.index].name for one in series)
+  names = ", ".join(comparison.rows[one.number].name for one in series)
   return [
     Figure("entropy", title, draw("entropy", f"{title}, of {names}.", paint), caption)
   ]
@@ -105,9 +116,14 @@ def _sheet(index: int, name: str, maps: Maps) -> Sheet:
   return Sheet(
     *(index, name, layers, heads, side, pitch),
     image=_png(pixels),
-    tokens=maps.tokens,
+    labels=[_label(token) for token in maps.tokens],
     every=every,
   )
+
+
+def _label(token: str) -> str:
+  seen = token.replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥")
+  return seen if len(seen) <= _LONGEST else seen[: _LONGEST - 1] + "…"
 
 
 def _png(levels: np.ndarray) -> str:

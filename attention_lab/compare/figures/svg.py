@@ -31,7 +31,7 @@ class Figure(NamedTuple):
 class Series(NamedTuple):
   """What is drawn of one row."""
 
-  index: int  # Of its colour.
+  number: int  # Of its colour.
   x: Sequence[float]
   y: Sequence[float]
   low: Sequence[float] = ()  # Of the band around it; () for none.
@@ -73,15 +73,15 @@ def draw(
 def paint_series(axes: Any, series: Sequence[Series], marker: str = "") -> None:
   """Lines with their bands; the first, the baseline's, above the others."""
   for one in series:
-    gid, order = f"series-{one.index}", 3 - one.index / 1000
-    style = {"color": colour(one.index), "gid": gid}
+    gid, order = f"series-{one.number}", 3 - one.number / 1000
+    style = {"color": colour(one.number), "gid": gid}
     if len(one.low):
       axes.fill_between(
         one.x, one.low, one.high, alpha=0.16, linewidth=0, zorder=order - 1, **style
       )
     (line,) = axes.plot(one.x, one.y, marker=marker, zorder=order, **style)
-    if dashes(one.index):
-      line.set_dashes(dashes(one.index))
+    if dashes(one.number):
+      line.set_dashes(dashes(one.number))
 
 
 def _matplotlib() -> tuple[Any, Any]:
@@ -134,7 +134,7 @@ def _inline(text: str, key: str, alt: str) -> str:
   text = re.sub(
     _SERIES + r"([0-9a-f]{2})", lambda m: f"var(--series-{int(m[1], 16)})", text
   )
-  text = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", text)
+  text = re.sub(r" ?font-family: [^;\"]*;?", "", text)
   return re.sub(r"\s*\n\s*", "\n", text).strip()
 
 
