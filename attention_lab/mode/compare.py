@@ -1,8 +1,8 @@
 """--mode=compare: trains every row with every seed, and tells them apart if it can.
 
 Lists in flags make a grid; each cell of it is an ordinary run in a folder of its own, so
-the same command goes on where it was interrupted. Written are results.jsonl, report.md
-and report.html, after every cell that ends.
+the same command goes on where it was interrupted. Written are results.jsonl and report.md
+after every cell that ends, and report.html at the end or where it is interrupted.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
     show = Reporting(watch, reports)
     signal = _launch(planned, config, show)
   if signal:
-    reports.write()
+    reports.write(whole=True)
     console.print(f"Interrupted. Go on with: {reports.command}", markup=False)
     return 128 + signal
   return _finish(reports, console)
@@ -64,13 +64,14 @@ class Reports:
     """Writes them as the folders stand; returns the lines of the table.
 
     Args:
-      whole: whether what takes a while is made: attention maps.
+      whole: whether what takes seconds is made, too: attention maps and the page.
     """
     found = costs.stored(self.plan, self.lengths) or []
     comparison = collect(self.plan, self.command, found, whole)
     self._write("results.jsonl", results.jsonl(comparison))
     self._write("report.md", markdown.report(comparison))
-    self._write("report.html", page.report(comparison))
+    if whole:
+      self._write("report.html", page.report(comparison))
     return table.lines(comparison)
 
   def _write(self, name: str, text: str) -> None:
