@@ -1,5 +1,6 @@
 """Several seeds of one experiment: their configurations, their folders, what pays."""
 
+import os
 from pathlib import Path
 
 from ml_collections import config_dict
@@ -49,14 +50,18 @@ def own_folders(workdir: Path, own: list[config_dict.ConfigDict]) -> list[Path]:
   Raises:
     UserError: one run is to go where several are, or several where one is.
   """
+  if not os.path.isdir(workdir):  # Nor is it one where its name is too long.
+    inside, holds_one = [], False
+  else:
+    inside = sorted(path.parent for path in workdir.glob(f"seed*/{CONFIG}"))
+    holds_one = (workdir / CONFIG).exists()
   if len(own) > 1:
-    if (workdir / CONFIG).exists():
+    if holds_one:
       raise UserError(
         f"{workdir} holds one run; name another --workdir for {len(own)} seeds."
       )
     return [workdir / f"seed{config.seed}" for config in own]
-  inside = sorted(path.parent for path in workdir.glob(f"seed*/{CONFIG}"))
-  if inside and not (workdir / CONFIG).exists():
+  if inside and not holds_one:
     raise UserError(
       f"{workdir} holds {len(inside)} seeds: go on with all by --seeds={len(inside)}, or "
       f"with one by --workdir={inside[0]}."
