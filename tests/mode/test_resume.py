@@ -1,12 +1,14 @@
 """A run that was killed, stopped or damaged ends as the one that never was."""
 
 import json
+import shutil
 import signal
 import time
 
 import numpy as np
 import pytest
 
+from attention_lab import main
 from tests import commands
 
 STEPS = 3000
@@ -39,10 +41,15 @@ def wait_for(condition, process):
 
 
 def interrupted(workdir, number, checkpoints=1):
-  """Starts the run and sends it a signal after its first checkpoints."""
-  process = commands.start(*WORDS, f"--workdir={workdir}")
+  """Starts the run and sends it a signal after its first further checkpoints."""
   folder = workdir / "checkpoints"
-  wait_for(lambda: len(list(folder.glob("*.npz"))) >= checkpoints, process)
+
+  def last_step():
+    return max((int(path.name[:9]) for path in folder.glob("*.npz")), default=0)
+
+  until = last_step() + 100 * checkpoints
+  process = commands.start(*WORDS, f"--workdir={workdir}")
+  wait_for(lambda: last_step() >= until, process)
   process.send_signal(number)
   out, err = process.communicate(timeout=120)
   assert not (workdir / "summary.json").exists(), "it ended before the signal"
@@ -80,22 +87,23 @@ def test_a_killed_run_goes_on_bit_for_bit(uninterrupted, tmp_path):
   assert_same_end(tmp_path / "run", uninterrupted)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_run_saves_and_goes_on_bit_for_bit(uninterrupted, tmp_path, number):
-  status, out, err = interrupted(tmp_path / "run", number)
-  assert (status, err) == (128 + number, "")
-  assert "Interrupted at step" in out
-  assert f"--workdir={tmp_path / 'run'}" in out
+def test_a_stopped_run_saves_and_goes_on_bit_for_bit(uninterrupted, tmp_path):
+  for number in (signal.SIGTERM, signal.SIGINT):  # The second goes on with the first's.
+    status, out, err = interrupted(tmp_path / "run", number)
+    assert (status, err) == (128 + number, "")
+    assert "Interrupted at step" in out
+    assert f"--workdir={tmp_path / 'run'}" in out
   go_on(tmp_path / "run")
   assert_same_end(tmp_path / "run", uninterrupted)
 
 
 def test_a_damaged_checkpoint_is_passed_over(uninterrupted, tmp_path):
-  interrupted(tmp_path / "run", signal.SIGKILL, checkpoints=2)
+  shutil.copytree(uninterrupted, tmp_path / "run")
   newest = max((tmp_path / "run" / "checkpoints").glob("*.npz"))
   content = bytearray(newest.read_bytes())
   newest.write_bytes(content[: len(content) // 2])
-  _, err = go_on(tmp_path / "run")
+  out, err = go_on(tmp_path / "run")
+  assert f"Going on at step {STEPS - 100}" in out
   assert err == f"warning: {newest} is damaged; trying the one before it.\n"
   assert_same_end(tmp_path / "run", uninterrupted)
 
@@ -107,19 +115,26 @@ def test_a_finished_run_has_nothing_left_to_do(uninterrupted):
   assert commands.records(uninterrupted) == before
 
 
-def test_another_configuration_is_refused_with_the_keys(uninterrupted):
+@pytest.mark.parametrize(
+  ("words", "changes"),
+  [
+    (
+      ["--seed=5", "--config.model.d_ff=7"],
+      ["seed: 0 there, 5 here", "model.d_ff: None there, 7 here"],
+    ),
+    # The schedule depends on them.
+    ([f"--steps={STEPS + 100}"], [f"steps: {STEPS} there, {STEPS + 100} here"]),
+  ],
+)
+@pytest.mark.usefixtures("own_flags")
+def test_another_configuration_is_refused_with_the_keys(
+  uninterrupted, words, changes, capsys
+):
   before = commands.last_checkpoint(uninterrupted)
-  words = [*WORDS, f"--workdir={uninterrupted}", "--seed=5", "--config.model.d_ff=7"]
-  status, out, err = commands.run(*words)
-  assert (status, out) == (2, "")
-  assert "seed: 0 there, 5 here" in err
-  assert "model.d_ff: None there, 7 here" in err
+  argv = ["main", f"--workdir={uninterrupted}", *words]
+  assert main.main(main.read_flags(argv)) == 2
+  out, err = capsys.readouterr()
+  assert out == ""
+  assert all(change in err for change in changes)
   assert err.count("\n") == 1
   assert commands.last_checkpoint(uninterrupted).keys() == before.keys()
-
-
-def test_more_steps_are_refused_where_the_schedule_depends_on_them(uninterrupted):
-  words = (f"--workdir={uninterrupted}", f"--steps={STEPS + 100}")
-  status, _, err = commands.run(*words)
-  assert status == 2
-  assert f"steps: {STEPS} there, {STEPS + 100} here" in err
