@@ -13,7 +13,7 @@ import numpy as np
 from attention_lab.attention.base import Attention
 from attention_lab.attention.mask import Mask, default_positions
 from attention_lab.errors import UserError
-from attention_lab.flops import matmul_flops
+from attention_lab.flops import traced_flops
 
 DECODED = 16  # Tokens that are decoded one by one in the program that is timed.
 CHUNK = 256  # Tokens at a time that the decode state is filled with.
@@ -185,8 +185,8 @@ def _functions(build: Callable[[], Attention]) -> _Functions:
 def _compile(
   function: Callable[..., Any], tokens: int, steps: int, *arguments: Any
 ) -> Program:
-  flops = matmul_flops(function, *arguments)
-  program = jax.jit(function).lower(*arguments).compile()
+  traced = jax.jit(function).trace(*arguments)
+  flops, program = traced_flops(traced.jaxpr), traced.lower().compile()
   memory: Any = program.memory_analysis()
   memory_bytes = int(memory.temp_size_in_bytes)
   return Program(lambda: program(*arguments), memory_bytes, flops, tokens, steps)

@@ -17,7 +17,12 @@ def matmul_flops(function: Callable[..., Any], *arguments: Any) -> int:
   The body of a while loop counts once, since nobody knows how often it runs; of a
   conditional, the dearest branch counts.
   """
-  return _count(jax.make_jaxpr(function)(*arguments).jaxpr)
+  return traced_flops(jax.make_jaxpr(function)(*arguments))
+
+
+def traced_flops(program: core.ClosedJaxpr) -> int:
+  """`matmul_flops` of a function that has been traced already."""
+  return _count(program.jaxpr)
 
 
 def _count(program: core.Jaxpr) -> int:

@@ -24,7 +24,7 @@ from attention_lab.conformance.subject import (
   positions_of,
 )
 from attention_lab.errors import UserError
-from attention_lab.flops import matmul_flops
+from attention_lab.flops import traced_flops
 
 ODD = (Sizes(1, 1, 1), Sizes(2, 3, 6), Sizes(3, 5, 15))
 # Between these a linear claim is measured: long enough for all that changes with length,
@@ -118,9 +118,9 @@ def grows_linearly(subject: Subject) -> Iterator[Case]:
       mask = subject.mask(positions_of(*x.shape[:2]), aligned=True)
       return f.apply(params, x, x, mask).sum()
 
-    gradient = jax.jit(jax.grad(total, argnums=(0, 1)))
-    flops.append(matmul_flops(gradient, params, x))
-    analysis = gradient.lower(params, x).compile().memory_analysis()
+    gradient = jax.jit(jax.grad(total, argnums=(0, 1))).trace(params, x)
+    flops.append(traced_flops(gradient.jaxpr))
+    analysis = gradient.lower().compile().memory_analysis()
     memory.append(analysis.temp_size_in_bytes if analysis else 0)
   times = LENGTHS[1] / LENGTHS[0]
   for what, (less, more) in (("FLOPs", flops), ("bytes", memory)):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from attention_lab.attention.mask import Mask
 from attention_lab.conformance.law import Case, law, only
+from attention_lab.conformance.seeing import ACROSS
 from attention_lab.conformance.subject import (
   LONG,
   SHORT,
@@ -51,16 +52,19 @@ def decoding_is_the_full_pass(subject: Subject) -> Iterator[Case]:
 def recall_is_the_full_pass(subject: Subject) -> Iterator[Case]:
   """`recall` of a few queries at a time gives the rows of cross-attention."""
   f, params = subject.functions(), subject.perturbed()
-  x, context = subject.inputs(), subject.inputs(length=9, seed=2)
-  at, there = positions_of(2, SHORT), positions_of(2, 9)
-  there[0, 7:] = -1
+  queries, length = ACROSS
+  x, context = subject.inputs(length=queries), subject.inputs(length=length, seed=2)
+  at, there = positions_of(2, queries), positions_of(2, length)
+  there[0, length - 1] = -1
   mask = Mask(jnp.asarray(at), jnp.asarray(there), causal=False)
   whole = f.apply(params, x, context, mask)
   memory = f.memorise(params, context, there)
-  for chunks in ((SHORT,), (1,) * SHORT):
+  for chunks in ((queries,), (1,) * queries):
     read = lambda x, memory, at: (f.recall(params, x, at, memory), memory)  # noqa: E731
     parts = in_chunks(read, memory, x, at, chunks)
-    what = f"T={SHORT}, S=7 and 9, queries {'+'.join(map(str, chunks))}"
+    what = (
+      f"T={queries}, S={length - 1} and {length}, queries {'+'.join(map(str, chunks))}"
+    )
     yield Case(what, distance(parts, whole), 5e-5)
 
 
