@@ -1,5 +1,6 @@
 """Training leaves what it promises, and stops where it has to."""
 
+import itertools
 import json
 
 import jax
@@ -129,24 +130,25 @@ DATASETS = {
 
 
 def every_part():
-  """Runs that together have every attention, positional scheme and dataset in them."""
-  places, data = list(positions), [n for n in datasets if DATASETS.get(n, SMALL)]
-  for attention, part in attentions.items():
-    if "causal" not in part.kinds:
-      yield {
-        "attention": attention,
-        "architecture.name": "encoder",
-        "dataset": "majority",
-      }
-      continue
-    fits = [p for p in positions if positions[p].acts() <= {"embed", *part.honours}]
+  """Runs that together have every attention, positional scheme and dataset in them, two
+  attentions in each: a layer of either."""
+  # What fewest can take goes first.
+  places = sorted(positions, key=lambda p: "bias" in positions[p].acts(), reverse=True)
+  encoders = {"architecture.name": "encoder", "dataset": "majority"}
+  data = [n for n in datasets if DATASETS.get(n, SMALL) and n not in encoders.values()]
+  data.sort(key="python_docs".__eq__)  # The first pair takes the longest examples.
+  causal = [a for a in attentions if "causal" in attentions[a].kinds]
+  # Those that honour the same follow each other, and come in pairs.
+  causal.sort(key=lambda a: attentions[a].honours, reverse=True)
+  for pair in itertools.zip_longest(causal[::2], causal[1::2], fillvalue="standard"):
+    honours = set.intersection(*(set(attentions[a].honours) for a in pair))
+    fits = [p for p in positions if positions[p].acts() <= {"embed", *honours}]
     position = next((p for p in places if p in fits), fits[0])
     places = [p for p in places if p != position]
-    yield {
-      "attention": attention,
-      "position": position,
-      "dataset": data.pop() if data else "copy",
-    }
+    dataset = data.pop() if data else "copy"
+    yield {"attention": ",".join(pair), "position": position, "dataset": dataset}
+  others = ",".join(a for a in attentions if a not in causal)
+  yield {"attention": others, **encoders}
   assert not places, f"no attention is left for {places}"
   assert not data, f"no attention is left for {data}"
 
@@ -157,6 +159,7 @@ def every_part():
 def test_every_part_trains_evaluates_and_samples(parts, tmp_path, capsys):
   config = tiny_config(position="none", steps=2, **QUIET)
   config.update_from_flattened_dict(parts)
+  config.model.num_layers = parts["attention"].count(",") + 1
   config.dataset = f"{parts['dataset']}({DATASETS.get(parts['dataset'], SMALL)})"
   config.sample.length = 2
   workdir = str(tmp_path / "run")
