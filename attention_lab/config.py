@@ -75,6 +75,7 @@ def get_config() -> config_dict.ConfigDict:
         "checkpoint": "newest",  # Or best.
         "average": 1,  # Newest checkpoints whose mean is evaluated or samples; 1: one.
         "lengths": (),  # Tokens of a sequence: validate at these lengths too.
+        "scores": False,  # BLEU and chrF of the validation split when training ends.
         "files": (),  # Of pairs: ('source', 'answers'), to be scored by --mode=evaluate.
       },
       "checkpoint": {"every": 400, "keep": 3},

@@ -117,15 +117,16 @@ def evaluate_lengths(
   }
 
 
-def told(*seeds: dict[str, float]) -> str:
+def told(*seeds: dict[str, Any]) -> str:
   """Loss and accuracy as a person reads them: of one run, or over several seeds."""
   names = {
     "loss": "loss {} nats",
     "accuracy": "accuracy {}",
     "sequence_accuracy": "of whole answers {}",
   }
-  spread = spreads(seeds, "{:.4f}".format)
-  return ", ".join(names[key].format(spread[key]) for key in names if key in spread)
+  known = [{key: x[key] for key in names if key in x} for x in seeds]
+  spread = spreads(known, "{:.4f}".format)
+  return ", ".join(names[key].format(spread[key]) for key in spread)
 
 
 def make_sampler(

@@ -1,6 +1,7 @@
 """Answers sources by beam search, many at a time, in programs of a few shapes."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from attention_lab.beam import make_beam_search
 from attention_lab.dataset.bucketed import bucket_lengths
 from attention_lab.errors import UserError
 from attention_lab.experiment import Experiment
+from attention_lab.translation_scores import refuse_missing, translation_scores
 
 ROWS = 32  # Sources that are answered side by side.
 BUCKETS = 8  # Lengths that sources are padded to, up to the training length.
@@ -116,3 +118,34 @@ class Translator:
     over = (tokens < 0) | (tokens == dataset.end_token)
     end = int(np.argmax(over)) if over.any() else len(tokens)
     return dataset.vocabulary.decode(tokens[:end])
+
+
+def score_answers(
+  translator: Translator,
+  params: Any,
+  pairs: tuple[Sequence[str], Sequence[str]],
+  file: Path,
+) -> dict[str, dict[str, Any]]:
+  """What the best answers to sources are worth: score → its value and its signature.
+
+  Args:
+    translator: answers.
+    params: as they are trained, on the host.
+    pairs: sources, and what each should be answered with.
+    file: the answers are written here, one a line.
+  """
+  sources, references = pairs
+  best = [several[0] for several in translator.answers(params, sources)]
+  scores = translation_scores(best, references)
+  file.write_text("\n".join(best) + "\n", "utf-8")
+  return {key: score._asdict() for key, score in scores.items()}
+
+
+def refuse_unscored(experiment: Experiment) -> None:
+  """Raises UserError unless there are answers to score, and what scores them."""
+  if experiment.dataset.sentences("validation") is None:
+    raise UserError(
+      "--config.evaluation.scores: this dataset has no sentences whose answers could be "
+      "scored. Leave it out, or take --dataset=parallel_text."
+    )
+  refuse_missing()

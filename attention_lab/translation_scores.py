@@ -38,6 +38,11 @@ def translation_scores(
   return found
 
 
+def refuse_missing() -> None:
+  """Raises UserError where sacrebleu is not installed."""
+  _import()
+
+
 def _import() -> Any:
   try:
     from sacrebleu import metrics

@@ -14,6 +14,7 @@ from attention_lab.devices import refuse_indivisible
 from attention_lab.errors import UserError
 from attention_lab.evaluation import at_lengths, make_sampler
 from attention_lab.experiment import assemble
+from attention_lab.translate import refuse_unscored
 
 
 class Planned(NamedTuple):
@@ -81,12 +82,18 @@ def with_seed(config: config_dict.ConfigDict, seed: int) -> config_dict.ConfigDi
 
 
 def _looked_over(config: config_dict.ConfigDict) -> int:
-  """The number of parameters; raises UserError at what training would refuse."""
+  """The number of parameters; raises UserError at what training would refuse.
+
+  Where there are sentences to translate, the run is told to score its translations.
+  """
   configs.validate(config)
   refuse_indivisible(config.batch_size, config.train.micro_batches, 1)
   experiment = assemble(config)
   for split in experiment.dataset.splits:
     experiment.dataset.size(split)
+  config.evaluation.scores = experiment.dataset.sentences("validation") is not None
+  if config.evaluation.scores:
+    refuse_unscored(experiment)
   at_lengths(experiment, config.evaluation.lengths)
   make_sampler(experiment, config.sample, clip=True)
   return match.parameters(config)

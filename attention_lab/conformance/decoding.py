@@ -7,8 +7,8 @@ import jax.numpy as jnp
 
 from attention_lab.attention.mask import Mask
 from attention_lab.conformance.law import Case, law, only
-from attention_lab.conformance.seeing import ACROSS
 from attention_lab.conformance.subject import (
+  ACROSS,
   LONG,
   SHORT,
   Subject,

@@ -10,6 +10,7 @@ import numpy as np
 from attention_lab.attention.mask import Mask
 from attention_lab.conformance.law import Case, law, only
 from attention_lab.conformance.subject import (
+  ACROSS,
   LONG,
   SHORT,
   Subject,
@@ -21,8 +22,6 @@ ROUNDING = 2e-5  # Of float32, as a share of the largest number.
 SHORT_CUTS = tuple(range(1, SHORT))
 # Around where blocks, chunks and windows usually end.
 LONG_CUTS = (1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, LONG - 1)
-# Queries and context tokens of cross-attention.
-ACROSS = (SHORT, 3)
 
 
 @law(

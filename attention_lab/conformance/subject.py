@@ -18,6 +18,7 @@ from attention_lab.position.base import Position, positions
 HOOKS = ("rotate", "bias")
 TRAINED = 32  # Positions in a training example.
 SHORT, LONG = 6, 144  # Tokens: LONG is more than a block, a chunk, a training example.
+ACROSS = (SHORT, 3)  # Queries and context tokens of cross-attention.
 ROOM = 3  # Slots of a decode state that stay empty.
 
 

@@ -20,8 +20,7 @@ from attention_lab.evaluation import (
 from attention_lab.experiment import Experiment, assemble
 from attention_lab.files import write_json
 from attention_lab.restore import restore_params
-from attention_lab.translate import Translator
-from attention_lab.translation_scores import translation_scores
+from attention_lab.translate import Translator, score_answers
 from attention_lab.update import make_evaluate
 
 
@@ -82,12 +81,9 @@ def _translated(
     asked = {"files": (source, target)}
   for name, pairs in asked.items():
     if pairs is not None:
-      sources, references = pairs
-      answers = Translator(experiment, config.sample).answers(params, sources)
-      best = [several[0] for several in answers]
-      scores = translation_scores(best, references)
-      (folder / f"translations.{name}.txt").write_text("\n".join(best) + "\n", "utf-8")
-      scored[name] = {key: score._asdict() for key, score in scores.items()}
-      for key, (value, signature) in scores.items():
-        print(f"{name}: {key} {value:.2f}  ({signature})")
+      translator = Translator(experiment, config.sample)
+      file = folder / f"translations.{name}.txt"
+      scored[name] = score_answers(translator, params, pairs, file)
+      for key, score in scored[name].items():
+        print(f"{name}: {key} {score['value']:.2f}  ({score['signature']})")
   return scored

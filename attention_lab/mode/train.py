@@ -41,6 +41,7 @@ from attention_lab.progress import Show, spreads
 from attention_lab.seeds import own_configs, own_folders
 from attention_lab.timing import matmul_peak
 from attention_lab.trainer import NonFinite, Trainer
+from attention_lab.translate import Translator, refuse_unscored, score_answers
 from attention_lab.update import make_evaluate
 from attention_lab.utilisation import flops_per_step
 
@@ -62,6 +63,8 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
     dataset.size(split)  # Refuses data that cannot serve now.
   lengths = at_lengths(experiment, config.evaluation.lengths)
   sampler = make_sampler(experiment, config.sample, clip=True)  # Refuses a bad prompt.
+  if config.evaluation.scores:
+    refuse_unscored(experiment)
   files, logbooks = dataset.files(), []
   for folder, each in zip(folders, own, strict=True):
     run_folder.open_(folder, each, dataset.fingerprint, devices, files)
@@ -327,12 +330,23 @@ class Training:
       "utilisation": speed / (peak * len(self._devices)),
       "memory_bytes": memory,
       "train": train,
-      "validation": logbook.validation,
+      "validation": (logbook.validation or {}) | self._scores(index),
     }
     best = self._experiment.dataset.best_loss
     if best is not None and logbook.validation:
       summary["above_best"] = logbook.validation["loss"] - best
     return summary
+
+  def _scores(self, index: int) -> dict[str, Any]:
+    """BLEU and chrF of a seed's answers, where they are asked for."""
+    if not self._config.evaluation.scores:
+      return {}
+    pairs = self._experiment.dataset.sentences("validation")
+    assert pairs is not None  # It was refused.
+    translator = Translator(self._experiment, self._config.sample)
+    params = unreplicate(self._trainer.params(index))
+    file = self._logbooks[index].folder / "translations.validation.txt"
+    return score_answers(translator, params, pairs, file)
 
   def _tell(self, summaries: list[dict[str, Any]]) -> None:
     self._show.line(f"     train: {told(*(x['train'] for x in summaries))}")
@@ -341,6 +355,13 @@ class Training:
       above = np.mean([x["above_best"] for x in summaries])
       line += f", {above:.4f} nats above the best possible"
     self._show.line(line)
+    if self._config.evaluation.scores:
+      scores = [x["validation"] for x in summaries]
+      for key in ("bleu", "chrf"):
+        mean = np.mean([x[key]["value"] for x in scores])
+        self._show.line(
+          f"validation: {key} {mean:.2f}  ({scores[0][key]['signature']})"
+        )
     for length in summaries[0].get("lengths", {}):
       figures = told(*(x["lengths"][length] for x in summaries))
       self._show.line(f"{'length ' + length:>10}: {figures}")

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from attention_lab.compare import plan
+from attention_lab.compare.measures import figures
+from attention_lab.errors import UserError
 from attention_lab.mode import evaluate, sample, train
 from tests.corpus import write_corpus
 from tests.parts import tiny_config
@@ -18,7 +21,8 @@ SPEC = (
 
 @pytest.fixture(scope="module")
 def translating(tmp_path_factory):
-  """A run that has trained a little, and its configuration."""
+  """A run that has trained a little and scored its answers, and its configuration."""
+  pytest.importorskip("sacrebleu")
   folder = tmp_path_factory.mktemp("translating")
   write_corpus(folder)
   config = tiny_config(
@@ -29,6 +33,7 @@ def translating(tmp_path_factory):
     model__num_layers=1,
     log__tensorboard=False,
     sample__beam_size=2,
+    evaluation__scores=True,
   )
   assert train.run(config, str(folder / "run")) == 0
   return folder, config
@@ -57,7 +62,8 @@ def test_each_line_is_answered_with_one(translating, capsys):
 
 
 def test_the_evaluation_has_scores_that_sacrebleu_repeats(translating, capsys):
-  sacrebleu = pytest.importorskip("sacrebleu")
+  import sacrebleu
+
   folder, config = translating
   assert evaluate.run(config, str(folder / "run")) == 0
   found = json.loads((folder / "run" / "evaluation.json").read_text())["validation"]
@@ -67,6 +73,28 @@ def test_the_evaluation_has_scores_that_sacrebleu_repeats(translating, capsys):
   assert found["bleu"]["value"] == pytest.approx(expected)
   assert "version:" in found["chrf"]["signature"]
   assert found["bleu"]["signature"] in capsys.readouterr().out
+  summary = json.loads((folder / "run" / "summary.json").read_text())["validation"]
+  assert (
+    summary["bleu"] == found["bleu"]
+  )  # Of the same parameters, when training ended.
+  assert figures({**summary, "leak_check": "passed"})["bleu"] == found["bleu"]["value"]
+  (row, _) = plan.make(compared(config), folder / "compared").rows
+  assert row.config.evaluation.scores
+
+
+def compared(config):
+  """Two rows that differ in the rate, which say nothing of scores."""
+  config = config.copy_and_resolve_references()
+  config.evaluation.scores = False
+  config.compare.grid = (("train.learning_rate", (1e-3, 2e-3)),)
+  return config
+
+
+def test_scores_are_refused_where_there_is_nothing_to_score(tmp_path):
+  config = tiny_config(evaluation__scores=True)
+  with pytest.raises(UserError, match="has no sentences whose answers could be scored"):
+    train.run(config, str(tmp_path / "run"))
+  assert not (tmp_path / "run").exists()
 
 
 def test_maps_are_drawn_of_each_line(translating, capsys):
