@@ -67,6 +67,10 @@ def get_config() -> config_dict.ConfigDict:
         "label_smoothing": 0.0,
         "clip_norm": 1.0,  # Of the gradient, over all parameters; 0: no clipping.
         "precision": "float32",  # Of the computation; parameters stay in float32.
+        # At a loss or gradient that is not finite: stop; skip the step; or rollback: skip
+        # it and go on from the parameters that were last saved.
+        "on_nonfinite": "stop",
+        "nonfinite_limit": 10,  # Steps of a run that are skipped before it stops.
         "micro_batches": 1,  # Parts of a device's batch, one after another.
         "steps_per_call": 64,  # At most so many steps run without Python.
       },
@@ -159,6 +163,8 @@ FREE = (
   "compare.",
   "seeds",
   "train.steps_per_call",
+  "train.on_nonfinite",
+  "train.nonfinite_limit",
 )
 
 # What no run could use is refused before it starts.
@@ -167,7 +173,8 @@ POSITIVE = """
   model.key_size train.micro_batches train.steps_per_call train.learning_rate
   evaluation.every evaluation.average checkpoint.every checkpoint.keep log.every
   sample.count sample.length sample.beam_size benchmark.batch_size benchmark.rounds
-  seeds compare.slurm.minutes compare.slurm.cpus compare.slurm.memory_gb
+  train.nonfinite_limit seeds compare.slurm.minutes compare.slurm.cpus
+  compare.slurm.memory_gb
 """.split()
 NOT_NEGATIVE = """
   seed train.clip_norm train.label_smoothing model.dropout sample.temperature
@@ -185,6 +192,7 @@ CHOICES = {
   "log.wandb": ("off", "offline", "online"),
   "kernel": ("auto", "reference", "blocked", "xla", "cudnn"),
   "train.precision": ("float32", "bfloat16"),
+  "train.on_nonfinite": ("stop", "skip", "rollback"),
   "evaluation.checkpoint": ("newest", "best"),
   "compare.match": ("parameters", "flops", "none"),
   "compare.launcher": ("local", "slurm"),

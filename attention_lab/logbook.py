@@ -12,6 +12,7 @@ from attention_lab.board import Board, tensorboard
 from attention_lab.checkpoint import Checkpoints
 from attention_lab.journal import Journal
 from attention_lab.run_folder import CHECKPOINTS
+from attention_lab.spikes import Spikes
 
 
 class Logbook:
@@ -35,6 +36,8 @@ class Logbook:
     self.config = config
     self.checkpoints = Checkpoints(folder / CHECKPOINTS, config.checkpoint.keep, files)
     self.validation: dict[str, float] | None = None  # The last figures of that split.
+    self.spikes = Spikes()
+    self.passed_over = 0  # Steps whose update was left out.
     self.boards: list[Board] = []
     self._side_by_side = side_by_side
     self._start = time.perf_counter()
@@ -47,6 +50,8 @@ class Logbook:
       self.validation = meta["validation"]
       self._seconds = meta["seconds"]
       self._training_seconds = meta["training_seconds"]
+      self.spikes = Spikes(meta.get("recent", ()))
+      self.passed_over = meta.get("passed_over", 0)
     self._journal = Journal(self.folder / "metrics.jsonl", step)
     log = self.config.log
     if log.wandb != "off":
@@ -102,6 +107,8 @@ class Logbook:
       "window": list(window),
       "validation": self.validation,
       "validation_loss": self.validation and self.validation["loss"],
+      "recent": list(self.spikes.recent),
+      "passed_over": self.passed_over,
       "seconds": self.seconds(),
       "training_seconds": self.training_seconds(spent),
     }

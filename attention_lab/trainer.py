@@ -31,6 +31,10 @@ class NonFinite(Exception):
     super().__init__(step, index, loss, grad_norm)
     self.step, self.index, self.loss, self.grad_norm = step, index, loss, grad_norm
 
+  def figures(self) -> dict[str, float]:
+    """What was not finite, by name."""
+    return {"loss": self.loss, "grad_norm": self.grad_norm}
+
 
 class Window(NamedTuple):
   """The steps since figures were last reported, a list entry for each."""
@@ -83,6 +87,7 @@ class Trainer:
     self.expected: TrainState = jax.eval_shape(self._fresh, self._seeds[0])
     self._loaded: Sequence[TrainState] = ()
     self.step = 0
+    self.losses: list[list[float]] = [[] for _ in self._seeds]  # Of the last call.
     self.windows = [Window([], [], [], []) for _ in self._seeds]
     self.seconds = 0.0  # Spent in training steps since this start, by all seeds.
     self.compile_seconds = 0.0
@@ -129,6 +134,18 @@ class Trainer:
     self.seconds += elapsed
     self._step_seconds = elapsed / count
 
+  def pass_over(self, states: Sequence[TrainState] | None = None) -> None:
+    """Counts the next step as taken, whose update is left out.
+
+    Args:
+      states: each seed's, on the host, to go on from; by default as they are.
+    """
+    states = self.states() if states is None else states
+    self.step += 1
+    at: Any = np.array(self.step, np.int32)
+    moved = [state._replace(step=at) for state in states]
+    self._state = replicate(_together(moved), self._devices)
+
   def states(self) -> list[TrainState]:
     """Each seed's state, on the host."""
     state = unreplicate(self._state)
@@ -162,6 +179,7 @@ class Trainer:
     for i, window in enumerate(self.windows):
       for values, new in zip(window, figures, strict=True):
         values.extend(map(float, new[i, :done]))
+      self.losses[i] = means_of_steps(window, done)
     self.step += done
     if done < count:
       raise self._trouble(*(new[:, done] for new in figures))
@@ -189,6 +207,13 @@ class Trainer:
     return placed_stack(
       self._dataset, step, count, self._length, self._batch_size, self._devices
     )
+
+
+def means_of_steps(window: Window, count: int) -> list[float]:
+  """The mean losses of the last steps of a window."""
+  last = zip(window.loss, window.weight, strict=True)
+  means = [loss / max(weight, 1.0) for loss, weight in last]
+  return means[len(means) - count :]
 
 
 def _together(states: Sequence[TrainState]) -> TrainState:

@@ -91,6 +91,8 @@ FLOORS = {
   "trainer": 8,
   "logbook": 8,
   "seeds": 8,
+  "spikes": 0,
+  "account": 8.7,
   "utilisation": 8,
   "costs": 8,
   "restore": 8,

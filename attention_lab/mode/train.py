@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from ml_collections import config_dict
 
-from attention_lab import run_folder
+from attention_lab import account, run_folder
 from attention_lab.attention.mask import default_positions
 from attention_lab.board import attention_image
 from attention_lab.checkpoint import restore_together
@@ -31,7 +31,6 @@ from attention_lab.evaluation import (
   evaluate_lengths,
   length_measures,
   make_sampler,
-  told,
 )
 from attention_lab.experiment import Experiment, assemble
 from attention_lab.files import write_json
@@ -42,7 +41,7 @@ from attention_lab.seeds import own_configs, own_folders
 from attention_lab.timing import matmul_peak
 from attention_lab.trainer import NonFinite, Trainer
 from attention_lab.translate import Translator, refuse_unscored, score_answers
-from attention_lab.update import make_evaluate
+from attention_lab.update import TrainState, make_evaluate
 from attention_lab.utilisation import flops_per_step
 
 
@@ -50,6 +49,12 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   """Trains; returns the exit status (0, or 128 + signal where one ended it)."""
   devices = local_devices()
   refuse_indivisible(config.batch_size, config.train.micro_batches, len(devices))
+  if config.seeds > 1 and config.train.on_nonfinite != "stop":
+    raise UserError(
+      f"--config.train.on_nonfinite={config.train.on_nonfinite} is for one seed at a "
+      f"time: a step that one seed leaves out the others would miss. Leave out --seeds, "
+      f"or compare seeds one after another with --mode=compare."
+    )
   root = Path(workdir) if workdir else run_folder.new_folder(config)
   own = own_configs(config)
   folders = own_folders(root, own)
@@ -104,6 +109,7 @@ class Training:
     )
     self._sampler = sampler
     self._lengths = lengths
+    self._saved: list[TrainState] | None = None
     self._weights = jax.jit(experiment.model.attention_weights)
     self._restore()
     self._show = Show(self._trainer.step, config.steps)
@@ -114,6 +120,7 @@ class Training:
       with Interrupt() as interrupt:
         self._announce()
         self._trainer.compile()
+        self._keep(self._trainer.states())
         if self._config.profile:
           self._profile()
         while self._trainer.step < self._config.steps and not interrupt.signal:
@@ -147,33 +154,51 @@ class Training:
     self._show.line(f"Profile in {self._root / 'profile'}")
 
   def _announce(self) -> None:
-    config, step = self._config, self._trainer.step
-    self._show.line(
-      f"{config.attention} attention, position {config.position}, on {config.dataset}: "
-      f"{self._parameters():,} parameters, {len(self._devices)} "
-      f"{self._devices[0].platform} device{'s' * (len(self._devices) > 1)}"
-    )
-    if described := self._experiment.dataset.described(config.batch_size):
-      self._show.line(described)
-    if len(self._logbooks) > 1:
-      last = self._logbooks[-1].config.seed
-      self._show.line(f"Seeds {config.seed} to {last}, side by side")
-    self._show.line(
-      f"{'Going on at step ' + str(step) if step else 'New run'} in {self._root}"
-    )
-    for logbook in self._logbooks if len(self._logbooks) > 1 else ():
-      if (further := logbook.checkpoints.last_step()) > step:
-        self._show.line(
-          f"Seed {logbook.config.seed} was at step {further}: the seeds go on together "
-          f"from the last step that all of them saved"
-        )
+    config = self._config
+    described = self._experiment.dataset.described(config.batch_size)
+    for line in (
+      *account.beginning(config, self._parameters(), self._devices, described),
+      *account.standing(self._root, self._trainer.step, self._logbooks),
+    ):
+      self._show.line(line)
 
   def _advance(self) -> None:
     """Takes some steps, and does what is due after them."""
     if self._trainer.step < self._config.steps:
-      self._trainer.advance(self._next_due())
+      self._take_steps()
       self._show.step(self._trainer.step)
       self._do_due()
+
+  def _take_steps(self) -> None:
+    """Takes steps until something is due; passes over one that cannot be taken, where
+    that is asked for."""
+    before, trouble = self._trainer.step, None
+    try:
+      self._trainer.advance(self._next_due())
+    except NonFinite as error:
+      trouble = error
+    for logbook, losses in zip(self._logbooks, self._trainer.losses, strict=True):
+      for spike in logbook.spikes.of(before + 1, losses):
+        logbook.event(spike.step, "spike", loss=spike.loss, bound=spike.bound)
+        self._show.line(
+          f"step {spike.step}  a spike: loss {spike.loss:.4g}, above {spike.bound:.4g}"
+        )
+    if trouble:
+      self._pass_over(trouble)
+
+  def _pass_over(self, trouble: NonFinite) -> None:
+    """Raises it, or leaves the step out."""
+    (logbook, *_), train = self._logbooks, self._config.train
+    if train.on_nonfinite == "stop" or logbook.passed_over >= train.nonfinite_limit:
+      raise trouble
+    self._trainer.pass_over(self._saved)
+    logbook.passed_over += 1
+    step, figures = self._trainer.step, trouble.figures()
+    logbook.event(step, train.on_nonfinite, **figures)
+    self._show.line(
+      f"step {step}  {train.on_nonfinite}: loss {trouble.loss}, gradient's norm "
+      f"{trouble.grad_norm} ({logbook.passed_over} of at most {train.nonfinite_limit})"
+    )
 
   def _next_due(self) -> int:
     """The next step at which something is due."""
@@ -193,6 +218,8 @@ class Training:
 
   def _report(self) -> None:
     step = self._trainer.step
+    if not self._trainer.windows[0].loss:
+      return  # All steps since the last report were passed over.
     rate = float(self._experiment.schedule(step - 1))
     wait = self._trainer.data_wait()
     seeds = self._trainer.take_reports()
@@ -245,11 +272,17 @@ class Training:
 
   def _save(self) -> list[Path]:
     trainer = self._trainer
-    each = zip(self._logbooks, trainer.states(), trainer.windows, strict=True)
+    self._keep(states := trainer.states())
+    each = zip(self._logbooks, states, trainer.windows, strict=True)
     return [
       logbook.save(trainer.step, state, window, trainer.seconds)
       for logbook, state, window in each
     ]
+
+  def _keep(self, states: list[TrainState]) -> None:
+    """Remembers what is saved, where a step may be rolled back to it."""
+    if self._config.train.on_nonfinite == "rollback":
+      self._saved = states
 
   def _leave(self, signal: int) -> int:
     paths = self._save()
@@ -266,22 +299,8 @@ class Training:
 
   def _explain(self, trouble: NonFinite) -> UserError:
     logbook = self._logbooks[trouble.index]
-    logbook.event(
-      trouble.step, "not_finite", loss=trouble.loss, grad_norm=trouble.grad_norm
-    )
-    saved = logbook.checkpoints.paths()
-    kept = (
-      f"The last good checkpoint is {saved[0]}." if saved else "Nothing was saved yet."
-    )
-    whose, others = "", ""
-    if len(self._logbooks) > 1:
-      whose = f" of seed {logbook.config.seed}"
-      others = " The other seeds stop with it; each can go on alone in its own folder."
-    return UserError(
-      f"At step {trouble.step} the loss{whose} is {trouble.loss} and the gradient's norm "
-      f"{trouble.grad_norm}: training stopped before that step. {kept} Lower "
-      f"--config.train.learning_rate (now {self._config.train.learning_rate}).{others}"
-    )
+    logbook.event(trouble.step, "not_finite", **trouble.figures())
+    return UserError(account.stopped(trouble, self._logbooks))
 
   def _finish(self) -> None:
     """Evaluates every seed, writes the summaries and tells what they say."""
@@ -305,7 +324,8 @@ class Training:
     text = self._sample(unreplicate(self._trainer.params(0)))
     if text is not None:
       self._show.line(f"\n--- sample ---\n{text}\n--------------\n")
-    self._tell(summaries)
+    for line in account.ending(summaries, self._root, self._logbooks):
+      self._show.line(line)
 
   def _summary(self, index: int, flops: int, memory: int) -> dict[str, Any]:
     """All but the figures of other lengths."""
@@ -347,31 +367,6 @@ class Training:
     params = unreplicate(self._trainer.params(index))
     file = self._logbooks[index].folder / "translations.validation.txt"
     return score_answers(translator, params, pairs, file)
-
-  def _tell(self, summaries: list[dict[str, Any]]) -> None:
-    self._show.line(f"     train: {told(*(x['train'] for x in summaries))}")
-    line = f"validation: {told(*(x['validation'] for x in summaries))}"
-    if "above_best" in summaries[0]:
-      above = np.mean([x["above_best"] for x in summaries])
-      line += f", {above:.4f} nats above the best possible"
-    self._show.line(line)
-    if self._config.evaluation.scores:
-      scores = [x["validation"] for x in summaries]
-      for key in ("bleu", "chrf"):
-        mean = np.mean([x[key]["value"] for x in scores])
-        self._show.line(
-          f"validation: {key} {mean:.2f}  ({scores[0][key]['signature']})"
-        )
-    for length in summaries[0].get("lengths", {}):
-      figures = told(*(x["lengths"][length] for x in summaries))
-      self._show.line(f"{'length ' + length:>10}: {figures}")
-    names = ", ".join(f"seed{x.config.seed}" for x in self._logbooks)
-    self._show.line(
-      f"Written to {self._root}"
-      + (f", in each of {names}" if len(summaries) > 1 else "")
-      + ": summary.json, metrics.jsonl, config.json, checkpoints/"
-      + ", tensorboard/" * self._config.log.tensorboard
-    )
 
   def _leak_check(self) -> str:
     if not self._experiment.causal:
