@@ -103,6 +103,12 @@ def get_config() -> config_dict.ConfigDict:
         "seed": 0,
         "maps": False,  # Whether to draw what the prompt's tokens attend to.
       },
+      "processes": {  # Of several that train as one.
+        "join": 25,  # Seconds that they wait for each other at the start.
+        # Seconds that one may be silent, or late where the others wait for it, before
+        # all end. Compiling, evaluating and saving do not count.
+        "lag": 20,
+      },
       "compare": {
         "grid": (),  # (setting, (value, …)), …: what lists of values in flags said.
         "match": "parameters",  # What further rows share with the baseline: flops, none.
@@ -161,6 +167,7 @@ FREE = (
   "sample.",
   "benchmark.",
   "compare.",
+  "processes.",
   "seeds",
   "train.steps_per_call",
   "train.on_nonfinite",
@@ -174,7 +181,7 @@ POSITIVE = """
   evaluation.every evaluation.average checkpoint.every checkpoint.keep log.every
   sample.count sample.length sample.beam_size benchmark.batch_size benchmark.rounds
   train.nonfinite_limit seeds compare.slurm.minutes compare.slurm.cpus
-  compare.slurm.memory_gb
+  compare.slurm.memory_gb processes.join processes.lag
 """.split()
 NOT_NEGATIVE = """
   seed train.clip_norm train.label_smoothing model.dropout sample.temperature

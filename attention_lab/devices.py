@@ -14,8 +14,24 @@ AXIS = "device"  # The name of the pmapped axis, in the update and in every shar
 
 
 def local_devices() -> list[jax.Device]:
-  """The devices that this process trains on."""
+  """The devices of this process."""
   return jax.local_devices()
+
+
+def all_devices() -> list[jax.Device]:
+  """The devices of all processes, those of each side by side."""
+  return sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+
+
+def here(devices: Sequence[jax.Device]) -> list[jax.Device]:
+  """Those of the devices that are this process's: arrays are placed on them alone."""
+  return [d for d in devices if d.process_index == jax.process_index()]
+
+
+def part(devices: Sequence[jax.Device]) -> tuple[int, int]:
+  """(index, count): which part of a batch this process feeds, of how many."""
+  processes = sorted({device.process_index for device in devices})
+  return processes.index(jax.process_index()), len(processes)
 
 
 def sharding(devices: Sequence[jax.Device]) -> NamedSharding:
@@ -46,7 +62,8 @@ def peak_memory() -> int:
 
 
 def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
-  """A copy of every leaf on each device: leaf → [n, ...]."""
+  """A copy of every leaf on each device of this process: leaf → [n, ...]."""
+  devices = here(devices)
   placed, n = sharding(devices), len(devices)
 
   def copy(leaf: Any) -> jax.Array:
@@ -62,7 +79,9 @@ def unreplicate(tree: Any) -> Any:
 
 
 def shard(tree: Any, devices: Sequence[jax.Device], axis: int = 0) -> Any:
-  """Splits `axis` (the batch) of every host array over the devices: → [n, ...]."""
+  """Splits `axis` (this process's part of the batch) of every host array over its
+  devices: → [n, ...]."""
+  devices = here(devices)
   placed, n = sharding(devices), len(devices)
 
   def split(leaf: np.ndarray) -> jax.Array:
@@ -73,11 +92,13 @@ def shard(tree: Any, devices: Sequence[jax.Device], axis: int = 0) -> Any:
 
 
 def assert_placed(state: Any, batch: Any, devices: Sequence[jax.Device]) -> None:
-  """Asserts that state and batch lie on exactly these devices, in this order.
+  """Asserts that state and batch lie on exactly these devices, in this order: of those
+  of several processes, on this one's.
 
   pmap itself runs numpy arrays that lead with too small a number on fewer devices, and
   takes a reversed device order, both without a word.
   """
+  devices = here(devices)
   chex.assert_tree_shape_prefix((state, batch), (len(devices),))
   if len(devices) > 1:  # On one device no array counts as sharded.
     chex.assert_tree_is_sharded((state, batch), devices=devices)

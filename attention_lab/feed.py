@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from attention_lab.dataset.base import Batch, Dataset, each_array
-from attention_lab.devices import shard
+from attention_lab.devices import part, shard
 
 
 class Ahead:
@@ -41,10 +41,16 @@ class Ahead:
 
 
 def stack(
-  dataset: Dataset, step: int, count: int, length: int, batch_size: int
+  dataset: Dataset,
+  step: int,
+  count: int,
+  length: int,
+  batch_size: int,
+  part: tuple[int, int] = (0, 1),
 ) -> Batch:
-  """The training batches of `count` steps as one: [length, B, T], the rest empty."""
-  batches = dataset.batches("train", step, count, batch_size)
+  """The training batches of `count` steps as one: [length, B, T], the rest empty; of
+  their rows one part of so many."""
+  batches = dataset.batches("train", step, count, batch_size, part)
 
   def fill(array: np.ndarray) -> np.ndarray:
     rest = np.zeros((length - count, *array.shape[1:]), array.dtype)
@@ -56,8 +62,12 @@ def stack(
 def placed_stack(
   dataset: Dataset, step: int, count: int, length: int, batch_size: int, devices: Any
 ) -> Any:
-  """`stack`, split over the devices along the batch: [n, length, B/n, T]."""
-  return shard(stack(dataset, step, count, length, batch_size), devices, axis=1)
+  """`stack`, split over the devices along the batch: [n, length, B/n, T].
+
+  Of several processes each makes what its own devices are given.
+  """
+  batches = stack(dataset, step, count, length, batch_size, part(devices))
+  return shard(batches, devices, axis=1)
 
 
 def placed_batches(
@@ -65,4 +75,4 @@ def placed_batches(
 ) -> Iterator[Any]:
   """The first batches of a split, each split over the devices: [n, B/n, T]."""
   for step in range(count):
-    yield shard(dataset.batch(split, step, batch_size), devices)
+    yield shard(dataset.batch(split, step, batch_size, part(devices)), devices)

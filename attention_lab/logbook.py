@@ -10,6 +10,7 @@ from ml_collections import config_dict
 
 from attention_lab.board import Board, tensorboard
 from attention_lab.checkpoint import Checkpoints
+from attention_lab.files import write_json
 from attention_lab.journal import Journal
 from attention_lab.run_folder import CHECKPOINTS
 from attention_lab.spikes import Spikes
@@ -52,6 +53,10 @@ class Logbook:
       self._training_seconds = meta["training_seconds"]
       self.spikes = Spikes(meta.get("recent", ()))
       self.passed_over = meta.get("passed_over", 0)
+    self._begin(step)
+
+  def _begin(self, step: int) -> None:
+    """Opens what is written to; records of later steps go."""
     self._journal = Journal(self.folder / "metrics.jsonl", step)
     log = self.config.log
     if log.wandb != "off":
@@ -115,6 +120,10 @@ class Logbook:
     for board in self.boards:
       board.flush()
     return self.checkpoints.save(step, state, meta)
+
+  def summarise(self, summary: Mapping[str, Any]) -> None:
+    """Writes what the run came to."""
+    write_json(self.folder / "summary.json", summary)
 
   def close(self) -> None:
     """Closes what `open` opened."""

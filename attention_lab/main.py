@@ -4,6 +4,7 @@ python -m attention_lab.main --attention=standard
 """
 
 import importlib
+import os
 import pkgutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from attention_lab import config as configs
 from attention_lab import mode as modes
 from attention_lab.compare import grid
 from attention_lab.errors import UserError, nearest
+from attention_lab.processes import start as processes
 
 FLAGS = flags.FLAGS
 
@@ -51,6 +53,9 @@ flags.DEFINE_string("lengths", None, "With --mode=benchmark: tokens, as 128,256.
 flags.DEFINE_bool("skip_checks", None, "Train what may see the future.")
 flags.DEFINE_string("batch_size", None, "Examples in a step, over all devices.")
 
+flags.DEFINE_string("coordinator", None, "Of several processes: process 0's HOST:PORT.")
+flags.DEFINE_string("num_processes", None, "How many processes train as one.")
+flags.DEFINE_string("process_id", None, "This process's number among them, from 0.")
 flags.DEFINE_string(
   "match", None, "With --mode=compare: add rows of equal parameters, or flops; or none."
 )
@@ -135,16 +140,31 @@ def main(overrides: list[str]) -> int:
     if FLAGS.mode not in mode_names():
       raise UserError(f"--mode={FLAGS.mode}: {nearest(FLAGS.mode, mode_names())}")
     versions.refuse_known_bad()
-    config = read_config(overrides)
+    config, among = read_config(overrides), place()
     compile_cache.enable(config.compile_cache)
-    plugins.load(config.plugins)
-    mode = importlib.import_module(f"attention_lab.mode.{FLAGS.mode}")
-    return int(mode.run(config, FLAGS.workdir))
+    with processes.joined(among, config) as group:
+      plugins.load(config.plugins)
+      processes.agree(group, config)
+      mode = importlib.import_module(f"attention_lab.mode.{FLAGS.mode}")
+      return int(mode.run(config, FLAGS.workdir))
   except UserError as error:
     return complain(error)
   except KeyboardInterrupt:
     print("Interrupted.", file=sys.stderr)
     return 130
+
+
+def place() -> processes.Place | None:
+  """This process's place among several that train as one; None if it is alone."""
+  found = processes.place(
+    FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id, os.environ
+  )
+  if found and FLAGS.mode != "train":
+    raise UserError(
+      f"--mode={FLAGS.mode} is for one process, and this is one of {found.num}. Only "
+      f"--mode=train runs in several."
+    )
+  return found
 
 
 def complain(error: UserError) -> int:

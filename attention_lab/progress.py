@@ -20,13 +20,14 @@ class Show:
   Args:
     step: where the run goes on from.
     steps: where it ends.
+    quiet: whether to show nothing, where another process does.
   """
 
-  def __init__(self, step: int, steps: int):
-    self.console = Console(highlight=False, soft_wrap=True, emoji=False)
+  def __init__(self, step: int, steps: int, quiet: bool = False):
+    self.console = Console(highlight=False, soft_wrap=True, emoji=False, quiet=quiet)
     self._steps = steps
     self._bar: Progress | None = None
-    if self.console.is_terminal:
+    if self.console.is_terminal and not quiet:
       self._bar = Progress(
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
         BarColumn(bar_width=None, table_column=Column(ratio=1)),

@@ -4,6 +4,7 @@ It trains one seed of an experiment, or several side by side in one program; wha
 is one of for each seed comes as a list.
 """
 
+import functools
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -16,8 +17,11 @@ from attention_lab.devices import replicate, unreplicate
 from attention_lab.experiment import Experiment
 from attention_lab.feed import Ahead, placed_stack
 from attention_lab.metrics import Sums, means
+from attention_lab.processes.group import CALL, Group
+from attention_lab.processes.tree import share_tree
 from attention_lab.update import TrainState, make_update
 
+ALONE = Group()
 SECONDS_PER_CALL = 0.5  # What a call may take, so that a signal is soon answered.
 
 
@@ -58,6 +62,7 @@ class Trainer:
     config: the configuration of the first seed.
     devices: where.
     seeds: how many seeds are trained, each the next number.
+    group: the processes whose devices these are.
   """
 
   def __init__(
@@ -66,7 +71,9 @@ class Trainer:
     config: config_dict.ConfigDict,
     devices: Sequence[jax.Device],
     seeds: int = 1,
+    group: Group = ALONE,
   ):
+    self._group = group
     self._dataset = experiment.dataset
     self._batch_size = config.batch_size
     # Steps that follow each other share a shape by chance: a call takes one of them.
@@ -109,13 +116,19 @@ class Trainer:
     """Places the states and compiles the update, by a call for each shape of the batches
     that runs no step."""
     start = time.perf_counter()
-    states = self._loaded or [self._fresh(seed) for seed in self._seeds]
+    states = self._loaded or [self._first_state(seed) for seed in self._seeds]
     self._state = replicate(_together(states), self._devices)
     shapes = self._dataset.shapes("train", self._batch_size)
     self._ahead.foresee(self.step, 1)
     for step in shapes:
       self._state, _ = self._update(self._state, self._make(step, 1), 0)
     self.compile_seconds = time.perf_counter() - start
+
+  def _first_state(self, seed: np.uint32) -> TrainState:
+    """Another machine may compute another one, by a bit."""
+    make = functools.partial(self._fresh, seed)
+    state: TrainState = share_tree(self._group, "the first state", make, self.expected)
+    return state
 
   def advance(self, limit: int) -> None:
     """Takes steps until `limit`, or for about half a second.
@@ -170,10 +183,13 @@ class Trainer:
 
   def _call(self, count: int) -> None:
     batches = self._ahead.take(self.step, count)
-    self._state, metrics = self._update(self._state, batches, count)
-    # The call above returns at once; the next batches are made while it computes.
-    self._ahead.foresee(self.step + count, count)
-    metrics = unreplicate(metrics)
+    # All take as many steps in one call as the one that wants the fewest.
+    count = -self._group.highest(f"step {self.step}", -count)
+    with self._group.busy(f"taking step {self.step}", CALL):
+      self._state, metrics = self._update(self._state, batches, count)
+      # The call above returns at once; the next batches are made while it computes.
+      self._ahead.foresee(self.step + count, count)
+      metrics = unreplicate(metrics)
     done = int(unreplicate(self._state.step).flat[0]) - self.step
     figures = [self._by_seed(x) for x in (*metrics.sums, metrics.grad_norm)]
     for i, window in enumerate(self.windows):

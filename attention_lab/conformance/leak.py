@@ -6,10 +6,7 @@ A verdict is kept in the user's cache, under a hash of all that it depends on.
 import contextlib
 import hashlib
 import json
-import os
-import sys
-import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +18,9 @@ from attention_lab.conformance.law import judge
 from attention_lab.conformance.subject import Subject
 from attention_lab.errors import UserError
 from attention_lab.files import user_cache, write_json
+from attention_lab.source import code_hash
 
 LAWS = (seeing.future_by_gradient, seeing.future_by_suffix)
-PACKAGE = Path(__file__).parents[1]
 
 
 def refuse_leak(spec: str, build: Callable[[], Attention], *about: Any) -> None:
@@ -35,7 +32,7 @@ def refuse_leak(spec: str, build: Callable[[], Attention], *about: Any) -> None:
     *about: what else of the run it is made of, such as the positional scheme.
   """
   subject = Subject(spec, lambda position, sizes: build())
-  known = (spec, subject.sizes, about, jax.__version__, _code())
+  known = (spec, subject.sizes, about, jax.__version__, code_hash())
   name = hashlib.sha256(repr(known).encode()).hexdigest()
   path = user_cache() / "leaks" / f"{name}.json"
   found = _stored(path)
@@ -69,26 +66,3 @@ def _store(path: Path, found: list[dict[str, Any]]) -> None:
   with contextlib.suppress(OSError):  # Then it is found again next time.
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, found)
-
-
-def _code() -> str:
-  """A hash of this package's source, and of all code loaded that is no library's."""
-  digest = hashlib.sha256()
-  for path in sorted({*PACKAGE.rglob("*.py"), *_own_code()}):
-    with contextlib.suppress(OSError):
-      digest.update(path.read_bytes())
-  return digest.hexdigest()
-
-
-def _own_code() -> Iterator[Path]:
-  """Files of loaded modules outside of Python's own folders: plugins, what they use."""
-  libraries = tuple(
-    os.path.join(sysconfig.get_path(key), "")
-    for key in ("stdlib", "purelib", "platlib")
-  )
-  for module in list(sys.modules.values()):
-    file = getattr(module, "__file__", None)
-    if (
-      isinstance(file, str) and file.endswith(".py") and not file.startswith(libraries)
-    ):
-      yield Path(file)

@@ -15,11 +15,12 @@ from ml_collections import config_dict
 from attention_lab import account, run_folder
 from attention_lab.attention.mask import default_positions
 from attention_lab.board import attention_image
-from attention_lab.checkpoint import restore_together
+from attention_lab.bystander import Bystander
+from attention_lab.checkpoint import Restored, restore_together
 from attention_lab.conformance.leak import refuse_leak
 from attention_lab.dataset.base import Dataset
 from attention_lab.devices import (
-  local_devices,
+  all_devices,
   peak_memory,
   refuse_indivisible,
   unreplicate,
@@ -33,9 +34,12 @@ from attention_lab.evaluation import (
   make_sampler,
 )
 from attention_lab.experiment import Experiment, assemble
-from attention_lab.files import write_json
 from attention_lab.interrupt import Interrupt
 from attention_lab.logbook import Logbook
+from attention_lab.processes.folder import kept_files, one_folder
+from attention_lab.processes.group import Group, in_step
+from attention_lab.processes.start import current, refuse_differences
+from attention_lab.processes.tree import share_restored
 from attention_lab.progress import Show, spreads
 from attention_lab.seeds import own_configs, own_folders
 from attention_lab.timing import matmul_peak
@@ -47,7 +51,7 @@ from attention_lab.utilisation import flops_per_step
 
 def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   """Trains; returns the exit status (0, or 128 + signal where one ended it)."""
-  devices = local_devices()
+  group, devices = current(), all_devices()
   refuse_indivisible(config.batch_size, config.train.micro_batches, len(devices))
   if config.seeds > 1 and config.train.on_nonfinite != "stop":
     raise UserError(
@@ -55,26 +59,28 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
       f"time: a step that one seed leaves out the others would miss. Leave out --seeds, "
       f"or compare seeds one after another with --mode=compare."
     )
-  root = Path(workdir) if workdir else run_folder.new_folder(config)
   own = own_configs(config)
+  root = one_folder(group, config, workdir)
   folders = own_folders(root, own)
-  kept = [run_folder.kept(folder) for folder in folders]  # All the same, if any.
-  experiment = assemble(config, next(filter(None, kept), {}))
-  if not config.skip_checks:
+  experiment = assemble(config, kept_files(group, folders))
+  if group.first and not config.skip_checks:
     for spec, build in experiment.causal.items():
       refuse_leak(spec, build, config.position, config.kernel)
   dataset = experiment.dataset
   for split in dataset.splits:
     dataset.size(split)  # Refuses data that cannot serve now.
+  refuse_differences(group, "data", {"sha256": dataset.fingerprint})
   lengths = at_lengths(experiment, config.evaluation.lengths)
   sampler = make_sampler(experiment, config.sample, clip=True)  # Refuses a bad prompt.
   if config.evaluation.scores:
     refuse_unscored(experiment)
   files, logbooks = dataset.files(), []
   for folder, each in zip(folders, own, strict=True):
-    run_folder.open_(folder, each, dataset.fingerprint, devices, files)
-    logbooks.append(Logbook(folder, each, files, len(own)))
-  return Training(experiment, root, logbooks, sampler, lengths, devices).run()
+    if group.first:
+      run_folder.open_(folder, each, dataset.fingerprint, devices, files)
+    kind = Logbook if group.first else Bystander
+    logbooks.append(kind(folder, each, files, len(own)))
+  return Training(experiment, root, logbooks, sampler, lengths, devices, group).run()
 
 
 class Training:
@@ -87,6 +93,7 @@ class Training:
     sampler: what continues the prompt, if anything does.
     lengths: the datasets at whose lengths the end is evaluated too.
     devices: where.
+    group: the processes whose devices these are.
   """
 
   def __init__(
@@ -97,22 +104,25 @@ class Training:
     sampler: Callable[[Any], list[str]] | None,
     lengths: dict[int, Dataset],
     devices: list[jax.Device],
+    group: Group,
   ):
     self._experiment = experiment
     self._root = root
     self._logbooks = logbooks
     self._config = config = logbooks[0].config
     self._devices = devices
-    self._trainer = Trainer(experiment, config, devices, len(logbooks))
-    self._evaluate = make_evaluate(
-      experiment.measure, devices, experiment.dataset.num_shapes
+    self._group = group
+    self._trainer = Trainer(experiment, config, devices, len(logbooks), group)
+    self._evaluate = in_step(
+      group, make_evaluate(experiment.measure, devices, experiment.dataset.num_shapes)
     )
     self._sampler = sampler
     self._lengths = lengths
-    self._saved: list[TrainState] | None = None
+    self._rolls_back = config.train.on_nonfinite == "rollback"
+    self._saved: list[TrainState] | None = None  # Where it rolls back to.
     self._weights = jax.jit(experiment.model.attention_weights)
     self._restore()
-    self._show = Show(self._trainer.step, config.steps)
+    self._show = Show(self._trainer.step, config.steps, quiet=not group.first)
 
   def run(self) -> int:
     """Trains to the end, or to a signal; returns the exit status."""
@@ -120,13 +130,17 @@ class Training:
       with Interrupt() as interrupt:
         self._announce()
         self._trainer.compile()
-        self._keep(self._trainer.states())
+        if self._rolls_back:
+          self._saved = self._trainer.states()
         if self._config.profile:
           self._profile()
-        while self._trainer.step < self._config.steps and not interrupt.signal:
+        self._group.begin()
+        while not (signal := self._group.signal(interrupt.signal)):
+          if self._trainer.step == self._config.steps:
+            break
           self._advance()
-        if interrupt.signal:
-          return self._leave(interrupt.signal)
+        if signal:
+          return self._leave(signal)
         self._finish()
         return 0
     except NonFinite as trouble:
@@ -137,8 +151,11 @@ class Training:
         logbook.close()
 
   def _restore(self) -> None:
-    each = [logbook.checkpoints for logbook in self._logbooks]
-    restored = restore_together(each, self._trainer.expected)
+    restored: list[Restored] = []
+    if self._group.first:
+      each = [logbook.checkpoints for logbook in self._logbooks]
+      restored = restore_together(each, self._trainer.expected)
+    restored = share_restored(self._group, restored, self._trainer.expected)
     if restored:
       self._trainer.load(
         [one.tree for one in restored], [one.meta["window"] for one in restored]
@@ -149,6 +166,9 @@ class Training:
   def _profile(self) -> None:
     """Records a call that has warmed up, for TensorBoard and Perfetto."""
     self._advance()
+    if not self._group.first:
+      self._advance()
+      return
     with jax.profiler.trace(str(self._root / "profile"), create_perfetto_trace=True):
       self._advance()
     self._show.line(f"Profile in {self._root / 'profile'}")
@@ -207,6 +227,10 @@ class Training:
     return min(config.steps, *((step // every + 1) * every for every in intervals))
 
   def _do_due(self) -> None:
+    with self._group.busy("evaluating or saving"):
+      self._do_what_is_due()
+
+  def _do_what_is_due(self) -> None:
     step, config = self._trainer.step, self._config
     last = step == config.steps
     if last or step % config.log.every == 0:
@@ -272,17 +296,14 @@ class Training:
 
   def _save(self) -> list[Path]:
     trainer = self._trainer
-    self._keep(states := trainer.states())
+    states = trainer.states()
+    if self._rolls_back:
+      self._saved = states
     each = zip(self._logbooks, states, trainer.windows, strict=True)
     return [
       logbook.save(trainer.step, state, window, trainer.seconds)
       for logbook, state, window in each
     ]
-
-  def _keep(self, states: list[TrainState]) -> None:
-    """Remembers what is saved, where a step may be rolled back to it."""
-    if self._config.train.on_nonfinite == "rollback":
-      self._saved = states
 
   def _leave(self, signal: int) -> int:
     paths = self._save()
@@ -304,7 +325,12 @@ class Training:
 
   def _finish(self) -> None:
     """Evaluates every seed, writes the summaries and tells what they say."""
-    measures = length_measures(self._experiment.measure, self._lengths, self._devices)
+    measures = {
+      length: in_step(self._group, measure)
+      for length, measure in length_measures(
+        self._experiment.measure, self._lengths, self._devices
+      ).items()
+    }
     memory = peak_memory() // len(self._logbooks)  # Before what follows takes more.
     flops = flops_per_step(self._config, self._experiment.dataset.files())
     summaries = []
@@ -318,9 +344,11 @@ class Training:
           self._config.batch_size,
           self._devices,
         )
-      write_json(logbook.folder / "summary.json", summary)
+      logbook.summarise(summary)
       summaries.append(summary)
     self._show.close()
+    if not self._group.first:
+      return
     text = self._sample(unreplicate(self._trainer.params(0)))
     if text is not None:
       self._show.line(f"\n--- sample ---\n{text}\n--------------\n")
@@ -359,7 +387,7 @@ class Training:
 
   def _scores(self, index: int) -> dict[str, Any]:
     """BLEU and chrF of a seed's answers, where they are asked for."""
-    if not self._config.evaluation.scores:
+    if not self._config.evaluation.scores or not self._group.first:
       return {}
     pairs = self._experiment.dataset.sentences("validation")
     assert pairs is not None  # It was refused.

@@ -54,7 +54,7 @@ def test_a_verdict_is_kept_for_the_same_code_alone(build, own_cache, monkeypatch
   with pytest.raises(UserError):  # It is read, and not found again.
     leak.refuse_leak("mine", build(part), "rope")
   leak.refuse_leak("mine", build(part), "alibi")
-  monkeypatch.setattr(leak, "_code", lambda: "other code")
+  monkeypatch.setattr(leak, "code_hash", lambda: "other code")
   leak.refuse_leak("mine", build(part), "rope")
   assert len(list(own_cache.glob("*.json"))) == 3
 
@@ -69,11 +69,11 @@ def test_a_damaged_verdict_is_found_again(build, own_cache):
 
 def test_a_plugins_code_counts(tmp_path, monkeypatch):
   (tmp_path / "helper_of_mine.py").write_text("X = 1\n")
-  before = leak._code()
+  before = leak.code_hash()
   monkeypatch.syspath_prepend(tmp_path)
   import helper_of_mine
 
   assert helper_of_mine.X
-  between = leak._code()
+  between = leak.code_hash()
   (tmp_path / "helper_of_mine.py").write_text("X = 2\n")
-  assert len({before, between, leak._code()}) == 3
+  assert len({before, between, leak.code_hash()}) == 3

@@ -34,7 +34,7 @@ def two_devices():
   """Whole runs take two of the devices: fewer are quicker to compile for."""
   two = jax.local_devices()[:2]
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(train, "local_devices", lambda: two)
+    patch.setattr(train, "all_devices", lambda: two)
     patch.setattr(evaluate, "local_devices", lambda: two)
     yield
 

@@ -1,0 +1,40 @@
+"""A plugin: the dataset copy, with trouble on the process whose environment names it."""
+
+import dataclasses
+import os
+import time
+
+import attention_lab
+from attention_lab.dataset.copy import Copy
+
+AT = 50  # The step from which on there is trouble.
+
+
+def exhausted():
+  """Runs out of data: there is no first one."""
+  [].pop()
+
+
+def raises():
+  """Fails as a plugin does."""
+  raise ValueError("no more of this")
+
+
+TROUBLES = {
+  "exhausted": exhausted,
+  "raises": raises,
+  "sleeps": lambda: time.sleep(600),
+  "straggles": lambda: time.sleep(0.3),
+}
+
+
+@attention_lab.register_dataset("troubled")
+@dataclasses.dataclass(kw_only=True)
+class Troubled(Copy):
+  """Copy, until something happens."""
+
+  def batches(self, split, step, *others):
+    named = os.environ.get("TROUBLE")
+    if named and split == "train" and step >= AT:
+      TROUBLES[named]()
+    return super().batches(split, step, *others)
