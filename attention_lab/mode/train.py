@@ -4,6 +4,7 @@ With --seeds=5 five runs that differ in their seed alone train side by side, in 
 program; each has a folder as if it had trained alone.
 """
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from attention_lab.board import attention_image
 from attention_lab.checkpoint import restore_together
 from attention_lab.conformance.leak import refuse_leak
 from attention_lab.dataset.base import Dataset
+from attention_lab.dataset.sound import refuse_unsound_dataset
 from attention_lab.devices import (
   local_devices,
   peak_memory,
@@ -37,6 +39,7 @@ from attention_lab.experiment import Experiment, assemble
 from attention_lab.files import write_json
 from attention_lab.interrupt import Interrupt
 from attention_lab.logbook import Logbook
+from attention_lab.memory import refuse_large_batches, refuse_large_state
 from attention_lab.progress import Show, spreads
 from attention_lab.seeds import own_configs, own_folders
 from attention_lab.timing import matmul_peak
@@ -54,19 +57,22 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   folders = own_folders(root, own)
   kept = [run_folder.kept(folder) for folder in folders]  # All the same, if any.
   experiment = assemble(config, next(filter(None, kept), {}))
+  dataset = experiment.dataset
+  length = config.batch_size * dataset.sequence_length
+  refuse_large_batches(length, config.train.steps_per_call)
+  refuse_unsound_dataset(dataset, config.batch_size)
+  trainer = Trainer(experiment, own[0], devices, len(own))  # Traces the model.
+  refuse_large_state(trainer.expected, len(own), devices)
   if not config.skip_checks:
     for spec, build in experiment.causal.items():
       refuse_leak(spec, build, config.position, config.kernel)
-  dataset = experiment.dataset
-  for split in dataset.splits:
-    dataset.size(split)  # Refuses data that cannot serve now.
   lengths = at_lengths(experiment, config.evaluation.lengths)
   sampler = make_sampler(experiment, config.sample, clip=True)  # Refuses a bad prompt.
   files, logbooks = dataset.files(), []
   for folder, each in zip(folders, own, strict=True):
     run_folder.open_(folder, each, dataset.fingerprint, devices, files)
     logbooks.append(Logbook(folder, each, files, len(own)))
-  return Training(experiment, root, logbooks, sampler, lengths, devices).run()
+  return Training(experiment, trainer, root, logbooks, sampler, lengths, devices).run()
 
 
 class Training:
@@ -74,6 +80,7 @@ class Training:
 
   Args:
     experiment: what is trained.
+    trainer: trains it.
     root: the folder of the run, or of the runs' folders.
     logbooks: one for each run; their seeds follow each other.
     sampler: what continues the prompt, if anything does.
@@ -84,6 +91,7 @@ class Training:
   def __init__(
     self,
     experiment: Experiment,
+    trainer: Trainer,
     root: Path,
     logbooks: list[Logbook],
     sampler: Callable[[Any], list[str]] | None,
@@ -95,7 +103,7 @@ class Training:
     self._logbooks = logbooks
     self._config = config = logbooks[0].config
     self._devices = devices
-    self._trainer = Trainer(experiment, config, devices, len(logbooks))
+    self._trainer = trainer
     self._evaluate = make_evaluate(
       experiment.measure, devices, experiment.dataset.num_shapes
     )
@@ -121,6 +129,9 @@ class Training:
         return 0
     except NonFinite as trouble:
       raise self._explain(trouble) from None
+    except Exception as error:
+      error.add_note(self._standing())
+      raise
     finally:
       self._show.close()
       for logbook in self._logbooks:
@@ -250,16 +261,30 @@ class Training:
 
   def _leave(self, signal: int) -> int:
     paths = self._save()
-    if len(paths) == 1:
-      what = str(paths[0])
-      how = f"python -m attention_lab.main --workdir={self._root}"
-    else:
-      what = f"all {len(paths)} seeds in {self._root}"
-      how = f"{run_folder.command()} --workdir={self._root}"
+    what = f"all {len(paths)} seeds in {self._root}" if paths[1:] else str(paths[0])
     self._show.line(
-      f"Interrupted at step {self._trainer.step}; saved {what}. Go on with: {how}"
+      f"Interrupted at step {self._trainer.step}; saved {what}. Go on with: "
+      f"{self._command()}"
     )
     return 128 + signal
+
+  def _standing(self) -> str:
+    """Where the run stands, for whoever reads a traceback."""
+    saved = min(book.checkpoints.last_step() for book in self._logbooks)
+    return (
+      f"The run in {self._root} came to step {self._trainer.step}; its last checkpoint "
+      f"is of step {saved}. Go on from there with: {self._command()}"
+    )
+
+  def _command(self) -> str:
+    """What goes on with the run."""
+    if len(self._logbooks) > 1:
+      return f"{run_folder.command()} --workdir={self._root}"
+    words = [
+      f"--workdir={self._root}",
+      *(f"--plugin={p}" for p in self._config.plugins),
+    ]
+    return shlex.join(["python", "-m", "attention_lab.main", *words])
 
   def _explain(self, trouble: NonFinite) -> UserError:
     logbook = self._logbooks[trouble.index]
