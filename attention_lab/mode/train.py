@@ -12,6 +12,7 @@ from attention_lab.conformance.leak import refuse_leak
 from attention_lab.dataset.sound import refuse_unsound_dataset
 from attention_lab.devices import (
   all_devices,
+  here,
   refuse_indivisible,
 )
 from attention_lab.errors import UserError
@@ -49,7 +50,7 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   refuse_large_batches(length, config.train.steps_per_call)
   refuse_unsound_dataset(dataset, config.batch_size)
   trainer = Trainer(experiment, own[0], devices, len(own), group)  # Traces the model.
-  refuse_large_state(trainer.expected, len(own), devices)
+  refuse_large_state(trainer.expected, len(own), here(devices))
   if group.first and not config.skip_checks:
     for spec, build in experiment.causal.items():
       refuse_leak(spec, build, config.position, config.kernel)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from attention_lab.dataset.base import Batch, Dataset
+from attention_lab.dataset.vocabulary import WordVocabulary
 from attention_lab.feed import stack
 
 SIZE, BATCH = 37, 8  # Batches that span two passes.
@@ -16,7 +17,7 @@ STEPS = 3 * SIZE  # Of whole passes: BATCH of them.
 class Numbered(Dataset):
   """Examples that are their own number and pass."""
 
-  vocabulary = None
+  vocabulary = WordVocabulary.numbers(SIZE)
   fingerprint = ""
 
   def size(self, split):
