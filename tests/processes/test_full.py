@@ -8,6 +8,7 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests import commands
@@ -77,9 +78,13 @@ def test_devices_may_be_spread_over_processes_in_any_way(two_by_two, tmp_path):
 
 def test_many_processes_train_as_one(alone, two_by_two):
   """Within one process, four devices' gradients are added up in another order."""
-  expected, actual = map(commands.records, (alone(4), two_by_two))
-  for one, other in zip(expected, actual, strict=True):
-    assert one == pytest.approx(other, rel=1e-5)
+  expected, actual = (
+    [(one["step"], one["split"], one["loss"]) for one in commands.records(workdir)]
+    for workdir in (alone(4), two_by_two)
+  )
+  assert [one[:2] for one in expected] == [one[:2] for one in actual]
+  losses = [[one[2] for one in several] for several in (expected, actual)]
+  np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
 def test_a_run_may_go_on_with_other_processes(alone, tmp_path):
