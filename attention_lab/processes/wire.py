@@ -76,9 +76,11 @@ class Link:
       return None
     try:
       about = json.loads(head)
-      return Message(about.pop("kind"), about, bytes(body))
-    except (ValueError, KeyError, AttributeError):
+    except ValueError:
       raise Stranger from None
+    if not (isinstance(about, dict) and isinstance(about.get("kind"), str)):
+      raise Stranger
+    return Message(about.pop("kind"), about, bytes(body))
 
   def close(self) -> None:
     """Closes the connection."""

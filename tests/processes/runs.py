@@ -59,6 +59,12 @@ def start_all(words, count=2, devices=1, others=()):
   return found
 
 
+def finished(words, devices):
+  """Runs it in one process to its end: (status, standard output, standard error)."""
+  (found,) = ended([start(words, devices=devices)], PATIENCE)
+  return found
+
+
 def wait_for_checkpoints(workdir, count, processes):
   """Waits until the run has saved so many times."""
   deadline = time.monotonic() + 120

@@ -8,8 +8,10 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tests import commands
 from tests.processes import runs
 from tests.processes.test_group import ended, errors, free_port
 
@@ -34,18 +36,31 @@ def alone(tmp_path_factory):
     if key not in made:
       made[key] = tmp_path_factory.mktemp("alone") / "run"
       words = [*runs.WORDS, *words, f"--workdir={made[key]}"]
-      ((status, _, err),) = ended([runs.start(words, devices=devices)], runs.PATIENCE)
+      status, _, err = runs.finished(words, devices)
       assert status == 0, err
     return made[key]
 
   return run
 
 
-def go_on(workdir, count=2, devices=1):
-  """Goes on with a run to its end, without any trouble."""
-  found = ended(runs.start_all([f"--workdir={workdir}"], count, devices), runs.PATIENCE)
+@pytest.fixture(scope="module")
+def two_by_two(tmp_path_factory):
+  """A run in two processes of two devices."""
+  workdir = tmp_path_factory.mktemp("together") / "run"
+  together([*runs.WORDS, f"--workdir={workdir}"], 2, 2)
+  return workdir
+
+
+def together(words, count=2, devices=1):
+  """Runs processes to their end."""
+  found = ended(runs.start_all(words, count, devices), runs.PATIENCE)
   assert [status for status, _, _ in found] == [0] * count, found
   return found
+
+
+def go_on(workdir, count=2, devices=1):
+  """Goes on with a run to its end, without any trouble."""
+  return together([f"--workdir={workdir}"], count, devices)
 
 
 def timed(processes):
@@ -56,12 +71,20 @@ def timed(processes):
   return found
 
 
-@pytest.mark.parametrize(("count", "devices"), [(4, 1), (2, 2)])
-def test_many_processes_train_as_one(alone, tmp_path, count, devices):
-  words = [*runs.WORDS, f"--workdir={tmp_path / 'run'}"]
-  found = ended(runs.start_all(words, count, devices), runs.PATIENCE)
-  assert [status for status, _, _ in found] == [0] * count, found
-  runs.assert_same_end(tmp_path / "run", alone(4))
+def test_devices_may_be_spread_over_processes_in_any_way(two_by_two, tmp_path):
+  together([*runs.WORDS, f"--workdir={tmp_path / 'run'}"], count=4)
+  runs.assert_same_end(tmp_path / "run", two_by_two)
+
+
+def test_many_processes_train_as_one(alone, two_by_two):
+  """Within one process, four devices' gradients are added up in another order."""
+  expected, actual = (
+    [(one["step"], one["split"], one["loss"]) for one in commands.records(workdir)]
+    for workdir in (alone(4), two_by_two)
+  )
+  assert [one[:2] for one in expected] == [one[:2] for one in actual]
+  losses = [[one[2] for one in several] for several in (expected, actual)]
+  np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
 def test_a_run_may_go_on_with_other_processes(alone, tmp_path):
@@ -80,8 +103,7 @@ def test_seeds_side_by_side_go_on_in_several_processes(alone, tmp_path):
   runs.wait_for_checkpoints(tmp_path / "run" / "seed1", 2, processes)
   processes[0].kill()
   timed(processes)
-  found = ended(runs.start_all(words), runs.PATIENCE)
-  assert [status for status, _, _ in found] == [0, 0], found
+  together(words)
   for seed in ("seed0", "seed1"):
     runs.assert_same_end(tmp_path / "run" / seed, alone(2, "--seeds=2") / seed)
 
@@ -95,7 +117,9 @@ def test_seeds_side_by_side_go_on_in_several_processes(alone, tmp_path):
     (1, STOP, "process 1 has not answered for 20 s"),
   ],
 )
-def test_all_end_with_one_and_go_on_together(alone, tmp_path, wrong, number, cause):
+def test_all_end_with_one_and_go_on_together(
+  two_by_two, tmp_path, wrong, number, cause
+):
   words = [*runs.WORDS, f"--workdir={tmp_path / 'run'}"]
   processes = runs.start_all(words, devices=2)
   runs.wait_for_checkpoints(tmp_path / "run", 2, processes)
@@ -107,7 +131,7 @@ def test_all_end_with_one_and_go_on_together(alone, tmp_path, wrong, number, cau
   assert len(errors(err)) == 1, err
   assert cause in err
   go_on(tmp_path / "run", devices=2)
-  runs.assert_same_end(tmp_path / "run", alone(4))
+  runs.assert_same_end(tmp_path / "run", two_by_two)
 
 
 @pytest.mark.parametrize("number", [TERM, signal.SIGINT])
@@ -128,7 +152,7 @@ def test_signals_stop_all_after_one_save(alone, tmp_path, number, sent):
   ("trouble", "cause"),
   [
     ("raises", "process 1 raised ValueError: no more of this (trouble.py, line"),
-    ("exhausted", "process 1 raised IndexError: list index out of range (trouble.py"),
+    ("exhausted", "process 1 raised IndexError: no more examples (trouble.py"),
     ("sleeps", "process 1 did not come to step "),
   ],
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from attention_lab.processes.wire import SIZES
 from tests.processes import member
 
 ROOT = Path(__file__).parents[2]
@@ -147,7 +148,23 @@ def test_what_listens_may_be_something_else():
   assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\nHost: here\r\n\r\n", b""])
+def framed(head):
+  """A message as our own processes send it."""
+  return SIZES.pack(len(head), 0) + head
+
+
+@pytest.mark.parametrize(
+  "said",
+  [
+    b"",
+    b"GET / HTTP/1.1\r\nHost: here\r\n\r\n",
+    framed(b"{"),
+    framed(b"[1]"),
+    framed(b'{"kind": "hello"}'),
+    framed(b'{"kind": "hello", "says": "x", "index": 1, "count": 2, "who": [1, ""]}'),
+    SIZES.pack(2, 1 << 40) + b"{}",
+  ],
+)
 def test_strangers_are_sent_away(said):
   port = free_port()
   first = start(port, 2, 0, "well")
