@@ -169,7 +169,8 @@ FREE = (
 # What no run could use is refused before it starts.
 POSITIVE = """
   steps batch_size train.nonfinite_limit model.num_layers model.num_heads
-  model.d_model model.d_ff model.key_size train.micro_batches train.steps_per_call train.learning_rate
+  model.d_model model.d_ff model.key_size train.micro_batches
+  train.steps_per_call train.learning_rate
   evaluation.every evaluation.average checkpoint.every checkpoint.keep log.every
   sample.count sample.length sample.beam_size benchmark.batch_size benchmark.rounds
   seeds compare.slurm.minutes compare.slurm.cpus compare.slurm.memory_gb

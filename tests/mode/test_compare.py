@@ -42,7 +42,8 @@ def test_what_was_killed_goes_on_and_what_failed_is_told(tmp_path):
 
   status, out, err = run(*words)
   assert status == 1
-  assert "error: broken, seed 1: RuntimeError: no such luck" in err
+  where = f"The plugin {tmp_path / 'broken.py'}, line 11, in __call__"
+  assert f"error: broken, seed 1: {where}: RuntimeError: no such luck" in err
   assert "standard, seed 1: loss" in out
   assert (cell / "summary.json").read_bytes() == first
   runs = [json.loads(x) for x in (work / "results.jsonl").read_text().splitlines()]
