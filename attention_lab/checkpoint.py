@@ -5,11 +5,11 @@ BUILD_NOTES.md compares this with orbax. Nothing is ever unpickled.
 """
 
 import hashlib
-import io
 import itertools
 import json
 import math
 import sys
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +18,7 @@ from typing import IO, Any, NamedTuple
 import jax
 import numpy as np
 
+from attention_lab import npz
 from attention_lab.errors import UserError
 from attention_lab.files import SUFFIX, write_atomically
 
@@ -187,11 +188,15 @@ def _readable(like: Any, paths: Iterable[Path]) -> Iterator[Restored]:
 
 
 def _read(path: Path) -> Any:
-  """The arrays of a file whose content has the sha256 in its name, else None."""
+  """The arrays of a file whose content has the sha256 in its name, else None; nor of a
+  file that has it and is no checkpoint."""
   content = path.read_bytes()
   if not path.stem.endswith("-" + hashlib.sha256(content).hexdigest()[:DIGEST_LENGTH]):
     return None
-  return np.load(io.BytesIO(content), allow_pickle=False)
+  try:
+    return npz.load(content)
+  except (ValueError, EOFError, zipfile.BadZipFile):
+    return None
 
 
 def _meta(arrays: Any) -> dict[str, Any]:

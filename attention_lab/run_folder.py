@@ -69,6 +69,10 @@ def kept(workdir: Path) -> dict[str, bytes]:
     return {}
   found = {}
   for name, digest in read_json(workdir / CONFIG).get("files", {}).items():
+    if Path(name).name != name or name in ("", ".."):
+      raise UserError(
+        f"{workdir / CONFIG}: {name!r} is no name of a file in its folder."
+      )
     content = _content(workdir / name)
     if _sha256(content) != digest:
       content = Checkpoints(workdir / CHECKPOINTS, 1).files().get(name, b"")

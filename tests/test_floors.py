@@ -12,6 +12,7 @@ FLOORS = {
   "spec": -1,
   "versions": -1,
   "files": -1,
+  "npz": -1,
   "functional": 0,
   "registry": 0,
   "linear": 0,

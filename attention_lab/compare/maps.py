@@ -34,7 +34,7 @@ def of_run(config: config_dict.ConfigDict, cell: Path) -> Maps | None:
   path = cell.with_name(f"{cell.name}.maps-{checkpoint.stem}.npz")
   if not path.exists():
     _keep(path, *_made(config, cell))
-  with np.load(path) as kept:
+  with np.load(path, allow_pickle=False) as kept:
     tokens, weights = kept["tokens"].tolist(), kept["weights"]
   return Maps(tokens, weights) if weights.size else None
 

@@ -10,6 +10,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
+from attention_lab.errors import UserError
 from attention_lab.files import made_once, write_atomically
 
 TOKENS, ENDS = "tokens", "ends.npy"
@@ -68,8 +69,17 @@ def token_file(
     ends = np.cumsum(np.concatenate(lengths))
     write_atomically(folder, lambda file: np.save(file, ends), lambda _: path.name)
 
-  ends = np.load(made_once(folder / ENDS, make, "data_dir"), mmap_mode="r")
-  return Lines(np.memmap(os.fspath(folder / TOKENS), dtype, "r"), ends)
+  path = made_once(folder / ENDS, make, "data_dir")
+  try:
+    ends = np.load(path, mmap_mode="r", allow_pickle=False)
+    tokens = np.memmap(os.fspath(folder / TOKENS), dtype, "r")
+    if ends.ndim != 1 or len(tokens) != ends[-1] + 1:
+      raise ValueError
+  except (ValueError, EOFError, OSError, IndexError):
+    raise UserError(
+      f"What was encoded in {folder} is damaged. Remove that folder, and it is made anew."
+    ) from None
+  return Lines(tokens, ends)
 
 
 def _chunks(lines: Iterable[str]) -> Iterator[list[str]]:

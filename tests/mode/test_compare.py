@@ -58,7 +58,8 @@ def test_what_was_killed_goes_on_and_what_failed_is_told(tmp_path):
 
   status, _, err = run(*words)
   assert status == 1
-  assert "error: broken, seed 1: RuntimeError: no such luck" in err
+  where = f"The plugin {tmp_path / 'broken.py'}, line 11, in __call__"
+  assert f"error: broken, seed 1: {where}: RuntimeError: no such luck" in err
   runs = results(work)
   assert runs == results(tmp_path / "uninterrupted")
   assert [(x["row"], x["seed"], x["status"]) for x in runs] == [

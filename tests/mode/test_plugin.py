@@ -40,14 +40,16 @@ def test_a_plugin_needs_no_other_edit(plugin, tmp_path):
   status, out, err = commands.run(*words, "--steps=2")
   assert (status, err) == (0, "")
   assert "relu attention" in out
-  # From here on the run's folder is enough.
-  status, out, err = commands.run(f"--workdir={workdir}", "--steps=4")
+  # From here on the run's folder and the plugin's name are enough.
+  named = f"--plugin={plugin}"
+  status, out, err = commands.run(f"--workdir={workdir}", named, "--steps=4")
   assert (status, err) == (0, "")
   assert "Going on at step 2" in out
-  status, out, _ = commands.run("--mode=evaluate", f"--workdir={workdir}")
+  trusting = f"--workdir={workdir}", "--trust_plugins"
+  status, out, _ = commands.run("--mode=evaluate", *trusting)
   assert status == 0
   assert "step 4  validation: loss" in out
-  status, out, _ = commands.run("--mode=sample", f"--workdir={workdir}", "--prompt=ab")
+  status, out, _ = commands.run("--mode=sample", *trusting, "--prompt=ab")
   assert status == 0
   assert out.startswith("ab")
 

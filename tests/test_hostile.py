@@ -1,0 +1,242 @@
+"""Files from strangers run no code, take no more memory than their size, and stay put."""
+
+import ast
+import hashlib
+import io
+import json
+import os
+import pickle
+import stat
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from attention_lab import config as configs
+from attention_lab import main, run_folder
+from attention_lab.checkpoint import DIGEST_LENGTH, Checkpoints
+from attention_lab.dataset.token_file import token_file
+from attention_lab.errors import UserError
+from attention_lab.files import made_once, write_atomically, write_json
+from attention_lab.journal import Journal
+from tests.commands import ROOT, assert_refused
+
+LIKE = {"w": np.zeros(3, np.float32)}
+HERE = "copy(sequence_length=8, validation_examples=8)"
+
+
+class Touches:
+  """Makes a file when it is unpickled."""
+
+  def __init__(self, path):
+    self.path = path
+
+  def __reduce__(self):
+    return Path.touch, (self.path,)
+
+
+@pytest.fixture
+def trace(tmp_path):
+  """What code that should not have run would leave; it does where it is run."""
+  path = tmp_path / "trace"
+  pickle.loads(pickle.dumps(Touches(path)))
+  assert path.exists()
+  path.unlink()
+  return path
+
+
+def put(folder, content, step=9):
+  """A file with the name that a checkpoint of this content has."""
+  digest = hashlib.sha256(content).hexdigest()[:DIGEST_LENGTH]
+  (folder / f"{step:09d}-{digest}.npz").write_bytes(content)
+
+
+def archive(members, compression=zipfile.ZIP_STORED):
+  content = io.BytesIO()
+  with zipfile.ZipFile(content, "w", compression) as file:
+    for name, data in members.items():
+      file.writestr(name, data)
+  return content.getvalue()
+
+
+def array(value, claims=None):
+  """An array as .npy, with another shape written in front of it if asked."""
+  content = io.BytesIO()
+  if claims is not None:
+    header = {"descr": "<f4", "fortran_order": False, "shape": claims}
+    np.lib.format.write_array_header_1_0(content, header)
+    return content.getvalue() + np.asarray(value).tobytes()
+  np.save(content, value)
+  return content.getvalue()
+
+
+META = {"meta.json.npy": array(np.frombuffer(b"{}", np.uint8))}
+HOSTILE = {
+  "compressed": archive(META | {"['w'].npy": array(LIKE["w"])}, zipfile.ZIP_DEFLATED),
+  "a larger shape": archive(META | {"['w'].npy": array(LIKE["w"], (10**13,))}),
+  "a negative shape": archive(META | {"['w'].npy": array(LIKE["w"], (-3,))}),
+  "no array": archive(META | {"['w'].npy": b"something else"}),
+  "no archive": array(LIKE["w"]),
+  "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_checkpoint_that_is_none_counts_as_damaged(tmp_path, capsys, kind):
+  checkpoints = Checkpoints(tmp_path, 3)
+  checkpoints.save(1, LIKE, {"validation_loss": None})
+  put(tmp_path, HOSTILE[kind])
+  assert checkpoints.restore(LIKE).path.name.startswith("000000001")
+  assert "is damaged; trying the one before it" in capsys.readouterr().err
+  assert checkpoints.files() == {}
+
+
+def test_no_checkpoint_is_unpickled(tmp_path, trace):
+  content = io.BytesIO()
+  np.savez(content, **{"['w']": np.array([Touches(trace)] * 3, object)})
+  folder = tmp_path / "checkpoints"
+  folder.mkdir()
+  put(folder, content.getvalue())
+  with pytest.raises(UserError, match="Every checkpoint in .* is damaged"):
+    Checkpoints(folder, 3).restore(LIKE)
+  put(folder, pickle.dumps(Touches(trace)))
+  with pytest.raises(UserError, match="is damaged"):
+    Checkpoints(folder, 3).restore(LIKE)
+  assert not trace.exists()
+
+
+@pytest.mark.parametrize("file", ["ends.npy", "tokens"])
+@pytest.mark.parametrize("content", ["pickle", "object array", "short"])
+def test_no_token_file_is_unpickled_or_read_beyond_its_end(
+  tmp_path, trace, file, content
+):
+  make = lambda: token_file(  # noqa: E731
+    tmp_path / "data" / "tokens", lambda: ["a", "b"], lambda x: [[1, 2]] * len(x), 5, ""
+  )
+  assert make().lengths.tolist() == [2, 2]
+  objects = io.BytesIO()
+  np.save(objects, np.array([Touches(trace)] * 3, object))
+  (tmp_path / "data" / "tokens" / file).write_bytes(
+    {
+      "pickle": pickle.dumps(Touches(trace)),
+      "object array": objects.getvalue(),
+      "short": b"\1",
+    }[content]
+  )
+  with pytest.raises(UserError, match="is damaged. Remove that folder"):
+    make()
+  assert not trace.exists()
+
+
+@pytest.fixture
+def stranger(tmp_path, monkeypatch, own_flags, trace):
+  """A stranger's run, whose plugin would leave a trace."""
+  monkeypatch.chdir(tmp_path)
+  Path("theirs.py").write_text(f"open({str(trace)!r}, 'w').close()\n")
+  plugin = str(Path("theirs.py").resolve())
+  config = configs.get_config().to_dict() | {
+    "plugins": [plugin],
+    "dataset": HERE,
+    "compile_cache": "theirs",
+  }
+  os.mkdir("run")
+  write_json(Path("run/config.json"), {"config": config})
+  return plugin
+
+
+@pytest.mark.parametrize("mode", main.mode_names())
+def test_a_strangers_plugin_is_asked_for_and_not_run(command, stranger, trace, mode):
+  before = Path("run/config.json").read_bytes()
+  result = command("--workdir=run", f"--mode={mode}")
+  assert_refused(result, f"--plugin={stranger}, or --trust_plugins in its place")
+  assert not trace.exists()
+  assert Path("run/config.json").read_bytes() == before
+
+
+def read(*words):
+  return main.read_config(main.read_flags(["main.py", *words]))
+
+
+@pytest.mark.parametrize("word", ["--plugin=theirs.py", "--trust_plugins"])
+def test_a_plugin_that_is_named_or_trusted_is_taken(stranger, word):
+  assert read("--workdir=run", word).plugins == (stranger,)
+
+
+def test_a_plugin_that_has_moved_is_taken_from_where_the_user_says(stranger):
+  os.mkdir("new")
+  os.rename("theirs.py", "new/theirs.py")
+  named = read("--workdir=run", "--plugin=new/theirs.py").plugins
+  assert named == (str(Path("new/theirs.py").resolve()),)
+
+
+def test_naming_another_plugin_trusts_none(stranger):
+  with pytest.raises(UserError, match="This run names the plugin"):
+    read("--workdir=run", "--plugin=mine.py")
+
+
+def test_machine_code_is_not_taken_from_where_a_run_says(stranger):
+  assert read("--workdir=run", "--trust_plugins").compile_cache == ""
+  words = ("--workdir=run", "--trust_plugins", "--config.compile_cache=mine")
+  assert read(*words).compile_cache == "mine"
+
+
+@pytest.mark.parametrize(
+  "code", ["standard(x=__import__('os').system('true'))", "__import__('os')", "a.b()"]
+)
+def test_a_stored_setting_is_never_executed(command, stranger, code):
+  content = {"config": {"attention": code, "dataset": HERE, "skip_checks": True}}
+  write_json(Path("run/config.json"), content)
+  assert_refused(command("--workdir=run"), repr(code)[1:-1])
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/b", "..", ""])
+def test_no_file_of_a_run_lies_outside_of_its_folder(tmp_path, name):
+  (tmp_path / "secret").write_text("secret")
+  (tmp_path / "run").mkdir()
+  files = {name: hashlib.sha256(b"secret").hexdigest()}
+  write_json(tmp_path / "run" / "config.json", {"config": {}, "files": files})
+  with pytest.raises(UserError, match="is no name of a file in its folder"):
+    run_folder.kept(tmp_path / "run")
+
+
+def _make(path):
+  write_atomically(path.parent, lambda file: None, lambda _: path.name)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o027])
+def test_no_file_may_be_read_by_more_than_the_umask_says(tmp_path, umask):
+  before = os.umask(umask)
+  try:
+    write_json(tmp_path / "a.json", {})
+    Checkpoints(tmp_path, 3).save(1, LIKE, {})
+    Journal(tmp_path / "metrics.jsonl", 0).close()
+    made_once(tmp_path / "data" / "made", _make, "data_dir")
+  finally:
+    os.umask(before)
+  found = {p.name: stat.S_IMODE(p.stat().st_mode) for p in tmp_path.rglob("*")}
+  assert len(found) == 6
+  for name, mode in found.items():
+    allowed = 0o777 if name == "data" else 0o666
+    assert mode == allowed & ~umask, name
+
+
+def test_nothing_in_the_package_unpickles_or_evaluates():
+  for path in (ROOT / "attention_lab").rglob("*.py"):
+    for node in ast.walk(ast.parse(path.read_text())):
+      if isinstance(node, ast.Import | ast.ImportFrom):
+        names = {alias.name for alias in node.names} | {getattr(node, "module", "")}
+        assert not names & {"pickle", "dill", "cloudpickle", "yaml", "marshal"}, path
+      if isinstance(node, ast.Call):
+        name = getattr(node.func, "id", "")
+        assert name not in {"eval", "exec", "compile"}, (path, node.lineno)
+        for keyword in node.keywords:
+          if keyword.arg == "allow_pickle":
+            assert keyword.value.value is False, path
+
+
+def test_the_settings_of_a_run_are_json(tmp_path):
+  path = tmp_path / "config.json"
+  path.write_text(json.dumps({"config": {"steps": "__import__('os')"}}))
+  with pytest.raises(UserError, match="expected int"):
+    configs.from_stored(run_folder.stored_config(tmp_path))
