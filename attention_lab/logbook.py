@@ -1,5 +1,6 @@
 """What a run leaves in its folder while it trains: journal, boards and checkpoints."""
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from ml_collections import config_dict
 
 from attention_lab.board import Board, tensorboard
 from attention_lab.checkpoint import Checkpoints
+from attention_lab.health import Health
 from attention_lab.journal import Journal
 from attention_lab.run_folder import CHECKPOINTS
 
@@ -36,6 +38,7 @@ class Logbook:
     self.checkpoints = Checkpoints(folder / CHECKPOINTS, config.checkpoint.keep, files)
     self.validation: dict[str, float] | None = None  # The last figures of that split.
     self.boards: list[Board] = []
+    self.health = Health()
     self._side_by_side = side_by_side
     self._start = time.perf_counter()
     self._seconds = 0.0  # Of earlier starts.
@@ -45,6 +48,7 @@ class Logbook:
     """Goes on from a step, with the meta data of its checkpoint if there is one."""
     if meta is not None:
       self.validation = meta["validation"]
+      self.health = Health(**meta.get("health", {}))
       self._seconds = meta["seconds"]
       self._training_seconds = meta["training_seconds"]
     self._journal = Journal(self.folder / "metrics.jsonl", step)
@@ -100,6 +104,7 @@ class Logbook:
     """Saves a state of host arrays and what a resume needs besides."""
     meta = {
       "window": list(window),
+      "health": dataclasses.asdict(self.health),
       "validation": self.validation,
       "validation_loss": self.validation and self.validation["loss"],
       "seconds": self.seconds(),

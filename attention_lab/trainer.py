@@ -22,7 +22,7 @@ SECONDS_PER_CALL = 0.5  # What a call may take, so that a signal is soon answere
 
 
 class NonFinite(Exception):
-  """The loss or the gradient of a step is not a number; the step was not taken.
+  """The loss, the gradient or the parameters of a step are not finite; it was not taken.
 
   `index` says which of the seeds it was; no other took the step either.
   """
@@ -104,8 +104,7 @@ class Trainer:
     """Places the states and compiles the update, by a call for each shape of the batches
     that runs no step."""
     start = time.perf_counter()
-    states = self._loaded or [self._fresh(seed) for seed in self._seeds]
-    self._state = replicate(_together(states), self._devices)
+    self._state = replicate(_together(self._loaded or self.fresh()), self._devices)
     shapes = self._dataset.shapes("train", self._batch_size)
     self._ahead.foresee(self.step, 1)
     for step in shapes:
@@ -133,6 +132,18 @@ class Trainer:
     """Each seed's state, on the host."""
     state = unreplicate(self._state)
     return [self._one(state, i, leading=0) for i in range(len(self._seeds))]
+
+  def fresh(self) -> list[TrainState]:
+    """Each seed's state before the first step."""
+    return [self._fresh(seed) for seed in self._seeds]
+
+  def leave_out(self, states: Sequence[TrainState]) -> None:
+    """Leaves out the step that could not be taken; goes on from each seed's state (host
+    arrays) as if that step had led to it."""
+    self.step += 1
+    step: Any = np.array(self.step, np.int32)
+    behind = [state._replace(step=step) for state in states]
+    self._state = replicate(_together(behind), self._devices)
 
   def params(self, index: int) -> Any:
     """A seed's parameters, on the devices."""
@@ -164,15 +175,9 @@ class Trainer:
         values.extend(map(float, new[i, :done]))
     self.step += done
     if done < count:
-      raise self._trouble(*(new[:, done] for new in figures))
-
-  def _trouble(
-    self, loss: np.ndarray, _: np.ndarray, weight: np.ndarray, norm: np.ndarray
-  ) -> NonFinite:
-    """The first seed whose step could not be taken, from the step's figures: [seeds]."""
-    i = int(np.argmin(np.isfinite(loss) & np.isfinite(norm)))
-    mean = float(loss[i]) / max(float(weight[i]), 1.0)
-    return NonFinite(self.step, i, mean, float(norm[i]))
+      i = int(np.argmin(self._by_seed(metrics.taken)[:, done]))  # The first seed's.
+      loss, _, weight, norm = (float(new[i, done]) for new in figures)
+      raise NonFinite(self.step, i, loss / max(weight, 1.0), norm)
 
   def _by_seed(self, values: np.ndarray) -> np.ndarray:
     """[K] or [K, seeds] → [seeds, K]."""

@@ -80,6 +80,8 @@ FLOORS = {
   "plugins": 6,
   "memory": 0,
   "trust": 6.5,
+  "health": 0,
+  "trouble": 8.5,
   "blame": 6.5,
   "config": 6,
   "pairing": 6,

@@ -43,7 +43,8 @@ from attention_lab.memory import refuse_large_batches, refuse_large_state
 from attention_lab.progress import Show, spreads
 from attention_lab.seeds import own_configs, own_folders
 from attention_lab.timing import matmul_peak
-from attention_lab.trainer import NonFinite, Trainer
+from attention_lab.trainer import Trainer
+from attention_lab.trouble import advance, refuse_nonfinite, refuse_side_by_side
 from attention_lab.update import make_evaluate
 from attention_lab.utilisation import flops_per_step
 
@@ -54,6 +55,7 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   refuse_indivisible(config.batch_size, config.train.micro_batches, len(devices))
   root = Path(workdir) if workdir else run_folder.new_folder(config)
   own = own_configs(config)
+  refuse_side_by_side(config, len(own))
   folders = own_folders(root, own)
   kept = [run_folder.kept(folder) for folder in folders]  # All the same, if any.
   experiment = assemble(config, next(filter(None, kept), {}))
@@ -127,8 +129,8 @@ class Training:
           return self._leave(interrupt.signal)
         self._finish()
         return 0
-    except NonFinite as trouble:
-      raise self._explain(trouble) from None
+    except UserError:
+      raise
     except Exception as error:
       error.add_note(self._standing())
       raise
@@ -179,7 +181,9 @@ class Training:
   def _advance(self) -> None:
     """Takes some steps, and does what is due after them."""
     if self._trainer.step < self._config.steps:
-      self._trainer.advance(self._next_due())
+      lines = advance(self._trainer, self._next_due(), self._logbooks, self._config)
+      for line in lines:
+        self._show.line(line)
       self._show.step(self._trainer.step)
       self._do_due()
 
@@ -200,6 +204,8 @@ class Training:
       self._save()
 
   def _report(self) -> None:
+    if not self._trainer.windows[0].loss:
+      return  # Every step since the last report was left out.
     step = self._trainer.step
     rate = float(self._experiment.schedule(step - 1))
     wait = self._trainer.data_wait()
@@ -218,6 +224,8 @@ class Training:
   def _validate(self) -> None:
     step = self._trainer.step
     seeds = [self._measure("validation", i) for i in range(len(self._logbooks))]
+    for logbook, figures in zip(self._logbooks, seeds, strict=True):
+      refuse_nonfinite(logbook, step, figures["loss"])
     self._show.figures(step, "validation", spreads(seeds))
     for i, (logbook, figures) in enumerate(zip(self._logbooks, seeds, strict=True)):
       logbook.validated(step, figures)
@@ -285,25 +293,6 @@ class Training:
       *(f"--plugin={p}" for p in self._config.plugins),
     ]
     return shlex.join(["python", "-m", "attention_lab.main", *words])
-
-  def _explain(self, trouble: NonFinite) -> UserError:
-    logbook = self._logbooks[trouble.index]
-    logbook.event(
-      trouble.step, "not_finite", loss=trouble.loss, grad_norm=trouble.grad_norm
-    )
-    saved = logbook.checkpoints.paths()
-    kept = (
-      f"The last good checkpoint is {saved[0]}." if saved else "Nothing was saved yet."
-    )
-    whose, others = "", ""
-    if len(self._logbooks) > 1:
-      whose = f" of seed {logbook.config.seed}"
-      others = " The other seeds stop with it; each can go on alone in its own folder."
-    return UserError(
-      f"At step {trouble.step} the loss{whose} is {trouble.loss} and the gradient's norm "
-      f"{trouble.grad_norm}: training stopped before that step. {kept} Lower "
-      f"--config.train.learning_rate (now {self._config.train.learning_rate}).{others}"
-    )
 
   def _finish(self) -> None:
     """Evaluates every seed, writes the summaries and tells what they say."""
