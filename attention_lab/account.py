@@ -12,7 +12,6 @@ from ml_collections import config_dict
 from attention_lab import run_folder
 from attention_lab.evaluation import told
 from attention_lab.logbook import Logbook
-from attention_lab.trainer import NonFinite
 
 
 def beginning(
@@ -44,26 +43,6 @@ def standing(root: Path, step: int, logbooks: Sequence[Logbook]) -> Iterator[str
         f"Seed {logbook.config.seed} was at step {further}: the seeds go on together "
         f"from the last step that all of them saved"
       )
-
-
-def stopped(trouble: NonFinite, logbooks: Sequence[Logbook]) -> str:
-  """Why it did not go on, and what to do."""
-  logbook = logbooks[trouble.index]
-  saved, train = logbook.checkpoints.paths(), logbook.config.train
-  kept = (
-    f"The last good checkpoint is {saved[0]}." if saved else "Nothing was saved yet."
-  )
-  whose, others, before = "", "", ""
-  if len(logbooks) > 1:
-    whose = f" of seed {logbook.config.seed}"
-    others = " The other seeds stop with it; each can go on alone in its own folder."
-  if logbook.passed_over:
-    before = f" {logbook.passed_over} steps were passed over before."
-  return (
-    f"At step {trouble.step} the loss{whose} is {trouble.loss} and the gradient's norm "
-    f"{trouble.grad_norm}: training stopped before that step.{before} {kept} Lower "
-    f"--config.train.learning_rate (now {train.learning_rate}).{others}"
-  )
 
 
 def left(root: Path, step: int, logbooks: Sequence[Logbook]) -> str:

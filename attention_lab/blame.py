@@ -21,8 +21,14 @@ def of_plugin(error: BaseException) -> UserError | None:
   name = type(error).__name__ + (f": {what}" if what else "")
   return UserError(
     f"The plugin {frame.filename}, line {frame.lineno}, in {frame.name}: {name}. "
-    f"{_written(error)}"
+    f"{_written(error)}{_standing(error)}"
   )
+
+
+def _standing(error: BaseException) -> str:
+  """What training noted on its way: where the run stands."""
+  notes = getattr(error, "__notes__", [])
+  return "".join(f" {note}" for note in notes if note.startswith("The run in"))
 
 
 def _written(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """What a run leaves in its folder while it trains: journal, boards and checkpoints."""
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +12,9 @@ from ml_collections import config_dict
 from attention_lab.board import Board, tensorboard
 from attention_lab.checkpoint import Checkpoints
 from attention_lab.files import write_json
+from attention_lab.health import Health
 from attention_lab.journal import Journal
 from attention_lab.run_folder import CHECKPOINTS
-from attention_lab.spikes import Spikes
 
 
 class Logbook:
@@ -37,9 +38,8 @@ class Logbook:
     self.config = config
     self.checkpoints = Checkpoints(folder / CHECKPOINTS, config.checkpoint.keep, files)
     self.validation: dict[str, float] | None = None  # The last figures of that split.
-    self.spikes = Spikes()
-    self.passed_over = 0  # Steps whose update was left out.
     self.boards: list[Board] = []
+    self.health = Health()
     self._side_by_side = side_by_side
     self._start = time.perf_counter()
     self._seconds = 0.0  # Of earlier starts.
@@ -51,8 +51,7 @@ class Logbook:
       self.validation = meta["validation"]
       self._seconds = meta["seconds"]
       self._training_seconds = meta["training_seconds"]
-      self.spikes = Spikes(meta.get("recent", ()))
-      self.passed_over = meta.get("passed_over", 0)
+      self.health = Health(**meta.get("health", {}))
     self._begin(step)
 
   def _begin(self, step: int) -> None:
@@ -112,8 +111,7 @@ class Logbook:
       "window": list(window),
       "validation": self.validation,
       "validation_loss": self.validation and self.validation["loss"],
-      "recent": list(self.spikes.recent),
-      "passed_over": self.passed_over,
+      "health": dataclasses.asdict(self.health),
       "seconds": self.seconds(),
       "training_seconds": self.training_seconds(spent),
     }

@@ -1,4 +1,4 @@
-"""Reads .npz files of anybody's: runs no code, takes no more memory than they have bytes."""
+"""Reads anybody's .npz files: runs no code, takes no more memory than their size."""
 
 import io
 import zipfile

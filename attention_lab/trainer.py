@@ -26,7 +26,7 @@ SECONDS_PER_CALL = 0.5  # What a call may take, so that a signal is soon answere
 
 
 class NonFinite(Exception):
-  """The loss or the gradient of a step is not a number; the step was not taken.
+  """The loss, the gradient or the parameters of a step are not finite; it was not taken.
 
   `index` says which of the seeds it was; no other took the step either.
   """
@@ -34,10 +34,6 @@ class NonFinite(Exception):
   def __init__(self, step: int, index: int, loss: float, grad_norm: float):
     super().__init__(step, index, loss, grad_norm)
     self.step, self.index, self.loss, self.grad_norm = step, index, loss, grad_norm
-
-  def figures(self) -> dict[str, float]:
-    """What was not finite, by name."""
-    return {"loss": self.loss, "grad_norm": self.grad_norm}
 
 
 class Window(NamedTuple):
@@ -94,7 +90,6 @@ class Trainer:
     self.expected: TrainState = jax.eval_shape(self._fresh, self._seeds[0])
     self._loaded: Sequence[TrainState] = ()
     self.step = 0
-    self.losses: list[list[float]] = [[] for _ in self._seeds]  # Of the last call.
     self.windows = [Window([], [], [], []) for _ in self._seeds]
     self.seconds = 0.0  # Spent in training steps since this start, by all seeds.
     self.compile_seconds = 0.0
@@ -116,8 +111,7 @@ class Trainer:
     """Places the states and compiles the update, by a call for each shape of the batches
     that runs no step."""
     start = time.perf_counter()
-    states = self._loaded or [self._first_state(seed) for seed in self._seeds]
-    self._state = replicate(_together(states), self._devices)
+    self._state = replicate(_together(self._loaded or self.fresh()), self._devices)
     shapes = self._dataset.shapes("train", self._batch_size)
     self._ahead.foresee(self.step, 1)
     for step in shapes:
@@ -147,22 +141,22 @@ class Trainer:
     self.seconds += elapsed
     self._step_seconds = elapsed / count
 
-  def pass_over(self, states: Sequence[TrainState] | None = None) -> None:
-    """Counts the next step as taken, whose update is left out.
-
-    Args:
-      states: each seed's, on the host, to go on from; by default as they are.
-    """
-    states = self.states() if states is None else states
-    self.step += 1
-    at: Any = np.array(self.step, np.int32)
-    moved = [state._replace(step=at) for state in states]
-    self._state = replicate(_together(moved), self._devices)
-
   def states(self) -> list[TrainState]:
     """Each seed's state, on the host."""
     state = unreplicate(self._state)
     return [self._one(state, i, leading=0) for i in range(len(self._seeds))]
+
+  def fresh(self) -> list[TrainState]:
+    """Each seed's state before the first step."""
+    return [self._first_state(seed) for seed in self._seeds]
+
+  def leave_out(self, states: Sequence[TrainState]) -> None:
+    """Leaves out the step that could not be taken; goes on from each seed's state (host
+    arrays) as if that step had led to it."""
+    self.step += 1
+    step: Any = np.array(self.step, np.int32)
+    behind = [state._replace(step=step) for state in states]
+    self._state = replicate(_together(behind), self._devices)
 
   def params(self, index: int) -> Any:
     """A seed's parameters, on the devices."""
@@ -195,18 +189,11 @@ class Trainer:
     for i, window in enumerate(self.windows):
       for values, new in zip(window, figures, strict=True):
         values.extend(map(float, new[i, :done]))
-      self.losses[i] = means_of_steps(window, done)
     self.step += done
     if done < count:
-      raise self._trouble(*(new[:, done] for new in figures))
-
-  def _trouble(
-    self, loss: np.ndarray, _: np.ndarray, weight: np.ndarray, norm: np.ndarray
-  ) -> NonFinite:
-    """The first seed whose step could not be taken, from the step's figures: [seeds]."""
-    i = int(np.argmin(np.isfinite(loss) & np.isfinite(norm)))
-    mean = float(loss[i]) / max(float(weight[i]), 1.0)
-    return NonFinite(self.step, i, mean, float(norm[i]))
+      i = int(np.argmin(self._by_seed(metrics.taken)[:, done]))  # The first seed's.
+      loss, _, weight, norm = (float(new[i, done]) for new in figures)
+      raise NonFinite(self.step, i, loss / max(weight, 1.0), norm)
 
   def _by_seed(self, values: np.ndarray) -> np.ndarray:
     """[K] or [K, seeds] → [seeds, K]."""
@@ -223,13 +210,6 @@ class Trainer:
     return placed_stack(
       self._dataset, step, count, self._length, self._batch_size, self._devices
     )
-
-
-def means_of_steps(window: Window, count: int) -> list[float]:
-  """The mean losses of the last steps of a window."""
-  last = zip(window.loss, window.weight, strict=True)
-  means = [loss / max(weight, 1.0) for loss, weight in last]
-  return means[len(means) - count :]
 
 
 def _together(states: Sequence[TrainState]) -> TrainState:

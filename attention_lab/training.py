@@ -29,9 +29,10 @@ from attention_lab.processes.group import Group, in_step
 from attention_lab.processes.tree import share_restored
 from attention_lab.progress import Show, spreads
 from attention_lab.timing import matmul_peak
-from attention_lab.trainer import NonFinite, Trainer
+from attention_lab.trainer import Trainer
 from attention_lab.translate import Translator, score_answers
-from attention_lab.update import TrainState, make_evaluate
+from attention_lab.trouble import advance, refuse_nonfinite
+from attention_lab.update import make_evaluate
 from attention_lab.utilisation import flops_per_step
 
 
@@ -72,8 +73,6 @@ class Training:
     )
     self._sampler = sampler
     self._lengths = lengths
-    self._rolls_back = config.train.on_nonfinite == "rollback"
-    self._saved: list[TrainState] | None = None  # Where it rolls back to.
     self._weights = jax.jit(experiment.model.attention_weights)
     self._restore()
     self._show = Show(self._trainer.step, config.steps, quiet=not group.first)
@@ -84,8 +83,6 @@ class Training:
       with Interrupt() as interrupt:
         self._announce()
         self._trainer.compile()
-        if self._rolls_back:
-          self._saved = self._trainer.states()
         if self._config.profile:
           self._profile()
         self._group.begin()
@@ -97,8 +94,8 @@ class Training:
           return self._leave(signal)
         self._finish()
         return 0
-    except NonFinite as trouble:
-      raise self._explain(trouble) from None
+    except UserError:
+      raise
     except Exception as error:
       error.add_note(account.left(self._root, self._trainer.step, self._logbooks))
       raise
@@ -142,40 +139,11 @@ class Training:
   def _advance(self) -> None:
     """Takes some steps, and does what is due after them."""
     if self._trainer.step < self._config.steps:
-      self._take_steps()
+      lines = advance(self._trainer, self._next_due(), self._logbooks, self._config)
+      for line in lines:
+        self._show.line(line)
       self._show.step(self._trainer.step)
       self._do_due()
-
-  def _take_steps(self) -> None:
-    """Takes steps until something is due; passes over one that cannot be taken, where
-    that is asked for."""
-    before, trouble = self._trainer.step, None
-    try:
-      self._trainer.advance(self._next_due())
-    except NonFinite as error:
-      trouble = error
-    for logbook, losses in zip(self._logbooks, self._trainer.losses, strict=True):
-      for spike in logbook.spikes.of(before + 1, losses):
-        logbook.event(spike.step, "spike", loss=spike.loss, bound=spike.bound)
-        self._show.line(
-          f"step {spike.step}  a spike: loss {spike.loss:.4g}, above {spike.bound:.4g}"
-        )
-    if trouble:
-      self._pass_over(trouble)
-
-  def _pass_over(self, trouble: NonFinite) -> None:
-    """Raises it, or leaves the step out."""
-    (logbook, *_), train = self._logbooks, self._config.train
-    if train.on_nonfinite == "stop" or logbook.passed_over >= train.nonfinite_limit:
-      raise trouble
-    self._trainer.pass_over(self._saved)
-    logbook.passed_over += 1
-    step, figures = self._trainer.step, trouble.figures()
-    logbook.event(step, train.on_nonfinite, **figures)
-    self._show.line(
-      f"step {step}  {train.on_nonfinite}: loss {trouble.loss}, gradient's norm "
-      f"{trouble.grad_norm} ({logbook.passed_over} of at most {train.nonfinite_limit})"
-    )
 
   def _next_due(self) -> int:
     """The next step at which something is due."""
@@ -218,6 +186,8 @@ class Training:
   def _validate(self) -> None:
     step = self._trainer.step
     seeds = [self._measure("validation", i) for i in range(len(self._logbooks))]
+    for logbook, figures in zip(self._logbooks, seeds, strict=True):
+      refuse_nonfinite(logbook, step, figures["loss"])
     self._show.figures(step, "validation", spreads(seeds))
     for i, (logbook, figures) in enumerate(zip(self._logbooks, seeds, strict=True)):
       logbook.validated(step, figures)
@@ -253,10 +223,7 @@ class Training:
 
   def _save(self) -> list[Path]:
     trainer = self._trainer
-    states = trainer.states()
-    if self._rolls_back:
-      self._saved = states
-    each = zip(self._logbooks, states, trainer.windows, strict=True)
+    each = zip(self._logbooks, trainer.states(), trainer.windows, strict=True)
     return [
       logbook.save(trainer.step, state, window, trainer.seconds)
       for logbook, state, window in each
@@ -270,11 +237,6 @@ class Training:
       f"{account.command(self._root, self._logbooks)}"
     )
     return 128 + signal
-
-  def _explain(self, trouble: NonFinite) -> UserError:
-    logbook = self._logbooks[trouble.index]
-    logbook.event(trouble.step, "not_finite", **trouble.figures())
-    return UserError(account.stopped(trouble, self._logbooks))
 
   def _finish(self) -> None:
     """Evaluates every seed, writes the summaries and tells what they say."""

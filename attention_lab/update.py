@@ -42,6 +42,7 @@ class StepMetrics(NamedTuple):
 
   sums: Sums  # Over the whole batch, all devices.
   grad_norm: jax.Array  # Before clipping.
+  taken: jax.Array  # 1, or 0 of a step that was not taken.
 
 
 # (state, batches [n, K, B/n, ...], count) → state, metrics of the first `count` steps.
@@ -66,8 +67,9 @@ def make_update(
 ) -> Update:
   """Builds the update.
 
-  A step whose loss or gradient is not finite is not taken: the call ends before it with
-  the last good state, whose `step` says how far it came. Several seeds stop together.
+  A step whose loss, gradient or new parameters are not finite, on any device, is taken
+  on none: the call ends before it with the last good state, whose `step` says how far it
+  came. Several seeds stop together.
 
   Args:
     loss: sums over a batch. The gradient is that of the mean over all positions of the
@@ -90,7 +92,7 @@ def make_update(
     _assert_trace(batches, devices)
     length = jax.tree.leaves(batches)[0].shape[0]
     zeros = jnp.zeros((length, seeds) if seeds > 1 else (length,), jnp.float32)
-    metrics = StepMetrics(Sums(zeros, zeros, zeros), zeros)
+    metrics = StepMetrics(Sums(zeros, zeros, zeros), zeros, zeros)
 
     def unfinished(carry: Any) -> jax.Array:
       i, finite, _, _ = carry
@@ -99,8 +101,8 @@ def make_update(
     def body(carry: Any) -> Any:
       i, _, state, metrics = carry
       batch = jax.tree.map(lambda x: x[i], batches)
-      new, now, finite = step(state, batch)
-      finite = jnp.all(finite)
+      new, now = step(state, batch)
+      finite = jnp.all(now.taken > 0)
       _assert_alike(state, new)
       state = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)
       metrics = jax.tree.map(lambda all, x: all.at[i].set(x), metrics, now)
@@ -157,8 +159,8 @@ def _step(
   micro_batches: int,
   state: TrainState,
   batch: Any,
-) -> tuple[TrainState, StepMetrics, jax.Array]:
-  """One step on one device's share of a batch; the third result: is all finite?"""
+) -> tuple[TrainState, StepMetrics]:
+  """One step on one device's share of a batch, as if it could be taken."""
   key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
   key = jax.random.fold_in(key, jax.lax.axis_index(AXIS))
   # The mean of the devices' gradients is the whole batch's when each device divides its
@@ -173,7 +175,12 @@ def _step(
   updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
   params = optax.apply_updates(state.params, updates)
   new = TrainState(params, opt_state, state.step + 1, state.key)
-  return new, StepMetrics(sums, norm), jnp.isfinite(sums.loss) & jnp.isfinite(norm)
+  # Loss and gradient are the same on all devices; a copy of the parameters can be damaged
+  # on one. Where devices disagreed, some would wait for the others for ever.
+  finite = jnp.isfinite(sums.loss) & jnp.isfinite(norm)
+  finite &= jnp.isfinite(optax.tree.norm(params))
+  taken = jax.lax.pmin(finite.astype(jnp.float32), AXIS)
+  return new, StepMetrics(sums, norm, taken)
 
 
 def _accumulate(

@@ -70,6 +70,8 @@ def _shares(plan: Plan, row: Planned, compare: config_dict.ConfigDict) -> bool:
   begun = any(plan.finished(row, seed) for seed in plan.seeds)
   if begun or len(plan.seeds) == 1 or compare.vmap_seeds == "never":
     return False  # Those that have finished would be in the way of the others.
+  if row.config.train.on_nonfinite != "stop":
+    return False  # A step is left out of one seed and not of the others.
   if compare.vmap_seeds == "always":
     return True
   there = compare.launcher == "slurm" and compare.slurm.gpus

@@ -15,7 +15,6 @@ from attention_lab.devices import (
   here,
   refuse_indivisible,
 )
-from attention_lab.errors import UserError
 from attention_lab.evaluation import (
   at_lengths,
   make_sampler,
@@ -29,19 +28,15 @@ from attention_lab.seeds import own_configs, own_folders
 from attention_lab.trainer import Trainer
 from attention_lab.training import Training
 from attention_lab.translate import refuse_unscored
+from attention_lab.trouble import refuse_side_by_side
 
 
 def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   """Trains; returns the exit status (0, or 128 + signal where one ended it)."""
   group, devices = current(), all_devices()
   refuse_indivisible(config.batch_size, config.train.micro_batches, len(devices))
-  if config.seeds > 1 and config.train.on_nonfinite != "stop":
-    raise UserError(
-      f"--config.train.on_nonfinite={config.train.on_nonfinite} is for one seed at a "
-      f"time: a step that one seed leaves out the others would miss. Leave out --seeds, "
-      f"or compare seeds one after another with --mode=compare."
-    )
   own = own_configs(config)
+  refuse_side_by_side(config, len(own))
   root = one_folder(group, config, workdir)
   folders = own_folders(root, own)
   experiment = assemble(config, kept_files(group, folders))
