@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 
+from attention_lab import training
 from attention_lab.devices import AXIS, replicate, shard, unreplicate
 from attention_lab.errors import UserError
 from attention_lab.logbook import Logbook
@@ -204,7 +205,7 @@ def test_seeds_side_by_side_only_stop(tmp_path):
 
 
 def test_a_validation_loss_that_is_no_number_is_not_reported(tmp_path, monkeypatch):
-  monkeypatch.setattr(train, "evaluate", lambda *_: {"loss": float("nan")})
+  monkeypatch.setattr(training, "evaluate", lambda *_: {"loss": float("nan")})
   with pytest.raises(UserError, match="At step 1 the validation loss of seed 0 is nan"):
     train.run(config(steps=1), str(tmp_path / "run"))
   assert not list((tmp_path / "run" / "checkpoints").iterdir())
@@ -219,7 +220,7 @@ def test_an_unexpected_exception_says_where_the_run_stands(tmp_path, monkeypatch
   def fail(*_):
     raise RuntimeError("a defect of ours")
 
-  monkeypatch.setattr(train, "advance", fail)
+  monkeypatch.setattr(training, "advance", fail)
   with pytest.raises(RuntimeError, match="a defect of ours") as error:
     train.run(config(steps=4), str(folder))
   (note,) = error.value.__notes__
