@@ -17,6 +17,9 @@ from attention_lab.experiment import assemble
 from attention_lab.translate import refuse_unscored
 
 
+POINTS = 5  # Of a curve of validation losses, at least.
+
+
 class Planned(NamedTuple):
   """A row before it has run."""
 
@@ -84,7 +87,8 @@ def with_seed(config: config_dict.ConfigDict, seed: int) -> config_dict.ConfigDi
 def _looked_over(config: config_dict.ConfigDict) -> int:
   """The number of parameters; raises UserError at what training would refuse.
 
-  Where there are sentences to translate, the run is told to score its translations.
+  Where there are sentences to translate, the run is told to score its translations; and
+  where nothing else is said, to validate often enough for a curve.
   """
   configs.validate(config)
   refuse_indivisible(config.batch_size, config.train.micro_batches, 1)
@@ -94,6 +98,9 @@ def _looked_over(config: config_dict.ConfigDict) -> int:
   config.evaluation.scores = experiment.dataset.sentences("validation") is not None
   if config.evaluation.scores:
     refuse_unscored(experiment)
+  if config.evaluation.every == configs.get_config().evaluation.every:
+    often = max(1, config.steps // POINTS)
+    config.evaluation.every = min(config.evaluation.every, often)
   at_lengths(experiment, config.evaluation.lengths)
   make_sampler(experiment, config.sample, clip=True)
   return match.parameters(config)

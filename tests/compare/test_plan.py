@@ -1,0 +1,14 @@
+"""Proves that runs are told what their comparison needs of them."""
+
+import pytest
+
+from attention_lab.compare import plan
+from tests.parts import tiny_config
+
+
+@pytest.mark.parametrize(("asked", "every"), [(400, 10), (30, 30)])
+def test_runs_validate_often_enough_for_a_curve(asked, every, tmp_path):
+  config = tiny_config(steps=50, evaluation__every=asked)
+  config.compare.grid = (("train.learning_rate", (1e-3, 2e-3)),)
+  rows = plan.make(config, tmp_path / "compared").rows
+  assert [row.config.evaluation.every for row in rows] == [every, every]
