@@ -16,7 +16,6 @@ from attention_lab.evaluation import at_lengths, make_sampler
 from attention_lab.experiment import assemble
 from attention_lab.translate import refuse_unscored
 
-
 POINTS = 5  # Of a curve of validation losses, at least.
 
 
