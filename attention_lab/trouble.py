@@ -138,10 +138,18 @@ def _stop(
   )
   if math.isfinite(trouble.loss) and math.isfinite(trouble.grad_norm):
     what = f"the new parameters{whose} are not finite"
+  remedy = (
+    f"Lower --config.train.learning_rate (now {config.train.learning_rate}), or leave "
+    f"such steps out with --config.train.on_nonfinite=skip or rollback."
+  )
+  if trouble.step == 0 and not math.isfinite(trouble.loss):
+    remedy = (
+      f"No step was taken yet, so the model itself gives it: look closer with "
+      f"--mode=check --attention={config.attention!r}."
+    )
   return UserError(
     f"At step {trouble.step} {what}: training stopped before that step.{before} {kept} "
-    f"Lower --config.train.learning_rate (now {config.train.learning_rate}), or leave "
-    f"such steps out with --config.train.on_nonfinite=skip or rollback.{others}"
+    f"{remedy}{others}"
   )
 
 

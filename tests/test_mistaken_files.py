@@ -172,6 +172,27 @@ def test_an_attention_that_fails_is_named_with_its_line(refuse, init, call, answ
   refuse(answer, "--plugin=mine.py", "--attention=mine", "--position=none")
 
 
+def test_an_attention_that_gives_no_number_is_refused_by_the_check(refuse):
+  Path("mine.py").write_text(
+    ATTENTION.format(init="pass", call="return query * jnp.nan")
+  )
+  words = ["--plugin=mine.py", "--attention=mine", "--position=none"]
+  refuse("not finite: nan", *words, "--skip_checks=false")
+
+
+def test_an_attention_that_gives_no_number_is_found_before_a_step(command):
+  Path("mine.py").write_text(
+    ATTENTION.format(init="pass", call="return query * jnp.nan")
+  )
+  words = ["--plugin=mine.py", "--attention=mine", "--position=none", "--skip_checks"]
+  status, _, err = command(*TINY, *words, "--workdir=run")
+  assert status == 2
+  assert err.startswith("error: At step 0 the loss is nan")
+  assert "look closer with --mode=check --attention='mine'." in err
+  assert err.count("\n") == 1
+  assert not list(Path("run/checkpoints").iterdir())
+
+
 DATASET = (
   HEAD
   + """

@@ -32,6 +32,15 @@ def test_8_devices_with_2_examples_equal_1_with_16():
   assert len(set(one)) == 4
 
 
+def test_the_same_seed_on_as_many_devices_gives_the_same_bits():
+  once, trainer = losses(2, model__dropout=0.1)
+  again, other = losses(2, model__dropout=0.1)
+  np.testing.assert_array_equal(once, again)
+  jax.tree.map(np.testing.assert_array_equal, trainer.states(), other.states())
+  another, _ = losses(2, model__dropout=0.1, seed=1)
+  assert not np.array_equal(once, another)
+
+
 def test_reports_are_means_over_their_window():
   loss, trainer = losses(1)
   weights = np.array(trainer.windows[0].weight)

@@ -116,6 +116,12 @@ def config(**changes):
   )
 
 
+@pytest.fixture(autouse=True)
+def one_device(monkeypatch):
+  """Runs train on one device, which is quicker to compile for."""
+  monkeypatch.setattr(train, "local_devices", lambda: jax.local_devices()[:1])
+
+
 @pytest.fixture
 def troubled(monkeypatch):
   """Makes the loss of the steps in BAD no number, wherever a run comes to them."""
