@@ -20,8 +20,7 @@ WRONG = 1  # The member that misbehaves, but where a scenario says another.
 
 def main(port, count, index, scenario):
   """Meets the others, and behaves."""
-  others = dict.fromkeys(("missing", "impatient"), 1.0)
-  within = others.get(scenario, JOIN)
+  within = {"missing": 1.0, "impatient": 5.0}.get(scenario, JOIN)
   try:
     if index == 0:
       group = join_as_first(listen("127.0.0.1", port), count, within, LAG)

@@ -189,7 +189,7 @@ def test_strangers_are_sent_away(said):
 def test_those_who_were_started_wrongly_are_told(second, third, line):
   port = free_port()
   places = [(3, 0), second, third]
-  found = ended([start(port, *place, "well") for place in places])
+  found = ended([start(port, *place, "impatient") for place in places])
   assert [status for status, _, _ in found] == [2, 2, 2]
   assert line in found[0][2]
   assert all(len(errors(err)) == 1 for _, _, err in found)
