@@ -4,6 +4,7 @@ With --seeds=5 five runs that differ in their seed alone train side by side, in 
 program; each has a folder as if it had trained alone.
 """
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ from attention_lab.processes.start import current, refuse_differences
 from attention_lab.processes.tree import share_restored
 from attention_lab.progress import Show, spreads
 from attention_lab.seeds import own_configs, own_folders
+from attention_lab.space import refuse_full
 from attention_lab.timing import matmul_peak
 from attention_lab.trainer import NonFinite, Trainer
 from attention_lab.translate import Translator, refuse_unscored, score_answers
@@ -74,13 +76,15 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   sampler = make_sampler(experiment, config.sample, clip=True)  # Refuses a bad prompt.
   if config.evaluation.scores:
     refuse_unscored(experiment)
-  files, logbooks = dataset.files(), []
-  for folder, each in zip(folders, own, strict=True):
-    if group.first:
-      run_folder.open_(folder, each, dataset.fingerprint, devices, files)
-    kind = Logbook if group.first else Bystander
-    logbooks.append(kind(folder, each, files, len(own)))
-  return Training(experiment, root, logbooks, sampler, lengths, devices, group).run()
+  files, kind = dataset.files(), Logbook if group.first else Bystander
+  with contextlib.ExitStack() as stack:
+    for folder, each in zip(folders, own, strict=True) if group.first else ():
+      stack.enter_context(run_folder.held(folder, each, dataset.fingerprint))
+    logbooks = [
+      kind(folder, each, files, len(own))
+      for folder, each in zip(folders, own, strict=True)
+    ]
+    return Training(experiment, root, logbooks, sampler, lengths, devices, group).run()
 
 
 class Training:
@@ -155,6 +159,9 @@ class Training:
     if self._group.first:
       each = [logbook.checkpoints for logbook in self._logbooks]
       restored = restore_together(each, self._trainer.expected)
+      refuse_full(each, self._trainer.expected)
+      for logbook in self._logbooks:  # It is sure now that they can be gone on with.
+        logbook.record(self._experiment.dataset.fingerprint, self._devices)
     restored = share_restored(self._group, restored, self._trainer.expected)
     if restored:
       self._trainer.load(
