@@ -20,7 +20,7 @@ import numpy as np
 
 from attention_lab import npz
 from attention_lab.errors import UserError
-from attention_lab.files import SUFFIX, write_atomically
+from attention_lab.files import ROOM, SUFFIX, write_atomically
 
 META = "meta.json"
 FILES = "files/"  # What the names of files begin with that a checkpoint holds besides.
@@ -48,17 +48,26 @@ class Checkpoints:
   def __init__(
     self, folder: Path, keep: int, files: Mapping[str, bytes] = MappingProxyType({})
   ):
-    self._folder = folder
-    self._keep = keep
+    self.folder = folder
+    self.keep = keep
     self._files = {
       f"{FILES}{name}": np.frombuffer(content, np.uint8)
       for name, content in files.items()
     }
     self._losses: dict[Path, float] = {}
 
+  @property
+  def files_size(self) -> int:
+    """Bytes of the files that every checkpoint holds."""
+    return sum(content.size for content in self._files.values())
+
+  def to_come(self) -> int:
+    """How many more there will be at most at a time than there are now."""
+    return max(1, self.keep + 2 - len(self.paths()))  # The best, and one half written.
+
   def paths(self) -> list[Path]:
     """All checkpoints, newest first."""
-    found = filter(_is_checkpoint, self._folder.glob("*-*.npz"))
+    found = filter(_is_checkpoint, self.folder.glob("*-*.npz"))
     return sorted(found, key=_step, reverse=True)
 
   def last_step(self) -> int:
@@ -75,15 +84,15 @@ class Checkpoints:
       return f"{step:09d}-{digest[:DIGEST_LENGTH]}.npz"
 
     try:
-      path = write_atomically(self._folder, lambda file: np.savez(file, **arrays), name)
+      path = write_atomically(self.folder, lambda file: np.savez(file, **arrays), name)
     except OSError as error:
       raise UserError(
-        f"The checkpoint of step {step} could not be written to {self._folder}: "
-        f"{error.strerror}. Those before it are untouched."
+        f"The checkpoint of step {step} could not be written to {self.folder}: "
+        f"{error.strerror}. {ROOM}"
       ) from None
     self._losses[path] = _loss_of(meta)
     # What an earlier, killed process was writing goes too; nobody else writes here.
-    partial = self._folder.glob(f".*{SUFFIX}")
+    partial = self.folder.glob(f".*{SUFFIX}")
     for old in [*self._unwanted(path), *partial]:
       old.unlink(missing_ok=True)
     return path
@@ -118,7 +127,7 @@ class Checkpoints:
     Beyond them there may be the best, which is not the next older one. Each is read
     when it is asked for; the rest is as for `restore`.
     """
-    return itertools.islice(_readable(like, self.paths()[: self._keep]), count)
+    return itertools.islice(_readable(like, self.paths()[: self.keep]), count)
 
   def files(self) -> dict[str, bytes]:
     """The files that the newest readable checkpoint holds; none if there is none."""
@@ -136,7 +145,7 @@ class Checkpoints:
     stale = [path for path in paths if _step(path) >= now and path != newest]
     older = [path for path in paths if path not in stale]
     best = self._best()
-    return stale + [path for path in older[self._keep :] if path != best]
+    return stale + [path for path in older[self.keep :] if path != best]
 
   def _best(self) -> Path | None:
     losses = {path: self._loss(path) for path in self.paths()}
@@ -170,7 +179,7 @@ def restore_together(several: Sequence[Checkpoints], like: Any) -> list[Restored
 
 
 def _all_damaged(several: Sequence[Checkpoints]) -> UserError:
-  folders = ", ".join(str(each._folder) for each in several)
+  folders = ", ".join(str(each.folder) for each in several)
   return UserError(
     f"Every checkpoint in {folders} is damaged. Nothing was removed; to begin anew, name "
     f"another --workdir."

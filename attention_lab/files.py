@@ -1,16 +1,27 @@
 """Files that are there whole or not at all, even when the power goes."""
 
-import fcntl
+import contextlib
 import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from attention_lab import lock as locks
 from attention_lab.errors import UserError
 
 SUFFIX = ".partial"  # Of files that are still being written.
+ROOM = "Make room, and go on with the same --workdir; its checkpoints are whole."
+
+
+@contextlib.contextmanager
+def writing(path: Path, remedy: str = ROOM) -> Iterator[None]:
+  """Raises UserError where what is written inside cannot be: a full disk, say."""
+  try:
+    yield
+  except OSError as error:
+    raise UserError(f"Cannot write to {path}: {error.strerror}. {remedy}") from None
 
 
 def write_atomically(
@@ -62,14 +73,10 @@ def read_json(path: Path) -> Any:
 
 def make_folder(path: Path, flag: str) -> None:
   """Makes a folder that can be written to; raises UserError where that is impossible."""
-  try:
+  with writing(path, f"Name another folder with --{flag}=..."):
     path.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: None, lambda _: ".writable")
     (path / ".writable").unlink(missing_ok=True)  # Others may try the same folder.
-  except OSError as error:
-    raise UserError(
-      f"Cannot write to {path}: {error.strerror}. Name another folder with --{flag}=..."
-    ) from None
 
 
 def made_once(path: Path, make: Callable[[Path], Any], flag: str) -> Path:
@@ -87,19 +94,14 @@ def made_once(path: Path, make: Callable[[Path], Any], flag: str) -> Path:
   if os.path.exists(path):
     return path
   make_folder(path.parent.parent, flag)
-  try:
+  with writing(path.parent, f"Name another folder with --{flag}=..."):
     path.parent.mkdir(exist_ok=True)
     with open(path.parent / ".lock", "w") as lock:
-      fcntl.flock(lock, fcntl.LOCK_EX)  # Let go of when the process ends, however.
+      locks.take(lock, wait=True)
       if not os.path.exists(path):
         for partial in path.parent.glob(f".*{SUFFIX}"):  # Of a process that was killed.
           partial.unlink()
         make(path)
-  except OSError as error:
-    raise UserError(
-      f"Cannot write to {path.parent}: {error.strerror}. Name another folder with "
-      f"--{flag}=..."
-    ) from None
   return path
 
 

@@ -1,11 +1,13 @@
 """metrics.jsonl: one JSON object a line, flushed as written: the record of truth."""
 
+import contextlib
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
-from attention_lab.files import write_atomically
+from attention_lab.files import write_atomically, writing
 
 
 class Journal:
@@ -15,26 +17,37 @@ class Journal:
     path: the file, made if need be.
     step: the step that the run goes on from; records of later steps, and a line that
       was cut in the middle, are dropped.
+
+  All that writes raises UserError where it cannot.
   """
 
   def __init__(self, path: Path, step: int):
     kept = [line for line in records(path) if line["step"] <= step]
     text = "".join(json.dumps(record) + "\n" for record in kept)
-    write_atomically(
-      path.parent, lambda file: file.write(text.encode()), lambda _: path.name
-    )
-    self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115  (closed in close)
+    with writing(path):
+      write_atomically(
+        path.parent, lambda file: file.write(text.encode()), lambda _: path.name
+      )
+      self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115  (closed in close)
+    self._path = path
 
   def write(self, step: int, split: str, **values: Any) -> None:
     """Writes a record; numbers that are not finite become their names, as strings."""
     record = {"step": step, "split": split}
     record |= {key: _jsonable(value) for key, value in values.items()}
-    self._file.write(json.dumps(record, allow_nan=False) + "\n")
-    self._file.flush()
+    with writing(self._path):
+      self._file.write(json.dumps(record, allow_nan=False) + "\n")
+      self._file.flush()
+
+  def sync(self) -> None:
+    """Returns when all records are on the disk."""
+    with writing(self._path):
+      os.fsync(self._file.fileno())
 
   def close(self) -> None:
     """Closes the file."""
-    self._file.close()
+    with contextlib.suppress(OSError):  # What could not be written was told of.
+      self._file.close()
 
 
 def _jsonable(value: Any) -> Any:

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 from ml_collections import config_dict
 
+from attention_lab import run_folder
 from attention_lab.board import Board, tensorboard
 from attention_lab.checkpoint import Checkpoints
-from attention_lab.files import write_json
+from attention_lab.files import write_json, writing
 from attention_lab.health import Health
 from attention_lab.journal import Journal
-from attention_lab.run_folder import CHECKPOINTS
 
 
 class Logbook:
   """Writes one run's folder; knows nothing of how it trains.
 
   Args:
-    folder: the run's folder, made by `run_folder.open_`.
+    folder: the run's folder, `run_folder.held`.
     config: the run's configuration.
     files: what every checkpoint holds besides the state, by name.
     side_by_side: how many runs the seconds are shared by.
@@ -36,14 +36,21 @@ class Logbook:
   ):
     self.folder = folder
     self.config = config
-    self.checkpoints = Checkpoints(folder / CHECKPOINTS, config.checkpoint.keep, files)
+    self.checkpoints = Checkpoints(
+      folder / run_folder.CHECKPOINTS, config.checkpoint.keep, files
+    )
     self.validation: dict[str, float] | None = None  # The last figures of that split.
     self.boards: list[Board] = []
     self.health = Health()
+    self._files = files
     self._side_by_side = side_by_side
     self._start = time.perf_counter()
     self._seconds = 0.0  # Of earlier starts.
     self._training_seconds = 0.0
+
+  def record(self, fingerprint: str, devices: list[Any]) -> None:
+    """Notes this start in config.json: on what data, which it keeps, and on what."""
+    run_folder.record(self.folder, self.config, fingerprint, devices, self._files)
 
   def open(self, step: int, meta: Mapping[str, Any] | None) -> None:
     """Goes on from a step, with the meta data of its checkpoint if there is one."""
@@ -117,11 +124,14 @@ class Logbook:
     }
     for board in self.boards:
       board.flush()
+    self._journal.sync()  # A checkpoint's records outlast a power cut as it does.
     return self.checkpoints.save(step, state, meta)
 
   def summarise(self, summary: Mapping[str, Any]) -> None:
     """Writes what the run came to."""
-    write_json(self.folder / "summary.json", summary)
+    path = self.folder / "summary.json"
+    with writing(path):
+      write_json(path, summary)
 
   def close(self) -> None:
     """Closes what `open` opened."""

@@ -1,25 +1,35 @@
 """A run's folder: its config.json, and what may be read from and written to it."""
 
+import contextlib
 import hashlib
 import os
 import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from attention_lab import config as configs
+from attention_lab import lock as locks
 from attention_lab import optimizer as optimizers
 from attention_lab.checkpoint import Checkpoints
 from attention_lab.errors import UserError
-from attention_lab.files import make_folder, read_json, write_atomically, write_json
+from attention_lab.files import (
+  SUFFIX,
+  make_folder,
+  read_json,
+  write_atomically,
+  write_json,
+  writing,
+)
 from attention_lab.versions import all_versions
 
 CONFIG = "config.json"
 CHECKPOINTS = "checkpoints"
+LOCK = ".lock"
 RUNS = Path("runs")  # Where runs go that were given no folder.
 
 
@@ -93,29 +103,44 @@ def _sha256(content: bytes) -> str:
   return hashlib.sha256(content).hexdigest()
 
 
-def open_(
+@contextlib.contextmanager
+def held(workdir: Path, config: Any, fingerprint: str) -> Iterator[None]:
+  """Makes the folder, if need be, and keeps other processes from training in it.
+
+  Raises:
+    UserError: the folder cannot be written to, is another process's, or holds a run of
+      another configuration or of other data.
+  """
+  stored = stored_config(workdir)
+  if stored is not None:
+    refuse_other_config(workdir, stored, config)
+    refuse_other_data(workdir, fingerprint)
+  make_folder(workdir, "workdir")
+  remedy = "Wait for it or end it, or name another --workdir."
+  with locks.alone(workdir / LOCK, remedy):
+    for partial in workdir.glob(f".*{SUFFIX}"):  # Of a process that was killed.
+      partial.unlink(missing_ok=True)
+    make_folder(workdir / CHECKPOINTS, "workdir")
+    yield
+
+
+def record(
   workdir: Path,
   config: Any,
   fingerprint: str,
   devices: list[Any],
   files: Mapping[str, bytes] = MappingProxyType({}),
 ) -> None:
-  """Makes the folder ready to train in: writes config.json, or compares with it; and the
-  files that the run keeps.
+  """Writes into a folder that is `held` its config.json, to which each start adds where
+  it came from, and the files that the run keeps.
 
   Raises:
-    UserError: the folder cannot be written to, or holds a run of another
-      configuration or of other data.
+    UserError: the folder cannot be written to.
   """
-  stored = stored_config(workdir)
   earlier = []
-  if stored is not None:
-    refuse_other_config(workdir, stored, config)
-    refuse_other_data(workdir, fingerprint)
+  if stored_config(workdir) is not None:
     content = read_json(workdir / CONFIG)
     earlier = [*content.get("earlier", []), content["provenance"]]
-  make_folder(workdir, "workdir")
-  make_folder(workdir / CHECKPOINTS, "workdir")
   provenance = {
     "command": command(),
     "dataset_sha256": fingerprint,
@@ -127,9 +152,10 @@ def open_(
   content = {"config": config.to_dict(), "provenance": provenance, "earlier": earlier}
   if files:
     content["files"] = {name: _sha256(data) for name, data in files.items()}
-  for name, data in files.items():
-    _write(workdir / name, data)
-  write_json(workdir / CONFIG, content)
+  with writing(workdir):
+    for name, data in files.items():
+      _write(workdir / name, data)
+    write_json(workdir / CONFIG, content)
 
 
 def command() -> str:

@@ -28,6 +28,7 @@ from attention_lab.logbook import Logbook
 from attention_lab.processes.group import Group, in_step
 from attention_lab.processes.tree import share_restored
 from attention_lab.progress import Show, spreads
+from attention_lab.space import refuse_full
 from attention_lab.timing import matmul_peak
 from attention_lab.trainer import Trainer
 from attention_lab.translate import Translator, score_answers
@@ -109,6 +110,9 @@ class Training:
     if self._group.first:
       each = [logbook.checkpoints for logbook in self._logbooks]
       restored = restore_together(each, self._trainer.expected)
+      refuse_full(each, self._trainer.expected)
+      for logbook in self._logbooks:  # It is sure now that they can be gone on with.
+        logbook.record(self._experiment.dataset.fingerprint, self._devices)
     restored = share_restored(self._group, restored, self._trainer.expected)
     if restored:
       self._trainer.load(

@@ -23,8 +23,14 @@ def config():
 @pytest.fixture
 def workdir(tmp_path, config):
   """The folder of a run on data with the fingerprint "data"."""
-  run_folder.open_(tmp_path / "run", config, "data", DEVICES)
+  open_(tmp_path / "run", config, "data", DEVICES)
   return tmp_path / "run"
+
+
+def open_(workdir, config, fingerprint, devices):
+  """Does what a start of a run does."""
+  with run_folder.held(workdir, config, fingerprint):
+    run_folder.record(workdir, config, fingerprint, devices)
 
 
 def content(workdir):
@@ -37,7 +43,7 @@ def test_a_folder_without_a_run_has_no_configuration(tmp_path):
 
 def test_a_new_folder_is_ready_to_train_in(workdir):
   names = {path.name for path in workdir.iterdir()}
-  assert names == {"config.json", "checkpoints"}
+  assert names == {"config.json", "checkpoints", ".lock"}
 
 
 def test_the_configuration_comes_back_as_it_was(workdir, config):
@@ -48,7 +54,7 @@ def test_the_configuration_comes_back_as_it_was(workdir, config):
 
 def test_where_a_run_came_from_is_written_beside_it(tmp_path, config, monkeypatch):
   monkeypatch.setattr(sys, "argv", ["main.py", "--attention=a(b=1)", "--steps=2"])
-  run_folder.open_(tmp_path, config, "data", DEVICES)
+  open_(tmp_path, config, "data", DEVICES)
   provenance = content(tmp_path)["provenance"]
   assert provenance["command"] == (
     "python -m attention_lab.main '--attention=a(b=1)' --steps=2"
@@ -63,7 +69,7 @@ def test_every_start_of_a_run_is_remembered(workdir, config, monkeypatch):
   first = content(workdir)["provenance"]
   for word in ("second", "third"):
     monkeypatch.setattr(sys, "argv", ["main.py", word])
-    run_folder.open_(workdir, config, "data", DEVICES)
+    open_(workdir, config, "data", DEVICES)
   found = content(workdir)
   assert found["earlier"][0] == first
   commands = [start["command"] for start in [*found["earlier"], found["provenance"]]]
@@ -74,20 +80,20 @@ def test_another_configuration_is_refused_with_both_values(workdir, config):
   before = content(workdir)
   config.model.d_model = 32
   with pytest.raises(UserError, match=r"\(model.d_model: 64 there, 32 here\)"):
-    run_folder.open_(workdir, config, "data", DEVICES)
+    open_(workdir, config, "data", DEVICES)
   assert content(workdir) == before
 
 
 def test_other_data_is_refused_with_both_fingerprints(workdir, config):
   before = content(workdir)
   with pytest.raises(UserError, match="sha256 data then, other now"):
-    run_folder.open_(workdir, config, "other", DEVICES)
+    open_(workdir, config, "other", DEVICES)
   assert content(workdir) == before
 
 
 def test_what_changes_no_number_may_change(workdir, config):
   config.log.every = 7
-  run_folder.open_(workdir, config, "data", DEVICES)
+  open_(workdir, config, "data", DEVICES)
   assert run_folder.stored_config(workdir)["log"]["every"] == 7
 
 
@@ -96,16 +102,16 @@ def test_a_run_whose_schedule_has_no_end_may_go_on_for_longer(
   tmp_path, config, schedule
 ):
   config.train.schedule = schedule
-  run_folder.open_(tmp_path, config, "data", DEVICES)
+  open_(tmp_path, config, "data", DEVICES)
   config.steps *= 2
-  run_folder.open_(tmp_path, config, "data", DEVICES)
+  open_(tmp_path, config, "data", DEVICES)
   assert run_folder.stored_config(tmp_path)["steps"] == config.steps
 
 
 def test_a_run_whose_schedule_has_an_end_may_not(workdir, config):
   config.steps = 7
   with pytest.raises(UserError, match="steps: 1400 there, 7 here"):
-    run_folder.open_(workdir, config, "data", DEVICES)
+    open_(workdir, config, "data", DEVICES)
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"config": 3}', "{", ""])
@@ -118,13 +124,13 @@ def test_a_configuration_that_was_broken_is_named(tmp_path, text):
 def test_a_run_that_does_not_say_where_it_came_from_is_refused(tmp_path, config):
   (tmp_path / "config.json").write_text(json.dumps({"config": config.to_dict()}))
   with pytest.raises(UserError, match="sha256 None then, data now"):
-    run_folder.open_(tmp_path, config, "data", DEVICES)
+    open_(tmp_path, config, "data", DEVICES)
 
 
 def test_a_folder_that_cannot_be_made_is_refused(config, tmp_path):
   (tmp_path / "file").touch()
   with pytest.raises(UserError, match=r"Cannot write to .* --workdir="):
-    run_folder.open_(tmp_path / "file", config, "data", DEVICES)
+    open_(tmp_path / "file", config, "data", DEVICES)
 
 
 def test_a_new_folders_name_tells_what_is_tried(config):

@@ -1,6 +1,5 @@
 """Runs the cells of a comparison here, some at a time, each a process of its own."""
 
-import fcntl
 import os
 import shlex
 import signal
@@ -14,6 +13,7 @@ from typing import NamedTuple, Protocol
 import jax
 from ml_collections import config_dict
 
+from attention_lab import lock as locks
 from attention_lab.compare import cells, grid
 from attention_lab.compare.plan import Plan, Planned, with_seed
 from attention_lab.interrupt import Interrupt
@@ -189,9 +189,7 @@ def start(
   """
   job.log.parent.mkdir(parents=True, exist_ok=True)
   with open(job.log, "ab") as log:
-    try:
-      fcntl.flock(log, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
+    if not locks.take(log, wait):
       return None
     if job.done:  # Since the one that was waited for has finished it.
       command: Sequence[str] = (sys.executable, "-c", "")

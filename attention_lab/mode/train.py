@@ -4,6 +4,8 @@ With --seeds=5 five runs that differ in their seed alone train side by side, in 
 program; each has a folder as if it had trained alone.
 """
 
+import contextlib
+
 from ml_collections import config_dict
 
 from attention_lab import run_folder
@@ -55,10 +57,11 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   if config.evaluation.scores:
     refuse_unscored(experiment)
   files, logbooks = dataset.files(), []
-  for folder, each in zip(folders, own, strict=True):
-    if group.first:
-      run_folder.open_(folder, each, dataset.fingerprint, devices, files)
-    kind = Logbook if group.first else Bystander
-    logbooks.append(kind(folder, each, files, len(own)))
-  parts = (experiment, trainer, root, logbooks, sampler, lengths, devices, group)
-  return Training(*parts).run()
+  with contextlib.ExitStack() as stack:
+    for folder, each in zip(folders, own, strict=True):
+      if group.first:
+        stack.enter_context(run_folder.held(folder, each, dataset.fingerprint))
+      kind = Logbook if group.first else Bystander
+      logbooks.append(kind(folder, each, files, len(own)))
+    parts = (experiment, trainer, root, logbooks, sampler, lengths, devices, group)
+    return Training(*parts).run()
