@@ -127,7 +127,7 @@ class Soak:
     """Compares a run that has ended with the one that was left alone."""
     equal = lives.outcome(self._workdir) == self._expected
     self.figures["runs_equal" if equal else "runs_unequal"] += 1
-    partial = [path for path in self._workdir.rglob("*.partial")]
+    partial = list(self._workdir.rglob("*.partial"))
     assert not partial, partial
     if not equal:
       self._workdir.rename(self._root / f"unequal{self.figures['lives']}")
