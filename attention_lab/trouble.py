@@ -16,9 +16,15 @@ from attention_lab.trainer import NonFinite, Trainer
 from attention_lab.update import TrainState
 
 
-def refuse_side_by_side(config: config_dict.ConfigDict, seeds: int) -> None:
-  """Raises UserError where one seed's trouble would change what another one learns."""
+def refuse_policy(config: config_dict.ConfigDict, seeds: int, processes: int) -> None:
+  """Raises UserError where one seed's trouble would change what another one learns, and
+  where a process would have to read what another one has saved."""
   policy = config.train.on_nonfinite
+  if processes > 1 and policy == "rollback":
+    raise UserError(
+      "--config.train.on_nonfinite=rollback reads a checkpoint back, and of several "
+      "processes one alone has them. Take --config.train.on_nonfinite=skip."
+    )
   if seeds > 1 and policy != "stop":
     raise UserError(
       f"--config.train.on_nonfinite={policy} leaves out a step of one seed, and seeds "

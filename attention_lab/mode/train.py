@@ -30,7 +30,7 @@ from attention_lab.seeds import own_configs, own_folders
 from attention_lab.trainer import Trainer
 from attention_lab.training import Training
 from attention_lab.translate import refuse_unscored
-from attention_lab.trouble import refuse_side_by_side
+from attention_lab.trouble import refuse_policy
 
 
 def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
@@ -38,7 +38,7 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   group, devices = current(), all_devices()
   refuse_indivisible(config.batch_size, config.train.micro_batches, len(devices))
   own = own_configs(config)
-  refuse_side_by_side(config, len(own))
+  refuse_policy(config, len(own), group.count)
   root = one_folder(group, config, workdir)
   folders = own_folders(root, own)
   experiment = assemble(config, kept_files(group, folders))
