@@ -119,7 +119,7 @@ def config(**changes):
 @pytest.fixture(autouse=True)
 def one_device(monkeypatch):
   """Runs train on one device, which is quicker to compile for."""
-  monkeypatch.setattr(train, "local_devices", lambda: jax.local_devices()[:1])
+  monkeypatch.setattr(train, "all_devices", lambda: jax.local_devices()[:1])
 
 
 @pytest.fixture
