@@ -1,5 +1,6 @@
 """What training says on the terminal of itself, line by line."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import jax
 import numpy as np
 from ml_collections import config_dict
 
+from attention_lab import run_folder
 from attention_lab.evaluation import told
 from attention_lab.logbook import Logbook
 from attention_lab.trainer import NonFinite
@@ -62,6 +64,24 @@ def stopped(trouble: NonFinite, logbooks: Sequence[Logbook]) -> str:
     f"{trouble.grad_norm}: training stopped before that step.{before} {kept} Lower "
     f"--config.train.learning_rate (now {train.learning_rate}).{others}"
   )
+
+
+def left(root: Path, step: int, logbooks: Sequence[Logbook]) -> str:
+  """Where the run stands, for whoever reads a traceback."""
+  saved = min(logbook.checkpoints.last_step() for logbook in logbooks)
+  return (
+    f"The run in {root} came to step {step}; its last checkpoint is of step {saved}. Go "
+    f"on from there with: {command(root, logbooks)}"
+  )
+
+
+def command(root: Path, logbooks: Sequence[Logbook]) -> str:
+  """What goes on with the run."""
+  if len(logbooks) > 1:
+    return f"{run_folder.command()} --workdir={root}"
+  words = [f"--plugin={plugin}" for plugin in logbooks[0].config.plugins]
+  start = ["python", "-m", "attention_lab.main", f"--workdir={root}"]
+  return shlex.join([*start, *words])
 
 
 def ending(

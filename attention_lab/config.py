@@ -185,21 +185,29 @@ POSITIVE = """
 """.split()
 NOT_NEGATIVE = """
   seed train.clip_norm train.label_smoothing model.dropout sample.temperature
-  sample.top_k sample.seed compare.jobs compare.slurm.gpus
+  sample.top_k sample.length_penalty sample.seed compare.jobs compare.slurm.gpus
 """.split()
 BELOW = {
   "model.dropout": 1.0,
   "train.label_smoothing": 1.0,
   "seed": 2**32,
   "sample.seed": 2**32,
+  # Lists of so many are made.
+  "model.num_layers": 10_001,
+  "seeds": 10_001,
+  "compare.jobs": 10_001,
+  "sample.count": 10_001,
+  "sample.beam_size": 1_001,
+  "sample.length": 1_000_001,
 }
+LARGEST = {int: 2**31, float: 2.0**127}  # What every other number stays below.
 # 128 says the same as 128,.
 LENGTHS = ("benchmark.lengths", "evaluation.lengths", "compare.lengths")
 CHOICES = {
   "log.wandb": ("off", "offline", "online"),
   "kernel": ("auto", "reference", "blocked", "xla", "cudnn"),
-  "train.precision": ("float32", "bfloat16"),
   "train.on_nonfinite": ("stop", "skip", "rollback"),
+  "train.precision": ("float32", "bfloat16"),
   "evaluation.checkpoint": ("newest", "best"),
   "compare.match": ("parameters", "flops", "none"),
   "compare.launcher": ("local", "slurm"),
@@ -268,7 +276,7 @@ def set_text(config: config_dict.ConfigDict, key: str, text: str) -> None:
       value = (read,) if single else tuple(read)
     elif kind in (int, float):
       value = kind(text)
-  except (KeyError, ValueError, SyntaxError, TypeError):
+  except (KeyError, ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
     raise UserError(f"--config.{key}={text}: expected {kind.__name__}.") from None
   set_value(config, key, value)
 
@@ -297,7 +305,7 @@ def flag_of(key: str) -> str:
 
 
 def _all_lengths(value: tuple[Any, ...]) -> bool:
-  return all(type(length) is int and length > 0 for length in value)
+  return all(type(length) is int and 0 < length < LARGEST[int] for length in value)
 
 
 def validate(config: config_dict.ConfigDict) -> None:
@@ -314,8 +322,9 @@ def validate(config: config_dict.ConfigDict) -> None:
       raise UserError(f"{flag}={value}: take a number above 0.")
     if key in NOT_NEGATIVE and value < 0:
       raise UserError(f"{flag}={value}: take 0 or more.")
-    if key in BELOW and value >= BELOW[key]:
-      raise UserError(f"{flag}={value}: take less than {BELOW[key]}.")
+    below = BELOW.get(key, LARGEST.get(type(value)))
+    if below is not None and value >= below:
+      raise UserError(f"{flag}={value}: take less than {below}.")
     if key in CHOICES and value not in CHOICES[key]:
       raise UserError(f"{flag}={value}: {nearest(value, CHOICES[key])}")
   evaluation = config.evaluation

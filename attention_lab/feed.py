@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from attention_lab.dataset.base import Batch, Dataset, each_array
+from attention_lab.dataset.sound import refuse_unsound
 from attention_lab.devices import part, shard
 
 
@@ -51,6 +52,7 @@ def stack(
   """The training batches of `count` steps as one: [length, B, T], the rest empty; of
   their rows one part of so many."""
   batches = dataset.batches("train", step, count, batch_size, part)
+  refuse_unsound(dataset, "train", batches)
 
   def fill(array: np.ndarray) -> np.ndarray:
     rest = np.zeros((length - count, *array.shape[1:]), array.dtype)
@@ -75,4 +77,6 @@ def placed_batches(
 ) -> Iterator[Any]:
   """The first batches of a split, each split over the devices: [n, B/n, T]."""
   for step in range(count):
-    yield shard(dataset.batch(split, step, batch_size, part(devices)), devices)
+    batch = dataset.batch(split, step, batch_size, part(devices))
+    refuse_unsound(dataset, split, batch)
+    yield shard(batch, devices)

@@ -13,7 +13,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_dict
 
-from attention_lab import compile_cache, plugins, versions
+from attention_lab import blame, compile_cache, memory, plugins, trust, versions
 from attention_lab import config as configs
 from attention_lab import mode as modes
 from attention_lab.compare import grid
@@ -36,6 +36,9 @@ flags.DEFINE_string(
 )
 flags.DEFINE_multi_string(
   "plugin", [], "A module, or a .py file, that registers parts."
+)
+flags.DEFINE_bool(
+  "trust_plugins", False, "Load the plugins that the run in --workdir names."
 )
 flags.DEFINE_string(
   "workdir", None, "The run's folder; a new one under runs/ by default."
@@ -91,6 +94,7 @@ def read_config(overrides: Sequence[str]) -> config_dict.ConfigDict:
   """The run's own configuration, the experiment file's or the defaults; then flags."""
   from attention_lab import run_folder
 
+  _refuse_idle_flags()
   stored = run_folder.stored_config(Path(FLAGS.workdir)) if FLAGS.workdir else None
   if FLAGS.config:
     config = configs.load_file(FLAGS.config)
@@ -104,12 +108,28 @@ def read_config(overrides: Sequence[str]) -> config_dict.ConfigDict:
   else:
     for key, text in assignments:
       configs.set_text(config, key, text)
-  named = [plugins.resolve(plugin) for plugin in FLAGS.plugin]
-  config.plugins = tuple(dict.fromkeys([*config.plugins, *named]))
+  typed = {key for key, _ in assignments}
+  by_user = bool(FLAGS.config) or "plugins" in typed
+  config.plugins = trust.merged(
+    config.plugins, FLAGS.plugin, run_folder.command(), by_user or FLAGS.trust_plugins
+  )
+  if stored is not None and "compile_cache" not in typed:
+    # What is kept there is machine code, and would be run.
+    config.compile_cache = configs.get_config().compile_cache
   configs.validate(config)
   if stored is not None:
     run_folder.refuse_other_config(Path(FLAGS.workdir), stored, config)
   return config
+
+
+def _refuse_idle_flags() -> None:
+  """Raises UserError at a flag that says nothing, or nothing here."""
+  for name in ("workdir", "config"):
+    path = FLAGS[name].value
+    if path is not None and (not path or "\0" in path):
+      raise UserError(f"--{name}={path!r} is no path; name one, or leave it out.")
+  if FLAGS.dry_run and FLAGS.mode != "compare":
+    raise UserError("--dry_run tells what --mode=compare would run; leave it out.")
 
 
 def _named() -> Iterator[tuple[str, str]]:
@@ -152,6 +172,11 @@ def main(overrides: list[str]) -> int:
   except KeyboardInterrupt:
     print("Interrupted.", file=sys.stderr)
     return 130
+  except Exception as error:
+    mistake = memory.out_of_memory(error) or blame.of_plugin(error)
+    if mistake is None:
+      raise
+    return complain(mistake)
 
 
 def place() -> processes.Place | None:

@@ -14,6 +14,17 @@ from attention_lab.registry import Registry
 
 Schedule = Callable[[Any], Any]
 
+# (at least, below) of options that several have.
+RANGES = {
+  "b1": (0, 1),
+  "b2": (0, 1),
+  "momentum": (0, 1),
+  "eps": (0, 1),
+  "weight_decay": (0, float("inf")),
+  "warmup_steps": (0, float("inf")),
+  "final": (0, float("inf")),
+}
+
 optimizers = Registry("optimizer", given=("learning_rate",))
 schedules = Registry("schedule", given=("peak", "steps"))
 
@@ -113,6 +124,18 @@ def noam(peak: float, warmup_steps: int = 4000) -> Schedule:
   return rate
 
 
+def _bind(registry: Registry, spec: str) -> Callable[..., Any]:
+  """What a spec names; raises UserError at an option that could only diverge."""
+  bound = registry.bind(spec)
+  for option, value in bound.keywords.items():
+    least, below = RANGES.get(option, (value, float("inf")))
+    if not least <= value < below:
+      also = f" and less than {below}" if below < float("inf") else ""
+      name = specs.parse(spec).name
+      raise UserError(f"{name}({option}={value}): take {least} or more{also}.")
+  return bound
+
+
 def _rise(peak: float, steps: int) -> Schedule:
   """Linear from peak / (steps + 1): the first step already moves."""
   return optax.linear_schedule(peak / (steps + 1), peak, steps)
@@ -120,7 +143,7 @@ def _rise(peak: float, steps: int) -> Schedule:
 
 def make_schedule(spec: str, peak: float, steps: int) -> Schedule:
   """The learning rate at each step, from 0, of a run of `steps` steps."""
-  bound = schedules.bind(spec)
+  bound = _bind(schedules, spec)
   given = {"peak": peak}
   if depends_on_steps(spec):
     given["steps"] = steps
@@ -136,7 +159,7 @@ def make_optimizer(
   spec: str, learning_rate: Schedule, clip_norm: float
 ) -> optax.GradientTransformation:
   """The optimizer of a spec, behind clipping of the global norm where it is above 0."""
-  update = optimizers.bind(spec)(learning_rate=learning_rate)
+  update = _bind(optimizers, spec)(learning_rate=learning_rate)
   if not clip_norm:
     return update
   return optax.chain(optax.clip_by_global_norm(clip_norm), update)

@@ -104,6 +104,10 @@ def _hooks_used(attention: str, build: Callable[[], Attention]) -> set[str]:
       x = jnp.zeros((2, 3, module.d_model), jnp.float32)
       at = jnp.zeros((2, 3), jnp.int32)
       y = module(x, x, Mask(at, at, causal="causal" in module.kinds))
+    if not hasattr(y, "shape"):
+      raise UserError(
+        f"The attention {attention!r} returns a {type(y).__name__}, no array."
+      )
     if (jnp.shape(y), jnp.result_type(y)) != (x.shape, x.dtype):
       raise UserError(
         f"The attention {attention!r} turns {x.dtype}{list(x.shape)} into "

@@ -37,6 +37,7 @@ def load(plugins: Iterable[str] = ()) -> None:
   for entry_point in importlib.metadata.entry_points(group=ENTRY_POINTS):
     try:
       entry_point.load()
+      _remember(sys.modules[entry_point.module])
     except Exception as error:  # A broken package must not take the others along.
       print(
         f"warning: the installed plugin {entry_point.value!r} was left out: "
@@ -45,6 +46,22 @@ def load(plugins: Iterable[str] = ()) -> None:
       )
   for plugin in plugins:
     _load_one(plugin)
+
+
+def is_plugins(filename: str) -> bool:
+  """Whether a source file is that of a plugin which was loaded, or of its package."""
+  return any(Path(filename).is_relative_to(place) for place in _places)
+
+
+def _remember(module: ModuleType) -> None:
+  """Notes where a plugin lies: its file, or the folder of the package it is in."""
+  top = sys.modules[module.__name__.partition(".")[0]]
+  file = getattr(top, "__file__", None)
+  if file is not None:
+    _places.add(Path(file).parent if hasattr(top, "__path__") else Path(file))
+
+
+_places: set[Path] = set()
 
 
 def resolve(plugin: str) -> str:
@@ -58,7 +75,8 @@ def _is_file(plugin: str) -> bool:
 
 def _load_one(plugin: str) -> None:
   try:
-    _import_file(Path(plugin)) if _is_file(plugin) else importlib.import_module(plugin)
+    file = _is_file(plugin)
+    _remember(_import_file(Path(plugin)) if file else importlib.import_module(plugin))
   except UserError as error:
     raise UserError(f"Plugin {plugin}: {error}") from None
   except (Exception, SystemExit) as error:

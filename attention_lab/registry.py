@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 from attention_lab import spec as specs
 from attention_lab.errors import UserError, nearest
 
+LARGEST = 2**31  # What a whole number stays below.
+
 Part = TypeVar("Part", bound=Callable[..., Any])
 
 
@@ -101,6 +103,8 @@ class Registry(Mapping[str, Callable[..., Any]]):
       if not _fits(value, hints.get(option, Any)):
         expected = inspect.formatannotation(hints[option])
         raise UserError(f"{spec.name}({option}={value!r}): expected {expected}.")
+      if type(value) is int and abs(value) >= LARGEST:
+        raise UserError(f"{spec.name}({option}={value}): take less than {LARGEST}.")
     missing = [
       key
       for key, parameter in known.items()

@@ -54,3 +54,13 @@ def last_checkpoint(workdir):
   path = max((Path(workdir) / "checkpoints").glob("*.npz"))
   with np.load(path) as arrays:
     return {name: arrays[name] for name in arrays if name != "meta.json"}
+
+
+def assert_refused(result, answer):
+  """Asserts that a command was answered by one line, and nothing else was printed."""
+  status, out, err = result
+  assert (status, out) == (2, ""), (out, err)
+  assert err.startswith("error: ")
+  assert err.endswith("\n")
+  assert err.count("\n") == 1
+  assert answer in err

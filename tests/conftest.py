@@ -21,7 +21,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from attention_lab import plugins
+from attention_lab import main, plugins
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Halves the time of the suite, which compiles far more than it computes. Tests of whole
@@ -56,6 +56,20 @@ def own_flags():
   with flagsaver.flagsaver():
     yield
   flags.FLAGS.unparse_flags()
+
+
+@pytest.fixture
+def command(capsys, own_flags):
+  """Runs a command line in this process: exit status, output, errors."""
+
+  def run(*words):
+    try:
+      status = main.main(main.parse(["main.py", *words]))
+    except SystemExit as stop:
+      status = stop.code
+    return status, *capsys.readouterr()
+
+  return run
 
 
 @pytest.fixture

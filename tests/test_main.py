@@ -11,6 +11,7 @@ from attention_lab import config as configs
 from attention_lab import main
 from attention_lab.dataset.copy import Copy
 from tests import commands
+from tests.commands import assert_refused
 
 COPY = "--dataset=copy"  # Needs no data.
 LONG = "x" * 300  # Longer than a file's name can be.
@@ -20,20 +21,6 @@ LONG = "x" * 300  # Longer than a file's name can be.
 def empty_folder(tmp_path, monkeypatch, own_flags):
   """Starts in an empty folder, without flags."""
   monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def command(capsys):
-  """Runs a command line in this process: exit status, output, errors."""
-
-  def run(*words):
-    try:
-      status = main.main(main.parse(["main.py", *words]))
-    except SystemExit as stop:
-      status = stop.code
-    return status, *capsys.readouterr()
-
-  return run
 
 
 def read(*words):
@@ -51,15 +38,6 @@ def store(**settings):
   """Puts a run with these settings into the folder "run"."""
   config = configs.get_config().to_dict() | settings
   write("run/config.json", json.dumps({"config": config}))
-
-
-def assert_refused(result, answer):
-  status, out, err = result
-  assert (status, out) == (2, "")
-  assert err.startswith("error: ")
-  assert err.endswith("\n")
-  assert err.count("\n") == 1
-  assert answer in err
 
 
 @pytest.mark.parametrize(

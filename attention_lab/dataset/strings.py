@@ -11,6 +11,7 @@ from attention_lab.dataset.base import Batch, each_array
 from attention_lab.dataset.draws import Draws
 from attention_lab.dataset.generated import Generated
 from attention_lab.dataset.vocabulary import (
+  MOST_WORDS,
   CharacterVocabulary,
   Vocabulary,
   WordVocabulary,
@@ -31,7 +32,8 @@ class Strings(Generated):
   alphabet: int = 8  # Different letters; more than 26 are called by numbers.
 
   def check(self) -> None:
-    self.require("alphabet", self.alphabet >= 1, "1 letter or more")
+    known = 1 <= self.alphabet <= MOST_WORDS
+    self.require("alphabet", known, f"1 letter or more, at most {MOST_WORDS}")
     even = self.sequence_length >= 2 and self.sequence_length % 2 == 0
     self.require("sequence_length", even, "an even number, 2 or more")
 

@@ -4,6 +4,8 @@ import abc
 import dataclasses
 import functools
 import hashlib
+import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -52,8 +54,9 @@ class Text(Dataset):
       raise UserError(
         f"validation_fraction={self.validation_fraction}: take a share between 0 and 1."
       )
-    if self.sequence_length < 1:
-      raise UserError(f"sequence_length={self.sequence_length}: take 1 or more.")
+    for option, least in (("sequence_length", 1), ("seed", 0)):
+      if (value := getattr(self, option)) < least:
+        raise UserError(f"{option}={value}: take {least} or more.")
     tokens = self.vocabulary.encode(self.text)
     cut = int(len(tokens) * (1 - self.validation_fraction))
     splits = {"train": tokens[:cut], "validation": tokens[cut:]}
@@ -94,9 +97,13 @@ def _offset(seed: int, epoch: int, room: int) -> int:
 def read_text(path: Path) -> str:
   """A UTF-8 file's text; raises UserError if it cannot be read or decoded."""
   try:
+    if os.path.exists(path) and stat.S_ISCHR(path.stat().st_mode):
+      raise UserError(f"{path} is a device, no file.")  # Some never end.
     return path.read_bytes().decode("utf-8")
   except UnicodeDecodeError as error:
     raise UserError(f"{path} is not UTF-8 text (byte {error.start}).") from None
+  except ValueError:
+    raise UserError(f"{str(path)!r} is no path.") from None
   except OSError as error:
     raise UserError(
       f"Cannot read {path}: {error.strerror}. Paths start at the current folder or at "

@@ -9,6 +9,8 @@ import numpy as np
 
 from attention_lab.errors import UserError
 
+MOST_WORDS = 1_000_000  # Of a vocabulary that is listed.
+
 
 class Vocabulary(Protocol):
   """What a dataset's tokens are called."""
@@ -73,6 +75,8 @@ class WordVocabulary:
   @classmethod
   def numbers(cls, size: int) -> "WordVocabulary":
     """Tokens that are called by their numbers: "17 4 3"."""
+    if size > MOST_WORDS:
+      raise UserError(f"A vocabulary of {size} words: take at most {MOST_WORDS}.")
     return cls(tuple(map(str, range(size))))
 
   @property

@@ -5,50 +5,31 @@ program; each has a folder as if it had trained alone.
 """
 
 import contextlib
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-import jax
-import numpy as np
 from ml_collections import config_dict
 
-from attention_lab import account, run_folder
-from attention_lab.attention.mask import default_positions
-from attention_lab.board import attention_image
+from attention_lab import run_folder
 from attention_lab.bystander import Bystander
-from attention_lab.checkpoint import Restored, restore_together
 from attention_lab.conformance.leak import refuse_leak
-from attention_lab.dataset.base import Dataset
+from attention_lab.dataset.sound import refuse_unsound_dataset
 from attention_lab.devices import (
   all_devices,
-  peak_memory,
   refuse_indivisible,
-  unreplicate,
 )
 from attention_lab.errors import UserError
 from attention_lab.evaluation import (
   at_lengths,
-  evaluate,
-  evaluate_lengths,
-  length_measures,
   make_sampler,
 )
-from attention_lab.experiment import Experiment, assemble
-from attention_lab.interrupt import Interrupt
+from attention_lab.experiment import assemble
 from attention_lab.logbook import Logbook
+from attention_lab.memory import refuse_large_batches, refuse_large_state
 from attention_lab.processes.folder import kept_files, one_folder
-from attention_lab.processes.group import Group, in_step
 from attention_lab.processes.start import current, refuse_differences
-from attention_lab.processes.tree import share_restored
-from attention_lab.progress import Show, spreads
 from attention_lab.seeds import own_configs, own_folders
-from attention_lab.space import refuse_full
-from attention_lab.timing import matmul_peak
-from attention_lab.trainer import NonFinite, Trainer
-from attention_lab.translate import Translator, refuse_unscored, score_answers
-from attention_lab.update import TrainState, make_evaluate
-from attention_lab.utilisation import flops_per_step
+from attention_lab.trainer import Trainer
+from attention_lab.training import Training
+from attention_lab.translate import refuse_unscored
 
 
 def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
@@ -65,355 +46,26 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   root = one_folder(group, config, workdir)
   folders = own_folders(root, own)
   experiment = assemble(config, kept_files(group, folders))
+  dataset = experiment.dataset
+  length = config.batch_size * dataset.sequence_length
+  refuse_large_batches(length, config.train.steps_per_call)
+  refuse_unsound_dataset(dataset, config.batch_size)
+  trainer = Trainer(experiment, own[0], devices, len(own), group)  # Traces the model.
+  refuse_large_state(trainer.expected, len(own), devices)
   if group.first and not config.skip_checks:
     for spec, build in experiment.causal.items():
       refuse_leak(spec, build, config.position, config.kernel)
-  dataset = experiment.dataset
-  for split in dataset.splits:
-    dataset.size(split)  # Refuses data that cannot serve now.
   refuse_differences(group, "data", {"sha256": dataset.fingerprint})
   lengths = at_lengths(experiment, config.evaluation.lengths)
   sampler = make_sampler(experiment, config.sample, clip=True)  # Refuses a bad prompt.
   if config.evaluation.scores:
     refuse_unscored(experiment)
-  files, kind = dataset.files(), Logbook if group.first else Bystander
+  files, logbooks = dataset.files(), []
   with contextlib.ExitStack() as stack:
-    for folder, each in zip(folders, own, strict=True) if group.first else ():
-      stack.enter_context(run_folder.held(folder, each, dataset.fingerprint))
-    logbooks = [
-      kind(folder, each, files, len(own))
-      for folder, each in zip(folders, own, strict=True)
-    ]
-    return Training(experiment, root, logbooks, sampler, lengths, devices, group).run()
-
-
-class Training:
-  """One start of one run or of several: the trainer, and what is due between its steps.
-
-  Args:
-    experiment: what is trained.
-    root: the folder of the run, or of the runs' folders.
-    logbooks: one for each run; their seeds follow each other.
-    sampler: what continues the prompt, if anything does.
-    lengths: the datasets at whose lengths the end is evaluated too.
-    devices: where.
-    group: the processes whose devices these are.
-  """
-
-  def __init__(
-    self,
-    experiment: Experiment,
-    root: Path,
-    logbooks: list[Logbook],
-    sampler: Callable[[Any], list[str]] | None,
-    lengths: dict[int, Dataset],
-    devices: list[jax.Device],
-    group: Group,
-  ):
-    self._experiment = experiment
-    self._root = root
-    self._logbooks = logbooks
-    self._config = config = logbooks[0].config
-    self._devices = devices
-    self._group = group
-    self._trainer = Trainer(experiment, config, devices, len(logbooks), group)
-    self._evaluate = in_step(
-      group, make_evaluate(experiment.measure, devices, experiment.dataset.num_shapes)
-    )
-    self._sampler = sampler
-    self._lengths = lengths
-    self._rolls_back = config.train.on_nonfinite == "rollback"
-    self._saved: list[TrainState] | None = None  # Where it rolls back to.
-    self._weights = jax.jit(experiment.model.attention_weights)
-    self._restore()
-    self._show = Show(self._trainer.step, config.steps, quiet=not group.first)
-
-  def run(self) -> int:
-    """Trains to the end, or to a signal; returns the exit status."""
-    try:
-      with Interrupt() as interrupt:
-        self._announce()
-        self._trainer.compile()
-        if self._rolls_back:
-          self._saved = self._trainer.states()
-        if self._config.profile:
-          self._profile()
-        self._group.begin()
-        while not (signal := self._group.signal(interrupt.signal)):
-          if self._trainer.step == self._config.steps:
-            break
-          self._advance()
-        if signal:
-          return self._leave(signal)
-        self._finish()
-        return 0
-    except NonFinite as trouble:
-      raise self._explain(trouble) from None
-    finally:
-      self._show.close()
-      for logbook in self._logbooks:
-        logbook.close()
-
-  def _restore(self) -> None:
-    restored: list[Restored] = []
-    if self._group.first:
-      each = [logbook.checkpoints for logbook in self._logbooks]
-      restored = restore_together(each, self._trainer.expected)
-      refuse_full(each, self._trainer.expected)
-      for logbook in self._logbooks:  # It is sure now that they can be gone on with.
-        logbook.record(self._experiment.dataset.fingerprint, self._devices)
-    restored = share_restored(self._group, restored, self._trainer.expected)
-    if restored:
-      self._trainer.load(
-        [one.tree for one in restored], [one.meta["window"] for one in restored]
-      )
-    for i, logbook in enumerate(self._logbooks):
-      logbook.open(self._trainer.step, restored[i].meta if restored else None)
-
-  def _profile(self) -> None:
-    """Records a call that has warmed up, for TensorBoard and Perfetto."""
-    self._advance()
-    if not self._group.first:
-      self._advance()
-      return
-    with jax.profiler.trace(str(self._root / "profile"), create_perfetto_trace=True):
-      self._advance()
-    self._show.line(f"Profile in {self._root / 'profile'}")
-
-  def _announce(self) -> None:
-    config = self._config
-    described = self._experiment.dataset.described(config.batch_size)
-    for line in (
-      *account.beginning(config, self._parameters(), self._devices, described),
-      *account.standing(self._root, self._trainer.step, self._logbooks),
-    ):
-      self._show.line(line)
-
-  def _advance(self) -> None:
-    """Takes some steps, and does what is due after them."""
-    if self._trainer.step < self._config.steps:
-      self._take_steps()
-      self._show.step(self._trainer.step)
-      self._do_due()
-
-  def _take_steps(self) -> None:
-    """Takes steps until something is due; passes over one that cannot be taken, where
-    that is asked for."""
-    before, trouble = self._trainer.step, None
-    try:
-      self._trainer.advance(self._next_due())
-    except NonFinite as error:
-      trouble = error
-    for logbook, losses in zip(self._logbooks, self._trainer.losses, strict=True):
-      for spike in logbook.spikes.of(before + 1, losses):
-        logbook.event(spike.step, "spike", loss=spike.loss, bound=spike.bound)
-        self._show.line(
-          f"step {spike.step}  a spike: loss {spike.loss:.4g}, above {spike.bound:.4g}"
-        )
-    if trouble:
-      self._pass_over(trouble)
-
-  def _pass_over(self, trouble: NonFinite) -> None:
-    """Raises it, or leaves the step out."""
-    (logbook, *_), train = self._logbooks, self._config.train
-    if train.on_nonfinite == "stop" or logbook.passed_over >= train.nonfinite_limit:
-      raise trouble
-    self._trainer.pass_over(self._saved)
-    logbook.passed_over += 1
-    step, figures = self._trainer.step, trouble.figures()
-    logbook.event(step, train.on_nonfinite, **figures)
-    self._show.line(
-      f"step {step}  {train.on_nonfinite}: loss {trouble.loss}, gradient's norm "
-      f"{trouble.grad_norm} ({logbook.passed_over} of at most {train.nonfinite_limit})"
-    )
-
-  def _next_due(self) -> int:
-    """The next step at which something is due."""
-    step, config = self._trainer.step, self._config
-    intervals = (config.log.every, config.evaluation.every, config.checkpoint.every)
-    return min(config.steps, *((step // every + 1) * every for every in intervals))
-
-  def _do_due(self) -> None:
-    with self._group.busy("evaluating or saving"):
-      self._do_what_is_due()
-
-  def _do_what_is_due(self) -> None:
-    step, config = self._trainer.step, self._config
-    last = step == config.steps
-    if last or step % config.log.every == 0:
-      self._report()
-    if last or step % config.evaluation.every == 0:
-      self._validate()
-    if last or step % config.checkpoint.every == 0:
-      self._save()
-
-  def _report(self) -> None:
-    step = self._trainer.step
-    if not self._trainer.windows[0].loss:
-      return  # All steps since the last report were passed over.
-    rate = float(self._experiment.schedule(step - 1))
-    wait = self._trainer.data_wait()
-    seeds = self._trainer.take_reports()
-    for logbook, figures in zip(self._logbooks, seeds, strict=True):
-      speed = self._tokens_per_second(logbook)
-      pace = {"tokens_per_second": speed, "data_wait": wait}
-      logbook.report(step, figures | {"learning_rate": rate}, pace)
-    shown = [{key: x[key] for key in ("loss", "accuracy")} for x in seeds]
-    first = self._logbooks[0]
-    all_of_it = spreads(shown) | {"tokens/s": self._tokens_per_second(first)}
-    seconds = first.training_seconds(self._trainer.seconds) * len(seeds)
-    left = (self._config.steps - step) * seconds / step
-    self._show.figures(step, "train", all_of_it, left)
-
-  def _validate(self) -> None:
-    step = self._trainer.step
-    seeds = [self._measure("validation", i) for i in range(len(self._logbooks))]
-    self._show.figures(step, "validation", spreads(seeds))
-    for i, (logbook, figures) in enumerate(zip(self._logbooks, seeds, strict=True)):
-      logbook.validated(step, figures)
-      if logbook.boards:
-        params = unreplicate(self._trainer.params(i))
-        logbook.picture(step, self._sample(params), self._maps(params))
-
-  def _maps(self, params: Any) -> dict[str, np.ndarray]:
-    """Attention maps of a fixed validation batch, by place."""
-    example = self._experiment.dataset.examples("validation", 0, np.zeros(1, np.int64))
-    source = () if example.source is None else (example.source,)
-    at = default_positions(example.inputs)
-    maps = self._weights(params, None, example.inputs, at, *source)
-    by_name = {"attention": maps}
-    if isinstance(maps, dict):
-      by_name = {f"attention/{place}": maps[place] for place in maps}
-    images = {name: attention_image(layers) for name, layers in by_name.items()}
-    return {name: image for name, image in images.items() if image is not None}
-
-  def _sample(self, params: Any) -> str | None:
-    """The prompt, continued; None from an architecture that continues none."""
-    return None if self._sampler is None else self._sampler(params)[0]
-
-  def _measure(self, split: str, index: int) -> dict[str, float]:
-    return evaluate(
-      self._evaluate,
-      self._trainer.params(index),
-      self._experiment.dataset,
-      split,
-      self._config.batch_size,
-      self._devices,
-    )
-
-  def _save(self) -> list[Path]:
-    trainer = self._trainer
-    states = trainer.states()
-    if self._rolls_back:
-      self._saved = states
-    each = zip(self._logbooks, states, trainer.windows, strict=True)
-    return [
-      logbook.save(trainer.step, state, window, trainer.seconds)
-      for logbook, state, window in each
-    ]
-
-  def _leave(self, signal: int) -> int:
-    paths = self._save()
-    if len(paths) == 1:
-      what = str(paths[0])
-      how = f"python -m attention_lab.main --workdir={self._root}"
-    else:
-      what = f"all {len(paths)} seeds in {self._root}"
-      how = f"{run_folder.command()} --workdir={self._root}"
-    self._show.line(
-      f"Interrupted at step {self._trainer.step}; saved {what}. Go on with: {how}"
-    )
-    return 128 + signal
-
-  def _explain(self, trouble: NonFinite) -> UserError:
-    logbook = self._logbooks[trouble.index]
-    logbook.event(trouble.step, "not_finite", **trouble.figures())
-    return UserError(account.stopped(trouble, self._logbooks))
-
-  def _finish(self) -> None:
-    """Evaluates every seed, writes the summaries and tells what they say."""
-    measures = {
-      length: in_step(self._group, measure)
-      for length, measure in length_measures(
-        self._experiment.measure, self._lengths, self._devices
-      ).items()
-    }
-    memory = peak_memory() // len(self._logbooks)  # Before what follows takes more.
-    flops = flops_per_step(self._config, self._experiment.dataset.files())
-    summaries = []
-    for i, logbook in enumerate(self._logbooks):
-      summary = self._summary(i, flops, memory)
-      if self._lengths:
-        summary["lengths"] = evaluate_lengths(
-          measures,
-          self._trainer.params(i),
-          self._lengths,
-          self._config.batch_size,
-          self._devices,
-        )
-      logbook.summarise(summary)
-      summaries.append(summary)
-    self._show.close()
-    if not self._group.first:
-      return
-    text = self._sample(unreplicate(self._trainer.params(0)))
-    if text is not None:
-      self._show.line(f"\n--- sample ---\n{text}\n--------------\n")
-    for line in account.ending(summaries, self._root, self._logbooks):
-      self._show.line(line)
-
-  def _summary(self, index: int, flops: int, memory: int) -> dict[str, Any]:
-    """All but the figures of other lengths."""
-    logbook, config = self._logbooks[index], self._config
-    train = self._measure("train", index)
-    seconds = max(logbook.training_seconds(self._trainer.seconds), 1e-9)
-    speed = flops * self._trainer.step / seconds
-    peak = matmul_peak(self._experiment.policy.compute_dtype)
-    summary = {
-      "attention": config.attention,
-      "position": config.position,
-      "dataset": config.dataset,
-      "parameters": self._parameters(),
-      "leak_check": self._leak_check(),
-      "steps": self._trainer.step,
-      "side_by_side": len(self._logbooks),  # Seconds are the run's share.
-      "seconds": logbook.seconds(),
-      "tokens_per_second": self._tokens_per_second(logbook),
-      "compile_seconds": self._trainer.compile_seconds,
-      "flops_per_step": flops,
-      "flops_per_second": speed,
-      "utilisation": speed / (peak * len(self._devices)),
-      "memory_bytes": memory,
-      "train": train,
-      "validation": (logbook.validation or {}) | self._scores(index),
-    }
-    best = self._experiment.dataset.best_loss
-    if best is not None and logbook.validation:
-      summary["above_best"] = logbook.validation["loss"] - best
-    return summary
-
-  def _scores(self, index: int) -> dict[str, Any]:
-    """BLEU and chrF of a seed's answers, where they are asked for."""
-    if not self._config.evaluation.scores or not self._group.first:
-      return {}
-    pairs = self._experiment.dataset.sentences("validation")
-    assert pairs is not None  # It was refused.
-    translator = Translator(self._experiment, self._config.sample)
-    params = unreplicate(self._trainer.params(index))
-    file = self._logbooks[index].folder / "translations.validation.txt"
-    return score_answers(translator, params, pairs, file)
-
-  def _leak_check(self) -> str:
-    if not self._experiment.causal:
-      return "not asked"  # It has nothing that must not see ahead.
-    return "skipped" if self._config.skip_checks else "passed"
-
-  def _parameters(self) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(self._trainer.expected.params))
-
-  def _tokens_per_second(self, logbook: Logbook) -> float:
-    """Tokens trained on in a second of training, over all starts; side by side, by all
-    seeds together."""
-    tokens = self._experiment.dataset.tokens_per_step(self._config.batch_size)
-    seconds = logbook.training_seconds(self._trainer.seconds)
-    return tokens * self._trainer.step / max(seconds, 1e-9)
+    for folder, each in zip(folders, own, strict=True):
+      if group.first:
+        stack.enter_context(run_folder.held(folder, each, dataset.fingerprint))
+      kind = Logbook if group.first else Bystander
+      logbooks.append(kind(folder, each, files, len(own)))
+    parts = (experiment, trainer, root, logbooks, sampler, lengths, devices, group)
+    return Training(*parts).run()

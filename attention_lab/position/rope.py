@@ -37,6 +37,8 @@ class Rope(Position):
 
   def __post_init__(self) -> None:
     super().__post_init__()
+    if self.base <= 0:
+      raise UserError(f"rope(base={self.base}): take a number above 0.")
     if not 0 < self.share <= 1:
       raise UserError(f"rope(share={self.share}): a share is above 0 and at most 1.")
     if self.scaling == "none" and self.factor != 1:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from attention_lab import cross_entropy
+from attention_lab import cross_entropy, training
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
 from attention_lab.mode import evaluate, train
@@ -126,7 +126,7 @@ class StoppedAt:
 
 
 def stop_after(monkeypatch, looks):
-  monkeypatch.setattr(train, "Interrupt", StoppedAt)
+  monkeypatch.setattr(training, "Interrupt", StoppedAt)
   monkeypatch.setattr(StoppedAt, "looks", looks)
 
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from attention_lab import training
 from attention_lab.dataset.copy import Copy
 from attention_lab.errors import UserError
 from attention_lab.mode import train
@@ -17,7 +18,7 @@ BAD = (5, 9)  # Of these steps, counted from 0, the batch is broken.
 
 @pytest.fixture(autouse=True)
 def broken_batches(monkeypatch):
-  """Weights of two steps are no numbers, on one of the devices."""
+  """Weights of two steps are too large, on one of the devices."""
   whole = Copy.batches
 
   def batches(self, split, step, count, batch_size, *shard):
@@ -25,7 +26,7 @@ def broken_batches(monkeypatch):
     weights = np.array(found.weights)
     for bad in BAD:
       if split == "train" and step <= bad < step + count:
-        weights[bad - step, 3] = np.nan
+        weights[bad - step, 3] = 3e38  # Their sum is infinite.
     return found._replace(weights=weights)
 
   monkeypatch.setattr(Copy, "batches", batches)
@@ -78,7 +79,7 @@ def test_a_run_that_skips_goes_on_bit_for_bit(skipped, tmp_path, monkeypatch):
 
 
 def test_a_rollback_goes_on_from_what_was_saved(tmp_path, monkeypatch):
-  monkeypatch.setattr(train.Trainer, "pass_over", noted := Noted())
+  monkeypatch.setattr(training.Trainer, "pass_over", noted := Noted())
   assert train.run(a_config("rollback"), str(tmp_path / "run")) == 0
   assert events(tmp_path / "run") == [(6, "rollback"), (10, "rollback")]
   # Saved at steps 4 and 8; what was learnt after them is gone.
@@ -90,7 +91,7 @@ class Noted:
 
   def __init__(self):
     self.given = []
-    self.whole = train.Trainer.pass_over
+    self.whole = training.Trainer.pass_over
 
   def __get__(self, trainer, _):
     def pass_over(states):

@@ -1,0 +1,254 @@
+"""Every mistake in files, data and plugins is answered in one line, and leaves nothing."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from attention_lab.architecture.base import architectures
+from attention_lab.attention.base import attentions
+from attention_lab.dataset.base import datasets
+from attention_lab.position.base import positions
+from tests.commands import TINY, assert_refused
+
+HEAD = "import dataclasses, jax.numpy as jnp, numpy as np, attention_lab\n"
+
+
+@pytest.fixture(autouse=True)
+def as_before(tmp_path, monkeypatch):
+  """An empty folder and cache, and no part of an earlier test's."""
+  (tmp_path / "here").mkdir()
+  monkeypatch.chdir(tmp_path / "here")
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+  for registry in (attentions, positions, datasets, architectures):
+    monkeypatch.setattr(registry, "_parts", dict(registry._parts))
+
+
+@pytest.fixture
+def refuse(command):
+  """Asserts that a command is refused and makes no run."""
+
+  def check(answer, *words):
+    before = sorted(os.listdir())
+    assert_refused(command(*TINY, "--skip_checks", "--workdir=run", *words), answer)
+    assert sorted(os.listdir()) == before
+
+  return check
+
+
+def files():
+  """Files that nothing can be done with, and some that are all right."""
+  Path("folder.py").mkdir()
+  Path("empty").touch()
+  Path("one").write_text("a")
+  Path("same").write_text("a" * 5000)
+  Path("binary").write_bytes(bytes(range(256)) * 20)
+  Path("zeros").write_bytes(bytes(5000))
+  Path("cut").write_bytes("grün".encode()[:-2] * 500)
+  Path("text").write_text("abcdefgh \n" * 500)
+
+
+@pytest.mark.parametrize(
+  ("path", "answer"),
+  [
+    ("empty", "fewer than 2 distinct characters"),
+    ("one", "fewer than 2 distinct characters"),
+    ("same", "fewer than 2 distinct characters"),
+    ("zeros", "fewer than 2 distinct characters"),
+    ("binary", "binary is not UTF-8 text"),
+    ("cut", "cut is not UTF-8 text"),
+    ("folder.py", "Cannot read folder.py: Is a directory"),
+    ("missing", "Cannot read missing: No such file"),
+    ("text/x", "Cannot read text/x: Not a directory"),
+    ("/dev/full", "/dev/full is a device"),
+    ("/dev/null", "/dev/null is a device"),
+    ("/dev/zero", "/dev/zero is a device"),
+    ("", "Is a directory"),
+    ("a\\0b", "is no path"),
+  ],
+)
+def test_a_text_that_cannot_be_read_or_learnt_is_refused(refuse, path, answer):
+  files()
+  refuse(answer, f"--dataset=text_file(path='{path}')")
+
+
+@pytest.mark.parametrize(
+  ("options", "answer"),
+  [
+    ("sequence_length=0", "sequence_length=0: take 1 or more"),
+    ("sequence_length=-1", "sequence_length=-1: take 1 or more"),
+    ("sequence_length=10000", "lower sequence_length"),
+    ("sequence_length='8'", "expected int"),
+    ("validation_fraction=0.0", "take a share between 0 and 1"),
+    ("validation_fraction=1.0", "take a share between 0 and 1"),
+    ("validation_fraction=2", "take a share between 0 and 1"),
+    ("seed=-1", "seed=-1: take 0 or more"),
+    ("paht='x'", "has no option 'paht'. Did you mean 'path'?"),
+  ],
+)
+def test_an_option_of_a_text_that_makes_no_sense_is_refused(refuse, options, answer):
+  files()
+  refuse(answer, f"--dataset=text_file(path='text', {options})")
+
+
+@pytest.mark.parametrize(
+  ("word", "answer"),
+  [
+    ("--workdir=text", "Cannot write to text"),
+    ("--workdir=text/run", "Cannot write to text/run"),
+    ("--workdir=/dev/full", "Cannot write to /dev/full"),
+    ("--workdir=/dev/null/x", "Cannot write to /dev/null/x"),
+    ("--config=folder.py", "there is no such file"),
+    ("--config=text", "NameError"),
+    ("--config=binary", "--config=binary: "),
+    ("--plugin=", "Plugin "),
+    ("--plugin=folder.py", "there is no such file"),
+    ("--plugin=text", "ModuleNotFoundError"),
+    ("--plugin=..", "Plugin ..: "),
+    ("--plugin=os.path.nothing", "ModuleNotFoundError"),
+  ],
+)
+def test_a_path_of_another_kind_is_refused(refuse, word, answer):
+  files()
+  refuse(answer, word)
+
+
+@pytest.mark.parametrize(
+  ("code", "answer"),
+  [
+    ("x = 1 / 0", "ZeroDivisionError: division by zero (mine.py, line 1)"),
+    ("import nothing_like_this", "ModuleNotFoundError"),
+    ("def f(:", "SyntaxError"),
+    ("raise SystemExit(3)", "SystemExit: 3"),
+    ("\0", "mine.py"),
+    (f"{HEAD}@attention_lab.register_attention('standard')\nclass A: pass", "already"),
+    (f"{HEAD}@attention_lab.register_attention('a')\nclass A: pass", "a subclass of"),
+    (f"{HEAD}@attention_lab.register_attention('a b')\nclass A: pass", "a word of"),
+    (
+      f"{HEAD}@attention_lab.register_attention('a')\n"
+      "class A(attention_lab.MultiHead):\n  width: int = 3",
+      "put @dataclasses.dataclass(kw_only=True) below it",
+    ),
+  ],
+)
+def test_a_plugin_that_fails_while_it_is_imported_is_refused(refuse, code, answer):
+  Path("mine.py").write_text(code)
+  refuse(answer, "--plugin=mine.py")
+
+
+ATTENTION = (
+  HEAD
+  + """
+@attention_lab.register_attention("mine")
+@dataclasses.dataclass(kw_only=True)
+class Mine(attention_lab.Attention):
+  def __post_init__(self):
+    super().__post_init__()
+    {init}
+  def __call__(self, query, context, mask):
+    {call}
+"""
+)
+
+
+@pytest.mark.parametrize(
+  ("init", "call", "answer"),
+  [
+    ("raise ValueError('no')", "return query", "ValueError: no (mine.py, line "),
+    ("pass", "raise KeyError('boom')", "KeyError: 'boom' (mine.py, line "),
+    ("pass", "return query[:, :1]", "must keep shape and dtype"),
+    ("pass", "return query.sum(-1)", "must keep shape and dtype"),
+    ("pass", "return query.astype(jnp.float16)", "must keep shape and dtype"),
+    ("pass", "return query.astype(jnp.int32)", "must keep shape and dtype"),
+    ("pass", "return None", "returns a NoneType, no array"),
+    ("pass", "return np.asarray(query)", "TracerArrayConversionError"),
+    ("pass", "return query if query.sum() > 0 else -query", "TracerBoolConversion"),
+    ("pass", "return query @ context", "(mine.py, line "),
+    ("pass", "return undefined", "NameError"),
+  ],
+)
+def test_an_attention_that_fails_is_named_with_its_line(refuse, init, call, answer):
+  Path("mine.py").write_text(ATTENTION.format(init=init, call=call))
+  refuse(answer, "--plugin=mine.py", "--attention=mine", "--position=none")
+
+
+DATASET = (
+  HEAD
+  + """
+from attention_lab.dataset.vocabulary import CharacterVocabulary
+
+@attention_lab.register_dataset("mine")
+@dataclasses.dataclass(kw_only=True)
+class Mine(attention_lab.Dataset):
+  vocabulary = CharacterVocabulary("abcd")
+  fingerprint = "0" * 64
+  sequence_length: int = 8
+  def size(self, split):
+    return {size}
+  def examples(self, split, epoch, indices):
+    x = np.zeros((len(indices), self.sequence_length), np.int32)
+    w = np.ones_like(x, np.float32)
+    {body}
+"""
+)
+BATCH = "return attention_lab.Batch"
+
+
+@pytest.mark.parametrize(
+  ("size", "body", "answer"),
+  [
+    ("16", f"{BATCH}(x + 9, x, w)", "train examples have inputs with the token 9"),
+    ("16", f"{BATCH}(x, x - 3, w)", "targets with the token -3; expected 0 to 3"),
+    ("16", f"{BATCH}(x, x, w, x + 4)", "a source with the token 4"),
+    ("16", f"{BATCH}(x, x[:, :2], w)", "targets of the shape [1, 2]"),
+    ("16", f"{BATCH}(x[:1], x[:1], w[:1])", "expected "),
+    ("16", f"{BATCH}(x, x * 1.0, w)", "targets of the dtype float64; expected int32"),
+    ("16", f"{BATCH}(x, x, x)", "weights of the dtype int32; expected float32"),
+    ("16", f"{BATCH}(x, x, w * np.nan)", "negative or not finite"),
+    ("16", f"{BATCH}(x, x, -w)", "negative or not finite"),
+    ("16", f"{BATCH}(x[:, :0], x[:, :0], w[:, :0])", "no token"),
+    ("16", "return x, x, w", "are a tuple, no Batch"),
+    ("16", "return None", "are a NoneType, no Batch"),
+    ("16", "raise IndexError('gone')", "in examples: IndexError: gone."),
+    ("1 // 0", "pass", "in size: ZeroDivisionError"),
+    ("0", f"{BATCH}(x, x, w)", "its size('train') is 0"),
+    ("-4", f"{BATCH}(x, x, w)", "its size('train') is -4"),
+    ("1.5", f"{BATCH}(x, x, w)", "its size('train') is 1.5"),
+    ("None", f"{BATCH}(x, x, w)", "its size('train') is None"),
+    (
+      "16",
+      f"{BATCH}(x + 4 * (split == 'validation'), x, w)",
+      "validation examples have inputs with the token 4",
+    ),
+  ],
+)
+def test_a_dataset_that_breaks_its_word_is_named(refuse, size, body, answer):
+  Path("mine.py").write_text(DATASET.format(size=size, body=body))
+  refuse(answer, "--plugin=mine.py", "--dataset=mine")
+
+
+def test_the_traceback_of_a_plugin_is_kept(refuse, tmp_path):
+  Path("mine.py").write_text(DATASET.format(size="16", body="raise IndexError('gone')"))
+  kept = tmp_path / "cache" / "attention_lab" / "traceback.txt"
+  refuse(f"The whole traceback is in {kept}", "--plugin=mine.py", "--dataset=mine")
+  text = kept.read_text()
+  assert text.startswith("Traceback (most recent call last)")
+  assert "raise IndexError('gone')" in text
+
+
+def test_a_path_with_spaces_and_other_alphabets_works(command):
+  folder = Path("Über uns, 数据")
+  folder.mkdir()
+  (folder / "mein Text (1).txt").write_text("grüne Bäume " * 400)
+  (folder / "my plugin.py").write_text("")
+  words = [
+    *TINY,
+    "--skip_checks",
+    "--steps=1",
+    f"--dataset=text_file(path='{folder}/mein Text (1).txt', sequence_length=8)",
+    f"--plugin={folder}/my plugin.py",
+    f"--workdir={folder}/der Lauf",
+  ]
+  status, out, err = command(*words)
+  assert (status, err) == (0, "")
+  assert f"Written to {folder}/der Lauf" in out
