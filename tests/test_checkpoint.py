@@ -8,7 +8,7 @@ import pytest
 from attention_lab.checkpoint import Checkpoints
 from attention_lab.errors import UserError
 
-FLIPS = 60  # Random single-bit flips, and as many truncations.
+FLIPS = 80  # Random single-bit flips, and as many truncations.
 
 
 class State(NamedTuple):

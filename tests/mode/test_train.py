@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import shutil
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -226,3 +228,23 @@ def test_bfloat16_trains_in_bfloat16_and_keeps_float32(tmp_path):
   path = max((tmp_path / "run" / "checkpoints").iterdir())
   with np.load(path) as arrays:
     assert {a.dtype.name for n, a in arrays.items() if ".params" in n} == {"float32"}
+
+
+def test_where_all_checkpoints_are_damaged_nothing_is_written(finished, tmp_path):
+  shutil.copytree(finished[0], tmp_path / "run")
+  for path in (tmp_path / "run" / "checkpoints").iterdir():
+    path.write_bytes(path.read_bytes()[:-9])
+  before = {p: p.read_bytes() for p in (tmp_path / "run").glob("*.json*")}
+  with pytest.raises(UserError, match="is damaged. Nothing was removed"):
+    train.run(finished[1], str(tmp_path / "run"))
+  assert {p: p.read_bytes() for p in (tmp_path / "run").glob("*.json*")} == before
+
+
+def test_a_disk_that_is_too_small_is_refused_before_the_first_step(
+  tmp_path, monkeypatch
+):
+  free = SimpleNamespace(free=10_000)
+  monkeypatch.setattr("attention_lab.space.shutil.disk_usage", lambda _: free)
+  with pytest.raises(UserError, match="MB free, and the checkpoints to come take"):
+    train.run(tiny_config(**QUIET), str(tmp_path / "run"))
+  assert not (tmp_path / "run" / "config.json").exists()
