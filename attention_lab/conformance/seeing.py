@@ -115,11 +115,11 @@ def padding_is_not_read(subject: Subject) -> Iterator[Case]:
 )
 def padding_counts_for_nothing(subject: Subject) -> Iterator[Case]:
   """Behind padding, tokens give what they give without it."""
-  for length, padding in ((SHORT, 2), (LONG, 20)):
+  for length, padding, after in ((SHORT, 2, 0), (LONG, 20, 20)):
     x = subject.inputs(length=length)
-    # Alone they are followed by others, which they do not see: so all runs of one length
-    # share one program.
-    alone = subject.run(np.roll(x, -padding, axis=1))
+    # The short ones alone are fewer, which shows a sum over all there are; the long ones
+    # are followed by others, which they do not see, and share the program of all LONG.
+    alone = subject.run(np.concatenate([x[:, padding:], x[:, :after]], axis=1))
     behind = subject.run(x, positions_of(2, length, padding))[:, padding:]
     what = f"T={length}, {padding} tokens of padding in front"
     yield Case(what, distance(behind, alone[:, : length - padding]), ROUNDING)

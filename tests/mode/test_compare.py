@@ -36,6 +36,7 @@ def results(work):
     for key in TIMES:
       run_["metrics"].pop(key, None)
     run_.pop("folder", None)
+    run_["error"] = run_["error"].replace(str(work), "")
   return runs
 
 
