@@ -41,7 +41,13 @@ def run_there(
   """
   executor = _executor(workdir / "slurm", slurm, cluster)
   jobs = list(todo)
-  tasks = executor.map_array(run_job, jobs)
+  try:
+    tasks = executor.map_array(run_job, jobs)
+  except (RuntimeError, OSError) as error:  # submitit's own are RuntimeErrors.
+    raise UserError(
+      f"Slurm takes none of these jobs: {error}. --config.compare.slurm.gpus, .cpus, "
+      f".memory_gb, .minutes and .partition say what each asks for."
+    ) from None
   waiting = dict(enumerate(tasks))
   for job in jobs:
     show.started(job)

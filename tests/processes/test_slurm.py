@@ -6,6 +6,7 @@ packages slurmctld, slurmd and slurm-client.
 pytest -n 0 -m processes_full tests/processes/test_slurm.py
 """
 
+import json
 import os
 import shutil
 import socket
@@ -48,7 +49,7 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SwitchType=switch/none
 MpiDefault=none
-NodeName={host} NodeAddr=127.0.0.1 CPUs=4
+NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=4000
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -137,3 +138,27 @@ def test_a_cancelled_job_saves_and_the_same_command_goes_on(slurm, tmp_path):
   (status, _, err) = runs.finished([*runs.WORDS, f"--workdir={tmp_path / 'alone'}"], 2)
   assert status == 0, err
   runs.assert_same_end(tmp_path / "run", tmp_path / "alone")
+
+
+def test_a_comparison_is_an_array_of_jobs(slurm, tmp_path):
+  pytest.importorskip("submitit")
+  work = tmp_path / "work"
+  words = [*commands.TINY, "--mode=compare", "--attention=standard,linear", "--steps=4"]
+  words += ["--launcher=slurm", "--match=none", "--config.compare.lengths=()"]
+  words += ["--config.compare.slurm.memory_gb=1", "--config.compare.slurm.cpus=1"]
+  words += ["--config.compare.slurm.gpus=0"]
+  command = [sys.executable, "-m", "attention_lab.main", *words, f"--workdir={work}"]
+  found = subprocess.run(
+    command, env=slurm, capture_output=True, text=True, check=False, timeout=400
+  )
+  asked = [*command, "--config.compare.slurm.gpus=1", f"--workdir={work}2"]
+  refused = subprocess.run(
+    asked, env=slurm, capture_output=True, text=True, check=False, timeout=100
+  )
+  assert refused.returncode == 2
+  assert "\nerror: Slurm takes none of these jobs: " in refused.stderr
+  assert refused.stderr.count("\n") == 2  # The first is sbatch's own.
+  assert found.returncode == 0, found.stdout + found.stderr
+  lines = (work / "results.jsonl").read_text().splitlines()
+  assert [json.loads(line)["status"] for line in lines] == ["finished"] * 2
+  assert "linear:" in found.stdout
