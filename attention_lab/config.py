@@ -68,7 +68,7 @@ def get_config() -> config_dict.ConfigDict:
         "clip_norm": 1.0,  # Of the gradient, over all parameters; 0: no clipping.
         "precision": "float32",  # Of the computation; parameters stay in float32.
         # At a loss or gradient that is not finite: stop; skip the step; or rollback: skip
-        # it and go on from the parameters that were last saved.
+        # it and go on from the parameters of the last step that `checkpoint.every` divides.
         "on_nonfinite": "stop",
         "nonfinite_limit": 10,  # Steps of a run that are skipped before it stops.
         "micro_batches": 1,  # Parts of a device's batch, one after another.

@@ -12,16 +12,9 @@ from attention_lab.attention.mask import default_positions
 from attention_lab.board import attention_image
 from attention_lab.checkpoint import Restored, restore_together
 from attention_lab.dataset.base import Dataset
-from attention_lab.devices import (
-  peak_memory,
-  unreplicate,
-)
+from attention_lab.devices import peak_memory, unreplicate
 from attention_lab.errors import UserError
-from attention_lab.evaluation import (
-  evaluate,
-  evaluate_lengths,
-  length_measures,
-)
+from attention_lab.evaluation import evaluate, evaluate_lengths, length_measures
 from attention_lab.experiment import Experiment
 from attention_lab.interrupt import Interrupt
 from attention_lab.logbook import Logbook

@@ -50,8 +50,11 @@ def test_trouble_on_one_device_keeps_all_from_the_step(where):
   given = batches()
   given.targets[:, B_HALF, 0] = given.inputs[:, B_HALF, 0] + 1
   given.targets[1, B_HALF, 0] = given.inputs[1, B_HALF, 0]
-  after, metrics = update(replicate(state(), devices), shard(given, devices, axis=1), K)
+  placed = shard(given, devices, axis=1)
+  after, metrics = update(replicate(state(), devices), placed, K)
   assert_stopped_before(1, after, metrics)
+  good, _ = update(replicate(state(), devices), placed, 1)
+  jax.tree.map(np.testing.assert_array_equal, unreplicate(after), unreplicate(good))
 
 
 def assert_stopped_before(step, after, metrics):
@@ -94,6 +97,7 @@ def test_parameters_that_are_damaged_on_one_device_stop_all(plain, copy):
   assert unreplicate(metrics).taken.tolist() == [0.0] * K
   assert np.isfinite(unreplicate(metrics).sums.loss[0])
   assert unreplicate(after).step == 0
+  np.testing.assert_array_equal(np.asarray(after.params["table"]), table)
 
 
 def test_an_update_that_overflows_is_not_taken():

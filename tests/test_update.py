@@ -123,45 +123,6 @@ def test_a_step_that_is_not_finite_is_not_taken(num_devices):
   assert metrics.sums.weight[2] == 0  # Nothing was tried after it.
 
 
-@jax.custom_vjp
-def bad_backwards(x):
-  """As it is, and no number in the gradient of one device."""
-  return x
-
-
-bad_backwards.defvjp(
-  lambda x: (x, None),
-  lambda _, g: (jnp.where(jax.lax.axis_index(AXIS) == 1, jnp.nan, g),),
-)
-
-
-def bad_loss(params, key, batch):
-  """Infinite on one device."""
-  sums = loss(params, key, batch)
-  there = jax.lax.axis_index(AXIS) == 1
-  return sums._replace(loss=jnp.where(there, jnp.inf, sums.loss))
-
-
-def bad_gradient(params, key, batch):
-  """A loss that is right, with a gradient that is not."""
-  return loss(jax.tree.map(bad_backwards, params), key, batch)
-
-
-@pytest.mark.parametrize("wrong", [bad_loss, bad_gradient, loss])
-def test_what_is_no_number_on_one_device_stops_all_before_the_step(wrong):
-  devices = jax.local_devices()[:2]
-  before = state()
-  if wrong is loss:  # Then it is the parameters.
-    before.params["table"] = before.params["table"].copy()
-    before.params["table"][2, 3] = np.nan
-  update = make_update(wrong, OPTIMIZER, devices)
-  placed = replicate(before, devices)
-  after, _ = update(placed, shard(batches(), devices, axis=1), K)
-  for on_device in after.params["table"].addressable_shards:
-    np.testing.assert_array_equal(on_device.data[0], before.params["table"])
-  assert not np.asarray(after.step).any()
-
-
 def test_each_device_and_step_has_its_own_key():
   devices = jax.local_devices()[:2]
 

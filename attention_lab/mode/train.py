@@ -12,15 +12,8 @@ from attention_lab import run_folder
 from attention_lab.bystander import Bystander
 from attention_lab.conformance.leak import refuse_leak
 from attention_lab.dataset.sound import refuse_unsound_dataset
-from attention_lab.devices import (
-  all_devices,
-  here,
-  refuse_indivisible,
-)
-from attention_lab.evaluation import (
-  at_lengths,
-  make_sampler,
-)
+from attention_lab.devices import all_devices, here, refuse_indivisible
+from attention_lab.evaluation import at_lengths, make_sampler
 from attention_lab.experiment import assemble
 from attention_lab.logbook import Logbook
 from attention_lab.memory import refuse_large_batches, refuse_large_state
