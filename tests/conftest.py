@@ -1,6 +1,7 @@
 # ruff: noqa: E402
 """Strict ground for all tests: several devices, no silent broadcasting, all plugins."""
 
+import gc
 import hashlib
 import os
 import shutil
@@ -28,6 +29,9 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # runs start processes of their own, which optimise as users' do.
 jax.config.update("jax_disable_most_optimizations", True)
 plugins.load()
+# Modules and what they hold stay: the collector need not look at them again and again.
+gc.freeze()
+gc.set_threshold(100_000)
 
 
 def pytest_sessionfinish(session):
