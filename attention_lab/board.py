@@ -86,6 +86,12 @@ class Board:
         writer.close()
 
 
+def _tell_of_others(args: threading.ExceptHookArgs) -> None:
+  """Leaves out the trace of tensorboardX's thread, of which the board tells in a line."""
+  if not type(args.thread).__module__.startswith("tensorboardX"):
+    threading.__excepthook__(args)
+
+
 def tensorboard(folder: Path, step: int) -> Board:
   """A board that writes TensorBoard's event files.
 
@@ -97,6 +103,7 @@ def tensorboard(folder: Path, step: int) -> Board:
   def make() -> Any:
     from tensorboardX import SummaryWriter  # Slow to import: not on the main path.
 
+    threading.excepthook = _tell_of_others
     return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 
   return Board("TensorBoard", make)

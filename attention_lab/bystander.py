@@ -20,7 +20,7 @@ class NoJournal:
 class Bystander(Logbook):
   """Knows what a logbook knows, and leaves the folder to the first process."""
 
-  def _begin(self, step: int) -> None:
+  def _begin(self, step: int, journal: str) -> None:
     self._journal = NoJournal()  # type: ignore[assignment]
 
   def save(self, step: int, state: Any, window: Any, spent: float) -> Path:

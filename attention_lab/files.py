@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -54,11 +55,22 @@ def write_atomically(
 
 
 def write_json(path: Path, content: Any) -> None:
-  """Writes JSON that people can read, all of it or nothing."""
-  text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+  """Writes JSON that people can read, all of it or nothing; see `finite_or_named`."""
+  text = json.dumps(finite_or_named(content), indent=2, allow_nan=False) + "\n"
   write_atomically(
     path.parent, lambda file: file.write(text.encode()), lambda _: path.name
   )
+
+
+def finite_or_named(content: Any) -> Any:
+  """The same, with numbers that are not finite, of which JSON has none, as strings."""
+  if isinstance(content, dict):
+    return {key: finite_or_named(value) for key, value in content.items()}
+  if isinstance(content, list | tuple):
+    return [finite_or_named(value) for value in content]
+  if isinstance(content, float) and not math.isfinite(content):
+    return str(content)
+  return content
 
 
 def read_json(path: Path) -> Any:

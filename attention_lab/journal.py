@@ -1,43 +1,58 @@
 """metrics.jsonl: one JSON object a line, flushed as written: the record of truth."""
 
+import base64
 import contextlib
 import json
-import math
 import os
+import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
-from attention_lab.files import write_atomically, writing
+from attention_lab.files import finite_or_named, write_atomically, writing
 
 
 class Journal:
-  """Appends records; what a run will write again is cut off first.
+  """Appends records to a file, and keeps a copy of them for the checkpoints.
 
   Args:
     path: the file, made if need be.
-    step: the step that the run goes on from; records of later steps, and a line that
-      was cut in the middle, are dropped.
+    copy: the `copy` that was saved with the step that the run goes on from: the file
+      then holds these records and no other, whatever was cut from it since.
 
   All that writes raises UserError where it cannot.
   """
 
-  def __init__(self, path: Path, step: int):
-    kept = [line for line in records(path) if line["step"] <= step]
-    text = "".join(json.dumps(record) + "\n" for record in kept)
+  def __init__(self, path: Path, copy: str = ""):
+    content = zlib.decompress(base64.b64decode(copy)) if copy else b""
+    lost = content.count(b"\n") - len(records(path))
+    if lost > 0:
+      print(
+        f"warning: {path} lacks {lost} of its records; they are taken from the "
+        f"checkpoint.",
+        file=sys.stderr,
+      )
     with writing(path):
       write_atomically(
-        path.parent, lambda file: file.write(text.encode()), lambda _: path.name
+        path.parent, lambda file: file.write(content), lambda _: path.name
       )
-      self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115  (closed in close)
+      self._file = open(path, "ab")  # noqa: SIM115  (closed in close)
     self._path = path
+    self._packer = zlib.compressobj()
+    self._packed = self._packer.compress(content)
 
   def write(self, step: int, split: str, **values: Any) -> None:
     """Writes a record; numbers that are not finite become their names, as strings."""
-    record = {"step": step, "split": split}
-    record |= {key: _jsonable(value) for key, value in values.items()}
+    record = {"step": step, "split": split} | finite_or_named(values)
+    line = json.dumps(record, allow_nan=False).encode() + b"\n"
     with writing(self._path):
-      self._file.write(json.dumps(record, allow_nan=False) + "\n")
+      self._file.write(line)
       self._file.flush()
+    self._packed += self._packer.compress(line)
+
+  def copy(self) -> str:
+    """All records, packed."""
+    return base64.b64encode(self._packed + self._packer.copy().flush()).decode()
 
   def sync(self) -> None:
     """Returns when all records are on the disk."""
@@ -48,10 +63,6 @@ class Journal:
     """Closes the file."""
     with contextlib.suppress(OSError):  # What could not be written was told of.
       self._file.close()
-
-
-def _jsonable(value: Any) -> Any:
-  return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def records(path: Path) -> list[dict[str, Any]]:

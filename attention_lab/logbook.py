@@ -59,11 +59,11 @@ class Logbook:
       self._seconds = meta["seconds"]
       self._training_seconds = meta["training_seconds"]
       self.health = Health(**meta.get("health", {}))
-    self._begin(step)
+    self._begin(step, meta["journal"] if meta else "")
 
-  def _begin(self, step: int) -> None:
-    """Opens what is written to; records of later steps go."""
-    self._journal = Journal(self.folder / "metrics.jsonl", step)
+  def _begin(self, step: int, journal: str) -> None:
+    """Opens what is written to, with the records that were saved with the step."""
+    self._journal = Journal(self.folder / "metrics.jsonl", journal)
     log = self.config.log
     if log.wandb != "off":
       from attention_lab.wandb_board import wandb_board  # Only where it is asked for.
@@ -119,6 +119,7 @@ class Logbook:
       "validation": self.validation,
       "validation_loss": self.validation and self.validation["loss"],
       "health": dataclasses.asdict(self.health),
+      "journal": self._journal.copy(),
       "seconds": self.seconds(),
       "training_seconds": self.training_seconds(spent),
     }

@@ -13,7 +13,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_dict
 
-from attention_lab import blame, compile_cache, memory, plugins, trust, versions
+from attention_lab import blame, compile_cache, memory, output, plugins, trust, versions
 from attention_lab import config as configs
 from attention_lab import mode as modes
 from attention_lab.compare import grid
@@ -166,14 +166,22 @@ def main(overrides: list[str]) -> int:
       plugins.load(config.plugins)
       processes.agree(group, config)
       mode = importlib.import_module(f"attention_lab.mode.{FLAGS.mode}")
-      return int(mode.run(config, FLAGS.workdir))
+      status = int(mode.run(config, FLAGS.workdir))
+    sys.stdout.flush()
+    return status
   except UserError as error:
     return complain(error)
   except KeyboardInterrupt:
     print("Interrupted.", file=sys.stderr)
     return 130
+  except BrokenPipeError:
+    if output.is_read():
+      raise
+    return 1
   except Exception as error:
-    mistake = memory.out_of_memory(error) or blame.of_plugin(error)
+    mistake = (
+      output.no_room(error) or memory.out_of_memory(error) or blame.of_plugin(error)
+    )
     if mistake is None:
       raise
     return complain(mistake)

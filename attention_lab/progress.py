@@ -1,5 +1,6 @@
 """What a person sees of a training run: a bar on a terminal, plain lines elsewhere."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,20 @@ from rich.progress import (
 )
 from rich.table import Column
 
+from attention_lab.output import drop_output
+
+
+class _Console(Console):
+  """A console that can go away: it is told once, and nothing more is printed."""
+
+  def give_up(self, reason: str | None) -> None:
+    self.quiet = True
+    drop_output()
+    print(f"warning: nothing more can be printed: {reason}.", file=sys.stderr)
+
+  def on_broken_pipe(self) -> None:
+    self.give_up("who read it has gone")
+
 
 class Show:
   """Shows steps taken and the latest figures.
@@ -24,7 +39,7 @@ class Show:
   """
 
   def __init__(self, step: int, steps: int, quiet: bool = False):
-    self.console = Console(highlight=False, soft_wrap=True, emoji=False, quiet=quiet)
+    self.console = _Console(highlight=False, soft_wrap=True, emoji=False, quiet=quiet)
     self._steps = steps
     self._bar: Progress | None = None
     if self.console.is_terminal and not quiet:
@@ -65,7 +80,10 @@ class Show:
 
   def line(self, text: str) -> None:
     """Prints a line, above the bar if there is one."""
-    self.console.print(text, markup=False)
+    try:
+      self.console.print(text, markup=False)
+    except OSError as error:  # A run goes on without its terminal; its files tell all.
+      self.console.give_up(error.strerror)
 
   def close(self) -> None:
     """Takes the bar away."""

@@ -10,6 +10,7 @@ import PIL.Image  # noqa: F401  Two boards' threads that import it at once break
 
 from attention_lab.board import Board
 from attention_lab.errors import UserError, one_line
+from attention_lab.files import writing
 
 PROJECT = "attention_lab"
 ID = "wandb_id"  # The file that keeps a resumed run on its own curves.
@@ -35,7 +36,8 @@ def wandb_board(folder: Path, mode: str, config: Mapping[str, Any]) -> Board:
     ) from None
   path = folder / ID
   if not path.exists():
-    path.write_text(uuid.uuid4().hex[:12], "utf-8")
+    with writing(path):
+      path.write_text(uuid.uuid4().hex[:12], "utf-8")
   try:
     run = wandb.init(
       project=PROJECT,

@@ -1,9 +1,11 @@
 """What can happen to a life: each fault changes a folder, or returns what to plant."""
 
 import builtins
+import ctypes
 import os
 import resource
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -61,6 +63,89 @@ def full_disk(limit):
   return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
 
+def full_under(part, count=1):
+  """Plants a disk that is full for the files whose path has this part, from the
+  count-th that is opened to be written on."""
+
+  def plant():
+    real, left = builtins.open, [count]
+
+    def opened(file, mode="r", *args, **kwargs):
+      if part in str(file) and set(mode) & set("wax+"):
+        left[0] -= 1
+        file = file if left[0] > 0 else "/dev/full"
+      return real(file, mode, *args, **kwargs)
+
+    builtins.open = opened
+
+  return plant
+
+
+def full_output():
+  """Plants a disk that is full where what is printed goes."""
+  os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
+
+
+def no_rights(folder):
+  """Plants a user who may not write to a folder."""
+
+  def plant():
+    folder.chmod(0o555)
+    # Nor may root, without the capability CAP_DAC_OVERRIDE: linux/capability.h.
+    libc = ctypes.CDLL(None)
+    version_and_pid = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    held = (ctypes.c_uint32 * 6)()
+    assert libc.capget(version_and_pid, held) == 0
+    held[0] &= ~(1 << 1)
+    assert libc.capset(version_and_pid, held) == 0
+
+  return plant
+
+
+def two_devices():
+  """Plants a machine of two devices."""
+  os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+
+
+def signalled(place, number, times):
+  """Plants signals that the process gets, one after the other, at a place of a run."""
+  from attention_lab import training
+  from attention_lab.trainer import Trainer
+
+  steps = {"compilation": 0, "warm-up": 0, "step": 12}
+
+  def plant():
+    owner, name = {
+      "compilation": (Trainer, "compile"),
+      "warm-up": (Trainer, "advance"),
+      "step": (Trainer, "advance"),
+      "evaluation": (training, "evaluate"),
+      "save": (np, "savez"),
+    }[place]
+    real, sent = getattr(owner, name), []
+
+    def send():
+      for _ in range(times):
+        os.kill(os.getpid(), number)
+
+    def struck(*args, **kwargs):
+      if not sent and getattr(args[0], "step", None) == steps.get(place):
+        sent.append(True)
+        if place == "compilation":  # While it compiles, in a call of C++.
+          threading.Timer(0.02, send).start()
+        elif place == "save":
+          args[0].write(b"PK" + bytes(1000))
+          send()
+          args[0].seek(0)
+        else:
+          send()
+      return real(*args, **kwargs)
+
+    setattr(owner, name, struck)
+
+  return plant
+
+
 def jumping_clock(rng):
   """Plants a clock of the wall that jumps by years, back and forth."""
   real, leap = time.time, rng.uniform(-1e8, 1e8, 1000).tolist()
@@ -73,13 +158,13 @@ def jumping_clock(rng):
   return lambda: setattr(time, "time", jumping)
 
 
-def damage_newest(workdir, rng):
+def damage_newest(workdir, rng, how=None):
   """Flips a bit of the newest checkpoint, cuts it or removes it, where another whole
   one is there to go on from. Returns what was done."""
   whole = [path for path, fine in checkpoints(workdir).items() if fine]
   if len(whole) < 2:
     return None
-  how = ("flip", "cut", "missing")[rng.integers(3)]
+  how = how or ("flip", "cut", "missing")[rng.integers(3)]
   content = bytearray(whole[0].read_bytes())
   if how == "flip":
     content[rng.integers(len(content))] ^= 1 << int(rng.integers(8))
@@ -92,12 +177,11 @@ def damage_newest(workdir, rng):
   return how
 
 
-def cut_metrics(workdir, rng):
-  """Cuts metrics.jsonl in the middle of its last line, if it has one past the newest
-  whole checkpoint, as a power cut does. Returns whether it was."""
+def damage_metrics(workdir, rng):
+  """Cuts metrics.jsonl anywhere, or adds a part of a line, as a power cut may."""
   path = Path(workdir) / "metrics.jsonl"
-  if not path.exists() or not (lines := path.read_bytes().splitlines(keepends=True)):
-    return False
-  with builtins.open(path, "ab") as file:
-    file.write(lines[-1][: int(rng.integers(1, len(lines[-1])))])
-  return True
+  if not path.exists() or not (content := path.read_bytes()):
+    return
+  cut = content[: rng.integers(len(content))]
+  tail = content.splitlines()[-1]
+  path.write_bytes(cut if rng.integers(2) else content + tail[: len(tail) // 2])

@@ -20,6 +20,7 @@ WORDS = [
   *TINY,
   "--skip_checks",
   "--config.log.every=1",
+  "--config.model.dropout=0.1",
   "--config.evaluation.every=7",
   f"--config.checkpoint.every={EVERY}",
   f"--config.checkpoint.keep={KEEP}",
@@ -78,7 +79,13 @@ def start(words, log, prepare):
       os._exit(status)
 
 
-def live(workdir, steps, prepare=lambda: None, signals=()):
+def begin(workdir, steps, prepare=lambda: None, words=()):
+  """Starts a life of a run; its pid. The arguments are those of `live`."""
+  words = [f"--workdir={workdir}", f"--steps={steps}", *WORDS, *words]
+  return start(words, Path(workdir).with_suffix(".log"), prepare)
+
+
+def live(workdir, steps, prepare=lambda: None, signals=(), words=()):
   """Lives once.
 
   Args:
@@ -86,10 +93,11 @@ def live(workdir, steps, prepare=lambda: None, signals=()):
     steps: at which it ends.
     prepare: plants a fault.
     signals: (seconds since the last one, signal), in order.
+    words: of the command line, besides.
   """
-  log = Path(workdir).with_suffix(".log")
   begun = time.monotonic()
-  pid = start([f"--workdir={workdir}", f"--steps={steps}", *WORDS], log, prepare)
+  pid = begin(workdir, steps, prepare, words)
+  log = Path(workdir).with_suffix(".log")
   ended, handles = None, 0
   for delay, number in signals:
     ended, handles = _wait(pid, delay)
@@ -99,13 +107,18 @@ def live(workdir, steps, prepare=lambda: None, signals=()):
   if not ended:
     ended, _ = _wait(pid, PATIENCE)
   if not ended:
-    os.kill(pid, signal.SIGKILL)
-    os.wait4(pid, 0)
+    kill(pid)
     raise AssertionError(f"A life hung for {PATIENCE} s; see {log}.err")
   _, status, usage = ended
   texts = [Path(f"{log}{suffix}").read_text() for suffix in (".out", ".err")]
   took = time.monotonic() - begun
   return Life(os.waitstatus_to_exitcode(status), *texts, took, usage.ru_maxrss, handles)
+
+
+def kill(pid):
+  """Ends a life that somebody else waits for no more."""
+  os.kill(pid, signal.SIGKILL)
+  os.wait4(pid, 0)
 
 
 def _wait(pid, seconds):

@@ -70,7 +70,7 @@ class Soak:
     if kind == "damage" and (how := faults.damage_newest(self._workdir, self._rng)):
       self.counts[f"damage: {how}"] += 1
     if kind == "metrics":
-      faults.cut_metrics(self._workdir, self._rng)
+      faults.damage_metrics(self._workdir, self._rng)
     return lives.saved_step(self._workdir)
 
   def _plan(self, kind):

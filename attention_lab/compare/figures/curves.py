@@ -111,7 +111,7 @@ def _losses(runs: Sequence[Run]) -> dict[int, list[float]]:
 
 
 def _is_number(value: Any) -> bool:
-  return value is not None and math.isfinite(value)
+  return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _accuracies(row: Row) -> dict[float, list[float]]:

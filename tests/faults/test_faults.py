@@ -1,0 +1,65 @@
+"""Whatever befalls a run, it ends as one that was left alone, or says why it cannot."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests import commands
+from tests.faults.aimed import SCENES
+
+QUICK = (
+  "compilation once",
+  "save twice",
+  "killed: half",
+  "full: checkpoints",
+  "full: printing",
+  "read-only",
+  "devices",
+  "second process",
+  "metrics cut in the middle",
+  "newest: flip",
+)
+
+
+def run(module, *words, status=0):
+  """Runs a module of this folder in a process that no device was touched in; its output."""
+  command = [sys.executable, "-m", f"tests.faults.{module}", *words]
+  pipe = subprocess.PIPE
+  ended = subprocess.run(
+    command, check=False, cwd=commands.ROOT, stdout=pipe, stderr=pipe, text=True
+  )
+  assert ended.returncode == status, ended.stdout + ended.stderr
+  return ended.stdout
+
+
+def test_a_few_faults_are_survived():
+  assert run("aimed", *QUICK).splitlines() == [f"ok {name}" for name in QUICK]
+
+
+@pytest.mark.faults_full
+def test_every_aimed_fault_is_survived():
+  assert run("aimed").splitlines() == [f"ok {name}" for name in SCENES]
+
+
+@pytest.mark.faults_full
+def test_200_random_kills_are_survived():
+  words = ("--minutes=60", "--lives=260", "--faults=kill,phase", "--steps=150")
+  report = json.loads(run("soak", *words, "--say_every=1000"))
+  killed = sum(n for what, n in report["counts"].items() if what.endswith("→ -9"))
+  assert killed >= 200
+  assert report["runs_equal"] > 0 == report["runs_unequal"]
+  assert report["worst"]["steps_lost"] <= 2 * 5
+
+
+@pytest.mark.faults_full
+def test_faults_of_all_kinds_are_survived():
+  report = json.loads(run("soak", "--minutes=10", "--steps=60", "--say_every=1000"))
+  assert report["runs_equal"] > 0 == report["runs_unequal"]
+  assert report["memory_mib_last_third"] < 1.05 * report["memory_mib_first_third"]
+
+
+def test_an_unknown_scene_is_answered():
+  told = "'save onze': Did you mean 'save once'?\n"
+  assert run("aimed", "save onze", status=1) == told
