@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
+# As tests/conftest.py does; tests/test_compile_cache.py starts runs as users do.
+OPTIMISED_LITTLE = "true"
 TINY = [
   "--dataset=copy(sequence_length=8, validation_examples=8)",
   "--batch_size=8",
@@ -23,6 +25,7 @@ TINY = [
 def start(*words):
   """Starts the entrypoint, on one CPU device; it shares the session's compiled programs."""
   environment = {"XLA_FLAGS": "", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+  environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = OPTIMISED_LITTLE
   return subprocess.Popen(
     [sys.executable, "-m", "attention_lab.main", *words],
     env=os.environ | environment,

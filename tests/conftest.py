@@ -25,8 +25,7 @@ from absl.testing import flagsaver
 from attention_lab import main, plugins
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Halves the time of the suite, which compiles far more than it computes. Tests of whole
-# runs start processes of their own, which optimise as users' do.
+# Halves the time of the suite, which compiles far more than it computes.
 jax.config.update("jax_disable_most_optimizations", True)
 plugins.load()
 # Modules and what they hold stay: the collector need not look at them again and again.

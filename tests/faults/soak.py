@@ -81,7 +81,9 @@ class Soak:
       self.counts[f"phase: {phase}"] += 1
       plant = faults.die_in(phase, int(rng.integers(1, 30)))
     elif kind == "full":
-      plant = faults.full_disk(int(np.exp(rng.uniform(np.log(100), np.log(60_000)))))
+      least = 400  # What is said in the end has to find room.
+      limit = np.exp(rng.uniform(np.log(least), np.log(60_000)))
+      plant = faults.full_disk(int(limit))
     elif kind == "clock":
       plant = faults.jumping_clock(rng)
     if kind in faults.SIGNALS:

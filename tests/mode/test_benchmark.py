@@ -15,7 +15,7 @@ SMALL = {"benchmark__lengths": (4, 8), "benchmark__rounds": 2}
 
 
 def run(folder, **changes):
-  config = tiny_config(**{**SMALL, "attention": "standard,selective", **changes})
+  config = tiny_config(**{**SMALL, "attention": "standard,sigmoid", **changes})
   assert benchmark.run(config, str(folder)) == 0
   return json.loads((folder / "benchmark.json").read_text())
 
@@ -30,7 +30,7 @@ def test_every_attention_has_a_record_of_every_kind_at_every_length(result):
   kinds = ("forward", "gradient", "decode")
   assert found == {
     (name, kind, length)
-    for name in ("standard", "selective")
+    for name in ("standard", "sigmoid")
     for kind, length in [*((k, n) for k in kinds for n in (4, 8)), ("step", 8)]
   }
   for record in result["records"]:
@@ -45,7 +45,7 @@ def test_alone_memory_and_flops_are_told_too(result):
   assert all(r["utilisation"] > 0 for r in alone)
   steps = {r["attention"]: r for r in result["records"] if r["kind"] == "step"}
   assert steps["standard"]["ratio_to_first"] == 1
-  assert steps["selective"]["ratio_to_first"] > 0
+  assert steps["sigmoid"]["ratio_to_first"] > 0
 
 
 def test_trends_are_fitted(result):
@@ -54,7 +54,7 @@ def test_trends_are_fitted(result):
 
 
 def test_where_it_came_from_is_kept(result):
-  assert result["config"]["attention"] == "standard,selective"
+  assert result["config"]["attention"] == "standard,sigmoid"
   assert result["versions"]["jax"]
   assert result["matmul_flops_per_second"] > 0
 
