@@ -35,9 +35,13 @@ def alone(path: Path, remedy: str) -> Iterator[None]:
     remedy: what to do where another process holds it.
 
   Raises:
-    UserError: another process holds it.
+    UserError: another process holds it, or it is somebody else's.
   """
-  with open(path, "a+", encoding="utf-8") as file:
+  try:
+    opened = open(path, "a+", encoding="utf-8")  # noqa: SIM115  (closed below)
+  except OSError as error:
+    raise UserError(f"Cannot write to {path}: {error.strerror}. {remedy}") from None
+  with opened as file:
     if not take(file, wait=False):
       raise UserError(f"{path.parent} is in use by {_holder(file)}. {remedy}")
     file.truncate(0)

@@ -40,3 +40,14 @@ def test_what_another_host_left_behind_holds_nobody(tmp_path):
   path.write_text("1 elsewhere\n")
   with alone(path, "Wait."):
     assert path.read_text() == f"{os.getpid()} {socket.gethostname()}\n"
+
+
+def test_a_lock_that_cannot_be_written_is_told_in_a_line(tmp_path):
+  (tmp_path / ".lock").mkdir()  # As somebody else's file is to all but root.
+  with (
+    pytest.raises(
+      UserError, match=r"Cannot write to .*\.lock: Is a directory. Name one"
+    ),
+    alone(tmp_path / ".lock", "Name one."),
+  ):
+    pass

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from attention_lab import training
+from attention_lab import ready, training
 from attention_lab.devices import AXIS, replicate, shard, unreplicate
 from attention_lab.errors import UserError
 from attention_lab.logbook import Logbook
@@ -129,7 +129,7 @@ def one_device(monkeypatch):
 @pytest.fixture
 def troubled(monkeypatch):
   """Makes the loss of the steps in BAD no number, wherever a run comes to them."""
-  assemble = train.assemble
+  assemble = ready.assemble
 
   def broken(*words):
     experiment = assemble(*words)
@@ -143,7 +143,7 @@ def troubled(monkeypatch):
 
     return experiment._replace(loss=loss)
 
-  monkeypatch.setattr(train, "assemble", broken)
+  monkeypatch.setattr(ready, "assemble", broken)
 
 
 @pytest.mark.parametrize(

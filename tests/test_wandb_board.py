@@ -82,6 +82,12 @@ def test_a_missing_library_is_told_in_one_line(tmp_path, monkeypatch):
     wandb_board(tmp_path, "online", {})
 
 
+def test_a_name_that_cannot_be_kept_is_told_in_one_line(tmp_path, library):
+  with pytest.raises(UserError, match="Cannot write to .*wandb_id: No such file"):
+    wandb_board(tmp_path / "gone", "offline", {})
+  assert not library.started
+
+
 def test_a_refused_start_is_told_in_one_line(tmp_path, library):
   library.error = RuntimeError("No API key configured.\nUse wandb login.")
   with pytest.raises(UserError, match="No API key configured.*take --wandb=offline"):

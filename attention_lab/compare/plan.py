@@ -12,8 +12,7 @@ from attention_lab import run_folder
 from attention_lab.compare import cells, grid, match
 from attention_lab.devices import refuse_indivisible
 from attention_lab.errors import UserError
-from attention_lab.evaluation import at_lengths, make_sampler
-from attention_lab.experiment import assemble
+from attention_lab.ready import looked_over
 from attention_lab.translate import refuse_unscored
 
 POINTS = 5  # Of a curve of validation losses, at least.
@@ -64,7 +63,7 @@ def make(config: config_dict.ConfigDict, workdir: Path) -> Plan:
     )
   if os.path.exists(workdir / run_folder.CONFIG):
     raise UserError(f"{workdir} holds a run, no comparison. Name another --workdir.")
-  rows = [Planned(name, own, _looked_over(own)) for name, own in named]
+  rows = [Planned(name, own, _made_ready(own)) for name, own in named]
   if config.compare.match != "none":
     rows += _matched(rows, config.compare.match)
   seeds = range(config.seed, config.seed + config.seeds)
@@ -83,7 +82,7 @@ def with_seed(config: config_dict.ConfigDict, seed: int) -> config_dict.ConfigDi
   return own
 
 
-def _looked_over(config: config_dict.ConfigDict) -> int:
+def _made_ready(config: config_dict.ConfigDict) -> int:
   """The number of parameters; raises UserError at what training would refuse.
 
   Where there are sentences to translate, the run is told to score its translations; and
@@ -91,17 +90,13 @@ def _looked_over(config: config_dict.ConfigDict) -> int:
   """
   configs.validate(config)
   refuse_indivisible(config.batch_size, config.train.micro_batches, 1)
-  experiment = assemble(config)
-  for split in experiment.dataset.splits:
-    experiment.dataset.size(split)
+  experiment = looked_over(config).experiment
   config.evaluation.scores = experiment.dataset.sentences("validation") is not None
   if config.evaluation.scores:
     refuse_unscored(experiment)
   if config.evaluation.every == configs.get_config().evaluation.every:
     often = max(1, config.steps // POINTS)
     config.evaluation.every = min(config.evaluation.every, often)
-  at_lengths(experiment, config.evaluation.lengths)
-  make_sampler(experiment, config.sample, clip=True)
   return match.parameters(config)
 
 

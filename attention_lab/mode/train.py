@@ -11,18 +11,15 @@ from ml_collections import config_dict
 from attention_lab import run_folder
 from attention_lab.bystander import Bystander
 from attention_lab.conformance.leak import refuse_leak
-from attention_lab.dataset.sound import refuse_unsound_dataset
 from attention_lab.devices import all_devices, here, refuse_indivisible
-from attention_lab.evaluation import at_lengths, make_sampler
-from attention_lab.experiment import assemble
 from attention_lab.logbook import Logbook
-from attention_lab.memory import refuse_large_batches, refuse_large_state
+from attention_lab.memory import refuse_large_state
 from attention_lab.processes.folder import kept_files, one_folder
 from attention_lab.processes.start import current, refuse_differences
+from attention_lab.ready import looked_over
 from attention_lab.seeds import own_configs, own_folders
 from attention_lab.trainer import Trainer
 from attention_lab.training import Training
-from attention_lab.translate import refuse_unscored
 from attention_lab.trouble import refuse_policy
 
 
@@ -34,21 +31,14 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   refuse_policy(config, len(own), group.count)
   root = one_folder(group, config, workdir)
   folders = own_folders(root, own)
-  experiment = assemble(config, kept_files(group, folders))
+  experiment, lengths, sampler = looked_over(config, kept_files(group, folders))
   dataset = experiment.dataset
-  length = config.batch_size * dataset.sequence_length
-  refuse_large_batches(length, config.train.steps_per_call)
-  refuse_unsound_dataset(dataset, config.batch_size)
   trainer = Trainer(experiment, own[0], devices, len(own), group)  # Traces the model.
   refuse_large_state(trainer.expected, len(own), here(devices))
   if group.first and not config.skip_checks:
     for spec, build in experiment.causal.items():
       refuse_leak(spec, build, config.position, config.kernel)
   refuse_differences(group, "data", {"sha256": dataset.fingerprint})
-  lengths = at_lengths(experiment, config.evaluation.lengths)
-  sampler = make_sampler(experiment, config.sample, clip=True)  # Refuses a bad prompt.
-  if config.evaluation.scores:
-    refuse_unscored(experiment)
   files, logbooks = dataset.files(), []
   with contextlib.ExitStack() as stack:
     for folder, each in zip(folders, own, strict=True):

@@ -97,6 +97,17 @@ def test_evaluation_repeats_the_summarys_figures(finished, capsys):
   (workdir / "evaluation.json").unlink()
 
 
+def test_a_figure_that_is_not_finite_is_told_by_its_name(finished, capsys, monkeypatch):
+  workdir, config = finished
+  figures = {"loss": float("nan"), "accuracy": 0.0}
+  monkeypatch.setattr(evaluate, "evaluate", lambda *args: figures)
+  assert evaluate.run(config, str(workdir)) == 0
+  found = json.loads((workdir / "evaluation.json").read_text())["validation"]
+  assert (found["loss"], found["perplexity"]) == ("nan", "nan")
+  assert "validation: loss nan nats" in capsys.readouterr().out
+  (workdir / "evaluation.json").unlink()
+
+
 def test_samples_continue_the_prompt(finished, capsys):
   workdir, config = finished
   config = config.copy_and_resolve_references()
