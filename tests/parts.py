@@ -24,7 +24,7 @@ TINY = {
   "steps": 4,
   "model.d_model": 8,
   "model.num_heads": 2,
-  "model.num_layers": 1,
+  "model.num_layers": 2,
   # The same program, whatever number of steps: it is compiled once for all tests.
   "train.schedule": "constant",
   "sample.length": 4,

@@ -10,13 +10,10 @@ from tests import commands
 from tests.faults.aimed import SCENES
 
 QUICK = (
-  "compilation once",
   "save twice",
   "killed: half",
   "full: checkpoints",
   "full: printing",
-  "read-only",
-  "devices",
   "second process",
   "metrics cut in the middle",
   "newest: flip",
