@@ -185,6 +185,8 @@ def main(overrides: list[str]) -> int:
     if mistake is None:
       raise
     return complain(mistake)
+  finally:
+    output.settle()
 
 
 def place() -> processes.Place | None:

@@ -20,15 +20,20 @@ def drop_output() -> None:
     os.close(null)
 
 
+def settle() -> None:
+  """Prints what waits to be printed, or lets it go nowhere where that is impossible."""
+  try:
+    sys.stdout.flush()
+  except OSError:
+    drop_output()
+
+
 def is_read() -> bool:
-  """Whether somebody still reads what is printed; `head` leaves early. Where nobody
-  does, what is still printed goes nowhere."""
-  with contextlib.suppress(OSError, ValueError):
+  """Whether somebody still reads what is printed; `head` leaves early."""
+  with contextlib.suppress(OSError, ValueError):  # A stand-in has no descriptor.
     asked = select.poll()
     asked.register(sys.stdout.fileno(), select.POLLOUT)
-    if any(state & select.POLLERR for _, state in asked.poll(0)):
-      drop_output()
-      return False
+    return not any(state & select.POLLERR for _, state in asked.poll(0))
   return True
 
 
@@ -37,7 +42,6 @@ def no_room(error: BaseException) -> UserError | None:
   printed; None of other errors."""
   if not isinstance(error, OSError) or error.errno not in NO_ROOM:
     return None
-  drop_output()  # It may be what is full, and would fail again at the end.
   where = f" to {error.filename}" if error.filename else ""
   return UserError(
     f"Cannot write{where}: {error.strerror}. Make room, and type the same again."

@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
-# As tests/conftest.py does; tests/test_compile_cache.py starts runs as users do.
-OPTIMISED_LITTLE = "true"
 TINY = [
   "--dataset=copy(sequence_length=8, validation_examples=8)",
   "--batch_size=8",
@@ -22,10 +20,10 @@ TINY = [
 ]
 
 
-def start(*words):
-  """Starts the entrypoint, on one CPU device; it shares the session's compiled programs."""
-  environment = {"XLA_FLAGS": "", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-  environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = OPTIMISED_LITTLE
+def start(*words, devices=1):
+  """Starts the entrypoint, on CPU devices; it shares the session's compiled programs."""
+  flags = f"--xla_force_host_platform_device_count={devices}"
+  environment = {"XLA_FLAGS": flags, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
   return subprocess.Popen(
     [sys.executable, "-m", "attention_lab.main", *words],
     env=os.environ | environment,

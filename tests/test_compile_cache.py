@@ -4,7 +4,6 @@ import jax
 import pytest
 
 from attention_lab import compile_cache
-from tests import commands
 from tests.commands import TINY, run
 
 
@@ -50,7 +49,7 @@ def test_a_folder_that_cannot_be_is_told_and_done_without(set_to, tmp_path, caps
 
 def test_the_second_start_compiles_nothing(tmp_path, monkeypatch):
   monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
-  monkeypatch.setattr(commands, "OPTIMISED_LITTLE", "false")  # As users' programs are.
+  monkeypatch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS")  # As users' programs are.
   cache = tmp_path / "cache"
   entries = []
   for name in ("a", "b"):

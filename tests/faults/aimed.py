@@ -4,15 +4,12 @@ python -m tests.faults.aimed
 python -m tests.faults.aimed "save twice" "metrics lost"
 """
 
-import os
 import signal
 import socket
 import sys
-import tempfile
 import time
 import traceback
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -34,7 +31,6 @@ class Scene:
 
   def __init__(self, folder, expected):
     folder.mkdir()
-    folder.chmod(0o755)
     self.workdir = folder / "run"
     self.expected = expected
 
@@ -223,14 +219,8 @@ def main(names):
   if unknown:
     print(f"{unknown[0]!r}: {nearest(unknown[0], SCENES)}")
     return 1
-  os.environ |= {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
-  os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
   wrong = 0
-  with tempfile.TemporaryDirectory() as folder:
-    root = Path(folder)
-    root.chmod(0o755)
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{folder}/cache")
-    lives.warm()
+  with lives.place() as root:
     life = lives.live(root / "alone", STEPS)
     assert (life.status, life.err) == (0, ""), life
     expected = lives.outcome(root / "alone")

@@ -27,35 +27,44 @@ def die():
   os.kill(os.getpid(), signal.SIGKILL)
 
 
+def strike_at(owner, name, strike):
+  """Lets `strike` have its way before each call of a function, with its arguments."""
+  real = getattr(owner, name)
+
+  def struck(*args, **kwargs):
+    strike(*args)
+    return real(*args, **kwargs)
+
+  setattr(owner, name, struck)
+
+
+def half_a_file(file):
+  """Begins to write an archive."""
+  file.write(b"PK" + bytes(1000))
+  file.flush()
+
+
 def die_in(phase, count):
   """Plants the death of a process at the count-th time that it gets to a phase of a
   write: of a checkpoint by "opened" and "half", of any file by the others."""
+  place, last = {
+    "opened": ((np, "savez"), None),
+    "half": ((np, "savez"), lambda file, *_: half_a_file(file)),
+    "fsync": ((os, "fsync"), None),
+    "rename": ((os, "replace"), None),
+    "renamed": ((os, "replace"), os.rename),
+    "unlink": ((Path, "unlink"), None),
+  }[phase]
+  left = [count]
 
-  def plant():
-    owner, name = {
-      "opened": (np, "savez"),
-      "half": (np, "savez"),
-      "fsync": (os, "fsync"),
-      "rename": (os, "replace"),
-      "renamed": (os, "replace"),
-      "unlink": (Path, "unlink"),
-    }[phase]
-    real, left = getattr(owner, name), [count]
+  def strike(*args):
+    left[0] -= 1
+    if left[0] == 0:
+      if last:
+        last(*args)
+      die()
 
-    def deadly(*args, **kwargs):
-      left[0] -= 1
-      if left[0] == 0:
-        if phase == "half":
-          args[0].write(b"PK" + bytes(1000))
-          args[0].flush()
-        if phase == "renamed":
-          real(*args, **kwargs)
-        die()
-      return real(*args, **kwargs)
-
-    setattr(owner, name, deadly)
-
-  return plant
+  return lambda: strike_at(*place, strike)
 
 
 def full_disk(limit):
@@ -113,37 +122,33 @@ def signalled(place, number, times):
   from attention_lab.trainer import Trainer
 
   steps = {"compilation": 0, "warm-up": 0, "step": 12}
+  owner, name = {
+    "compilation": (Trainer, "compile"),
+    "warm-up": (Trainer, "advance"),
+    "step": (Trainer, "advance"),
+    "evaluation": (training, "evaluate"),
+    "save": (np, "savez"),
+  }[place]
+  sent = []
 
-  def plant():
-    owner, name = {
-      "compilation": (Trainer, "compile"),
-      "warm-up": (Trainer, "advance"),
-      "step": (Trainer, "advance"),
-      "evaluation": (training, "evaluate"),
-      "save": (np, "savez"),
-    }[place]
-    real, sent = getattr(owner, name), []
+  def send():
+    for _ in range(times):
+      os.kill(os.getpid(), number)
 
-    def send():
-      for _ in range(times):
-        os.kill(os.getpid(), number)
+  def strike(first, *_):
+    if sent or getattr(first, "step", None) != steps.get(place):
+      return
+    sent.append(True)
+    if place == "compilation":  # While it compiles, in a call of C++.
+      threading.Timer(0.02, send).start()
+    elif place == "save":
+      half_a_file(first)
+      send()
+      first.seek(0)
+    else:
+      send()
 
-    def struck(*args, **kwargs):
-      if not sent and getattr(args[0], "step", None) == steps.get(place):
-        sent.append(True)
-        if place == "compilation":  # While it compiles, in a call of C++.
-          threading.Timer(0.02, send).start()
-        elif place == "save":
-          args[0].write(b"PK" + bytes(1000))
-          send()
-          args[0].seek(0)
-        else:
-          send()
-      return real(*args, **kwargs)
-
-    setattr(owner, name, struck)
-
-  return plant
+  return lambda: strike_at(owner, name, strike)
 
 
 def jumping_clock(rng):

@@ -3,10 +3,12 @@
 A start costs a second or two so, not ten, and faults can be planted in it.
 """
 
+import contextlib
 import hashlib
 import os
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -48,6 +50,17 @@ def warm():
   assert attention_lab.mode.train.run
   threads = len(os.listdir("/proc/self/task"))
   assert threads == 1, f"{threads} threads: what is forked from here may hang"
+
+
+@contextlib.contextmanager
+def place():
+  """An empty folder for lives that share what they compile; all is ready to fork them."""
+  os.environ |= {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
+  os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+  with tempfile.TemporaryDirectory() as folder:
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{folder}/cache")
+    warm()
+    yield Path(folder)
 
 
 def start(words, log, prepare):

@@ -8,12 +8,9 @@ python -m tests.faults.soak --minutes=60 --lives=200 --faults=kill,phase
 import argparse
 import collections
 import json
-import os
 import shutil
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -162,14 +159,9 @@ def main():
   parser.add_argument("--seed", type=int, default=0)
   parser.add_argument("--say_every", type=int, default=20, help="lives")
   options = parser.parse_args()
-  os.environ |= {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
-  os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
   begun = time.monotonic()
-  with tempfile.TemporaryDirectory() as folder:
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{folder}/cache")
-    lives.warm()
-    kinds = options.faults.split(",")
-    soak = Soak(Path(folder), options.steps, kinds, options.seed)
+  with lives.place() as root:
+    soak = Soak(root, options.steps, options.faults.split(","), options.seed)
     while (
       time.monotonic() - begun < 60 * options.minutes
       and soak.figures["lives"] < options.lives

@@ -1,9 +1,6 @@
 """Runs in several processes, each started as a user would."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -27,23 +24,6 @@ PATIENCE = 240  # Seconds that a whole run may take on a busy machine.
 BOUND = 30
 
 
-def start(words, place=(), devices=1):
-  """Starts the entrypoint with so many CPU devices."""
-  environment = {
-    "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-    "PYTHONPATH": str(commands.ROOT),
-    "COLUMNS": "200",
-    "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",  # They compile more than they compute.
-  }
-  return subprocess.Popen(
-    [sys.executable, "-m", "attention_lab.main", *words, *place],
-    env=os.environ | environment,
-    stdout=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-    text=True,
-  )
-
-
 def start_all(words, count=2, devices=1, others=()):
   """Starts all processes of a run; `others` are further words of the last one alone."""
   port = free_port()
@@ -55,13 +35,13 @@ def start_all(words, count=2, devices=1, others=()):
       f"--process_id={i}",
     ]
     further = others if i == count - 1 else ()
-    found.append(start([*words, *further], place, devices))
+    found.append(commands.start(*words, *further, *place, devices=devices))
   return found
 
 
 def finished(words, devices):
   """Runs it in one process to its end: (status, standard output, standard error)."""
-  (found,) = ended([start(words, devices=devices)], PATIENCE)
+  (found,) = ended([commands.start(*words, devices=devices)], PATIENCE)
   return found
 
 

@@ -182,7 +182,7 @@ def with_trouble(tmp_path, monkeypatch, trouble):
       "--num_processes=2",
       f"--process_id={i}",
     ]
-    found.append(runs.start([*TROUBLED, f"--workdir={tmp_path / 'run'}"], place))
+    found.append(commands.start(*TROUBLED, f"--workdir={tmp_path / 'run'}", *place))
     monkeypatch.setenv("TROUBLE", trouble)
   return found
 
@@ -191,9 +191,9 @@ def test_a_late_joiner_is_waited_for(tmp_path):
   port = free_port()
   words = [*runs.WORDS, f"--workdir={tmp_path / 'run'}", "--num_processes=2"]
   words += [f"--coordinator=127.0.0.1:{port}", "--config.processes.join=60"]
-  late = runs.start(words, ["--process_id=1"])
+  late = commands.start(*words, "--process_id=1")
   time.sleep(10)
-  found = ended([runs.start(words, ["--process_id=0"]), late], runs.PATIENCE)
+  found = ended([commands.start(*words, "--process_id=0"), late], runs.PATIENCE)
   assert [status for status, _, _ in found] == [0, 0], found
 
 
@@ -203,7 +203,7 @@ def test_a_wrong_address_is_told_in_a_line(tmp_path):
     [f"--coordinator=127.0.0.1:{free_port()}", f"--process_id={i}"] for i in range(2)
   ]
   (first, out, err), (second, _, other) = ended(
-    [runs.start(words, place) for place in places], 60
+    [commands.start(*words, *place) for place in places], 60
   )
   assert (first, out, second) == (2, "", 2)
   assert "Of 2 processes process 1 did not come to 127.0.0.1:" in err
@@ -234,8 +234,8 @@ def test_what_differs_is_refused(tmp_path, others, cause):
     words = [word for word in words if not word.startswith("--plugin")]
     place = [f"--coordinator=127.0.0.1:{free_port()}", "--num_processes=2"]
     processes = [
-      runs.start(words, [*place, "--process_id=0", f"--plugin={PLUGIN}"]),
-      runs.start(words, [*place, "--process_id=1", *others]),
+      commands.start(*words, *place, "--process_id=0", f"--plugin={PLUGIN}"),
+      commands.start(*words, *place, "--process_id=1", *others),
     ]
   else:
     processes = runs.start_all(words, others=others)
@@ -261,7 +261,7 @@ def test_other_data_is_refused(tmp_path, monkeypatch):
     ]
     dataset = "--dataset=text_file(path='text.txt', sequence_length=8)"
     words = [*runs.WORDS, dataset, f"--workdir={tmp_path / 'run'}"]
-    processes.append(runs.start(words, place))
+    processes.append(commands.start(*words, *place))
   found = ended(processes, 90)
   assert [status for status, _, _ in found] == [2, 2], found
   assert "differ in their data: sha256: " in found[0][2]
@@ -270,7 +270,7 @@ def test_other_data_is_refused(tmp_path, monkeypatch):
 def test_what_is_for_one_process_is_refused(tmp_path):
   words = ["--mode=sample", f"--workdir={tmp_path}", "--coordinator=127.0.0.1:1"]
   ((status, _, err),) = ended(
-    [runs.start(words, ["--num_processes=2", "--process_id=0"])], 60
+    [commands.start(*words, "--num_processes=2", "--process_id=0")], 60
   )
   assert (status, err.count("\n")) == (2, 1)
   assert "--mode=sample is for one process, and this is one of 2." in err

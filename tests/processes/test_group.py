@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent import futures
 from pathlib import Path
 
 import pytest
@@ -59,39 +60,48 @@ def errors(lines):
   return [line for line in lines.splitlines() if line.startswith("error: ")]
 
 
-@pytest.mark.parametrize(
-  ("scenario", "count"),
-  [
-    ("well", 3),
-    ("straggles", 2),
-    ("compiles", 2),
-    ("compiles_alone", 2),
-    ("first_saves", 3),
-  ],
+# What may take its time: (scenario, processes).
+SLOW = (
+  ("well", 3),
+  ("straggles", 2),
+  ("compiles", 2),
+  ("compiles_alone", 2),
+  ("first_saves", 3),
 )
-def test_what_may_take_its_time_does(scenario, count):
+# Where one cannot go on: (scenario, processes, which one, its status, what others say).
+WRONG = (
+  ("is_killed", 3, 1, -signal.SIGKILL, "process 1 ended without saying why"),
+  ("first_is_killed", 3, 0, -signal.SIGKILL, "process 0 ended without saying why"),
+  ("is_stopped", 3, 1, -signal.SIGKILL, "process 1 has not answered for 2.5 s"),
+  ("first_is_stopped", 2, 0, -signal.SIGKILL, "process 0 has not answered"),
+  ("keeps_the_lock", 2, 1, -signal.SIGKILL, "process 1 has not answered for 2.5 s"),
+  ("sleeps", 3, 1, 1, "process 1 did not come to step 3 for "),
+  ("first_sleeps", 3, 0, 1, "process 0 did not come to step 3 for "),
+  ("fails", 3, 1, 2, "process 1: its words"),
+  ("is_elsewhere", 3, 1, 1, "'the wrong place' where process 0 came to 'step 3'"),
+)
+
+
+@pytest.fixture(scope="module")
+def played():
+  """What became of the members of each scenario, three of them at a time: they wait."""
+  with futures.ThreadPoolExecutor(3) as pool:
+    yield {s: pool.submit(members, s, count) for s, count, *_ in (*SLOW, *WRONG)}
+    pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize(("scenario", "count"), SLOW)
+def test_what_may_take_its_time_does(played, scenario, count):
   greetings = [f"I am {i}.".encode() for i in range(count)]
   secret = b"\x00of the first"
   said = f"{greetings}\n{secret} {count - 1}\ntogether\n"
-  assert members(scenario, count) == [(0, said, "")] * count
+  assert played[scenario].result() == [(0, said, "")] * count
 
 
-@pytest.mark.parametrize(
-  ("scenario", "count", "wrong", "status", "cause"),
-  [
-    ("is_killed", 3, 1, -signal.SIGKILL, "process 1 ended without saying why"),
-    ("first_is_killed", 3, 0, -signal.SIGKILL, "process 0 ended without saying why"),
-    ("is_stopped", 3, 1, -signal.SIGKILL, "process 1 has not answered for 2.5 s"),
-    ("first_is_stopped", 2, 0, -signal.SIGKILL, "process 0 has not answered"),
-    ("keeps_the_lock", 2, 1, -signal.SIGKILL, "process 1 has not answered for 2.5 s"),
-    ("sleeps", 3, 1, 1, "process 1 did not come to step 3 for "),
-    ("first_sleeps", 3, 0, 1, "process 0 did not come to step 3 for "),
-    ("fails", 3, 1, 2, "process 1: its words"),
-    ("is_elsewhere", 3, 1, 1, "'the wrong place' where process 0 came to 'step 3'"),
-  ],
-)
-def test_all_end_where_one_cannot_go_on(scenario, count, wrong, status, cause):
-  found = members(scenario, count)
+@pytest.mark.parametrize(("scenario", "count", "wrong", "status", "cause"), WRONG)
+def test_all_end_where_one_cannot_go_on(played, scenario, count, wrong, status, cause):
+  found = played[scenario].result()
+  assert len(found) == count
   assert found[wrong][0] == status
   for i, (code, _, err) in enumerate(found):
     if i != wrong:
@@ -100,8 +110,8 @@ def test_all_end_where_one_cannot_go_on(scenario, count, wrong, status, cause):
       assert cause in err
 
 
-def test_a_member_that_fails_says_so_itself():
-  _, (status, _, err) = members("fails")
+def test_a_member_that_fails_says_so_itself(played):
+  _, (status, _, err), _ = played["fails"].result()
   assert (status, err) == (2, "error: my own\n")
 
 

@@ -72,7 +72,6 @@ def slurm(tmp_path_factory):
     "PYTHONPATH": str(commands.ROOT),
     "XLA_FLAGS": "",
     "COLUMNS": "200",
-    "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
   }
   where = {name: folder / "munge" / name for name in ("socket", "pid", "log", "seed")}
   daemons = [
