@@ -16,6 +16,8 @@ TINY = [
   "--config.model.num_heads=2",
   "--config.model.num_layers=1",
   "--config.sample.length=4",
+  # The same program, whatever number of steps: it is compiled once for all tests.
+  "--config.train.schedule=constant",
   "--config.log.tensorboard=false",
 ]
 

@@ -20,6 +20,7 @@ KEEP = 2
 PATIENCE = 120  # Seconds after which a life hangs.
 WORDS = [
   *TINY,
+  "--config.train.schedule=cosine",
   "--skip_checks",
   "--config.log.every=1",
   "--config.model.dropout=0.1",

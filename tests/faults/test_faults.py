@@ -20,6 +20,7 @@ def run(module, *words, status=0):
     command, check=False, cwd=commands.ROOT, stdout=pipe, stderr=pipe, text=True
   )
   assert ended.returncode == status, ended.stdout + ended.stderr
+  print(ended.stdout)  # For `-rP`.
   return ended.stdout
 
 

@@ -31,12 +31,8 @@ def plugin(tmp_path):
 def test_a_plugin_needs_no_other_edit(plugin, tmp_path):
   workdir = tmp_path / "run"
   assert len([line for line in PLUGIN.splitlines() if line]) <= 15
-  words = [
-    *commands.TINY,
-    "--attention=relu",
-    f"--plugin={plugin}",
-  ]
-  words += ["--config.train.schedule=constant", f"--workdir={workdir}"]
+  words = [*commands.TINY, "--attention=relu", f"--plugin={plugin}"]
+  words += [f"--workdir={workdir}"]
   status, out, err = commands.run(*words, "--steps=2")
   assert (status, err) == (0, "")
   assert "relu attention" in out

@@ -2,40 +2,30 @@
 
 import pytest
 
-from attention_lab import main
+from attention_lab.mode import train
 from tests import commands
+from tests.parts import tiny_config
 
-STEPS = 30
-WORDS = [
-  *commands.TINY,
-  f"--steps={STEPS}",
-  "--skip_checks",
-  "--config.log.every=7",
-  "--config.checkpoint.every=10",
-]
+STEPS = 6
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
+def finished(tmp_path_factory):
   """A run from beginning to end."""
-  workdir = tmp_path_factory.mktemp("runs") / "uninterrupted"
-  status, _, err = commands.run(*WORDS, f"--workdir={workdir}")
-  assert (status, err) == (0, "")
+  workdir = tmp_path_factory.mktemp("runs") / "finished"
+  quiet = {"log__tensorboard": False, "model__num_layers": 1}
+  config = tiny_config(steps=STEPS, train__schedule="cosine", **quiet)
+  assert train.run(config, str(workdir)) == 0
   return workdir
 
 
-def go_on(workdir):
-  """Goes on with a run by its folder alone."""
-  status, out, err = commands.run(f"--workdir={workdir}")
-  assert status == 0, err
-  return out, err
-
-
-def test_a_finished_run_has_nothing_left_to_do(uninterrupted):
-  before = commands.records(uninterrupted)
-  out, _ = go_on(uninterrupted)
+def test_a_finished_run_has_nothing_left_to_do(finished, command):
+  before = commands.records(finished), commands.last_checkpoint(finished).keys()
+  status, out, err = command(f"--workdir={finished}")  # The folder says all.
+  assert (status, err) == (0, "")
   assert f"Going on at step {STEPS}" in out
-  assert commands.records(uninterrupted) == before
+  after = commands.records(finished), commands.last_checkpoint(finished).keys()
+  assert before == after
 
 
 @pytest.mark.parametrize(
@@ -49,15 +39,11 @@ def test_a_finished_run_has_nothing_left_to_do(uninterrupted):
     ([f"--steps={STEPS + 100}"], [f"steps: {STEPS} there, {STEPS + 100} here"]),
   ],
 )
-@pytest.mark.usefixtures("own_flags")
 def test_another_configuration_is_refused_with_the_keys(
-  uninterrupted, words, changes, capsys
+  finished, words, changes, command
 ):
-  before = commands.last_checkpoint(uninterrupted)
-  argv = ["main", f"--workdir={uninterrupted}", *words]
-  assert main.main(main.read_flags(argv)) == 2
-  out, err = capsys.readouterr()
-  assert out == ""
-  assert all(change in err for change in changes)
-  assert err.count("\n") == 1
-  assert commands.last_checkpoint(uninterrupted).keys() == before.keys()
+  before = commands.last_checkpoint(finished)
+  result = command(f"--workdir={finished}", *words)
+  for change in changes:
+    commands.assert_refused(result, change)
+  assert commands.last_checkpoint(finished).keys() == before.keys()

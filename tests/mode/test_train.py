@@ -12,10 +12,12 @@ import pytest
 from attention_lab.attention.base import attentions
 from attention_lab.dataset.base import datasets
 from attention_lab.errors import UserError
+from attention_lab.evaluation import make_sampler
+from attention_lab.experiment import assemble
 from attention_lab.mode import evaluate, sample, train
 from attention_lab.position.base import positions
 from tests.commands import records
-from tests.parts import tiny_config
+from tests.parts import fill, tiny_config
 
 QUIET = {"log__tensorboard": False, "model__num_layers": 1}
 
@@ -176,6 +178,7 @@ def test_every_part_trains_evaluates_and_samples(parts, tmp_path, capsys):
   config.model.num_layers = parts["attention"].count(",") + 1
   config.dataset = f"{parts['dataset']}({DATASETS.get(parts['dataset'], SMALL)})"
   config.sample.length = 2
+  config.train.optimizer = "sgd"  # Of fewest programs.
   workdir = str(tmp_path / "run")
   assert train.run(config, workdir) == 0
   # From its checkpoint; how a run goes on from there is the same for all parts.
@@ -220,20 +223,22 @@ def test_data_that_changed_since_is_refused(finished, monkeypatch):
       mode.run(config, str(workdir))
 
 
-def test_samples_of_learned_positions_end_with_them(tmp_path):
-  config = tiny_config(position="learned", steps=1, sample__length=500, **QUIET)
-  assert train.run(config, str(tmp_path / "run")) == 0
+def test_samples_of_learned_positions_end_with_them():
+  config = tiny_config(position="learned", sample__length=500, **QUIET)
+  experiment = assemble(config)
+  params = fill(jax.eval_shape(lambda: experiment.init(0)))
+  clipped = make_sampler(experiment, config.sample, clip=True)  # As training ends.
+  (text,) = clipped(params)
+  assert len(text) == 8 + 1  # Nothing follows the last one.
   with pytest.raises(UserError, match="more than the 8 positions"):
-    sample.run(config, str(tmp_path / "run"))
+    make_sampler(experiment, config.sample)
 
 
-def test_bfloat16_trains_in_bfloat16_and_keeps_float32(tmp_path):
-  config = tiny_config(steps=2, train__precision="bfloat16", **QUIET)
+def test_bfloat16_trains_in_bfloat16_and_keeps_float32(finished, tmp_path):
+  config = finished[1].copy_and_resolve_references()
+  config.train.precision = "bfloat16"
   assert train.run(config, str(tmp_path / "run")) == 0
-  loss = records(tmp_path / "run")[-1]["loss"]
-  config.train.precision = "float32"
-  assert train.run(config, str(tmp_path / "other")) == 0
-  exact = records(tmp_path / "other")[-1]["loss"]
+  loss, exact = (records(run)[-1]["loss"] for run in (tmp_path / "run", finished[0]))
   assert loss != exact
   assert loss == pytest.approx(exact, rel=0.05)
   path = max((tmp_path / "run" / "checkpoints").iterdir())
