@@ -1,14 +1,22 @@
 """Runs the entrypoint as a user does: in a process of its own."""
 
+import atexit
 import json
+import multiprocessing
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import weakref
 from pathlib import Path
 
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.imported"])
 TINY = [
   "--dataset=copy(sequence_length=8, validation_examples=8)",
   "--batch_size=8",
@@ -22,17 +30,74 @@ TINY = [
 ]
 
 
+class Started:
+  """A process of the entrypoint, as `subprocess.Popen` has them.
+
+  It is forked from one that has imported what a run needs and touched no device: that
+  saves the seconds which imports take. tests/test_compile_cache.py starts anew.
+
+  Args:
+    words: of its command line.
+    environment: its environment.
+  """
+
+  def __init__(self, words, environment):
+    folder = tempfile.mkdtemp()
+    weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+    self._texts = [Path(folder) / name for name in ("out", "err")]
+    arguments = (words, environment, os.getcwd(), self._texts)
+    self._process = FORKS.Process(target=_enter, args=arguments)
+    self._process.start()
+    self.pid = self._process.pid
+
+  def poll(self):
+    """Its exit status; None while it lives."""
+    return self._process.exitcode
+
+  returncode = property(poll)
+
+  def wait(self, timeout=None):
+    """Returns when it has ended."""
+    self._process.join(timeout)
+    if self.poll() is None:
+      raise subprocess.TimeoutExpired(sys.argv, timeout)
+
+  def communicate(self, timeout=None):
+    """What it printed on standard output and standard error, once it has ended."""
+    self.wait(timeout)
+    return [path.read_text() for path in self._texts]
+
+  def send_signal(self, number):
+    """Signals it, if it lives."""
+    if self.poll() is None:
+      os.kill(self.pid, number)
+
+  def kill(self):
+    """Ends it, if it lives."""
+    self.send_signal(signal.SIGKILL)
+
+
+def _enter(words, environment, folder, texts):
+  """Lives as the entrypoint."""
+  os.environ.clear()
+  os.environ.update(environment)
+  os.chdir(folder)
+  for number, path in enumerate(texts, 1):
+    os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+  from attention_lab import main
+
+  sys.argv = [main.__file__, *map(str, words)]
+  try:
+    main.command()
+  finally:
+    atexit._run_exitfuncs()  # multiprocessing leaves them out.
+
+
 def start(*words, devices=1):
   """Starts the entrypoint, on CPU devices; it shares the session's compiled programs."""
   flags = f"--xla_force_host_platform_device_count={devices}"
   environment = {"XLA_FLAGS": flags, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-  return subprocess.Popen(
-    [sys.executable, "-m", "attention_lab.main", *words],
-    env=os.environ | environment,
-    stdout=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-    text=True,
-  )
+  return Started(words, os.environ | environment)
 
 
 def run(*words):

@@ -8,7 +8,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-# Before jax starts.
+# Before jax starts, and numpy, which must have no threads where it is forked.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 os.environ["JAX_PLATFORMS"] = "cpu"
 # Halves the time of the suite, which compiles far more than it computes.

@@ -210,7 +210,7 @@ def test_no_file_may_be_read_by_more_than_the_umask_says(tmp_path, umask):
   try:
     write_json(tmp_path / "a.json", {})
     Checkpoints(tmp_path, 3).save(1, LIKE, {})
-    Journal(tmp_path / "metrics.jsonl", 0).close()
+    Journal(tmp_path / "metrics.jsonl").close()
     made_once(tmp_path / "data" / "made", _make, "data_dir")
   finally:
     os.umask(before)
