@@ -58,9 +58,9 @@ def together(words, count=2, devices=1):
   return found
 
 
-def go_on(workdir, count=2, devices=1):
+def go_on(workdir, *words, devices=1):
   """Goes on with a run to its end, without any trouble."""
-  return together([f"--workdir={workdir}"], count, devices)
+  return together([f"--workdir={workdir}", *words], devices=devices)
 
 
 def timed(processes):
@@ -165,7 +165,7 @@ def test_trouble_of_one_ends_all_and_is_named(tmp_path, monkeypatch, trouble, ca
   assert cause in line
   assert trouble == "sleeps" or "Traceback" in own
   monkeypatch.delenv("TROUBLE")
-  go_on(tmp_path / "run")
+  go_on(tmp_path / "run", f"--plugin={PLUGIN}")
 
 
 def test_a_straggler_is_waited_for(tmp_path, monkeypatch):
