@@ -245,9 +245,10 @@ class Training:
     }
     memory = peak_memory() // len(self._logbooks)  # Before what follows takes more.
     flops = flops_per_step(self._config, self._experiment.dataset.files())
+    peak = matmul_peak(self._experiment.policy.compute_dtype) * len(self._devices)
     summaries = []
     for i, logbook in enumerate(self._logbooks):
-      summary = self._summary(i, flops, memory)
+      summary = self._summary(i, flops, peak, memory)
       if self._lengths:
         summary["lengths"] = evaluate_lengths(
           measures,
@@ -267,13 +268,14 @@ class Training:
     for line in account.ending(summaries, self._root, self._logbooks):
       self._show.line(line)
 
-  def _summary(self, index: int, flops: int, memory: int) -> dict[str, Any]:
+  def _summary(
+    self, index: int, flops: int, peak: float, memory: int
+  ) -> dict[str, Any]:
     """All but the figures of other lengths."""
     logbook, config = self._logbooks[index], self._config
     train = self._measure("train", index)
     seconds = max(logbook.training_seconds(self._trainer.seconds), 1e-9)
     speed = flops * self._trainer.step / seconds
-    peak = matmul_peak(self._experiment.policy.compute_dtype)
     summary = {
       "attention": config.attention,
       "position": config.position,
@@ -287,7 +289,7 @@ class Training:
       "compile_seconds": self._trainer.compile_seconds,
       "flops_per_step": flops,
       "flops_per_second": speed,
-      "utilisation": speed / (peak * len(self._devices)),
+      "utilisation": speed / peak,
       "memory_bytes": memory,
       "train": train,
       "validation": (logbook.validation or {}) | self._scores(index),

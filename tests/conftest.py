@@ -25,10 +25,10 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from attention_lab import main, plugins
+from attention_lab import main
+from tests import imported  # noqa: F401
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-plugins.load()
 # Modules and what they hold stay: the collector need not look at them again and again.
 gc.freeze()
 gc.set_threshold(100_000)
