@@ -2,7 +2,7 @@
 one that was left alone.
 
 python -m tests.faults.soak --minutes=30
-python -m tests.faults.soak --minutes=60 --lives=200 --faults=kill,phase
+python -m tests.faults.soak --minutes=60 --lives=300 --faults=kill,phase
 """
 
 import argparse
