@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.cpu import xla_flags
+
 ROOT = Path(__file__).parents[1]
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.imported"])
@@ -95,9 +97,9 @@ def _enter(words, environment, folder, texts):
 
 def start(*words, devices=1):
   """Starts the entrypoint, on CPU devices; it shares the session's compiled programs."""
-  flags = f"--xla_force_host_platform_device_count={devices}"
-  environment = {"XLA_FLAGS": flags, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-  return Started(words, os.environ | environment)
+  flags = {"XLA_FLAGS": xla_flags(devices)}
+  environment = os.environ | flags | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+  return Started(words, environment)
 
 
 def run(*words):

@@ -8,17 +8,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
-# Before jax starts, and numpy, which must have no threads where it is forked.
-os.environ["OPENBLAS_NUM_THREADS"] = "1"
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
-os.environ["JAX_PLATFORMS"] = "cpu"
-# Halves the time of the suite, which compiles far more than it computes.
-os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
+from tests import cpu
+
+os.environ |= cpu.environment(devices=8)
 # What one test has compiled no other one compiles again, in any worker of this session.
 SESSION = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
 CACHE = Path(tempfile.gettempdir()) / f"attention_lab-tests-{SESSION}"
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE)
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import jax
 import pytest

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import attention_lab
+from tests.cpu import xla_flags
 
 PROJECT = """
 [project]
@@ -111,12 +112,11 @@ def see_our_packages(environment):
 
 
 def run(*command, cwd=None):
-  """Runs a command, cheaply compiled, that must succeed; returns what it prints."""
-  cheap = "--xla_backend_optimization_level=0"
+  """Runs a command that must succeed; returns what it prints."""
   process = subprocess.run(
     command,
     cwd=cwd,
-    env=os.environ | {"XLA_FLAGS": cheap, "COLUMNS": "200"},
+    env=os.environ | {"XLA_FLAGS": xla_flags(1), "COLUMNS": "200"},
     capture_output=True,
     text=True,
     check=False,

@@ -2,5 +2,6 @@
 
 import os
 
-# A process that numpy has started threads in is not safely forked.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+from tests import cpu
+
+os.environ |= cpu.environment(devices=1) | os.environ  # The suite has its own.

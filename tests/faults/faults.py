@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.cpu import xla_flags
 from tests.faults.lives import checkpoints
 
 PHASES = ("opened", "half", "fsync", "rename", "renamed", "unlink")
@@ -113,7 +114,7 @@ def no_rights(folder):
 
 def two_devices():
   """Plants a machine of two devices."""
-  os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+  os.environ["XLA_FLAGS"] = xla_flags(2)
 
 
 def signalled(place, number, times):

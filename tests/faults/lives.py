@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.commands import TINY, last_checkpoint, records
+from tests.cpu import xla_flags
 
 EVERY = 5  # Steps between two checkpoints.
 KEEP = 2
@@ -53,8 +54,7 @@ def warm():
 @contextlib.contextmanager
 def place():
   """An empty folder for lives that share what they compile; all is ready to fork them."""
-  os.environ |= {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
-  os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+  os.environ["XLA_FLAGS"] = xla_flags(1)
   with tempfile.TemporaryDirectory() as folder:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{folder}/cache")
     warm()

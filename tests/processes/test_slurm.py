@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests import commands
+from tests.cpu import xla_flags
 from tests.processes import runs
 from tests.processes.test_group import free_port
 
@@ -70,7 +71,7 @@ def slurm(tmp_path_factory):
     "SLURM_CONF": str(conf),
     "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     "PYTHONPATH": str(commands.ROOT),
-    "XLA_FLAGS": "",
+    "XLA_FLAGS": xla_flags(1),
     "COLUMNS": "200",
   }
   where = {name: folder / "munge" / name for name in ("socket", "pid", "log", "seed")}
