@@ -160,6 +160,7 @@ def main(overrides: list[str]) -> int:
     if FLAGS.mode not in mode_names():
       raise UserError(f"--mode={FLAGS.mode}: {nearest(FLAGS.mode, mode_names())}")
     versions.refuse_known_bad()
+    os.environ |= versions.quieting() | os.environ
     config, among = read_config(overrides), place()
     compile_cache.enable(config.compile_cache)
     with processes.joined(among, config) as group:

@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any
-
-import jax
+from typing import TYPE_CHECKING, Any
 
 from attention_lab.errors import UserError
+
+if TYPE_CHECKING:
+  import jax
 
 GB = 1e9
 SHRINK = (
@@ -36,7 +37,7 @@ def refuse_large_batches(tokens: float, steps_per_call: int) -> None:
     )
 
 
-def refuse_large_state(state: Any, seeds: int, devices: Sequence[jax.Device]) -> None:
+def refuse_large_state(state: Any, seeds: int, devices: "Sequence[jax.Device]") -> None:
   """Raises UserError if parameters and optimizer state alone are more than there is.
 
   Args:
@@ -44,6 +45,8 @@ def refuse_large_state(state: Any, seeds: int, devices: Sequence[jax.Device]) ->
     seeds: how many there are.
     devices: each holds all of it; those that are the CPU share the machine's memory.
   """
+  import jax  # The entrypoint, which needs `out_of_memory`, answers flags before.
+
   size = seeds * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
   room = (devices[0].memory_stats() or {}).get("bytes_limit")
   if room is None:

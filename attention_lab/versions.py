@@ -1,4 +1,4 @@
-"""Which jaxlib releases are known to compute wrongly, and the versions of what runs."""
+"""Which jaxlib releases compute wrongly or cry wolf, and the versions of what runs."""
 
 import importlib.metadata
 import platform
@@ -15,6 +15,10 @@ BAD_JAXLIB = {
   "0.11.0": "crashes on arrays of rank 8 (jax#39257)",
   "0.11.1": "runs scans in quadratic time (jax#40101)",
 }
+
+# Of every program that is read from the compilation cache it says, in kilobytes, that it
+# may not run on this very machine, if that has AVX-512 (jax#38445). It runs.
+CRIES_WOLF = ("0.9.0.1",)
 
 PACKAGES = (
   "jax",
@@ -37,6 +41,12 @@ def refuse_known_bad() -> None:
     raise UserError(
       f"jaxlib {version} {BAD_JAXLIB[version]}; type: pip install -r requirements.txt"
     )
+
+
+def quieting() -> dict[str, str]:
+  """Variables of the environment that silence false alarms of the installed jaxlib, if
+  they are set before jax is imported: XLA then logs what is fatal alone."""
+  return {"TF_CPP_MIN_LOG_LEVEL": "3"} if installed("jaxlib") in CRIES_WOLF else {}
 
 
 def installed(package: str) -> str | None:

@@ -51,15 +51,18 @@ def test_a_folder_that_cannot_be_is_told_and_done_without(set_to, tmp_path, caps
   assert "warning: nothing that is compiled is kept" in capsys.readouterr().err
 
 
-def test_the_second_start_compiles_nothing(tmp_path, monkeypatch):
+def test_the_second_start_compiles_nothing_and_says_nothing(tmp_path, monkeypatch):
   monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+  monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
   monkeypatch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS")  # As users' programs are.
   cache = tmp_path / "cache"
   entries = []
   for name in ("a", "b"):
     flags = (f"--config.compile_cache={cache}", f"--workdir={tmp_path / name}")
     words = [sys.executable, "-m", "attention_lab.main", *TINY, "--steps=2", *flags]
-    subprocess.run(words, check=True, cwd=ROOT, env=os.environ | {"XLA_FLAGS": ""})
+    given = {"cwd": ROOT, "env": os.environ | {"XLA_FLAGS": ""}}
+    ended = subprocess.run(words, check=True, stderr=subprocess.PIPE, **given)
+    assert ended.stderr == b""
     entries.append({path.name for path in cache.glob("*-cache")})
   assert entries[0]
   assert entries[1] == entries[0]

@@ -55,10 +55,10 @@ def test_every_rule_is_about_a_setting_that_exists(named):
   assert any(key == named or key.startswith(named) for key in KEYS)
 
 
-def test_reading_the_defaults_imports_no_jax():
+def test_reading_flags_and_the_defaults_imports_no_jax():
   code = (
-    "import sys; from attention_lab import config; config.get_config(); "
-    "sys.exit('jax' in sys.modules)"
+    "import sys; from attention_lab import config, main; main.parse(['main.py']); "
+    "config.get_config(); sys.exit('jax' in sys.modules)"
   )
   assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -42,6 +42,13 @@ def test_the_release_that_these_tests_run_on_is_accepted():
   versions.refuse_known_bad()
 
 
+def test_only_a_release_that_cries_wolf_is_silenced(monkeypatch):
+  install(monkeypatch, "0.12.0.1")
+  assert not versions.quieting()
+  install(monkeypatch, versions.CRIES_WOLF[0])
+  assert versions.quieting() == {"TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
 def test_a_package_that_is_not_there_has_no_version():
   assert versions.installed("attention-lab-no-such-package") is None
 
