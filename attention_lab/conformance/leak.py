@@ -21,6 +21,11 @@ from attention_lab.files import user_cache, write_json
 from attention_lab.source import code_hash
 
 LAWS = (seeing.future_by_gradient, seeing.future_by_suffix)
+# Who sees whom is the formula's doing: programs that run a few times are not optimised.
+QUICKLY = {
+  "xla_backend_optimization_level": 0,
+  "xla_llvm_disable_expensive_passes": True,
+}
 
 
 def refuse_leak(spec: str, build: Callable[[], Attention], *about: Any) -> None:
@@ -31,7 +36,7 @@ def refuse_leak(spec: str, build: Callable[[], Attention], *about: Any) -> None:
     build: makes it inside a transform, as the run does.
     *about: what else of the run it is made of, such as the positional scheme.
   """
-  subject = Subject(spec, lambda position, sizes: build())
+  subject = Subject(spec, lambda position, sizes: build(), compiler_options=QUICKLY)
   known = (spec, subject.sizes, about, jax.__version__, code_hash())
   name = hashlib.sha256(repr(known).encode()).hexdigest()
   path = user_cache() / "leaks" / f"{name}.json"

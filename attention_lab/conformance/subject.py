@@ -1,7 +1,7 @@
 """What is checked: an attention as pure functions of its parameters, at any sizes."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
 import haiku as hk
@@ -109,9 +109,18 @@ class Subject:
     build: makes it inside a transform; None to build it from `spec`.
     sizes: at which it is tried wherever a law does not ask for others; None for those
       that `build` gives it, or small ones.
+    compiler_options: of XLA, for all that it computes; no other program can then take
+      it in.
   """
 
-  def __init__(self, spec: str, build: Build | None = None, sizes: Sizes | None = None):
+  def __init__(
+    self,
+    spec: str,
+    build: Build | None = None,
+    sizes: Sizes | None = None,
+    compiler_options: Mapping[str, Any] | None = None,
+  ):
+    self._jit = functools.partial(jax.jit, compiler_options=compiler_options)
     self.spec = specs.parse(spec)
     self.build = build or functools.partial(_build, self.spec)
     scheme = lambda: Position(max_length=TRAINED)  # noqa: E731
@@ -170,12 +179,12 @@ class Subject:
       return y, found
 
     return Functions(
-      jax.jit(start),
-      jax.jit(apply),
-      jax.jit(shown),
-      jax.jit(gradient),
+      self._jit(start),
+      self._jit(apply),
+      self._jit(shown),
+      self._jit(gradient),
       lambda params, *arguments: initial_state(params, None, *arguments),
-      *(jax.jit(functools.partial(_without_key, method)) for method in others),
+      *(self._jit(functools.partial(_without_key, method)) for method in others),
     )
 
   def mask(self, at: Any, aligned: bool = False) -> Mask:
