@@ -6,7 +6,7 @@ is one of for each seed comes as a list.
 
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -118,12 +118,6 @@ class Trainer:
       self._state, _ = self._update(self._state, self._make(step, 1), 0)
     self.compile_seconds = time.perf_counter() - start
 
-  def _first_state(self, seed: np.uint32) -> TrainState:
-    """Another machine may compute another one, by a bit."""
-    make = functools.partial(self._fresh, seed)
-    state: TrainState = share_tree(self._group, "the first state", make, self.expected)
-    return state
-
   def advance(self, limit: int) -> None:
     """Takes steps until `limit`, or for about half a second.
 
@@ -148,7 +142,17 @@ class Trainer:
 
   def fresh(self) -> list[TrainState]:
     """Each seed's state before the first step."""
-    return [self._first_state(seed) for seed in self._seeds]
+    # Another machine may compute another one, by a bit.
+    return [
+      self.shared("the first state", functools.partial(self._fresh, seed))
+      for seed in self._seeds
+    ]
+
+  def shared(self, what: str, make: Callable[[], TrainState]) -> TrainState:
+    """One seed's state, which the first process makes for all."""
+    with self._group.busy(f"sharing {what}"):
+      state: TrainState = share_tree(self._group, what, make, self.expected)
+    return state
 
   def leave_out(self, states: Sequence[TrainState]) -> None:
     """Leaves out the step that could not be taken; goes on from each seed's state (host

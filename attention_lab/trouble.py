@@ -16,15 +16,9 @@ from attention_lab.trainer import NonFinite, Trainer
 from attention_lab.update import TrainState
 
 
-def refuse_policy(config: config_dict.ConfigDict, seeds: int, processes: int) -> None:
-  """Raises UserError where one seed's trouble would change what another one learns, and
-  where a process would have to read what another one has saved."""
+def refuse_policy(config: config_dict.ConfigDict, seeds: int) -> None:
+  """Raises UserError where one seed's trouble would change what another one learns."""
   policy = config.train.on_nonfinite
-  if processes > 1 and policy == "rollback":
-    raise UserError(
-      "--config.train.on_nonfinite=rollback reads a checkpoint back, and of several "
-      "processes one alone has them. Take --config.train.on_nonfinite=skip."
-    )
   if seeds > 1 and policy != "stop":
     raise UserError(
       f"--config.train.on_nonfinite={policy} leaves out a step of one seed, and seeds "
@@ -110,15 +104,19 @@ def _rescue(
 def _state_at(step: int, trainer: Trainer, logbook: Logbook) -> TrainState:
   if not step:
     return trainer.fresh()[0]
-  restored = logbook.checkpoints.at(trainer.expected, step)
-  if restored is None:
-    raise UserError(
-      f"The run has to go back to step {step}, but the checkpoint of that step is gone or "
-      f"damaged. Raise --config.checkpoint.keep, or take "
-      f"--config.train.on_nonfinite=skip."
-    )
-  state: TrainState = restored.tree
-  return state
+
+  def read() -> TrainState:
+    restored = logbook.checkpoints.at(trainer.expected, step)
+    if restored is None:
+      raise UserError(
+        f"The run has to go back to step {step}, but the checkpoint of that step is gone "
+        f"or damaged. Raise --config.checkpoint.keep, or take "
+        f"--config.train.on_nonfinite=skip."
+      )
+    state: TrainState = restored.tree
+    return state
+
+  return trainer.shared(f"the state of step {step}", read)
 
 
 def _stop(

@@ -16,7 +16,7 @@ from attention_lab.logbook import Logbook
 from attention_lab.metrics import Sums
 from attention_lab.mode import train
 from attention_lab.trainer import Window
-from attention_lab.trouble import advance, refuse_policy
+from attention_lab.trouble import advance
 from attention_lab.update import make_update
 from tests.commands import last_checkpoint, records
 from tests.parts import tiny_config
@@ -236,9 +236,3 @@ def test_an_unexpected_exception_says_where_the_run_stands(tmp_path, monkeypatch
   (note,) = error.value.__notes__
   assert f"The run in {folder} came to step 2; its last checkpoint is of step 2" in note
   assert note.endswith(f"python -m attention_lab.main --workdir={folder}")
-
-
-def test_several_processes_do_not_roll_back():
-  with pytest.raises(UserError, match="Take --config.train.on_nonfinite=skip"):
-    refuse_policy(tiny_config(train__on_nonfinite="rollback"), seeds=1, processes=2)
-  refuse_policy(tiny_config(train__on_nonfinite="skip"), seeds=1, processes=2)

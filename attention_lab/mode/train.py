@@ -28,7 +28,7 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   group, devices = current(), all_devices()
   refuse_indivisible(config.batch_size, config.train.micro_batches, len(devices))
   own = own_configs(config)
-  refuse_policy(config, len(own), group.count)
+  refuse_policy(config, len(own))
   root = one_folder(group, config, workdir)
   folders = own_folders(root, own)
   experiment, lengths, sampler = looked_over(config, kept_files(group, folders))

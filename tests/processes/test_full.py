@@ -14,6 +14,7 @@ import pytest
 from tests import commands
 from tests.processes import runs
 from tests.processes.test_group import ended, errors, free_port
+from tests.processes.trouble import AT
 
 pytestmark = pytest.mark.processes_full
 
@@ -173,7 +174,41 @@ def test_a_straggler_is_waited_for(tmp_path, monkeypatch):
   assert [status for status, _, _ in found] == [0, 0], found
 
 
-def with_trouble(tmp_path, monkeypatch, trouble):
+@pytest.mark.parametrize("policy", ["skip", "rollback"])
+def test_what_is_not_finite_on_one_is_left_out_by_all(tmp_path, monkeypatch, policy):
+  """As one process with as many devices does; past it they go on, and again."""
+  words = [f"--config.train.on_nonfinite={policy}"]
+  processes = with_trouble(tmp_path, monkeypatch, "overflows", *words)
+  found = ended(processes, runs.PATIENCE)
+  assert [status for status, _, _ in found] == [0, 0], found
+  workdir = tmp_path / "alone"
+  status, _, err = runs.finished([*TROUBLED, *words, f"--workdir={workdir}"], 2)
+  assert status == 0, err
+  runs.assert_same_end(tmp_path / "run", workdir)
+  (event,) = [record for record in commands.records(workdir) if "event" in record]
+  assert event["step"] == AT + 1
+  assert event.get("to") == (40 if policy == "rollback" else None)
+
+
+def test_a_lost_checkpoint_that_all_go_back_to_ends_all(tmp_path, monkeypatch):
+  words = ["--config.train.on_nonfinite=rollback"]
+  monkeypatch.setenv("TROUBLE", "overflows")
+  run = tmp_path / "run"
+  status, _, err = runs.finished(
+    [*TROUBLED, *words, "--steps=45", f"--workdir={run}"], 2
+  )
+  assert status == 0, err
+  (lost,) = (run / "checkpoints").glob("000000040-*")
+  lost.unlink()
+  monkeypatch.delenv("TROUBLE")
+  found = timed(with_trouble(tmp_path, monkeypatch, "overflows", *words))
+  assert [status for status, _, _ in found] == [2, 2], found
+  for _, _, err in found:
+    (line,) = errors(err)
+    assert "go back to step 40, but the checkpoint of that step is gone" in line
+
+
+def with_trouble(tmp_path, monkeypatch, trouble, *words):
   """Two processes; the second is in trouble."""
   port, found = free_port(), []
   for i in range(2):
@@ -182,7 +217,8 @@ def with_trouble(tmp_path, monkeypatch, trouble):
       "--num_processes=2",
       f"--process_id={i}",
     ]
-    found.append(commands.start(*TROUBLED, f"--workdir={tmp_path / 'run'}", *place))
+    workdir = f"--workdir={tmp_path / 'run'}"
+    found.append(commands.start(*TROUBLED, *words, *place, workdir))
     monkeypatch.setenv("TROUBLE", trouble)
   return found
 
