@@ -3,12 +3,14 @@
 import itertools
 import json
 import shutil
+import signal
 from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 
+from attention_lab import training
 from attention_lab.attention.base import attentions
 from attention_lab.dataset.base import datasets
 from attention_lab.errors import UserError
@@ -169,10 +171,25 @@ def every_part():
   assert not data, f"no attention is left for {data}"
 
 
+@pytest.fixture
+def stopped_once(monkeypatch):
+  """A signal stops the first start behind its first step."""
+  take, signals = training.advance, [signal.SIGTERM]
+
+  def advance(*words):
+    yield from take(*words)
+    while signals:
+      signal.raise_signal(signals.pop())
+
+  monkeypatch.setattr(training, "advance", advance)
+
+
 @pytest.mark.parametrize(
   "parts", list(every_part()), ids=lambda parts: "-".join(parts.values())
 )
-def test_every_part_trains_evaluates_and_samples(parts, tmp_path, capsys):
+def test_every_part_trains_resumes_evaluates_and_samples(
+  parts, stopped_once, tmp_path, capsys
+):
   config = tiny_config(position="none", steps=2, **QUIET)
   config.update_from_flattened_dict(parts)
   config.model.num_layers = parts["attention"].count(",") + 1
@@ -180,8 +197,9 @@ def test_every_part_trains_evaluates_and_samples(parts, tmp_path, capsys):
   config.sample.length = 2
   config.train.optimizer = "sgd"  # Of fewest programs.
   workdir = str(tmp_path / "run")
+  assert train.run(config, workdir) == 128 + signal.SIGTERM
   assert train.run(config, workdir) == 0
-  # From its checkpoint; how a run goes on from there is the same for all parts.
+  assert "Going on at step 1 in" in capsys.readouterr().out
   assert evaluate.run(config, workdir) == 0
   if "architecture.name" not in parts:
     capsys.readouterr()
