@@ -8,7 +8,8 @@ from attention_lab.errors import UserError
 
 def frequencies(features: int, base: float) -> jax.Array:
   """base^(-2f/F) for the pairs of F features: [F/2] radians a position."""
-  return base ** (-jnp.arange(0, features, 2) / features)
+  # From 0 by 1: any other range jax makes at once, however long it is.
+  return base ** (-2 * jnp.arange(features // 2) / features)
 
 
 def turn(x: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:

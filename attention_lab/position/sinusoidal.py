@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from attention_lab.errors import UserError
 from attention_lab.position.base import Position, register_position
+from attention_lab.position.pairs import frequencies
 
 
 @register_position("sinusoidal")
@@ -22,7 +23,7 @@ class Sinusoidal(Position):
       raise UserError(
         f"sinusoidal pairs dimensions: d_model must be even, not {d_model}."
       )
-    frequency = self.base ** (-jnp.arange(0, d_model, 2) / d_model)
-    angle = jnp.einsum("BT,F->BTF", positions, frequency)  # [B, T, D/2]
+    frequency = frequencies(d_model, self.base)  # [D/2]
+    angle = jnp.einsum("BT,F->BTF", positions, frequency)
     encoding = jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1)
     return x + encoding.reshape(x.shape).astype(x.dtype)

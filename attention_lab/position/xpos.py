@@ -42,7 +42,7 @@ class XPos(Position):
   def _turn(self, x: jax.Array, positions: jax.Array, sign: int) -> jax.Array:
     key_size = x.shape[-1]
     angle = jnp.einsum("BT,F->BTF", positions, frequencies(key_size, self.base))
-    pair = jnp.arange(0, key_size, 2) / key_size
+    pair = 2 * jnp.arange(key_size // 2) / key_size
     decay = jnp.log((pair + self.gamma) / (1 + self.gamma)) / self.scale_base
     centred = sign * (positions - self.max_length / 2)
     length = jnp.exp(jnp.einsum("BT,F->BTF", centred, decay))
