@@ -12,27 +12,21 @@ from attention_lab.dataset.copy import Copy
 AT = 50  # The step from which on there is trouble.
 
 
-def exhausted(batch, steps):
+def exhausted():
   """Runs out of data."""
   raise IndexError("no more examples")
 
 
-def raises(batch, steps):
+def raises():
   """Fails as a plugin does."""
   raise ValueError("no more of this")
-
-
-def overflows(batch, steps):
-  """Weighs the tokens of one step so much that their loss is no number."""
-  batch.weights[steps == AT] = 3e38
 
 
 TROUBLES = {
   "exhausted": exhausted,
   "raises": raises,
-  "overflows": overflows,
-  "sleeps": lambda batch, steps: time.sleep(600),
-  "straggles": lambda batch, steps: time.sleep(0.3),
+  "sleeps": lambda: time.sleep(600),
+  "straggles": lambda: time.sleep(0.3),
 }
 
 
@@ -43,7 +37,9 @@ class Troubled(Copy):
 
   def batches(self, split, step, count, *others):
     batch = super().batches(split, step, count, *others)
-    named, steps = os.environ.get("TROUBLE"), step + np.arange(count)
-    if named and split == "train" and steps[-1] >= AT:
-      TROUBLES[named](batch, steps)
+    named = os.environ.get("TROUBLE") if split == "train" else None
+    if named == "overflows":  # The loss of one step is no number.
+      batch.weights[step + np.arange(count) == AT] = 3e38
+    elif named and step >= AT:
+      TROUBLES[named]()
     return batch
