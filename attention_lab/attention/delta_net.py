@@ -15,9 +15,9 @@ from attention_lab.attention.recurrent import HeadNorm
 class DeltaNet(Delta):
   """S_t = (I - β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ, y_t = q_tᵀ S_t; then W_O norm(y).
 
-  β = sigmoid(x W_β), one for each head; q and k are swish(x W) of length 1. A rotation
-  turns them afterwards, so that products depend on distances. Without the short
-  convolutions of the paper's models.
+  β = sigmoid(x W_β), one for each head; q, k and v are swish(conv(x W)), q and k then of
+  length 1, with a short convolution as in the paper's models. A rotation turns q and k
+  afterwards, so that products depend on distances.
   """
 
   @hk.name_like("__call__")

@@ -19,9 +19,10 @@ class GatedDeltaNet(Delta):
   """S_t = α_t (I - β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ, y_t = q_tᵀ S_t.
 
   Then W_O (swish(x W_G) ∘ norm(y)). α = exp(-A softplus(x W_α + b)), β = sigmoid(x W_β),
-  one each for every head, A and b learned and begun as in Mamba-2 (arXiv:2405.21060); q
-  and k are swish(x W) of length 1. A rotation turns them afterwards, so that products
-  depend on distances. Without the short convolutions of the paper's models.
+  one each for every head, A and b learned and begun as in Mamba-2 (arXiv:2405.21060); q,
+  k and v are swish(conv(x W)), q and k then of length 1, with a short convolution as in
+  the paper's models. A rotation turns q and k afterwards, so that products depend on
+  distances.
   """
 
   @hk.name_like("__call__")

@@ -82,8 +82,9 @@ class Recurrent(Attention):
 
     def read(state: Any, segment: list[jax.Array]) -> tuple[Any, jax.Array]:
       query, context, query_at, context_at = segment
-      mask = Mask(query_at, context_at, causal=True)
-      heads, state = self.advance(query, context, mask, state)
+      # What the last one is padded with comes after all tokens.
+      part = Mask(query_at, context_at, causal=True, aligned=mask.aligned)
+      heads, state = self.advance(query, context, part, state)
       return state, self.finish(heads, query)
 
     _, y = hk.scan(hk.remat(read), state, xs)

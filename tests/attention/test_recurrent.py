@@ -202,6 +202,16 @@ def by_root_mean_square(y):
   return y / jnp.sqrt((y**2).mean(axis=-1, keepdims=True) + 1e-5)
 
 
+def convolved(weights, *parts):
+  """Each of [B, T, N, K], its channels convolved over the tokens before."""
+  for part, own in zip(parts, jnp.split(weights, len(parts), axis=1), strict=True):
+    total = jnp.zeros_like(part)
+    for back, w in enumerate(own.reshape(-1, HEADS, KEY_SIZE)):
+      at = jnp.arange(back, part.shape[1])
+      total = total.at[:, at].add(w[None, None] * part[:, at - back])
+    yield total
+
+
 def pairwise(name, p, x, context, x_at, at):
   """The weights of all pairs, before they are made shares: two times [B, N, T, S].
 
@@ -253,7 +263,11 @@ def recurrence(name, params, x, at):
   p = Parameters(params)
   q, k, v = (p.heads(part, x) for part in ("query", "key", "value"))
   if name in ("delta_net", "gated_delta_net"):
-    q, k = of_length_one(swish(q)), of_length_one(swish(k))
+    if "convolution" in p.tree:
+      q, k, v = (swish(y) for y in convolved(p.tree["convolution"]["w"], q, k, v))
+    else:
+      q, k = swish(q), swish(k)
+    q, k = of_length_one(q), of_length_one(k)
   q, k = turned(q, at), turned(k, at)
   state = jnp.zeros((x.shape[0], HEADS, KEY_SIZE, KEY_SIZE))
   if name == "retention":
@@ -281,11 +295,20 @@ def scheme(name):
 
 
 @pytest.mark.parametrize(("chunk", "segment"), [(3, recurrent.SEGMENT), (2, 3)])
-@pytest.mark.parametrize("name", [*SUMS, *STEPS])
-def test_an_attention_is_its_definition(in_float64, monkeypatch, name, chunk, segment):
+@pytest.mark.parametrize(
+  ("name", "options"),
+  [
+    *((name, "") for name in (*SUMS, *STEPS)),
+    ("delta_net", ", convolution=0"),
+    ("gated_delta_net", ", convolution=1"),
+  ],
+)
+def test_an_attention_is_its_definition(
+  in_float64, monkeypatch, name, options, chunk, segment
+):
   """Outputs and all gradients, with padding, at a length that chunks do not divide."""
   monkeypatch.setattr(recurrent, "SEGMENT", segment)
-  f = attention_functions(f"{name}(chunk={chunk})", scheme(name))
+  f = attention_functions(f"{name}(chunk={chunk}{options})", scheme(name))
   x = inputs(length=len(REAL))
   first = 60 if name == "cosformer" else 0  # Its cosine is at its end at 63.
   real = first + np.arange(5)
@@ -309,6 +332,19 @@ def test_an_attention_is_its_definition(in_float64, monkeypatch, name, chunk, se
     lambda x, y: np.testing.assert_allclose(x, y, **EXACT),
     with_gradients(actual, arrays),
     with_gradients(expected, arrays),
+  )
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_segments_of_a_text_without_padding_are_one_pass(in_float64, monkeypatch, name):
+  whole, parts = (attention_functions(f"{name}(chunk={n})", "rope") for n in (3, 2))
+  x = inputs(length=8)
+  at = jnp.tile(jnp.arange(8, dtype=jnp.int32), (B, 1))
+  mask = Mask(at, at, causal=True, aligned=True)
+  expected = whole.apply(whole.params, None, x, x, mask)
+  monkeypatch.setattr(recurrent, "SEGMENT", 3)
+  np.testing.assert_allclose(
+    parts.apply(whole.params, None, x, x, mask), expected, **EXACT
   )
 
 
@@ -392,7 +428,9 @@ def test_the_decode_state_is_of_one_size(name):
   assert [x.shape for x in jax.tree.leaves(one)] == [
     x.shape for x in jax.tree.leaves(many)
   ]
-  assert all(x.dtype == jnp.float32 for x in jax.tree.leaves(one))
+  sums = [x for x in jax.tree.leaves(one) if x.shape[:2] == (B, HEADS)]
+  assert sums
+  assert all(x.dtype == jnp.float32 for x in sums)
 
 
 @pytest.mark.parametrize(
@@ -402,6 +440,7 @@ def test_the_decode_state_is_of_one_size(name):
     ("performer(features=0)", "features=0"),
     ("performer(seed=-1)", "seed=-1"),
     ("based(feature=0)", "feature=0"),
+    ("delta_net(convolution=-1)", "convolution=-1"),
     ("gated_linear(rank=0)", "rank=0"),
     ("gated_linear(temperature=0.0)", "temperature=0.0"),
   ],

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from attention_lab.attention.delta_net import DeltaNet
 from attention_lab.attention.mask import Mask
 from attention_lab.attention.multi_head import MultiHead
 from attention_lab.attention.standard import Standard
@@ -125,6 +126,25 @@ class LateCache(Standard):
   def extend(self, query, state, positions):
     late = state._replace(positions=state.positions + 1)
     return super().extend(query, late, positions)
+
+
+@breaks(seeing.padding_counts_for_nothing)
+class ConvolvesPadding(DeltaNet):
+  """Takes padding for the token before the first one."""
+
+  def advance(self, query, context, mask, state):
+    return super().advance(
+      query, context, dataclasses.replace(mask, aligned=True), state
+    )
+
+
+@breaks(decoding.decoding_is_the_full_pass)
+class ConvolvesFromNothing(DeltaNet):
+  """Decodes as if no token had come before."""
+
+  def extend(self, query, state, positions):
+    nothing = jnp.zeros_like(state.recent)
+    return super().extend(query, state._replace(recent=nothing), positions)
 
 
 @breaks(decoding.decoding_is_the_full_pass)
