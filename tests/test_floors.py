@@ -39,6 +39,7 @@ FLOORS = {
   "kernel.choose": 4,
   "attention.multi_head": 5,
   "attention.weighted": 5.5,
+  "attention.short_convolution": 5,
   "attention.recurrent": 5.5,
   "attention.delta": 5.7,
   "attention.recent": 5.5,
