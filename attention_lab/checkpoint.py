@@ -20,7 +20,7 @@ import numpy as np
 
 from attention_lab import npz
 from attention_lab.errors import UserError
-from attention_lab.files import ROOM, SUFFIX, write_atomically
+from attention_lab.files import ROOM, write_atomically
 
 META = "meta.json"
 FILES = "files/"  # What the names of files begin with that a checkpoint holds besides.
@@ -91,9 +91,7 @@ class Checkpoints:
         f"{error.strerror}. {ROOM}"
       ) from None
     self._losses[path] = _loss_of(meta)
-    # What an earlier, killed process was writing goes too; nobody else writes here.
-    partial = self.folder.glob(f".*{SUFFIX}")
-    for old in [*self._unwanted(path), *partial]:
+    for old in self._unwanted(path):
       old.unlink(missing_ok=True)
     return path
 

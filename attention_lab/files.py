@@ -54,6 +54,12 @@ def write_atomically(
   return path
 
 
+def remove_partial(folder: Path) -> None:
+  """Removes what a process was writing when it was killed. Nobody else may write there."""
+  for partial in folder.glob(f".*{SUFFIX}"):
+    partial.unlink(missing_ok=True)
+
+
 def write_json(path: Path, content: Any) -> None:
   """Writes JSON that people can read, all of it or nothing; see `finite_or_named`."""
   text = json.dumps(finite_or_named(content), indent=2, allow_nan=False) + "\n"
@@ -111,8 +117,7 @@ def made_once(path: Path, make: Callable[[Path], Any], flag: str) -> Path:
     with open(path.parent / ".lock", "w") as lock:
       locks.take(lock, wait=True)
       if not os.path.exists(path):
-        for partial in path.parent.glob(f".*{SUFFIX}"):  # Of a process that was killed.
-          partial.unlink()
+        remove_partial(path.parent)
         make(path)
   return path
 

@@ -8,7 +8,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupt:
-  """While entered, the first signal is remembered and the second one acts as usual."""
+  """While entered, the first signal is remembered and the second one acts as usual.
+
+  One that was ignored before stays so: a shell starts what it puts into the background
+  that way, and Ctrl-C is not meant for it.
+  """
 
   def __init__(self) -> None:
     self.signal: int | None = None
@@ -16,7 +20,8 @@ class Interrupt:
 
   def __enter__(self) -> Self:
     for number in SIGNALS:
-      self._before[number] = signal.signal(number, self._remember)
+      if signal.getsignal(number) != signal.SIG_IGN:
+        self._before[number] = signal.signal(number, self._remember)
     return self
 
   def __exit__(

@@ -18,9 +18,9 @@ from attention_lab import optimizer as optimizers
 from attention_lab.checkpoint import Checkpoints
 from attention_lab.errors import UserError
 from attention_lab.files import (
-  SUFFIX,
   make_folder,
   read_json,
+  remove_partial,
   write_atomically,
   write_json,
   writing,
@@ -118,9 +118,9 @@ def held(workdir: Path, config: Any, fingerprint: str) -> Iterator[None]:
   make_folder(workdir, "workdir")
   remedy = "Wait for it or end it, or name another --workdir."
   with locks.alone(workdir / LOCK, remedy):
-    for partial in workdir.glob(f".*{SUFFIX}"):  # Of a process that was killed.
-      partial.unlink(missing_ok=True)
     make_folder(workdir / CHECKPOINTS, "workdir")
+    for folder in (workdir, workdir / CHECKPOINTS):
+      remove_partial(folder)
     yield
 
 

@@ -83,6 +83,7 @@ def _enter(words, environment, folder, texts):
   """Lives as the entrypoint."""
   os.environ.clear()
   os.environ.update(environment)
+  heed_ctrl_c()
   os.chdir(folder)
   for number, path in enumerate(texts, 1):
     os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
@@ -93,6 +94,11 @@ def _enter(words, environment, folder, texts):
     main.command()
   finally:
     atexit._run_exitfuncs()  # multiprocessing leaves them out.
+
+
+def heed_ctrl_c():
+  """As in a terminal: what a shell starts in the background ignores it."""
+  signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def start(*words, devices=1):

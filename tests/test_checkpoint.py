@@ -194,13 +194,6 @@ def test_a_leaf_that_the_model_lacks_is_named(checkpoints):
     checkpoints.restore(like)
 
 
-def test_what_a_killed_run_left_half_written_goes(tmp_path):
-  stale = tmp_path / ".999999999.partial"
-  stale.write_bytes(b"half")
-  path = save(Checkpoints(tmp_path, 3), 1)
-  assert list(tmp_path.iterdir()) == [path]
-
-
 def test_looking_at_a_run_does_not_disturb_what_it_is_saving(
   tmp_path, checkpoints, monkeypatch
 ):

@@ -42,6 +42,16 @@ def test_the_first_signal_is_remembered(number):
     assert interrupt.signal == number
 
 
+@pytest.mark.parametrize("number", SIGNALS)
+def test_what_was_ignored_stays_ignored(number):
+  signal.signal(number, signal.SIG_IGN)
+  with Interrupt() as interrupt:
+    send(number)
+    assert interrupt.signal is None
+    assert signal.getsignal(number) == signal.SIG_IGN
+  assert signal.getsignal(number) == signal.SIG_IGN
+
+
 @pytest.mark.parametrize("first", SIGNALS)
 @pytest.mark.parametrize("second", SIGNALS)
 def test_the_second_signal_acts_as_usual(first, second):

@@ -46,6 +46,14 @@ def test_a_new_folder_is_ready_to_train_in(workdir):
   assert names == {"config.json", "checkpoints", ".lock"}
 
 
+def test_what_a_killed_run_left_half_written_goes(workdir, config):
+  left = [folder / ".9.partial" for folder in (workdir, workdir / "checkpoints")]
+  for path in left:
+    path.write_bytes(b"half")
+  with run_folder.held(workdir, config, "data"):
+    assert not any(path.exists() for path in left)
+
+
 def test_the_configuration_comes_back_as_it_was(workdir, config):
   stored = run_folder.stored_config(workdir)
   found = configs.from_stored(stored)

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.commands import TINY, last_checkpoint, records
+from tests.commands import TINY, heed_ctrl_c, last_checkpoint, records
 from tests.cpu import xla_flags
 
 EVERY = 5  # Steps between two checkpoints.
@@ -73,6 +73,7 @@ def start(words, log, prepare):
       os.dup2(os.open(f"{log}{suffix}", flags, 0o644), number)
     from attention_lab import main
 
+    heed_ctrl_c()
     sys.argv = ["main.py", *words]
     prepare()
     main.command()
