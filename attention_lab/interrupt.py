@@ -8,10 +8,13 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupt:
-  """While entered, the first signal is remembered and the second one acts as usual.
+  """While entered, the first signal is remembered and the second one ends the process.
 
-  One that was ignored before stays so: a shell starts what it puts into the background
-  that way, and Ctrl-C is not meant for it.
+  It does so at once, by the signal: Python would raise KeyboardInterrupt wherever it is
+  just then, and where that is a callback it only prints it.
+
+  A signal that was ignored before stays so: a shell starts what it puts into the
+  background that way, and Ctrl-C is not meant for it.
   """
 
   def __init__(self) -> None:
@@ -30,13 +33,16 @@ class Interrupt:
     error: BaseException | None,
     trace: TracebackType | None,
   ) -> None:
-    self._restore()
+    for number, handler in self._before.items():
+      signal.signal(number, handler)
 
   def _remember(self, number: int, frame: FrameType | None) -> None:
     self.signal = number
-    self._restore()
+    for each in self._before:
+      signal.signal(each, signal.SIG_DFL)
 
-  def _restore(self) -> None:
-    for number, handler in self._before.items():
-      signal.signal(number, handler)
-    self._before.clear()
+
+def end_at_once() -> None:
+  """From now on Ctrl-C ends the process by the signal: there is nothing left to save."""
+  if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

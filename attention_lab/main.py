@@ -13,7 +13,16 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_dict
 
-from attention_lab import blame, compile_cache, memory, output, plugins, trust, versions
+from attention_lab import (
+  blame,
+  compile_cache,
+  interrupt,
+  memory,
+  output,
+  plugins,
+  trust,
+  versions,
+)
 from attention_lab import config as configs
 from attention_lab import mode as modes
 from attention_lab.compare import grid
@@ -172,9 +181,6 @@ def main(overrides: list[str]) -> int:
     return status
   except UserError as error:
     return complain(error)
-  except KeyboardInterrupt:
-    print("Interrupted.", file=sys.stderr)
-    return 130
   except BrokenPipeError:
     if output.is_read():
       raise
@@ -219,7 +225,13 @@ def parse(argv: Sequence[str]) -> list[str]:
 
 def command() -> None:
   """What the shell command `attention_lab` runs."""
-  app.run(main, flags_parser=parse)
+  try:
+    app.run(main, flags_parser=parse)
+  except KeyboardInterrupt:
+    print("Interrupted.", file=sys.stderr)
+    sys.exit(130)
+  finally:
+    interrupt.end_at_once()
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
-"""Proves that the first signal is only remembered, and the second acts as usual."""
+"""Proves that the first signal is only remembered, and the second ends the process."""
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
 from attention_lab.interrupt import SIGNALS, Interrupt
+
+PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
 
 
 class Usual(Exception):
@@ -54,12 +58,40 @@ def test_what_was_ignored_stays_ignored(number):
 
 @pytest.mark.parametrize("first", SIGNALS)
 @pytest.mark.parametrize("second", SIGNALS)
-def test_the_second_signal_acts_as_usual(first, second):
-  with Interrupt() as interrupt:
-    send(first)
-    with pytest.raises(Usual):
-      send(second)
-  assert interrupt.signal == first
+def test_the_second_signal_ends_the_process(first, second):
+  code = (
+    "import os, signal; from attention_lab.interrupt import Interrupt\n"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "with Interrupt():\n"
+    f"  os.kill(os.getpid(), {first:d}); print('on', flush=True)\n"
+    f"  os.kill(os.getpid(), {second:d}); print('and on')"
+  )
+  ended = subprocess.run([sys.executable, "-c", code], check=False, **PIPES)
+  assert (ended.returncode, ended.stdout, ended.stderr) == (-second, "on\n", "")
+
+
+@pytest.mark.parametrize(
+  ("before", "status"), [("SIG_IGN", 0), ("default_int_handler", -signal.SIGINT)]
+)
+def test_what_has_nothing_left_to_do_ends_without_a_word(before, status):
+  code = (
+    "import os, signal; from attention_lab.interrupt import end_at_once\n"
+    f"signal.signal(signal.SIGINT, signal.{before})\n"
+    "end_at_once(); os.kill(os.getpid(), signal.SIGINT)"
+  )
+  ended = subprocess.run([sys.executable, "-c", code], check=False, **PIPES)
+  assert (ended.returncode, ended.stderr) == (status, "")
+
+
+def test_the_entrypoint_is_interrupted_in_one_line():
+  code = (
+    "import signal; from absl import app; from attention_lab import main\n"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "app.run = lambda *_, **__: signal.raise_signal(signal.SIGINT)\n"
+    "main.command()"
+  )
+  ended = subprocess.run([sys.executable, "-c", code], check=False, **PIPES)
+  assert (ended.returncode, ended.stderr) == (130, "Interrupted.\n")
 
 
 @pytest.mark.parametrize("first", [None, *SIGNALS])

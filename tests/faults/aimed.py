@@ -72,7 +72,7 @@ def strike(place, times, number, scene):
   # Two that come within one call of C++, as compiling is, are one to Python.
   at_once = times == 2 and (place != "compilation" or life.status != 128 + number)
   if at_once:
-    assert life.status == (130 if number == signal.SIGINT else -number), life
+    assert life.status == -number, life
     step = (step - 1) // lives.EVERY * lives.EVERY if step else 0
   else:
     assert life.status == 128 + number, life
