@@ -60,7 +60,8 @@ def refuse_large_state(state: Any, seeds: int, devices: "Sequence[jax.Device]") 
 
 def out_of_memory(error: BaseException) -> UserError | None:
   """What to do about an allocation that failed; None of another error."""
-  if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+  told = any(words in str(error) for words in ("RESOURCE_EXHAUSTED", "Out of memory"))
+  if not isinstance(error, MemoryError) and not told:
     return None
   return UserError(
     f"There is not enough memory: {' '.join(str(error).split())} {SHRINK}"

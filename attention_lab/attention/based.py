@@ -11,6 +11,8 @@ from attention_lab.attention.base import register_attention
 from attention_lab.attention.recurrent import Normalised, wide
 from attention_lab.errors import UserError
 
+MOST = 256  # The size of queries and keys: its square is half of what a state holds.
+
 
 @register_attention("based")
 @dataclasses.dataclass(kw_only=True)
@@ -26,8 +28,8 @@ class Based(Normalised):
 
   @property
   def feature_size(self) -> int:
-    if self.feature < 1:
-      raise UserError(f"feature={self.feature} leaves nothing. Take 1 or more.")
+    if not 1 <= self.feature <= MOST:
+      raise UserError(f"feature={self.feature}: take 1 to {MOST}.")
     return 1 + self.feature + self.feature * (self.feature + 1) // 2
 
   @hk.name_like("__call__")

@@ -13,6 +13,8 @@ from attention_lab.attention.short_convolution import ShortConvolution
 from attention_lab.errors import UserError
 from attention_lab.kernel.delta import delta_rule
 
+LONGEST = 64  # Tokens of a convolution, each of which is a term of a sum.
+
 
 class Written(NamedTuple):
   """The decode state."""
@@ -31,9 +33,7 @@ class Delta(Recurrent):
   not 1.
   """
 
-  convolution: int = (
-    4  # Tokens that q, k and v are made of, itself included; 0: no conv.
-  )
+  convolution: int = 4  # Tokens that make q, k and v, their own included; 0: none.
 
   def log_decay(self, x: jax.Array) -> jax.Array | None:
     """log α: [B, S, D] → [B, S, N], float32 at least; None for no decay."""
@@ -57,9 +57,9 @@ class Delta(Recurrent):
     return heads, Written(memory, recent)
 
   def initial_state(self, batch_size: int, length: int, dtype: Any) -> Written:
-    if self.convolution < 0:
+    if not 0 <= self.convolution <= LONGEST:
       raise UserError(
-        f"convolution={self.convolution}: take 0 for none, or more tokens."
+        f"convolution={self.convolution}: take 0 for none, or up to {LONGEST} tokens."
       )
     before = max(self.convolution - 1, 0)
     recent = (batch_size, before, 3 * self.num_heads * self.key_size)

@@ -13,6 +13,8 @@ from attention_lab.attention.mask import Mask
 from attention_lab.attention.recurrent import Normalised, Sums, where_real, wide
 from attention_lab.errors import UserError
 
+MOST = 65_536  # Features; they are drawn anew for every program.
+
 
 class ScaledSums(NamedTuple):
   """The decode state: sums over keys in units of exp(top)."""
@@ -37,8 +39,8 @@ class Performer(Normalised):
 
   @property
   def feature_size(self) -> int:
-    if self.features < 1:
-      raise UserError(f"features={self.features} leaves none. Take 1 or more.")
+    if not 1 <= self.features <= MOST:
+      raise UserError(f"features={self.features}: take 1 to {MOST:,}.")
     if self.seed < 0:
       raise UserError(f"seed={self.seed} is negative. Take 0 or more.")
     return self.features

@@ -438,9 +438,12 @@ def test_the_decode_state_is_of_one_size(name):
   [
     ("linear(chunk=0)", "chunk=0"),
     ("performer(features=0)", "features=0"),
+    ("performer(features=1000000000)", "take 1 to 65,536"),
     ("performer(seed=-1)", "seed=-1"),
     ("based(feature=0)", "feature=0"),
+    ("based(feature=1000000000)", "take 1 to 256"),
     ("delta_net(convolution=-1)", "convolution=-1"),
+    ("delta_net(convolution=1000000000)", "up to 64 tokens"),
     ("gated_linear(rank=0)", "rank=0"),
     ("gated_linear(temperature=0.0)", "temperature=0.0"),
   ],
