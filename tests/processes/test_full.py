@@ -14,11 +14,11 @@ import pytest
 from tests import commands
 from tests.processes import runs
 from tests.processes.test_group import ended, errors, free_port
-from tests.processes.trouble import AT
 
 pytestmark = pytest.mark.processes_full
 
-PLUGIN = Path(__file__).parent / "trouble.py"
+PLUGIN = Path(__file__).parent / "trouble.py"  # To import it is to register it.
+AT = 50  # The step from which on it makes trouble.
 TROUBLED = [
   *runs.WORDS,
   f"--plugin={PLUGIN}",
