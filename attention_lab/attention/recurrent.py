@@ -82,7 +82,6 @@ class Recurrent(Attention):
 
     def read(state: Any, segment: list[jax.Array]) -> tuple[Any, jax.Array]:
       query, context, query_at, context_at = segment
-      # What the last one is padded with comes after all tokens.
       part = Mask(query_at, context_at, causal=True, aligned=mask.aligned)
       heads, state = self.advance(query, context, part, state)
       return state, self.finish(heads, query)
@@ -113,7 +112,11 @@ class Recurrent(Attention):
   def advance(
     self, query: jax.Array, context: jax.Array, mask: Mask, state: Any
   ) -> tuple[jax.Array, Any]:
-    """[B, T, D], [B, S, D] and the state → [B, T, N, V] and the state after them."""
+    """[B, T, D], [B, S, D] and the state → [B, T, N, V] and the state after them.
+
+    A long pass comes in segments. Their positions go on from one to the next, so that
+    `mask.aligned` says of them that there is no padding before a token, and no more.
+    """
 
   @hk.name_like("__call__")
   def finish(self, heads: jax.Array, query: jax.Array) -> jax.Array:
