@@ -225,13 +225,8 @@ def parse(argv: Sequence[str]) -> list[str]:
 
 def command() -> None:
   """What the shell command `attention_lab` runs."""
-  try:
-    app.run(main, flags_parser=parse)
-  except KeyboardInterrupt:
-    print("Interrupted.", file=sys.stderr)
-    sys.exit(130)
-  finally:
-    interrupt.end_at_once()
+  interrupt.end_at_once()
+  app.run(main, flags_parser=parse)
 
 
 if __name__ == "__main__":

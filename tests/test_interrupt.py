@@ -1,13 +1,14 @@
 """Proves that the first signal is only remembered, and the second ends the process."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from attention_lab.interrupt import SIGNALS, Interrupt
+from attention_lab.interrupt import SHOW_CURSOR, SIGNALS, Interrupt
 
 PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
 
@@ -47,6 +48,21 @@ def test_the_first_signal_is_remembered(number):
 
 
 @pytest.mark.parametrize("number", SIGNALS)
+def test_a_terminal_has_its_cursor_back_before_the_process_may_end(number):
+  """A bar that hid it may not come to show it."""
+  code = (
+    "import os, signal; from attention_lab.interrupt import Interrupt\n"
+    f"with Interrupt(): os.kill(os.getpid(), {number:d})"
+  )
+  terminal, end = pty.openpty()
+  command = [sys.executable, "-c", code]
+  subprocess.run(command, check=True, stdout=end, stderr=subprocess.PIPE)
+  os.close(end)
+  assert os.read(terminal, 100) == SHOW_CURSOR
+  os.close(terminal)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
 def test_what_was_ignored_stays_ignored(number):
   signal.signal(number, signal.SIG_IGN)
   with Interrupt() as interrupt:
@@ -73,7 +89,7 @@ def test_the_second_signal_ends_the_process(first, second):
 @pytest.mark.parametrize(
   ("before", "status"), [("SIG_IGN", 0), ("default_int_handler", -signal.SIGINT)]
 )
-def test_what_has_nothing_left_to_do_ends_without_a_word(before, status):
+def test_outside_of_it_ctrl_c_ends_the_process_unless_it_is_ignored(before, status):
   code = (
     "import os, signal; from attention_lab.interrupt import end_at_once\n"
     f"signal.signal(signal.SIGINT, signal.{before})\n"
@@ -83,7 +99,7 @@ def test_what_has_nothing_left_to_do_ends_without_a_word(before, status):
   assert (ended.returncode, ended.stderr) == (status, "")
 
 
-def test_the_entrypoint_is_interrupted_in_one_line():
+def test_the_entrypoint_ends_without_a_word():
   code = (
     "import signal; from absl import app; from attention_lab import main\n"
     "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
@@ -91,7 +107,7 @@ def test_the_entrypoint_is_interrupted_in_one_line():
     "main.command()"
   )
   ended = subprocess.run([sys.executable, "-c", code], check=False, **PIPES)
-  assert (ended.returncode, ended.stderr) == (130, "Interrupted.\n")
+  assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
 
 
 @pytest.mark.parametrize("first", [None, *SIGNALS])

@@ -111,10 +111,9 @@ def joined(place: Place | None, config: config_dict.ConfigDict) -> Iterator[Grou
   group = _current = _start(place, config.processes)
   try:
     yield group
-  except (UserError, KeyboardInterrupt) as error:
-    interrupted = isinstance(error, KeyboardInterrupt)
-    line = "Interrupted." if interrupted else " ".join(str(error).split())
-    group.end(line, 130 if interrupted else 2, told=f"process {group.index}: {line}")
+  except UserError as error:
+    line = " ".join(str(error).split())
+    group.end(line, 2, told=f"process {group.index}: {line}")
   except BaseException as error:
     _let_the_cause_speak(error)
     traceback.print_exc()
