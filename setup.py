@@ -28,7 +28,7 @@ setup(
   package_data={
     "attention_lab": [
       "py.typed",
-      *(f"compare/page.{e}" for e in ("html.j2", "css", "js")),
+      *(f"compare/report/page.{e}" for e in ("html.j2", "css", "js")),
     ]
   },
   python_requires=">=3.11",

@@ -10,27 +10,31 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-  from attention_lab.architecture.base import Architecture as Architecture
-  from attention_lab.architecture.base import (
+  from attention_lab.architecture.base.architecture import Architecture as Architecture
+  from attention_lab.architecture.base.architecture import (
     register_architecture as register_architecture,
   )
-  from attention_lab.attention.base import Attention as Attention
-  from attention_lab.attention.base import register_attention as register_attention
-  from attention_lab.attention.mask import Mask as Mask
-  from attention_lab.attention.multi_head import MultiHead as MultiHead
-  from attention_lab.attention.weighted import Weighted as Weighted
-  from attention_lab.attention.weights import softmax as softmax
-  from attention_lab.dataset.base import Batch as Batch
-  from attention_lab.dataset.base import Dataset as Dataset
-  from attention_lab.dataset.base import register_dataset as register_dataset
-  from attention_lab.dataset.generated import Generated as Generated
-  from attention_lab.dataset.text import Text as Text
-  from attention_lab.dataset.vocabulary import (
+  from attention_lab.attention.base.attention import Attention as Attention
+  from attention_lab.attention.base.attention import (
+    register_attention as register_attention,
+  )
+  from attention_lab.attention.base.multi_head import MultiHead as MultiHead
+  from attention_lab.attention.base.weighted import Weighted as Weighted
+  from attention_lab.dataset.base.dataset import Batch as Batch
+  from attention_lab.dataset.base.dataset import Dataset as Dataset
+  from attention_lab.dataset.base.dataset import register_dataset as register_dataset
+  from attention_lab.dataset.base.generated import Generated as Generated
+  from attention_lab.dataset.base.text import Text as Text
+  from attention_lab.dataset.base.vocabulary import (
     CharacterVocabulary as CharacterVocabulary,
   )
-  from attention_lab.dataset.vocabulary import WordVocabulary as WordVocabulary
-  from attention_lab.position.base import Position as Position
-  from attention_lab.position.base import register_position as register_position
+  from attention_lab.dataset.base.vocabulary import WordVocabulary as WordVocabulary
+  from attention_lab.kernel.mask import Mask as Mask
+  from attention_lab.kernel.weights import softmax as softmax
+  from attention_lab.position.base.position import Position as Position
+  from attention_lab.position.base.position import (
+    register_position as register_position,
+  )
 
 _HOMES = {
   "architecture.base": ("Architecture", "register_architecture"),

@@ -11,23 +11,23 @@ import jmp
 import optax
 from ml_collections import config_dict
 
-from attention_lab import cross_entropy
 from attention_lab import optimizer as optimizers
-from attention_lab import spec as specs
-from attention_lab.architecture import options as model_options
-from attention_lab.architecture.base import (
+from attention_lab.architecture.base import options as model_options
+from attention_lab.architecture.base.architecture import (
   Architecture,
   Model,
   architectures,
   as_functions,
 )
-from attention_lab.architecture.head import watch_heads
-from attention_lab.attention.base import Attention, attentions
-from attention_lab.dataset.base import Dataset, datasets
+from attention_lab.architecture.base.head import watch_heads
+from attention_lab.attention.base.attention import Attention, attentions
+from attention_lab.compatibility import refuse_impossible
+from attention_lab.dataset.base.dataset import Dataset, datasets
 from attention_lab.errors import UserError
-from attention_lab.metrics import Measured, Sums, measured, token_sums
-from attention_lab.pairing import refuse_impossible
-from attention_lab.position.base import Position, facts_of, positions
+from attention_lab.nn import cross_entropy
+from attention_lab.nn.metrics import Measured, Sums, measured, token_sums
+from attention_lab.plugin import spec as specs
+from attention_lab.position.base.position import Position, facts_of, positions
 from attention_lab.update import Loss, Measure, TrainState, fresh_state
 
 

@@ -13,21 +13,13 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_dict
 
-from attention_lab import (
-  blame,
-  compile_cache,
-  interrupt,
-  memory,
-  output,
-  plugins,
-  trust,
-  versions,
-)
 from attention_lab import config as configs
 from attention_lab import mode as modes
 from attention_lab.compare import grid
+from attention_lab.distributed import start as processes
 from attention_lab.errors import UserError, nearest
-from attention_lab.processes import start as processes
+from attention_lab.plugin import attribution, consent, discovery
+from attention_lab.system import compile_cache, memory, signals, stdout, versions
 
 FLAGS = flags.FLAGS
 
@@ -101,7 +93,7 @@ def read_flags(argv: Sequence[str]) -> list[str]:
 
 def read_config(overrides: Sequence[str]) -> config_dict.ConfigDict:
   """The run's own configuration, the experiment file's or the defaults; then flags."""
-  from attention_lab import run_folder
+  from attention_lab.run import folder as run_folder
 
   _refuse_idle_flags()
   stored = run_folder.stored_config(Path(FLAGS.workdir)) if FLAGS.workdir else None
@@ -119,7 +111,7 @@ def read_config(overrides: Sequence[str]) -> config_dict.ConfigDict:
       configs.set_text(config, key, text)
   typed = {key for key, _ in assignments}
   by_user = bool(FLAGS.config) or "plugins" in typed
-  config.plugins = trust.merged(
+  config.plugins = consent.merged(
     config.plugins, FLAGS.plugin, run_folder.command(), by_user or FLAGS.trust_plugins
   )
   if stored is not None and "compile_cache" not in typed:
@@ -173,7 +165,7 @@ def main(overrides: list[str]) -> int:
     config, among = read_config(overrides), place()
     compile_cache.enable(config.compile_cache)
     with processes.joined(among, config) as group:
-      plugins.load(config.plugins)
+      discovery.load(config.plugins)
       processes.agree(group, config)
       mode = importlib.import_module(f"attention_lab.mode.{FLAGS.mode}")
       status = int(mode.run(config, FLAGS.workdir))
@@ -182,18 +174,20 @@ def main(overrides: list[str]) -> int:
   except UserError as error:
     return complain(error)
   except BrokenPipeError:
-    if output.is_read():
+    if stdout.is_read():
       raise
     return 1
   except Exception as error:
     mistake = (
-      output.no_room(error) or memory.out_of_memory(error) or blame.of_plugin(error)
+      stdout.no_room(error)
+      or memory.out_of_memory(error)
+      or attribution.of_plugin(error)
     )
     if mistake is None:
       raise
     return complain(mistake)
   finally:
-    output.settle()
+    stdout.settle()
 
 
 def place() -> processes.Place | None:
@@ -225,7 +219,7 @@ def parse(argv: Sequence[str]) -> list[str]:
 
 def command() -> None:
   """What the shell command `attention_lab` runs."""
-  interrupt.end_at_once()
+  signals.end_at_once()
   app.run(main, flags_parser=parse)
 
 

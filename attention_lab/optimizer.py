@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from attention_lab import spec as specs
 from attention_lab.errors import UserError
-from attention_lab.registry import Registry
+from attention_lab.plugin import spec as specs
+from attention_lab.plugin.registry import Registry
 
 Schedule = Callable[[Any], Any]
 

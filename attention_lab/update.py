@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from attention_lab.devices import AXIS, assert_placed
-from attention_lab.metrics import Sums
+from attention_lab.distributed.devices import AXIS, assert_placed
+from attention_lab.nn.metrics import Sums
 
 # (parameters, random key, batch) → sums over the batch's positions.
 Loss = Callable[[Any, jax.Array | None, Any], Sums]

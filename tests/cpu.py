@@ -1,6 +1,6 @@
 """How tests use the processor; in the environment before numpy and jax are imported."""
 
-from attention_lab import versions
+from attention_lab.system import versions
 
 
 def xla_flags(devices):

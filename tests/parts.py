@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from attention_lab import config as configs
-from attention_lab import spec as specs
-from attention_lab.attention.base import attentions
-from attention_lab.attention.mask import Mask
+from attention_lab.attention.base.attention import attentions
 from attention_lab.conformance.subject import in_chunks
 from attention_lab.experiment import assemble
-from attention_lab.position.base import positions
+from attention_lab.kernel.mask import Mask
+from attention_lab.plugin import spec as specs
+from attention_lab.position.base.position import positions
 
 HEADS, KEY_SIZE, D_MODEL = 2, 4, 8
 B, T = 2, 6

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 from attention_lab import config as configs
-from attention_lab import main, run_folder
-from attention_lab.checkpoint import DIGEST_LENGTH, Checkpoints
-from attention_lab.dataset.token_file import token_file
+from attention_lab import main
+from attention_lab.dataset.base.token_file import token_file
 from attention_lab.errors import UserError
-from attention_lab.files import made_once, write_atomically, write_json
-from attention_lab.journal import Journal
+from attention_lab.run import folder as run_folder
+from attention_lab.run.checkpoint import DIGEST_LENGTH, Checkpoints
+from attention_lab.run.metrics_file import Journal
+from attention_lab.system.files import made_once, write_atomically, write_json
 from tests.commands import ROOT, assert_refused
 
 LIKE = {"w": np.zeros(3, np.float32)}

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from attention_lab.architecture.base import architectures
-from attention_lab.attention.base import attentions
-from attention_lab.dataset.base import datasets
-from attention_lab.position.base import positions
+from attention_lab.architecture.base.architecture import architectures
+from attention_lab.attention.base.attention import attentions
+from attention_lab.dataset.base.dataset import datasets
+from attention_lab.position.base.position import positions
 from tests.commands import TINY, assert_refused
 
 HEAD = "import dataclasses, jax.numpy as jnp, numpy as np, attention_lab\n"

@@ -11,19 +11,19 @@ import numpy as np
 import optax
 import pytest
 
-from attention_lab import run_folder
-from attention_lab.dataset.base import Batch, datasets
-from attention_lab.dataset.bucketed import Bucketed
-from attention_lab.dataset.vocabulary import CharacterVocabulary
-from attention_lab.devices import replicate
+from attention_lab.benchmark.utilisation import flops_per_step
+from attention_lab.dataset.base.bucketed import Bucketed
+from attention_lab.dataset.base.dataset import Batch, datasets
+from attention_lab.dataset.base.vocabulary import CharacterVocabulary
+from attention_lab.distributed.devices import replicate
 from attention_lab.errors import UserError
-from attention_lab.evaluation import evaluate
-from attention_lab.metrics import Measured
 from attention_lab.mode import evaluate as evaluate_mode
 from attention_lab.mode import sample, train
-from attention_lab.trainer import Trainer
+from attention_lab.nn.metrics import Measured
+from attention_lab.run import folder as run_folder
+from attention_lab.training.evaluation import evaluate
+from attention_lab.training.stepper import Trainer
 from attention_lab.update import fresh_state, make_evaluate
-from attention_lab.utilisation import flops_per_step
 from tests.commands import last_checkpoint, records
 from tests.corpus import write_corpus
 from tests.parts import tiny_config

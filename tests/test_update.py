@@ -9,9 +9,9 @@ import numpy as np
 import optax
 import pytest
 
-from attention_lab.dataset.base import Batch
-from attention_lab.devices import AXIS, replicate, shard, unreplicate
-from attention_lab.metrics import Sums
+from attention_lab.dataset.base.dataset import Batch
+from attention_lab.distributed.devices import AXIS, replicate, shard, unreplicate
+from attention_lab.nn.metrics import Sums
 from attention_lab.update import _assert_trace, fresh_state, make_evaluate, make_update
 
 K, B, T, V = 3, 16, 4, 5

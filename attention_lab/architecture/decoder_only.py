@@ -6,9 +6,12 @@ from typing import Any
 import haiku as hk
 import jax
 
-from attention_lab.architecture.base import Architecture, register_architecture
-from attention_lab.architecture.mixing import among, self_mask, watched_among
-from attention_lab.attention.base import Attention
+from attention_lab.architecture.base.architecture import (
+  Architecture,
+  register_architecture,
+)
+from attention_lab.architecture.base.mixing import among, self_mask, watched_among
+from attention_lab.attention.base.attention import Attention
 
 
 @register_architecture("decoder_only")

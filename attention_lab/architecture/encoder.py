@@ -9,8 +9,11 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from attention_lab.architecture.base import Architecture, register_architecture
-from attention_lab.architecture.mixing import among, self_mask, watched_among
+from attention_lab.architecture.base.architecture import (
+  Architecture,
+  register_architecture,
+)
+from attention_lab.architecture.base.mixing import among, self_mask, watched_among
 
 
 @register_architecture("encoder")

@@ -10,11 +10,14 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from attention_lab.architecture.base import Architecture, register_architecture
-from attention_lab.architecture.block import Block
-from attention_lab.architecture.mixing import among, self_mask, watched_among
-from attention_lab.architecture.stack import Stack
-from attention_lab.attention.mask import Mask, default_positions
+from attention_lab.architecture.base.architecture import (
+  Architecture,
+  register_architecture,
+)
+from attention_lab.architecture.base.block import Block
+from attention_lab.architecture.base.mixing import among, self_mask, watched_among
+from attention_lab.architecture.base.stack import Stack
+from attention_lab.kernel.mask import Mask, default_positions
 
 
 class Memory(NamedTuple):

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attention_lab.attention.base import register_attention
-from attention_lab.attention.recurrent import Normalised, wide
+from attention_lab.attention.base.attention import register_attention
+from attention_lab.attention.base.recurrent import Normalised, wide
 from attention_lab.errors import UserError
 
 MOST = 256  # The size of queries and keys: its square is half of what a state holds.

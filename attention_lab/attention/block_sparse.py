@@ -7,11 +7,11 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from attention_lab.attention.base import register_attention
-from attention_lab.attention.mask import Mask
-from attention_lab.attention.weighted import Weighted
-from attention_lab.attention.weights import show_weights, watched
+from attention_lab.attention.base.attention import register_attention
+from attention_lab.attention.base.weighted import Weighted
 from attention_lab.errors import UserError
+from attention_lab.kernel.mask import Mask
+from attention_lab.kernel.weights import show_weights, watched
 
 
 @register_attention("block_sparse")

@@ -7,8 +7,8 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from attention_lab.attention.base import register_attention
-from attention_lab.attention.recurrent import Normalised, wide
+from attention_lab.attention.base.attention import register_attention
+from attention_lab.attention.base.recurrent import Normalised, wide
 
 
 @register_attention("cosformer")

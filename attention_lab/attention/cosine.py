@@ -7,9 +7,9 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from attention_lab.attention.base import register_attention
-from attention_lab.attention.mask import Mask
-from attention_lab.attention.multi_head import MultiHead
+from attention_lab.attention.base.attention import register_attention
+from attention_lab.attention.base.multi_head import MultiHead
+from attention_lab.kernel.mask import Mask
 
 EPSILON = 1e-6  # Of the squared length: a query or key of zeros has a finite gradient.
 

@@ -5,9 +5,9 @@ import dataclasses
 import haiku as hk
 import jax
 
-from attention_lab.attention.base import register_attention
-from attention_lab.attention.delta import Delta
-from attention_lab.attention.recurrent import HeadNorm
+from attention_lab.attention.base.attention import register_attention
+from attention_lab.attention.base.delta import Delta
+from attention_lab.attention.base.recurrent import HeadNorm
 
 
 @register_attention("delta_net")

@@ -9,10 +9,10 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from attention_lab.attention.base import register_attention
-from attention_lab.attention.mask import Mask
-from attention_lab.attention.multi_head import KVCache, MultiHead
-from attention_lab.linear import Linear
+from attention_lab.attention.base.attention import register_attention
+from attention_lab.attention.base.multi_head import KVCache, MultiHead
+from attention_lab.kernel.mask import Mask
+from attention_lab.nn.linear import Linear
 
 Rotation = Callable[[jax.Array, jax.Array], jax.Array]
 

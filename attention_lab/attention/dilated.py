@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from attention_lab.attention.base import register_attention
-from attention_lab.attention.mask import Mask
-from attention_lab.attention.recent import Recent
-from attention_lab.attention.weighted import Weighted
-from attention_lab.attention.weights import show_weights, watched
+from attention_lab.attention.base.attention import register_attention
+from attention_lab.attention.base.recent import Recent
+from attention_lab.attention.base.weighted import Weighted
 from attention_lab.errors import UserError
+from attention_lab.kernel.mask import Mask
+from attention_lab.kernel.weights import show_weights, watched
 
 ROWS = 32  # Queries of a block, at least, so that no product is tiny.
 

@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 
 import jax
 
-from attention_lab.attention.base import Attention, register_attention
-from attention_lab.attention.mask import Mask
+from attention_lab.attention.base.attention import Attention, register_attention
 from attention_lab.errors import UserError
-from attention_lab.linear import Linear
+from attention_lab.kernel.mask import Mask
+from attention_lab.nn.linear import Linear
 
 INPUTS = ("query", "key", "value")  # Its projections that come in.
 

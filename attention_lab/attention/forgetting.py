@@ -7,12 +7,12 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from attention_lab.attention.base import append, register_attention
-from attention_lab.attention.mask import Mask
-from attention_lab.attention.multi_head import KVCache
-from attention_lab.attention.weighted import Weighted
-from attention_lab.attention.weights import show_weights
-from attention_lab.linear import Linear
+from attention_lab.attention.base.attention import append, register_attention
+from attention_lab.attention.base.multi_head import KVCache
+from attention_lab.attention.base.weighted import Weighted
+from attention_lab.kernel.mask import Mask
+from attention_lab.kernel.weights import show_weights
+from attention_lab.nn.linear import Linear
 
 
 class ForgettingCache(NamedTuple):

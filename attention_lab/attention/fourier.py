@@ -6,9 +6,9 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from attention_lab.attention.base import Attention, register_attention
-from attention_lab.attention.mask import Mask
+from attention_lab.attention.base.attention import Attention, register_attention
 from attention_lab.errors import UserError
+from attention_lab.kernel.mask import Mask
 
 
 @register_attention("fourier")

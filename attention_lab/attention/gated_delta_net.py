@@ -8,9 +8,9 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from attention_lab.attention.base import register_attention
-from attention_lab.attention.delta import Delta
-from attention_lab.attention.recurrent import HeadNorm, wide
+from attention_lab.attention.base.attention import register_attention
+from attention_lab.attention.base.delta import Delta
+from attention_lab.attention.base.recurrent import HeadNorm, wide
 
 
 @register_attention("gated_delta_net")

@@ -6,13 +6,13 @@ from typing import Any
 import haiku as hk
 import jax
 
-from attention_lab.attention.base import register_attention
-from attention_lab.attention.mask import Mask
-from attention_lab.attention.recurrent import Memory, Recurrent, where_real, wide
+from attention_lab.attention.base.attention import register_attention
+from attention_lab.attention.base.recurrent import Memory, Recurrent, where_real, wide
 from attention_lab.errors import UserError
 from attention_lab.kernel.decayed import decayed
-from attention_lab.linear import Linear
-from attention_lab.norm import LayerNorm
+from attention_lab.kernel.mask import Mask
+from attention_lab.nn.layer_norm import LayerNorm
+from attention_lab.nn.linear import Linear
 
 
 @register_attention("gated_linear")

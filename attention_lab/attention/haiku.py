@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import haiku as hk
 import jax
 
-from attention_lab.attention.base import Attention, register_attention
-from attention_lab.attention.mask import Mask
+from attention_lab.attention.base.attention import Attention, register_attention
+from attention_lab.kernel.mask import Mask
 
 
 @register_attention("haiku")

@@ -8,11 +8,11 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from attention_lab.attention.base import append, register_attention
-from attention_lab.attention.mask import Mask
-from attention_lab.attention.multi_head import MultiHead
+from attention_lab.attention.base.attention import append, register_attention
+from attention_lab.attention.base.multi_head import MultiHead
 from attention_lab.errors import UserError
-from attention_lab.linear import Linear, matmul
+from attention_lab.kernel.mask import Mask
+from attention_lab.nn.linear import Linear, matmul
 
 
 class LatentCache(NamedTuple):

@@ -6,9 +6,9 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from attention_lab.attention.base import register_attention
-from attention_lab.attention.mask import Mask
-from attention_lab.attention.recurrent import EPSILON, Normalised, Sums, wide
+from attention_lab.attention.base.attention import register_attention
+from attention_lab.attention.base.recurrent import EPSILON, Normalised, Sums, wide
+from attention_lab.kernel.mask import Mask
 
 
 @register_attention("linear")

@@ -7,11 +7,11 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from attention_lab.attention.base import register_attention
-from attention_lab.attention.mask import Mask
-from attention_lab.attention.multi_head import MultiHead
-from attention_lab.attention.weights import softmax
+from attention_lab.attention.base.attention import register_attention
+from attention_lab.attention.base.multi_head import MultiHead
 from attention_lab.errors import UserError
+from attention_lab.kernel.mask import Mask
+from attention_lab.kernel.weights import softmax
 
 
 @register_attention("nystrom")

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attention_lab.attention.base import register_attention
-from attention_lab.attention.mask import Mask
-from attention_lab.attention.recurrent import Normalised, Sums, where_real, wide
+from attention_lab.attention.base.attention import register_attention
+from attention_lab.attention.base.recurrent import Normalised, Sums, where_real, wide
 from attention_lab.errors import UserError
+from attention_lab.kernel.mask import Mask
 
 MOST = 65_536  # Features; they are drawn anew for every program.
 

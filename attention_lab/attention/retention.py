@@ -7,11 +7,11 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from attention_lab.attention.base import register_attention
-from attention_lab.attention.mask import Mask
-from attention_lab.attention.recurrent import Memory, Recurrent, where_real
+from attention_lab.attention.base.attention import register_attention
+from attention_lab.attention.base.recurrent import Memory, Recurrent, where_real
 from attention_lab.kernel.decayed import decayed
-from attention_lab.norm import LayerNorm
+from attention_lab.kernel.mask import Mask
+from attention_lab.nn.layer_norm import LayerNorm
 
 
 @register_attention("retention")

@@ -9,10 +9,10 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from attention_lab.attention.base import Attention, register_attention
-from attention_lab.attention.mask import Mask
-from attention_lab.attention.weights import show_weights, softmax
-from attention_lab.linear import Linear
+from attention_lab.attention.base.attention import Attention, register_attention
+from attention_lab.kernel.mask import Mask
+from attention_lab.kernel.weights import show_weights, softmax
+from attention_lab.nn.linear import Linear
 
 
 @register_attention("selective_naive")

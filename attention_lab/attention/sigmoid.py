@@ -4,8 +4,8 @@ import math
 
 import jax
 
-from attention_lab.attention.base import register_attention
-from attention_lab.attention.weighted import Weighted
+from attention_lab.attention.base.attention import register_attention
+from attention_lab.attention.base.weighted import Weighted
 
 
 @register_attention("sigmoid")

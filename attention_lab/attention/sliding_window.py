@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import jax
 
-from attention_lab.attention.base import register_attention
-from attention_lab.attention.mask import Mask
-from attention_lab.attention.recent import Recent
+from attention_lab.attention.base.attention import register_attention
+from attention_lab.attention.base.recent import Recent
 from attention_lab.errors import UserError
+from attention_lab.kernel.mask import Mask
 
 
 @register_attention("sliding_window")

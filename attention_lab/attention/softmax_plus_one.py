@@ -11,9 +11,9 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from attention_lab.attention.base import register_attention
-from attention_lab.attention.weighted import Weighted
-from attention_lab.attention.weights import softmax
+from attention_lab.attention.base.attention import register_attention
+from attention_lab.attention.base.weighted import Weighted
+from attention_lab.kernel.weights import softmax
 
 
 @register_attention("softmax_plus_one")

@@ -4,9 +4,9 @@ import dataclasses
 
 import jax
 
-from attention_lab.attention.base import register_attention
-from attention_lab.attention.mask import Mask
-from attention_lab.attention.multi_head import MultiHead
+from attention_lab.attention.base.attention import register_attention
+from attention_lab.attention.base.multi_head import MultiHead
+from attention_lab.kernel.mask import Mask
 
 
 @register_attention("standard")

@@ -6,8 +6,8 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from attention_lab.attention.base import register_attention
-from attention_lab.attention.weighted import Weighted
+from attention_lab.attention.base.attention import register_attention
+from attention_lab.attention.base.weighted import Weighted
 
 
 @register_attention("talking_heads")

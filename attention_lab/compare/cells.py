@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from attention_lab.compare import grid
-from attention_lab.files import write_atomically
-from attention_lab.journal import records
+from attention_lab.run.metrics_file import records
+from attention_lab.system.files import write_atomically
 
 TAIL = 65_536  # Bytes of a log in which its last error is looked for.
 

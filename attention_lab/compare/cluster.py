@@ -10,7 +10,7 @@ from ml_collections import config_dict
 
 from attention_lab.compare.launch import Job, Show, note, start
 from attention_lab.errors import UserError
-from attention_lab.interrupt import Interrupt
+from attention_lab.system.signals import Interrupt
 
 POLL = 2.0  # Seconds between two questions to the cluster.
 

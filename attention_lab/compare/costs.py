@@ -7,13 +7,13 @@ from typing import Any
 import jax
 import jmp
 
-from attention_lab import spec as specs
-from attention_lab.bench import Bench
+from attention_lab.benchmark.measure import at_length, benches
+from attention_lab.benchmark.program import Bench
+from attention_lab.benchmark.timing import matmul_peak
 from attention_lab.compare.plan import Plan
-from attention_lab.costs import at_length, benches
 from attention_lab.errors import UserError
-from attention_lab.files import read_json, write_json
-from attention_lab.timing import matmul_peak
+from attention_lab.plugin import spec as specs
+from attention_lab.system.files import read_json, write_json
 
 FILE = "benchmark.json"
 

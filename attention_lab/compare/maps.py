@@ -8,14 +8,13 @@ import jax
 import numpy as np
 from ml_collections import config_dict
 
-from attention_lab import run_folder
-from attention_lab.attention.mask import default_positions
-from attention_lab.attention_maps import labels
-from attention_lab.board import per_layer
-from attention_lab.compare.record import Maps
+from attention_lab.compare.analysis.record import Maps
+from attention_lab.decode.attention_maps import labels, per_layer
 from attention_lab.experiment import assemble
-from attention_lab.files import write_atomically
-from attention_lab.restore import restore_params
+from attention_lab.kernel.mask import default_positions
+from attention_lab.run import folder as run_folder
+from attention_lab.run.restore import restore_params
+from attention_lab.system.files import write_atomically
 
 LONGEST = 64  # Tokens of the text.
 

@@ -8,9 +8,9 @@ import jax
 from ml_collections import config_dict
 
 from attention_lab import config as configs
+from attention_lab.benchmark.utilisation import flops_per_step
 from attention_lab.errors import UserError, one_line
 from attention_lab.experiment import assemble
-from attention_lab.utilisation import flops_per_step
 
 TOLERANCE = 0.01  # Of the baseline's cost.
 # Sizes that a user chose: rows that differ in them are not made equal.

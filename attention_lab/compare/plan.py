@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 from ml_collections import config_dict
 
 from attention_lab import config as configs
-from attention_lab import run_folder
 from attention_lab.compare import cells, grid, match
-from attention_lab.devices import refuse_indivisible
+from attention_lab.decode.translator import refuse_unscored
+from attention_lab.distributed.devices import refuse_indivisible
 from attention_lab.errors import UserError
-from attention_lab.ready import looked_over
-from attention_lab.translate import refuse_unscored
+from attention_lab.run import folder as run_folder
+from attention_lab.training.preflight import looked_over
 
 POINTS = 5  # Of a curve of validation losses, at least.
 

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attention_lab import spec as specs
-from attention_lab.attention.base import SAME_RESULT, attentions
+from attention_lab.attention.base.attention import SAME_RESULT, attentions
+from attention_lab.benchmark.flops import traced_flops
 from attention_lab.conformance.law import Case, law
 from attention_lab.conformance.subject import (
   LONG,
@@ -24,7 +24,7 @@ from attention_lab.conformance.subject import (
   positions_of,
 )
 from attention_lab.errors import UserError
-from attention_lab.flops import traced_flops
+from attention_lab.plugin import spec as specs
 
 ODD = (Sizes(1, 1, 1), Sizes(2, 3, 6), Sizes(3, 5, 15))
 # Between these a linear claim is measured: long enough for all that changes with length,

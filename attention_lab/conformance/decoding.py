@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 
-from attention_lab.attention.mask import Mask
 from attention_lab.conformance.law import Case, law, only
 from attention_lab.conformance.subject import (
   ACROSS,
@@ -17,6 +16,7 @@ from attention_lab.conformance.subject import (
   in_chunks,
   positions_of,
 )
+from attention_lab.kernel.mask import Mask
 
 # Length, padding and chunks, small cases first; of few sizes, since each is compiled.
 CHUNKS = (

@@ -12,13 +12,13 @@ from typing import Any
 
 import jax
 
-from attention_lab.attention.base import Attention
+from attention_lab.attention.base.attention import Attention
 from attention_lab.conformance import seeing
 from attention_lab.conformance.law import judge
 from attention_lab.conformance.subject import Subject
 from attention_lab.errors import UserError
-from attention_lab.files import user_cache, write_json
-from attention_lab.source import code_hash
+from attention_lab.system.code_hash import code_hash
+from attention_lab.system.files import user_cache, write_json
 
 LAWS = (seeing.future_by_gradient, seeing.future_by_suffix)
 # Who sees whom is the formula's doing: programs that run a few times are not optimised.

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attention_lab.attention.mask import Mask
 from attention_lab.conformance.law import Case, law, only
 from attention_lab.conformance.subject import (
   ACROSS,
@@ -17,6 +16,7 @@ from attention_lab.conformance.subject import (
   distance,
   positions_of,
 )
+from attention_lab.kernel.mask import Mask
 
 ROUNDING = 2e-5  # Of float32, as a share of the largest number.
 SHORT_CUTS = tuple(range(1, SHORT))

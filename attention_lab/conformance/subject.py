@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attention_lab import spec as specs
-from attention_lab.attention.base import Attention, attentions
-from attention_lab.attention.mask import Mask
-from attention_lab.attention.weights import watch_weights
-from attention_lab.position.base import Position, positions
+from attention_lab.attention.base.attention import Attention, attentions
+from attention_lab.kernel.mask import Mask
+from attention_lab.kernel.weights import watch_weights
+from attention_lab.plugin import spec as specs
+from attention_lab.position.base.position import Position, positions
 
 HOOKS = ("rotate", "bias")
 TRAINED = 32  # Positions in a training example.

@@ -8,11 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from attention_lab.dataset import expressions
-from attention_lab.dataset.base import register_dataset
-from attention_lab.dataset.draws import Draws
-from attention_lab.dataset.generated import Generated
-from attention_lab.dataset.vocabulary import WordVocabulary
+from attention_lab.dataset.base import expressions
+from attention_lab.dataset.base.dataset import register_dataset
+from attention_lab.dataset.base.draws import Draws
+from attention_lab.dataset.base.generated import Generated
+from attention_lab.dataset.base.vocabulary import WordVocabulary
 from attention_lab.errors import UserError
 
 WORDS = (*map(str, range(10)), "[MIN", "[MAX", "[MED", "[SM", "]", "=", "_")

@@ -9,10 +9,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from attention_lab.dataset.base import register_dataset
-from attention_lab.dataset.draws import Draws
-from attention_lab.dataset.generated import Generated
-from attention_lab.dataset.vocabulary import CharacterVocabulary
+from attention_lab.dataset.base.dataset import register_dataset
+from attention_lab.dataset.base.draws import Draws
+from attention_lab.dataset.base.generated import Generated
+from attention_lab.dataset.base.vocabulary import CharacterVocabulary
 
 OPERATORS = "+-*"
 

@@ -16,17 +16,17 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from attention_lab.dataset.base import Batch, register_dataset
-from attention_lab.dataset.bucketed import Bucketed
-from attention_lab.dataset.lines import facts, read_lines
-from attention_lab.dataset.subwords import (
+from attention_lab.dataset.base.bucketed import Bucketed
+from attention_lab.dataset.base.dataset import Batch, register_dataset
+from attention_lab.dataset.base.lines import facts, read_lines
+from attention_lab.dataset.base.subwords import (
   SubwordVocabulary,
   learn_subwords,
   sentencepiece,
 )
-from attention_lab.dataset.token_file import Lines, token_file
+from attention_lab.dataset.base.token_file import Lines, token_file
 from attention_lab.errors import UserError
-from attention_lab.files import made_once, user_cache, write_atomically
+from attention_lab.system.files import made_once, user_cache, write_atomically
 
 USUAL = {
   "train": ("train",),

@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from attention_lab.dataset.base import Batch, register_dataset
-from attention_lab.dataset.draws import Draws
-from attention_lab.dataset.generated import Generated
-from attention_lab.dataset.vocabulary import CharacterVocabulary
+from attention_lab.dataset.base.dataset import Batch, register_dataset
+from attention_lab.dataset.base.draws import Draws
+from attention_lab.dataset.base.generated import Generated
+from attention_lab.dataset.base.vocabulary import CharacterVocabulary
 
 
 @register_dataset("parity")

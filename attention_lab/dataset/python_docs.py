@@ -3,8 +3,8 @@
 import dataclasses
 import pydoc_data.topics
 
-from attention_lab.dataset.base import register_dataset
-from attention_lab.dataset.text import Text
+from attention_lab.dataset.base.dataset import register_dataset
+from attention_lab.dataset.base.text import Text
 
 
 @register_dataset("python_docs")

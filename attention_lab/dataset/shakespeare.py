@@ -7,10 +7,10 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from attention_lab.dataset.base import register_dataset
-from attention_lab.dataset.text import Text, read_text
+from attention_lab.dataset.base.dataset import register_dataset
+from attention_lab.dataset.base.text import Text, read_text
 from attention_lab.errors import UserError
-from attention_lab.files import make_folder, user_cache, write_atomically
+from attention_lab.system.files import make_folder, user_cache, write_atomically
 
 ADDRESS = (
   "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/"

@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from attention_lab.dataset.base import register_dataset
-from attention_lab.dataset.draws import Draws
-from attention_lab.dataset.strings import Strings
+from attention_lab.dataset.base.dataset import register_dataset
+from attention_lab.dataset.base.draws import Draws
+from attention_lab.dataset.base.strings import Strings
 
 
 @register_dataset("sort")

@@ -4,8 +4,8 @@ import dataclasses
 import os
 from pathlib import Path
 
-from attention_lab.dataset.base import register_dataset
-from attention_lab.dataset.text import Text, read_text
+from attention_lab.dataset.base.dataset import register_dataset
+from attention_lab.dataset.base.text import Text, read_text
 
 
 @register_dataset("text_file")

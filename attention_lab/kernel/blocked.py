@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from attention_lab.attention.mask import Mask
 from attention_lab.kernel.bands import Band, bands, block_size
+from attention_lab.kernel.mask import Mask
 from attention_lab.kernel.problem import Problem
 
 # Bytes of scores that are under way at once: a CPU's cache; elsewhere a part of memory.

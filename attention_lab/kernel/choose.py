@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 
-from attention_lab.attention.weights import watched
 from attention_lab.errors import UserError, nearest
 from attention_lab.kernel.blocked import blocked
 from attention_lab.kernel.problem import Problem
 from attention_lab.kernel.reference import reference
+from attention_lab.kernel.weights import watched
 from attention_lab.kernel.xla import cudnn, xla
 
 KERNELS = {"reference": reference, "blocked": blocked, "xla": xla, "cudnn": cudnn}

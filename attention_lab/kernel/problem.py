@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from attention_lab.attention.mask import Mask
+from attention_lab.kernel.mask import Mask
 
 # ([B, t], [B, s] positions) → [B, N, t, s] float32.
 Bias = Callable[[jax.Array, jax.Array], jax.Array]

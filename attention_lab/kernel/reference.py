@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from attention_lab.attention.weights import show_weights, softmax
-from attention_lab.dropout import drop
 from attention_lab.kernel.problem import Problem, widened
+from attention_lab.kernel.weights import show_weights, softmax
+from attention_lab.nn.dropout import drop
 
 
 def reference(problem: Problem) -> jax.Array:

@@ -15,17 +15,17 @@ from ml_collections import config_dict
 from rich.console import Console
 from rich.table import Table
 
-from attention_lab import run_folder
-from attention_lab import spec as specs
-from attention_lab.costs import at_length, benches
-from attention_lab.devices import local_devices, refuse_indivisible
+from attention_lab.benchmark.measure import at_length, benches
+from attention_lab.benchmark.plot import plot_benchmark
+from attention_lab.benchmark.scaling import crossover, exponent
+from attention_lab.benchmark.timing import matmul_peak
+from attention_lab.distributed.devices import local_devices, refuse_indivisible
 from attention_lab.experiment import assemble
-from attention_lab.files import make_folder, write_json
-from attention_lab.plot import plot_benchmark
-from attention_lab.scaling import crossover, exponent
-from attention_lab.timing import matmul_peak
-from attention_lab.trainer import Trainer
-from attention_lab.versions import all_versions
+from attention_lab.plugin import spec as specs
+from attention_lab.run import folder as run_folder
+from attention_lab.system.files import make_folder, write_json
+from attention_lab.system.versions import all_versions
+from attention_lab.training.stepper import Trainer
 
 KINDS = ("forward", "gradient", "decode")
 

@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from attention_lab import run_folder
-from attention_lab import spec as specs
 from attention_lab.conformance.check import LAWS, verdicts
 from attention_lab.conformance.law import Verdict
 from attention_lab.conformance.subject import Subject
-from attention_lab.files import make_folder, write_json
-from attention_lab.versions import all_versions
+from attention_lab.plugin import spec as specs
+from attention_lab.run import folder as run_folder
+from attention_lab.system.files import make_folder, write_json
+from attention_lab.system.versions import all_versions
 
 MARKS = {
   "holds": "[green]holds[/]",

@@ -17,14 +17,16 @@ from ml_collections import config_dict
 from rich.console import Console
 
 from attention_lab import config as configs
-from attention_lab import run_folder
-from attention_lab.compare import costs, launch, markdown, page, plan, results, table
+from attention_lab.benchmark.timing import matmul_peak
+from attention_lab.benchmark.utilisation import flops_per_step
+from attention_lab.compare import costs, launch, plan
+from attention_lab.compare.analysis import table
 from attention_lab.compare.collect import collect
 from attention_lab.compare.plan import Plan
+from attention_lab.compare.report import markdown, page, results
 from attention_lab.compare.watch import Watch, duration
-from attention_lab.files import make_folder, write_atomically
-from attention_lab.timing import matmul_peak
-from attention_lab.utilisation import flops_per_step
+from attention_lab.run import folder as run_folder
+from attention_lab.system.files import make_folder, write_atomically
 
 UTILISATION = 0.3  # Of the matrix product's speed that a small run reaches, about.
 

@@ -6,21 +6,25 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from attention_lab import run_folder
-from attention_lab.dataset.lines import read_lines
-from attention_lab.devices import local_devices, refuse_indivisible, replicate
+from attention_lab.dataset.base.lines import read_lines
+from attention_lab.decode.translator import Translator, score_answers
+from attention_lab.distributed.devices import (
+  local_devices,
+  refuse_indivisible,
+  replicate,
+)
 from attention_lab.errors import UserError
-from attention_lab.evaluation import (
+from attention_lab.experiment import Experiment, assemble
+from attention_lab.run import folder as run_folder
+from attention_lab.run.restore import restore_params
+from attention_lab.system.files import write_json
+from attention_lab.training.evaluation import (
   at_lengths,
   evaluate,
   evaluate_lengths,
   length_measures,
   told,
 )
-from attention_lab.experiment import Experiment, assemble
-from attention_lab.files import write_json
-from attention_lab.restore import restore_params
-from attention_lab.translate import Translator, score_answers
 from attention_lab.update import make_evaluate
 
 

@@ -7,12 +7,12 @@ from ml_collections import config_dict
 from rich.console import Console
 from rich.table import Table
 
-from attention_lab.architecture.base import architectures
-from attention_lab.attention.base import attentions
-from attention_lab.dataset.base import datasets
+from attention_lab.architecture.base.architecture import architectures
+from attention_lab.attention.base.attention import attentions
+from attention_lab.dataset.base.dataset import datasets
 from attention_lab.optimizer import optimizers, schedules
-from attention_lab.position.base import positions
-from attention_lab.registry import Registry
+from attention_lab.plugin.registry import Registry
+from attention_lab.position.base.position import positions
 
 REGISTRIES = (attentions, positions, datasets, architectures, optimizers, schedules)
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from ml_collections import config_dict
 
-from attention_lab import run_folder
-from attention_lab.attention_maps import Map, of_pair, of_text
+from attention_lab.benchmark.plot import plot_maps
+from attention_lab.decode.attention_maps import Map, of_pair, of_text
+from attention_lab.decode.translator import Translator
 from attention_lab.errors import UserError
-from attention_lab.evaluation import make_sampler
 from attention_lab.experiment import assemble
-from attention_lab.files import make_folder
-from attention_lab.plot import plot_maps
-from attention_lab.restore import restore_params
-from attention_lab.translate import Translator
+from attention_lab.run import folder as run_folder
+from attention_lab.run.restore import restore_params
+from attention_lab.system.files import make_folder
+from attention_lab.training.evaluation import make_sampler
 
 
 def run(config: config_dict.ConfigDict, workdir: str | None) -> int:

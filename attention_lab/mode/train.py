@@ -8,19 +8,19 @@ import contextlib
 
 from ml_collections import config_dict
 
-from attention_lab import run_folder
-from attention_lab.bystander import Bystander
 from attention_lab.conformance.leak import refuse_leak
-from attention_lab.devices import all_devices, here, refuse_indivisible
-from attention_lab.logbook import Logbook
-from attention_lab.memory import refuse_large_state
-from attention_lab.processes.folder import kept_files, one_folder
-from attention_lab.processes.start import current, refuse_differences
-from attention_lab.ready import looked_over
-from attention_lab.seeds import own_configs, own_folders
-from attention_lab.trainer import Trainer
-from attention_lab.training import Training
-from attention_lab.trouble import refuse_policy
+from attention_lab.distributed.devices import all_devices, here, refuse_indivisible
+from attention_lab.distributed.start import current, refuse_differences
+from attention_lab.run import folder as run_folder
+from attention_lab.run.null_recorder import Bystander
+from attention_lab.run.recorder import Logbook
+from attention_lab.run.shared_folder import kept_files, one_folder
+from attention_lab.system.memory import refuse_large_state
+from attention_lab.training.divergence import refuse_policy
+from attention_lab.training.loop import Training
+from attention_lab.training.preflight import looked_over
+from attention_lab.training.seeds import own_configs, own_folders
+from attention_lab.training.stepper import Trainer
 
 
 def run(config: config_dict.ConfigDict, workdir: str | None) -> int:

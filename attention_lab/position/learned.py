@@ -7,7 +7,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from attention_lab.position.base import Position, register_position
+from attention_lab.position.base.position import Position, register_position
 
 
 @register_position("learned")

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from attention_lab.position.base import Position, register_position
+from attention_lab.position.base.position import Position, register_position
 
 
 @register_position("none")

@@ -7,7 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from attention_lab.errors import UserError
-from attention_lab.position.base import Position, drawn, positions, register_position
+from attention_lab.position.base.position import (
+  Position,
+  drawn,
+  positions,
+  register_position,
+)
 
 
 @register_position("randomized")

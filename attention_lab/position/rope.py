@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from attention_lab.errors import UserError
-from attention_lab.position.base import Position, register_position
-from attention_lab.position.pairs import frequencies, turn
+from attention_lab.position.base.position import Position, register_position
+from attention_lab.position.base.rotation import frequencies, turn
 
 # YaRN: turns in the training length from which on a pair is left as it is, and up to
 # which it is interpolated.

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from attention_lab.errors import UserError
-from attention_lab.position.base import Position, register_position
-from attention_lab.position.pairs import frequencies
+from attention_lab.position.base.position import Position, register_position
+from attention_lab.position.base.rotation import frequencies
 
 
 @register_position("sinusoidal")

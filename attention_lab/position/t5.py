@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attention_lab.errors import UserError
-from attention_lab.position.base import Position, register_position
+from attention_lab.position.base.position import Position, register_position
 
 
 @register_position("t5")

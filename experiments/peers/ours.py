@@ -7,9 +7,9 @@ import time
 import jax
 
 from attention_lab import config as configs
-from attention_lab import plugins
 from attention_lab.experiment import assemble
-from attention_lab.trainer import Trainer
+from attention_lab.plugin import discovery
+from attention_lab.training.stepper import Trainer
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
   for name in ("layers", "heads", "d_model", "length", "batch", "micro_batches"):
     parser.add_argument(f"--{name}", type=int, required=True)
   sizes = parser.parse_args()
-  plugins.load()
+  discovery.load()
   config = configs.get_config()
   config.position = "learned"
   config.dataset = f"python_docs(sequence_length={sizes.length})"

@@ -7,7 +7,7 @@ import argparse
 import re
 from pathlib import Path
 
-from attention_lab.translation_scores import translation_scores
+from attention_lab.decode.bleu import translation_scores
 
 BYTES = re.compile(r"(?:<0x[0-9A-F]{2}>)+")
 

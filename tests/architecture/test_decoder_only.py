@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from attention_lab import config as configs
-from attention_lab.architecture.base import architectures
-from attention_lab.attention.base import attentions
-from attention_lab.attention.mask import default_positions
+from attention_lab.architecture.base.architecture import architectures
+from attention_lab.attention.base.attention import attentions
 from attention_lab.conformance.subject import in_chunks
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
-from attention_lab.position.base import positions
+from attention_lab.kernel.mask import default_positions
+from attention_lab.position.base.position import positions
 from tests.parts import count, fill, tiny_config
 
 

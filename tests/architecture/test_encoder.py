@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from attention_lab.architecture.base import Architecture
-from attention_lab.attention.mask import default_positions
-from attention_lab.dataset.base import datasets
+from attention_lab.architecture.base.architecture import Architecture
+from attention_lab.dataset.base.dataset import datasets
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
+from attention_lab.kernel.mask import default_positions
 from attention_lab.mode import benchmark, evaluate, sample, train
 from tests import commands
 from tests.commands import records

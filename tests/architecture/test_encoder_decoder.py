@@ -11,14 +11,14 @@ import pytest
 
 from attention_lab import config as configs
 from attention_lab import functional
-from attention_lab.attention.mask import default_positions
 from attention_lab.conformance.subject import in_chunks
-from attention_lab.dataset.base import datasets
+from attention_lab.dataset.base.dataset import datasets
 from attention_lab.errors import UserError
-from attention_lab.evaluation import make_sampler
 from attention_lab.experiment import assemble
+from attention_lab.kernel.mask import default_positions
 from attention_lab.mode import benchmark, evaluate, sample, train
-from attention_lab.norm import EPSILON
+from attention_lab.nn.layer_norm import EPSILON
+from attention_lab.training.evaluation import make_sampler
 from tests.commands import records
 from tests.parts import count, fill, tiny_config
 

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from attention_lab import spec as specs
-from attention_lab.attention.base import attentions
-from attention_lab.attention.mask import Mask
+from attention_lab.attention.base.attention import attentions
+from attention_lab.benchmark.flops import matmul_flops
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
-from attention_lab.flops import matmul_flops
-from attention_lab.position.base import positions
+from attention_lab.kernel.mask import Mask
+from attention_lab.plugin import spec as specs
+from attention_lab.position.base.position import positions
 from tests.parts import (
   D_MODEL,
   HEADS,

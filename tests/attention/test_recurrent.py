@@ -9,16 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from attention_lab.attention import recurrent
-from attention_lab.attention.base import attentions
+from attention_lab.attention.base import recurrent
+from attention_lab.attention.base.attention import attentions
 from attention_lab.attention.based import taylor
 from attention_lab.attention.linear import elu_plus_one
-from attention_lab.attention.mask import Mask
 from attention_lab.attention.performer import orthogonal
+from attention_lab.benchmark.flops import matmul_flops
 from attention_lab.errors import UserError
-from attention_lab.flops import matmul_flops
 from attention_lab.kernel.decayed import decayed
 from attention_lab.kernel.delta import delta_rule
+from attention_lab.kernel.mask import Mask
 from tests.parts import HEADS, KEY_SIZE, B, attention_functions, inputs, make_attention
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}

@@ -8,9 +8,9 @@ import jax
 import numpy as np
 import pytest
 
-from attention_lab.attention.mask import Mask
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
+from attention_lab.kernel.mask import Mask
 from tests.commands import ROOT
 from tests.parts import T, attention_functions, default_positions, inputs, tiny_config
 

@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attention_lab import spec as specs
-from attention_lab.attention.base import attentions
-from attention_lab.attention.mask import Mask
+from attention_lab.attention.base.attention import attentions
 from attention_lab.attention.selective import Query, Selective
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
 from attention_lab.kernel import bands
-from attention_lab.linear import Linear
-from attention_lab.position.base import Position, positions
+from attention_lab.kernel.mask import Mask
+from attention_lab.nn.linear import Linear
+from attention_lab.plugin import spec as specs
+from attention_lab.position.base.position import Position, positions
 from attention_lab.position.rope import Rope
 from tests.parts import (
   D_MODEL,

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from attention_lab.attention import dilated
-from attention_lab.attention.base import attentions
-from attention_lab.attention.mask import Mask
-from attention_lab.attention.weights import watch_weights
+from attention_lab.attention.base.attention import attentions
 from attention_lab.errors import UserError
-from attention_lab.position.base import positions
+from attention_lab.kernel.mask import Mask
+from attention_lab.kernel.weights import watch_weights
+from attention_lab.position.base.position import positions
 from tests.parts import (
   HEADS,
   KEY_SIZE,

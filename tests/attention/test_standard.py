@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from attention_lab.attention.mask import Mask
-from attention_lab.attention.weights import softmax
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
+from attention_lab.kernel.mask import Mask
+from attention_lab.kernel.weights import softmax
 from tests.parts import (
   D_MODEL,
   HEADS,

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from attention_lab.attention.base.multi_head import MultiHead
+from attention_lab.attention.base.weighted import Weighted
 from attention_lab.attention.delta_net import DeltaNet
-from attention_lab.attention.mask import Mask
-from attention_lab.attention.multi_head import MultiHead
 from attention_lab.attention.standard import Standard
-from attention_lab.attention.weighted import Weighted
-from attention_lab.attention.weights import softmax
 from attention_lab.conformance import claims, decoding, numerics, seeing
+from attention_lab.kernel.mask import Mask
+from attention_lab.kernel.weights import softmax
 
 BROKEN = []
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from attention_lab.attention.base import attentions
+from attention_lab.attention.base.attention import attentions
 from attention_lab.conformance import claims, decoding
 from attention_lab.conformance.check import LAWS, verdicts
 from attention_lab.conformance.law import Case, Law, judge

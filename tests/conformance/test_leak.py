@@ -5,11 +5,11 @@ import json
 
 import pytest
 
-from attention_lab.attention.base import attentions
+from attention_lab.attention.base.attention import attentions
 from attention_lab.conformance import leak
 from attention_lab.conformance.subject import Sizes, Subject
 from attention_lab.errors import UserError
-from attention_lab.position.base import Position
+from attention_lab.position.base.position import Position
 from tests.conformance.broken import LeakAtChunks, NoRuleForVmap, OffByOne
 
 

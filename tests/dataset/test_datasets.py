@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from attention_lab.dataset.base import SPLITS, datasets, each_array
+from attention_lab.dataset.base.dataset import SPLITS, datasets, each_array
 from tests.corpus import write_corpus
 
 SIZES = "train_examples=10, validation_examples=7"

@@ -4,7 +4,7 @@ import collections
 
 import numpy as np
 
-from attention_lab.dataset.draws import Draws
+from attention_lab.dataset.base.draws import Draws
 
 
 def test_distinct_numbers_are_every_choice_alike():

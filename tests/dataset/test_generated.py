@@ -7,8 +7,8 @@ import statistics
 import numpy as np
 import pytest
 
-from attention_lab.dataset.base import SPLITS, datasets
-from attention_lab.dataset.generated import Generated
+from attention_lab.dataset.base.dataset import SPLITS, datasets
+from attention_lab.dataset.base.generated import Generated
 
 
 def make(spec):

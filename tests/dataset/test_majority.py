@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from attention_lab.dataset.base import datasets
+from attention_lab.dataset.base.dataset import datasets
 from attention_lab.errors import UserError
 
 

@@ -8,10 +8,11 @@ import jax
 import numpy as np
 import pytest
 
-from attention_lab.dataset import parallel_text, token_file
-from attention_lab.dataset.base import datasets
-from attention_lab.dataset.bucketed import bucket_lengths
-from attention_lab.dataset.subwords import SubwordVocabulary
+from attention_lab.dataset import parallel_text
+from attention_lab.dataset.base import token_file
+from attention_lab.dataset.base.bucketed import bucket_lengths
+from attention_lab.dataset.base.dataset import datasets
+from attention_lab.dataset.base.subwords import SubwordVocabulary
 from attention_lab.errors import UserError
 from tests.corpus import SIZES, sentences, write_corpus
 
@@ -419,13 +420,13 @@ def test_an_empty_file_is_refused(own):
   [(b"a\nb\n\xff\n", 3), (b"\xe2\x82", 1), (b"a\n" * 60 + b"\xe2\x82\nb", 61)],
 )
 def test_what_is_not_utf_8_is_refused_with_the_line(own, content, line, monkeypatch):
-  monkeypatch.setattr("attention_lab.dataset.lines.BLOCK", 5)
+  monkeypatch.setattr("attention_lab.dataset.base.lines.BLOCK", 5)
   (own / "train.en").write_bytes(content)
   refused(own, rf"train\.en is not UTF-8 text \(line {line}\)")
 
 
 def test_a_character_over_the_edge_of_a_block_is_read(own, monkeypatch):
-  monkeypatch.setattr("attention_lab.dataset.lines.BLOCK", 1)
+  monkeypatch.setattr("attention_lab.dataset.base.lines.BLOCK", 1)
   assert pairs(own).size("train")
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from attention_lab.dataset import shakespeare
-from attention_lab.dataset.base import datasets
-from attention_lab.dataset.vocabulary import CharacterVocabulary, WordVocabulary
+from attention_lab.dataset.base.dataset import datasets
+from attention_lab.dataset.base.vocabulary import CharacterVocabulary, WordVocabulary
 from attention_lab.errors import UserError
-from attention_lab.evaluation import evaluate
-from attention_lab.metrics import Measured, Sums
+from attention_lab.nn.metrics import Measured, Sums
+from attention_lab.training.evaluation import evaluate
 
 
 def text_file(tmp_path, content, **options):

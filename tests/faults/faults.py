@@ -119,8 +119,8 @@ def two_devices():
 
 def signalled(place, number, times):
   """Plants signals that the process gets, one after the other, at a place of a run."""
-  from attention_lab import training
-  from attention_lab.trainer import Trainer
+  from attention_lab.training import loop as training
+  from attention_lab.training.stepper import Trainer
 
   steps = {"compilation": 0, "warm-up": 0, "step": 12}
   owner, name = {

@@ -160,9 +160,9 @@ def saved_step(workdir):
 
 def reached_step(workdir):
   """The last step that metrics.jsonl tells of whole; 0 if there is none."""
-  from attention_lab import journal
+  from attention_lab.run import metrics_file
 
-  found = journal.records(Path(workdir) / "metrics.jsonl")
+  found = metrics_file.records(Path(workdir) / "metrics.jsonl")
   return found[-1]["step"] if found else 0
 
 

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attention_lab import config as configs
-from attention_lab.attention.mask import Mask, default_positions
-from attention_lab.attention.weights import watch_weights
 from attention_lab.errors import UserError
 from attention_lab.kernel import bands, choose
 from attention_lab.kernel import blocked as blocks
 from attention_lab.kernel.blocked import blocked
+from attention_lab.kernel.mask import Mask, default_positions
 from attention_lab.kernel.problem import Problem, is_constant
 from attention_lab.kernel.reference import reference
+from attention_lab.kernel.weights import watch_weights
 from attention_lab.kernel.xla import xla
 
 B, N, K, V = 2, 4, 4, 3

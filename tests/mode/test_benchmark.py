@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from attention_lab import config as configs
-from attention_lab import costs
+from attention_lab.benchmark import measure
 from attention_lab.errors import UserError
 from attention_lab.mode import benchmark
 from tests.parts import tiny_config
@@ -60,7 +60,7 @@ def test_where_it_came_from_is_kept(result):
 
 
 def test_what_does_not_fit_is_told_and_not_run(tmp_path, monkeypatch, capsys):
-  monkeypatch.setattr(costs, "fits", lambda memory: False)
+  monkeypatch.setattr(measure, "fits", lambda memory: False)
   result = run(tmp_path, benchmark__step=False, attention="standard")
   assert all(record["seconds"] is None for record in result["records"])
   assert "does not fit" in capsys.readouterr().out

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from attention_lab.attention.base import attentions
+from attention_lab.attention.base.attention import attentions
 from attention_lab.conformance import seeing
 from attention_lab.errors import UserError
 from attention_lab.mode import check

@@ -4,15 +4,15 @@ import json
 
 import pytest
 
-from attention_lab.dataset.base import datasets
-from attention_lab.dataset.generated import Generated
-from attention_lab.devices import local_devices, replicate
+from attention_lab.dataset.base.dataset import datasets
+from attention_lab.dataset.base.generated import Generated
+from attention_lab.distributed.devices import local_devices, replicate
 from attention_lab.errors import UserError
-from attention_lab.evaluation import evaluate
 from attention_lab.experiment import assemble
 from attention_lab.mode import evaluate as evaluate_mode
 from attention_lab.mode import sample, train
-from attention_lab.restore import restore_params
+from attention_lab.run.restore import restore_params
+from attention_lab.training.evaluation import evaluate
 from attention_lab.update import make_evaluate
 from tests.parts import tiny_config
 

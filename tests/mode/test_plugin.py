@@ -6,14 +6,14 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from attention_lab import plugins
-from attention_lab.attention.base import attentions
-from attention_lab.attention.mask import default_positions
+from attention_lab.attention.base.attention import attentions
 from attention_lab.conformance import decoding, numerics, seeing
 from attention_lab.conformance.check import verdicts
 from attention_lab.conformance.law import judge
 from attention_lab.conformance.subject import Subject
 from attention_lab.experiment import assemble
+from attention_lab.kernel.mask import default_positions
+from attention_lab.plugin import discovery
 from tests import commands
 from tests.parts import fill, tiny_config
 
@@ -56,7 +56,7 @@ def windowed(tmp_path, monkeypatch):
   monkeypatch.setattr(attentions, "_parts", dict(attentions._parts))
   path = tmp_path / "windowed.py"
   path.write_text(WITH_OPTION)
-  plugins.load([str(path)])
+  discovery.load([str(path)])
 
 
 @pytest.mark.parametrize("window", [2, 3])
@@ -76,7 +76,7 @@ def registered(request, tmp_path, monkeypatch):
   monkeypatch.setattr(attentions, "_parts", dict(attentions._parts))
   path = tmp_path / "plugin.py"
   path.write_text(request.param)
-  plugins.load([str(path)])
+  discovery.load([str(path)])
 
 
 WRONG = PLUGIN.replace("seen = allowed.sum(axis=-1, keepdims=True).clip(1)", "")

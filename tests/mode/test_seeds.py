@@ -9,12 +9,13 @@ import jax
 import numpy as np
 import pytest
 
-from attention_lab import cross_entropy, training
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
 from attention_lab.mode import evaluate, train
-from attention_lab.seeds import own_configs, side_by_side_pays
-from attention_lab.trainer import Trainer
+from attention_lab.nn import cross_entropy
+from attention_lab.training import loop
+from attention_lab.training.seeds import own_configs, side_by_side_pays
+from attention_lab.training.stepper import Trainer
 from tests.commands import last_checkpoint, records
 from tests.parts import tiny_config
 
@@ -126,7 +127,7 @@ class StoppedAt:
 
 
 def stop_after(monkeypatch, looks):
-  monkeypatch.setattr(training, "Interrupt", StoppedAt)
+  monkeypatch.setattr(loop, "Interrupt", StoppedAt)
   monkeypatch.setattr(StoppedAt, "looks", looks)
 
 

@@ -10,14 +10,14 @@ import jax
 import numpy as np
 import pytest
 
-from attention_lab import training
-from attention_lab.attention.base import attentions
-from attention_lab.dataset.base import datasets
+from attention_lab.attention.base.attention import attentions
+from attention_lab.dataset.base.dataset import datasets
 from attention_lab.errors import UserError
-from attention_lab.evaluation import make_sampler
 from attention_lab.experiment import assemble
 from attention_lab.mode import evaluate, sample, train
-from attention_lab.position.base import positions
+from attention_lab.position.base.position import positions
+from attention_lab.training import loop
+from attention_lab.training.evaluation import make_sampler
 from tests.commands import records
 from tests.parts import fill, tiny_config
 
@@ -174,14 +174,14 @@ def every_part():
 @pytest.fixture
 def stopped_once(monkeypatch):
   """A signal stops the first start behind its first step."""
-  take, signals = training.advance, [signal.SIGTERM]
+  take, signals = loop.advance, [signal.SIGTERM]
 
   def advance(*words):
     yield from take(*words)
     while signals:
       signal.raise_signal(signals.pop())
 
-  monkeypatch.setattr(training, "advance", advance)
+  monkeypatch.setattr(loop, "advance", advance)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ def test_a_disk_that_is_too_small_is_refused_before_the_first_step(
   tmp_path, monkeypatch
 ):
   free = SimpleNamespace(free=10_000)
-  monkeypatch.setattr("attention_lab.space.shutil.disk_usage", lambda _: free)
+  monkeypatch.setattr("attention_lab.run.disk_space.shutil.disk_usage", lambda _: free)
   with pytest.raises(UserError, match="MB free, and the checkpoints to come take"):
     train.run(tiny_config(**QUIET), str(tmp_path / "run"))
   assert not (tmp_path / "run" / "config.json").exists()

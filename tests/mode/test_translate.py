@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from attention_lab.compare import plan
-from attention_lab.compare.measures import figures
+from attention_lab.compare.analysis.measures import figures
 from attention_lab.errors import UserError
 from attention_lab.mode import evaluate, sample, train
 from tests.corpus import write_corpus

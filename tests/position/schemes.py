@@ -3,7 +3,7 @@
 import haiku as hk
 import jax
 
-from attention_lab.position.base import one_draw, positions
+from attention_lab.position.base.position import one_draw, positions
 
 
 def call(spec, method, *args, max_length=16, key=None, params=None):

@@ -12,7 +12,7 @@ import pytest
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
 from attention_lab.kernel import bands
-from attention_lab.position.base import positions
+from attention_lab.position.base.position import positions
 from tests.parts import fill, tiny_config
 from tests.position.schemes import call
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from attention_lab.errors import UserError
-from attention_lab.position.base import Position, positions
+from attention_lab.position.base.position import Position, positions
 from tests.parts import default_positions
 from tests.position.schemes import call
 

@@ -12,7 +12,7 @@ from attention_lab.conformance.subject import in_chunks
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
 from attention_lab.kernel import bands, choose
-from attention_lab.position.base import facts_of, one_draw, positions
+from attention_lab.position.base.position import facts_of, one_draw, positions
 from tests.parts import default_positions, fill, tiny_config
 
 T, LONGEST = 8, 50

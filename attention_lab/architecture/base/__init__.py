@@ -1,0 +1,1 @@
+"""The contract of an architecture, and what several of them share."""

@@ -1,0 +1,1 @@
+"""The contract of an attention, and what several of them share."""

@@ -1,0 +1,67 @@
+"""A short convolution in front of a recurrence (Poli et al., arXiv:2302.10866)."""
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from attention_lab.kernel.mask import Mask
+
+
+class ShortConvolution(hk.Module):
+  """y_t = w_0 ∘ x_t + w_1 ∘ x_{t-1} + … over the last tokens that are no padding.
+
+  Each channel has weights of its own, which start as PyTorch's convolutions do: uniform
+  within ± 1/√W for W tokens.
+  """
+
+  def __call__(
+    self, x: jax.Array, recent: jax.Array, mask: Mask
+  ) -> tuple[jax.Array, jax.Array]:
+    """Reads tokens, and those that came before them.
+
+    Args:
+      x: [B, T, C].
+      recent: the last W - 1 tokens before them, 0 where there was none: [B, W - 1, C].
+      mask: of causal self-attention among x.
+
+    Returns:
+      [B, T, C], and the last W - 1 tokens after them.
+    """
+    joined = jnp.concatenate([recent, x], axis=1)
+    width = recent.shape[1] + 1
+    span = width**-0.5
+    uniform = hk.initializers.RandomUniform(-span, span)
+    weights = hk.get_parameter("w", (width, x.shape[-1]), x.dtype, init=uniform)
+    if mask.aligned:  # Without padding.
+      length = x.shape[1]
+      ends = range(joined.shape[1], length - 1, -1)
+      read = [joined[:, end - length : end] for end in ends]
+      after = joined[:, length:]
+    else:
+      read, after = _among_padding(joined, mask.context_positions >= 0, width)
+    y = sum(w * tokens for w, tokens in zip(weights[:, None, None], read, strict=True))
+    return y, after
+
+
+def _among_padding(
+  joined: jax.Array, real: jax.Array, width: int
+) -> tuple[list[jax.Array], jax.Array]:
+  """Each of the last T of [B, W - 1 + T, C], the token before each, and so on: W times
+  [B, T, C]; and the last W - 1 of all. `real` [B, T] says which are no padding."""
+  slots = jnp.broadcast_to(jnp.arange(joined.shape[1]), joined.shape[:2])
+  filled = jnp.concatenate([jnp.ones((len(real), width - 1), bool), real], axis=1)
+  last = jax.lax.cummax(jnp.where(filled, slots, 0), axis=1)
+  before = jnp.roll(last, 1, axis=1)  # Of the first slot nobody asks.
+
+  def follow(at: jax.Array, count: int) -> list[jax.Array]:
+    """`count` tokens, from those at these slots [B, ...] back."""
+    found = []
+    for _ in range(count):
+      found.append(jnp.take_along_axis(joined, at[..., None], axis=1))
+      at = jnp.take_along_axis(before, at, axis=1)
+    return found
+
+  read = follow(slots[:, width - 1 :], width)
+  kept = follow(last[:, -1:], width - 1)[::-1]
+  after = jnp.concatenate(kept, axis=1) if kept else joined[:, :0]
+  return read, after

@@ -1,0 +1,1 @@
+"""Programs to time, FLOPs, and how costs scale."""

@@ -1,0 +1,1 @@
+"""What a comparison measured: its records, statistics and tables."""

@@ -1,0 +1,164 @@
+"""Loss while training, and accuracy at other lengths: means over seeds with their range.
+
+Only of runs that finished and whose leak check nothing speaks against, as in the table.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from attention_lab.compare.analysis.measures import is_checked
+from attention_lab.compare.analysis.record import Comparison, Row, Run
+from attention_lab.compare.report.figures.svg import Figure, Series, draw, paint_series
+
+BAND = (
+  "Lines are means over the seeds; bands reach from the lowest seed to the highest."
+)
+_EARLY = 0.2  # The share of the training in which a loss may rise above the figure.
+
+
+def curves(comparison: Comparison) -> list[Figure]:
+  """Validation loss against steps, seconds and training FLOPs; those that there are."""
+  axes = (
+    ("steps", "steps", "", _per_step),
+    ("seconds", "seconds", " A run's seconds are spread evenly over its steps.", _time),
+    (
+      "flops",
+      "training FLOPs",
+      " FLOPs are those of the compiled training step.",
+      _flops,
+    ),
+  )
+  found = (_curve(comparison, *axis) for axis in axes)
+  return [figure for figure in found if figure]
+
+
+def lengths(comparison: Comparison) -> list[Figure]:
+  """Accuracy against the length of what is evaluated; empty where it is not known."""
+  series = [
+    _band(index, by_x)
+    for index, row in enumerate(comparison.rows)
+    if (by_x := _accuracies(row))
+  ]
+  if not series:
+    return []
+
+  def paint(axes: Any) -> None:
+    paint_series(axes, series, marker="o")
+    ticks = sorted({x for one in series for x in one.x})
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set(xlabel="length (tokens)", ylabel="top-1 accuracy (%)")
+
+  title = "Accuracy at other lengths"
+  svg = draw("lengths", f"{title}, of {_names(comparison, series)}.", paint)
+  return [Figure("lengths", title, svg, f"On the validation split. {BAND}")]
+
+
+def shown(row: Row) -> list[Run]:
+  """The runs whose predictions count."""
+  return [
+    run for run in row.runs if run.status == "finished" and is_checked(run.summary)
+  ]
+
+
+def _curve(
+  comparison: Comparison,
+  key: str,
+  label: str,
+  remark: str,
+  unit: Callable[[Mapping[str, Any]], float | None],
+) -> Figure | None:
+  series = []
+  for index, row in enumerate(comparison.rows):
+    runs = shown(row)
+    units = [unit(run.summary) for run in runs]
+    known = [each for each in units if each is not None]
+    if runs and len(known) == len(runs) and (losses := _losses(runs)):
+      mean = float(np.mean(known))
+      series += [_band(index, {step * mean: at for step, at in losses.items()})]
+  if not series:
+    return None
+  top, is_cut = _top(series)
+
+  def paint(axes: Any) -> None:
+    paint_series(axes, series, marker="" if len(series[0].x) > 1 else "o")
+    axes.set(xlabel=label, ylabel="validation loss (nats)")
+    axes.set_xlim(left=0)
+    axes.set_ylim(top=top)
+
+  title = f"Validation loss against {label}"
+  svg = draw(f"loss-{key}", f"{title}, of {_names(comparison, series)}.", paint)
+  cut = " The first fifth of the training may lie above the figure." * is_cut
+  return Figure(f"loss-{key}", title, svg, BAND + remark + cut)
+
+
+def _losses(runs: Sequence[Run]) -> dict[int, list[float]]:
+  """The validation losses of all runs by the step, where all have one."""
+  by_run = [
+    {
+      entry["step"]: entry["loss"]
+      for entry in run.curve
+      if entry["split"] == "validation" and _is_number(entry.get("loss"))
+    }
+    for run in runs
+  ]
+  steps = sorted(set.intersection(*(set(found) for found in by_run)))
+  return {step: [found[step] for found in by_run] for step in steps}
+
+
+def _is_number(value: Any) -> bool:
+  return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _accuracies(row: Row) -> dict[float, list[float]]:
+  """In per cent by the length, where all seeds have them."""
+  by_run = [run.summary.get("lengths") or {} for run in shown(row)]
+  if not by_run:
+    return {}
+  common = set.intersection(*(set(found) for found in by_run))
+  return {
+    float(length): [100 * found[length]["accuracy"] for found in by_run]
+    for length in sorted(common, key=float)
+  }
+
+
+def _band(index: int, by_x: Mapping[float, Sequence[float]]) -> Series:
+  values = [np.array(at, float) for at in by_x.values()]
+  several = len(values[0]) > 1
+  low = [float(at.min()) for at in values] if several else []
+  high = [float(at.max()) for at in values] if several else []
+  return Series(index, [*by_x], [float(at.mean()) for at in values], low, high)
+
+
+def _top(series: Sequence[Series]) -> tuple[float | None, bool]:
+  """Where the figure ends, so that the losses that matter fill it; whether it cuts."""
+  late: list[float] = []
+  all_: list[float] = []
+  for one in series:
+    highest = one.high if len(one.high) else one.y
+    all_ += highest
+    late += [y for x, y in zip(one.x, highest, strict=True) if x >= _EARLY * one.x[-1]]
+  lowest = min(min(one.low if len(one.low) else one.y) for one in series)
+  top = max(late) + 0.08 * (max(late) - lowest)
+  return (top, True) if max(all_) > top > lowest else (None, False)
+
+
+def _names(comparison: Comparison, series: Sequence[Series]) -> str:
+  return ", ".join(comparison.rows[one.number].name for one in series)
+
+
+def _per_step(summary: Mapping[str, Any]) -> float | None:
+  return 1.0
+
+
+def _time(summary: Mapping[str, Any]) -> float | None:
+  seconds = summary.get("seconds")
+  return None if seconds is None else seconds / summary["steps"]
+
+
+def _flops(summary: Mapping[str, Any]) -> float | None:
+  return summary.get("flops_per_step")

@@ -1,0 +1,1 @@
+"""The contract of a dataset, and what several of them share."""

@@ -1,0 +1,180 @@
+"""Examples of many lengths, in batches of a few shapes and of equally many tokens."""
+
+import abc
+import dataclasses
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from attention_lab.dataset.base.dataset import Batch, Dataset, each_array
+
+
+def bucket_lengths(longest: int, count: int) -> tuple[int, ...]:
+  """At most `count` lengths, ascending: the longest divided by 1, 2, 3, 4, 6, 8, 12, …
+
+  So many rows of such a length, side by side, fill a row of the longest, and the next
+  shorter length is never less than about two thirds of it but for the first step.
+  """
+  divisors = sorted({factor << i for i in range(count) for factor in (1, 3)})[:count]
+  return tuple(sorted({longest // d for d in divisors if longest >= 2 * d}))
+
+
+class Plan(NamedTuple):
+  """How the examples of a split fall into batches: those of one bucket stand together."""
+
+  members: tuple[np.ndarray, ...]  # The numbers of the examples of each bucket.
+  lengths: tuple[int, ...]  # Of each bucket's rows.
+  rows: tuple[int, ...]  # Of each bucket's batches.
+  ends: np.ndarray  # [buckets]: how many batches there are up to a bucket's last.
+
+  @property
+  def starts(self) -> np.ndarray:
+    """How many batches there are before each bucket's first: [buckets]."""
+    return np.concatenate([[0], self.ends[:-1]])
+
+  @property
+  def batches(self) -> int:
+    """How many there are."""
+    return int(self.ends[-1])
+
+  @property
+  def positions(self) -> int:
+    """Of all batches, those of padding among them."""
+    area = np.array(self.rows) * np.array(self.lengths)
+    return int((self.ends - self.starts) @ area)
+
+
+@dataclasses.dataclass(kw_only=True)
+class Bucketed(Dataset):
+  """Pads examples to the next of a few lengths. `batch_size` rows of `sequence_length`
+  are the budget of every batch: where rows are shorter there are more of them.
+
+  One training pass shuffles every bucket, deals it out evenly over as few batches as hold
+  it, and shuffles all batches. Each example comes once a pass; rows that are left over
+  have weight 0, in any bucket less than a batch of them. Steps that follow each other
+  thus seldom share a shape: runs of one length would pull an optimizer's moving averages
+  to and fro.
+
+  A subclass writes `lengths`, `tokens` and `padded` instead of `size` and `examples`.
+  """
+
+  buckets: int = 8  # Lengths that batches are padded to, at most.
+
+  @abc.abstractmethod
+  def lengths(self, split: str) -> np.ndarray:
+    """Positions that each example needs, at most `sequence_length`: [size]."""
+
+  @abc.abstractmethod
+  def tokens(self, split: str) -> int:
+    """Positions that count, over all examples of a split."""
+
+  @abc.abstractmethod
+  def padded(self, split: str, indices: np.ndarray, length: int) -> Batch:
+    """The examples with these numbers, padded to `length`."""
+
+  def size(self, split: str) -> int:
+    return len(self.lengths(split))
+
+  def examples(self, split: str, epoch: int, indices: np.ndarray) -> Batch:
+    del epoch
+    longest = self.lengths(split)[indices].max()
+    lengths = bucket_lengths(self.sequence_length, self.buckets)
+    return self.padded(split, indices, lengths[np.searchsorted(lengths, longest)])
+
+  def batches(
+    self,
+    split: str,
+    step: int,
+    count: int,
+    batch_size: int,
+    shard: tuple[int, int] = (0, 1),
+  ) -> Batch:
+    some = [self._batch(split, step + i, batch_size, shard) for i in range(count)]
+    return each_array(lambda *arrays: np.stack(arrays), *some)
+
+  def num_batches(self, split: str, batch_size: int) -> int:
+    return self._plan(split, batch_size).batches
+
+  @property
+  def num_shapes(self) -> int:
+    return len(bucket_lengths(self.sequence_length, self.buckets))
+
+  def shapes(self, split: str, batch_size: int) -> dict[int, int]:
+    plan = self._plan(split, batch_size)
+    return {
+      int(np.argmax(self._order(split, 0, plan)[0] == start)): int(end - start)
+      for start, end in zip(plan.starts, plan.ends, strict=True)
+    }
+
+  def tokens_per_step(self, batch_size: int) -> float:
+    return self.tokens("train") / self._plan("train", batch_size).batches
+
+  def described(self, batch_size: int) -> str:
+    plan = self._plan("train", batch_size)
+    shapes = [f"{r}×{n}" for r, n in zip(plan.rows, plan.lengths, strict=True)]
+    padding = 1 - self.tokens("train") / plan.positions
+    return (
+      f"{self.size('train'):,} examples a pass, {plan.batches:,} steps of "
+      f"{self.tokens_per_step(batch_size):,.0f} tokens in {len(shapes)} shapes "
+      f"({', '.join(shapes)}), {padding:.0%} padding besides"
+    )
+
+  @functools.cached_property
+  def _plans(self) -> dict[tuple[str, int], Plan]:
+    return {}
+
+  def _plan(self, split: str, batch_size: int) -> Plan:
+    key = split, batch_size
+    if key not in self._plans:
+      self._plans[key] = self._planned(split, batch_size)
+    return self._plans[key]
+
+  def _planned(self, split: str, batch_size: int) -> Plan:
+    lengths = np.array(bucket_lengths(self.sequence_length, self.buckets))
+    bucket = np.searchsorted(lengths, self.lengths(split))
+    members = [np.flatnonzero(bucket == i) for i in range(len(lengths))]
+    used = [i for i, numbers in enumerate(members) if len(numbers)]
+    rows = batch_size * (self.sequence_length // lengths)
+    batches = [-(-len(members[i]) // int(rows[i])) for i in used]
+    return Plan(
+      tuple(members[i] for i in used),
+      tuple(int(lengths[i]) for i in used),
+      tuple(int(rows[i]) for i in used),
+      np.cumsum(batches),
+    )
+
+  def _order(self, split: str, epoch: int, plan: Plan) -> tuple[np.ndarray, ...]:
+    """The order of the batches of a pass, and then that of each bucket's examples."""
+    sizes = (plan.batches, *map(len, plan.members))
+    return _shuffles(self.seed if split == "train" else None, epoch, sizes)
+
+  def _batch(
+    self, split: str, step: int, batch_size: int, shard: tuple[int, int]
+  ) -> Batch:
+    plan = self._plan(split, batch_size)
+    epoch, within = divmod(step, plan.batches)
+    order, *orders = self._order(split, epoch, plan)
+    bucket = int(np.searchsorted(plan.ends, order[within], side="right"))
+    size, rows = len(plan.members[bucket]), plan.rows[bucket]
+    deal = np.array([0, 1]) + order[within] - plan.starts[bucket]
+    first, last = deal * size // (plan.ends - plan.starts)[bucket]
+    if split != "train" and epoch:  # The pass is over.
+      last = first
+    index, shards = shard
+    mine = np.arange(rows // shards) + index * (rows // shards) + first
+    wanted = orders[bucket][np.minimum(mine, size - 1)]
+    batch = self.padded(split, plan.members[bucket][wanted], plan.lengths[bucket])
+    inside = (mine < last)[:, None].astype(np.float32)
+    return batch._replace(weights=batch.weights * inside)
+
+
+@functools.lru_cache(maxsize=4)
+def _shuffles(
+  seed: int | None, epoch: int, sizes: tuple[int, ...]
+) -> tuple[np.ndarray, ...]:
+  """Permutations of so many numbers; without a seed, all in their order."""
+  if seed is None:
+    return tuple(np.arange(size) for size in sizes)
+  rng = np.random.default_rng((seed, epoch))
+  return tuple(rng.permutation(size) for size in sizes)

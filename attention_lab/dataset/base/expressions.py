@@ -1,0 +1,142 @@
+"""Random expressions over lists of digits, grown level by level as arrays of nodes.
+
+The grammar is that of ListOps (arXiv:1804.06028): a node is an operator with probability
+1/4, unless it is on the last level, and a digit else. The root is an operator. A node is
+a function of its seed, and its seed of its parent's: whole batches of trees are grown at
+once, and each depends on its own seed alone.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from attention_lab.dataset.base.draws import GOLDEN, mix
+
+
+class Level(NamedTuple):
+  """The nodes of all trees at one depth, in their order from left to right."""
+
+  seeds: np.ndarray  # uint64.
+  tree: np.ndarray  # Which tree a node belongs to.
+  args: np.ndarray  # How many children it has; 0 for a digit.
+  symbol: np.ndarray  # Its digit 0 … 9, or 10 + its operator.
+
+
+# A seed's bits are random: each of these reads others of them.
+
+
+def _is_operator(seeds: np.ndarray) -> np.ndarray:
+  return seeds >> np.uint64(62) == 0
+
+
+def _args(seeds: np.ndarray, max_args: int) -> np.ndarray:
+  bits = seeds >> np.uint64(32) & np.uint64(2**30 - 1)
+  return 2 + (bits * np.uint64(max_args - 1) >> np.uint64(30)).astype(np.int64)
+
+
+def _symbol(seeds: np.ndarray, inner: np.ndarray) -> np.ndarray:
+  operator = seeds >> np.uint64(30) & np.uint64(3)
+  digit = (seeds & np.uint64(2**30 - 1)) * np.uint64(10) >> np.uint64(30)
+  return np.where(inner, 10 + operator, digit).astype(np.int64)
+
+
+def _children(seeds: np.ndarray, args: np.ndarray) -> np.ndarray:
+  """The seeds of the children of operators, from left to right."""
+  which = np.arange(1, args.sum() + 1) - np.repeat(_first(args), args)
+  return mix(np.repeat(seeds, args) + which.astype(np.uint64) * GOLDEN)
+
+
+def _first(args: np.ndarray) -> np.ndarray:
+  """Where the children of each operator begin on the next level."""
+  return np.cumsum(args) - args
+
+
+def lengths(
+  seeds: np.ndarray, max_depth: int, max_args: int, longest: int
+) -> np.ndarray:
+  """How many tokens the trees of these seeds have; of those that have more than
+  `longest`, which are not grown to their end, some number above it."""
+  tokens = np.ones(len(seeds), np.int64)  # Each node is one at least …
+  tree = np.arange(len(seeds))
+  for _ in range(1, max_depth):
+    args = _args(seeds, max_args)
+    # … and an operator one more, and its children.
+    tokens += np.bincount(tree, 1 + args, len(tokens)).astype(np.int64)
+    fits = tokens[tree] <= longest
+    tree, args = tree[fits], args[fits]
+    seeds = _children(seeds[fits], args)
+    inner = _is_operator(seeds)
+    seeds, tree = seeds[inner], np.repeat(tree, args)[inner]
+  return tokens
+
+
+@dataclasses.dataclass
+class Trees:
+  """Trees, their levels from the root down."""
+
+  levels: list[Level]
+
+  def __post_init__(self) -> None:
+    # Bottom up: how many tokens the subtree of each node has.
+    self._sizes = [np.ones(len(level.args), np.int64) for level in self.levels]
+    for i, parents in reversed([*enumerate(self.levels[:-1])]):
+      inner = parents.args > 0
+      self._sizes[i][inner] = 2 + np.add.reduceat(
+        self._sizes[i + 1], _first(parents.args[inner])
+      )
+
+  def lengths(self) -> np.ndarray:
+    """Tokens of each tree."""
+    return self._sizes[0]
+
+  def values(self) -> np.ndarray:
+    """What each tree comes to: 0 … 9."""
+    values = self.levels[-1].symbol
+    for level in reversed(self.levels[:-1]):
+      inner = level.args > 0
+      args = level.args[inner]
+      first = _first(args)
+      parent = np.repeat(np.arange(len(args)), args)
+      ordered = values[np.lexsort((values, parent))]
+      results = np.stack(
+        [
+          ordered[first],
+          ordered[first + args - 1],
+          (ordered[first + (args - 1) // 2] + ordered[first + args // 2]) // 2,
+          np.add.reduceat(values, first) % 10,
+        ]
+      )
+      values = level.symbol.copy()
+      values[inner] = results[level.symbol[inner] - 10, np.arange(len(args))]
+    return values
+
+  def write(self, tokens: np.ndarray, starts: np.ndarray, close: int) -> None:
+    """Writes each tree into its row of `tokens` from its place in `starts` on."""
+    for i, level in enumerate(self.levels):
+      tokens[level.tree, starts] = level.symbol
+      inner = level.args > 0
+      tokens[level.tree[inner], starts[inner] + self._sizes[i][inner] - 1] = close
+      if i + 1 < len(self.levels):
+        sizes = self._sizes[i + 1]
+        args = level.args[inner]
+        before = np.cumsum(sizes) - sizes  # Tokens before a node, on its level.
+        base = starts[inner] + 1 - before[_first(args)]
+        starts = np.repeat(base, args) + before
+
+
+def grow(seeds: np.ndarray, max_depth: int, max_args: int) -> Trees:
+  """The trees of these seeds."""
+  tree, inner = np.arange(len(seeds)), np.ones(len(seeds), bool)
+  levels = []
+  for depth in range(1, max_depth + 1):
+    if depth == max_depth:
+      inner = np.zeros(len(seeds), bool)
+    elif depth > 1:
+      inner = _is_operator(seeds)
+    args = np.where(inner, _args(seeds, max_args), 0)
+    levels.append(Level(seeds, tree, args, _symbol(seeds, inner)))
+    if not inner.any():
+      break
+    seeds, tree = _children(seeds[inner], args[inner]), np.repeat(tree, args)
+  return Trees(levels)

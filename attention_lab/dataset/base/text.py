@@ -1,0 +1,111 @@
+"""A text as examples: windows of characters, each to predict the next one."""
+
+import abc
+import dataclasses
+import functools
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+
+from attention_lab.dataset.base.dataset import Batch, Dataset
+from attention_lab.dataset.base.vocabulary import CharacterVocabulary
+from attention_lab.errors import UserError
+
+
+@dataclasses.dataclass(kw_only=True)
+class Text(Dataset):
+  """The first part of a text to train on, the last to validate on.
+
+  One pass over the training part cuts it into windows that do not overlap, from an
+  offset that differs from pass to pass. Validation windows cover every character after
+  the first exactly once.
+  """
+
+  validation_fraction: float = 0.1  # Share of the text, at its end.
+
+  @abc.abstractmethod
+  def load(self) -> str:
+    """The text."""
+
+  @functools.cached_property
+  def text(self) -> str:
+    """The text, read once; raises UserError if there is too little to train on."""
+    text = self.load()
+    if len(set(text)) < 2:
+      raise UserError(
+        "The text has fewer than 2 distinct characters: nothing to learn."
+      )
+    return text
+
+  @functools.cached_property
+  def vocabulary(self) -> CharacterVocabulary:
+    return CharacterVocabulary.of(self.text)
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
+
+  @functools.cached_property
+  def _splits(self) -> dict[str, np.ndarray]:
+    if not 0 < self.validation_fraction < 1:
+      raise UserError(
+        f"validation_fraction={self.validation_fraction}: take a share between 0 and 1."
+      )
+    for option, least in (("sequence_length", 1), ("seed", 0)):
+      if (value := getattr(self, option)) < least:
+        raise UserError(f"{option}={value}: take {least} or more.")
+    tokens = self.vocabulary.encode(self.text)
+    cut = int(len(tokens) * (1 - self.validation_fraction))
+    splits = {"train": tokens[:cut], "validation": tokens[cut:]}
+    if len(splits["train"]) <= self.sequence_length or len(splits["validation"]) < 2:
+      raise UserError(
+        f"{len(tokens)} characters with validation_fraction={self.validation_fraction} "
+        f"leave too few for windows of {self.sequence_length}; lower sequence_length."
+      )
+    return splits
+
+  @property
+  def characters_per_token(self) -> float:
+    return 1.0
+
+  def size(self, split: str) -> int:
+    targets = len(self._splits[split]) - 1
+    if split == "train":  # The offset, up to T - 1, may cost one window.
+      return max(1, (targets - self.sequence_length + 1) // self.sequence_length)
+    return -(-targets // self.sequence_length)
+
+  def examples(self, split: str, epoch: int, indices: np.ndarray) -> Batch:
+    tokens, length = self._splits[split], self.sequence_length
+    offset = 0
+    if split == "train":
+      offset = _offset(self.seed, epoch, min(length, len(tokens) - length))
+    at = offset + indices[:, None] * length + np.arange(length + 1)
+    inside = (at[:, 1:] < len(tokens)).astype(np.float32)
+    windows = tokens.take(at, mode="clip")
+    return Batch(windows[:, :-1], windows[:, 1:], inside)
+
+
+@functools.lru_cache(maxsize=2)
+def _offset(seed: int, epoch: int, room: int) -> int:
+  """Where the first window of a training pass begins."""
+  return int(np.random.default_rng((seed, epoch, 1)).integers(room))
+
+
+def read_text(path: Path) -> str:
+  """A UTF-8 file's text; raises UserError if it cannot be read or decoded."""
+  try:
+    if os.path.exists(path) and stat.S_ISCHR(path.stat().st_mode):
+      raise UserError(f"{path} is a device, no file.")  # Some never end.
+    return path.read_bytes().decode("utf-8")
+  except UnicodeDecodeError as error:
+    raise UserError(f"{path} is not UTF-8 text (byte {error.start}).") from None
+  except ValueError:
+    raise UserError(f"{str(path)!r} is no path.") from None
+  except OSError as error:
+    raise UserError(
+      f"Cannot read {path}: {error.strerror}. Paths start at the current folder or at "
+      f"--data_dir."
+    ) from None

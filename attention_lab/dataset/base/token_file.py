@@ -1,0 +1,99 @@
+"""Lines of tokens on the disk: written once as a stream, then mapped into memory."""
+
+import itertools
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+
+from attention_lab.errors import UserError
+from attention_lab.system.files import made_once, write_atomically
+
+TOKENS, ENDS = "tokens", "ends.npy"
+CHUNK = 10_000  # Lines encoded at a time.
+SECONDS = 5.0  # Between two statements of how far it is.
+
+
+class Lines(NamedTuple):
+  """Lines of tokens, one behind the other."""
+
+  tokens: np.ndarray  # [all], and one more, so that no file is empty.
+  ends: np.ndarray  # [lines + 1]: where each line ends, after a 0.
+
+  @property
+  def lengths(self) -> np.ndarray:
+    """Tokens of each line: int64 [lines]."""
+    return np.diff(self.ends)
+
+  def take(self, numbers: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first `length` tokens of some lines, and what follows them where they are
+    shorter: int32 [B, length]; and how many of these are a line's own: int64 [B, 1]."""
+    starts, ends = self.ends[numbers], self.ends[numbers + 1]
+    at = np.asarray(starts)[:, None] + np.arange(length)
+    tokens = np.asarray(self.tokens.take(at, mode="clip"), np.int32)
+    return tokens, np.minimum(ends - starts, length)[:, None]
+
+
+def token_file(
+  folder: Path,
+  lines: Callable[[], Iterable[str]],
+  encode: Callable[[Sequence[str]], list[list[int]]],
+  size: int,
+  name: str,
+) -> Lines:
+  """The tokens of `lines`, which are encoded only where the folder does not hold them.
+
+  Args:
+    folder: named after all that the tokens depend on.
+    lines: begins to read them.
+    encode: turns some of them into tokens.
+    size: tokens are below it.
+    name: what is said to be encoded, where it takes long.
+  """
+  dtype = np.min_scalar_type(size - 1)
+  lengths: list[np.ndarray] = [np.zeros(1, np.int64)]
+
+  def write(file: IO[bytes]) -> None:
+    for chunk in _stated(_chunks(lines()), name):
+      encoded = encode(chunk)
+      lengths.append(np.array([len(line) for line in encoded]))
+      file.write(np.fromiter(itertools.chain(*encoded), dtype).tobytes())
+    file.write(np.zeros(1, dtype).tobytes())
+
+  def make(path: Path) -> None:
+    write_atomically(folder, write, lambda _: TOKENS)
+    ends = np.cumsum(np.concatenate(lengths))
+    write_atomically(folder, lambda file: np.save(file, ends), lambda _: path.name)
+
+  path = made_once(folder / ENDS, make, "data_dir")
+  try:
+    ends = np.load(path, mmap_mode="r", allow_pickle=False)
+    tokens = np.memmap(os.fspath(folder / TOKENS), dtype, "r")
+    if ends.ndim != 1 or len(tokens) != ends[-1] + 1:
+      raise ValueError
+  except (ValueError, EOFError, OSError, IndexError):
+    raise UserError(
+      f"What was encoded in {folder} is damaged. Remove that folder, and it is made anew."
+    ) from None
+  return Lines(tokens, ends)
+
+
+def _chunks(lines: Iterable[str]) -> Iterator[list[str]]:
+  lines = iter(lines)
+  while chunk := list(itertools.islice(lines, CHUNK)):
+    yield chunk
+
+
+def _stated(chunks: Iterator[list[str]], name: str) -> Iterator[list[str]]:
+  """The chunks; on standard error, how far it is, where it takes long."""
+  done, said = 0, time.perf_counter()
+  for chunk in chunks:
+    yield chunk
+    done += len(chunk)
+    if time.perf_counter() - said >= SECONDS:
+      print(f"{name}: {done:,} lines encoded", file=sys.stderr)
+      said = time.perf_counter()

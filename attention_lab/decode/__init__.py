@@ -1,0 +1,1 @@
+"""Sampling, beam search, translation and attention maps."""

@@ -1,0 +1,259 @@
+"""Starts one run in several processes: from flags, or as Slurm or Open MPI say."""
+
+import contextlib
+import json
+import secrets
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_collections import config_dict
+
+from attention_lab import config as configs
+from attention_lab.distributed.group import Group
+from attention_lab.distributed.join import join, join_as_first, listen
+from attention_lab.errors import UserError, one_line
+from attention_lab.system.code_hash import code_hashes
+from attention_lab.system.versions import all_versions
+
+# Where each machine may have its own: paths, and how patient it is.
+OWN = ("data_dir", "compile_cache", "plugins", "processes.")
+HEARTBEAT = 100  # Seconds until JAX itself gives a process up; the group is faster.
+PART = 5  # Seconds that JAX may take to part.
+SETTLE = 3.0  # Seconds in which the cause of a broken collective makes itself known.
+CARD = 1024  # Bytes in which the first process says where it is.
+
+_current = Group()
+
+
+def current() -> Group:
+  """The processes of this run; this one alone by default."""
+  return _current
+
+
+class Place(NamedTuple):
+  """Where a process stands among the others."""
+
+  id: int
+  num: int  # How many there are.
+  coordinator: str = ""  # HOST:PORT; "" where the launcher knows.
+
+
+def place(
+  coordinator: str | None,
+  num_processes: str | None,
+  process_id: str | None,
+  environment: Mapping[str, str],
+) -> Place | None:
+  """What the three flags say, or else the launcher; None for a process that is alone.
+
+  Raises:
+    UserError: flags that are no place.
+  """
+  given = (coordinator, num_processes, process_id)
+  if coordinator is None or num_processes is None or process_id is None:
+    if given != (None, None, None):
+      raise UserError(
+        "--coordinator=HOST:PORT, --num_processes=N and --process_id=I go together; "
+        "under Slurm's srun or Open MPI's mpirun none of them is needed."
+      )
+    return _launched(environment)
+  host, _, port = coordinator.rpartition(":")
+  if not (host and port.isascii() and port.isdigit() and 0 < int(port) < 2**16):
+    raise UserError(
+      f"--coordinator={coordinator}: take process 0's host and a free port: HOST:PORT."
+    )
+  count = _whole("num_processes", num_processes)
+  index = _whole("process_id", process_id)
+  if count < 1:
+    raise UserError(f"--num_processes={count}: take 1 or more.")
+  if index >= count:
+    raise UserError(
+      f"--process_id={index}: {count} processes are numbered from 0 to {count - 1}."
+    )
+  return Place(index, count, coordinator) if count > 1 else None
+
+
+def _whole(flag: str, text: str) -> int:
+  if not (text.isascii() and text.isdigit()):
+    raise UserError(f"--{flag}={text}: expected a whole number, 0 or more.")
+  return int(text)
+
+
+def _launched(environment: Mapping[str, str]) -> Place | None:
+  """The place that a step of Slurm or Open MPI gives to one of several tasks."""
+  for count, index in (
+    ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),  # Not set in a batch script itself.
+    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+  ):
+    if int(environment.get(count, 1)) > 1 and index in environment:
+      return Place(int(environment[index]), int(environment[count]))
+  return None
+
+
+@contextlib.contextmanager
+def joined(place: Place | None, config: config_dict.ConfigDict) -> Iterator[Group]:
+  """While entered, this process and the others are one run.
+
+  What ends one of them ends all: this context is left only together.
+
+  Raises:
+    UserError: the others were not found.
+  """
+  global _current  # noqa: PLW0603  (as JAX's own group of processes is)
+  if place is None:
+    yield _current
+    return
+  group = _current = _start(place, config.processes)
+  try:
+    yield group
+  except UserError as error:
+    line = " ".join(str(error).split())
+    group.end(line, 2, told=f"process {group.index}: {line}")
+  except BaseException as error:
+    _let_the_cause_speak(error)
+    traceback.print_exc()
+    group.end("", 1, told=f"process {group.index} raised {one_line(error)}")
+  group.leave(_part)
+
+
+def agree(group: Group, config: config_dict.ConfigDict) -> None:
+  """Compares configuration, code and devices; the plugins are loaded by now.
+
+  Raises:
+    UserError: a process has others than the first; on all of them the same.
+  """
+  import jax
+
+  own = {
+    f"--config.{key}": value
+    for key, value in configs.flatten(config.to_dict())
+    if not key.startswith(OWN)
+  }
+  refuse_differences(group, "settings", own)
+  refuse_differences(group, "code", code_hashes())
+  kinds = [device.device_kind for device in jax.local_devices()]
+  refuse_differences(group, "devices", {"local devices": kinds})
+
+
+def refuse_differences(group: Group, what: str, own: Mapping[str, Any]) -> None:
+  """Raises UserError on all processes where one has other values than the first."""
+  first, *others = group.gather(f"the comparison of {what}", dict(own))
+  for i, other in enumerate(others, 1):
+    keys = [key for key in {**first, **other} if first.get(key) != other.get(key)]
+    if keys:
+      told = "; ".join(
+        f"{key}: {_short(first.get(key))} in process 0, {_short(other.get(key))} in "
+        f"process {i}"
+        for key in keys[:3]
+      )
+      more = f"; and {len(keys) - 3} more" * (len(keys) > 3)
+      raise UserError(
+        f"The processes differ in their {what}: {told}{more}. Start all with the same."
+      )
+
+
+def _short(value: Any) -> str:
+  """A value as people compare it: of a hash the beginning."""
+  hashed = isinstance(value, str) and len(value) == 64
+  return value[:12] if hashed else json.dumps(value)
+
+
+def _start(place: Place, patience: config_dict.ConfigDict) -> Group:
+  import jax  # Slow to import: a mistake in the flags was told before.
+
+  # It would swallow SIGTERM, which the training loop answers itself.
+  jax.config.update("jax_enable_preemption_service", False)
+  if place.coordinator:
+    return _by_flags(place, patience)
+  jax.distributed.initialize(**_timeouts(patience))
+  group = _by_launcher(patience)
+  refuse_differences(group, "versions", all_versions())
+  return group
+
+
+def _timeouts(patience: config_dict.ConfigDict) -> dict[str, Any]:
+  return {
+    "initialization_timeout": patience.join,
+    "heartbeat_timeout_seconds": HEARTBEAT,
+    "shutdown_timeout_seconds": PART,
+  }
+
+
+def _by_flags(place: Place, patience: config_dict.ConfigDict) -> Group:
+  """The processes meet, and only then start JAX's own service, on a port of its own: it
+  ends a process that it cannot reach by a crash."""
+  import jax
+
+  host, _, port = place.coordinator.rpartition(":")
+  host = host.removeprefix("[").removesuffix("]")
+  index, count, within, lag = place.id, place.num, patience.join, patience.lag
+  if index == 0:
+    group = join_as_first(listen(host, int(port)), count, within, lag)
+  else:
+    group = join([host], int(port), index, count, within, lag)
+  refuse_differences(group, "versions", all_versions())
+  free = int(group.share("the start of JAX", lambda: str(_free_port(host)).encode()))
+  address = f"[{host}]:{free}" if ":" in host else f"{host}:{free}"
+  jax.distributed.initialize(
+    address,
+    count,
+    index,
+    coordinator_bind_address=address,
+    **_timeouts(patience),
+  )
+  return group
+
+
+def _free_port(host: str) -> int:
+  with listen(host, 0) as free:
+    port: int = free.getsockname()[1]
+  return port
+
+
+def _by_launcher(patience: config_dict.ConfigDict) -> Group:
+  """JAX has found the processes; the first one tells the others by it where to come."""
+  import jax
+  from jax.experimental import multihost_utils
+
+  index, count = jax.process_index(), jax.process_count()
+  server = listen("", 0) if index == 0 else None
+  card = np.zeros(CARD, np.uint8)
+  if server:
+    secret, port = secrets.token_hex(8), server.getsockname()[1]
+    text = json.dumps([secret, port, *_addresses()]).encode()[:CARD]
+    card[: len(text)] = np.frombuffer(text, np.uint8)
+  told = np.asarray(multihost_utils.broadcast_one_to_all(card))
+  secret, port, *hosts = json.loads(bytes(told).rstrip(b"\0"))
+  if server:
+    return join_as_first(server, count, patience.join, patience.lag, secret)
+  return join(hosts, port, index, count, patience.join, patience.lag, secret)
+
+
+def _addresses() -> list[str]:
+  """How this machine may be reached from the others, and from itself."""
+  name = socket.gethostname()
+  found = [name]
+  with contextlib.suppress(OSError):
+    found += [str(entry[4][0]) for entry in socket.getaddrinfo(name, None)]
+  return [*dict.fromkeys(found), "127.0.0.1"]
+
+
+def _let_the_cause_speak(error: BaseException) -> None:
+  """Where another process has ended, collectives break here: the group knows who it was,
+  and ends this process with that."""
+  import jax
+
+  if isinstance(error, jax.errors.JaxRuntimeError):
+    time.sleep(SETTLE)
+
+
+def _part() -> None:
+  import jax
+
+  sys.stdout.flush()
+  jax.distributed.shutdown()

@@ -1,0 +1,1 @@
+"""Layers, losses and metrics as pure functions and small modules."""

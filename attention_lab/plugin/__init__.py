@@ -1,0 +1,1 @@
+"""How parts are registered, named, found and trusted."""

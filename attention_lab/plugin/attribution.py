@@ -1,0 +1,40 @@
+"""Whose mistake an exception is: one that a plugin raised is told in one line."""
+
+import contextlib
+import traceback
+
+from attention_lab.errors import UserError
+from attention_lab.plugin import discovery
+from attention_lab.system.files import make_folder, user_cache
+
+
+def of_plugin(error: BaseException) -> UserError | None:
+  """Which line of which plugin raised an exception; None where it was none.
+
+  The traceback is written to the user's cache.
+  """
+  frames = traceback.extract_tb(error.__traceback__)
+  own = [frame for frame in frames if discovery.is_plugins(frame.filename)]
+  if not own:
+    return None
+  frame, what = own[-1], " ".join(str(error).split())
+  name = type(error).__name__ + (f": {what}" if what else "")
+  return UserError(
+    f"The plugin {frame.filename}, line {frame.lineno}, in {frame.name}: {name}. "
+    f"{_written(error)}{_standing(error)}"
+  )
+
+
+def _standing(error: BaseException) -> str:
+  """What training noted on its way: where the run stands."""
+  notes = getattr(error, "__notes__", [])
+  return "".join(f" {note}" for note in notes if note.startswith("The run in"))
+
+
+def _written(error: BaseException) -> str:
+  path = user_cache() / "traceback.txt"
+  with contextlib.suppress(OSError, UserError):
+    make_folder(path.parent, "data_dir")
+    path.write_text("".join(traceback.format_exception(error)), "utf-8")
+    return f"The whole traceback is in {path}."
+  return "Mend it, or leave it out."

@@ -1,0 +1,109 @@
+"""Finds plugins: the built-in folders, entry points of installed packages, --plugin.
+
+There is no list to edit: a module that lies in a built-in folder is imported, and its
+decorators register what it defines.
+"""
+
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import pkgutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+
+from attention_lab.errors import UserError, one_line
+
+FOLDERS = ("attention", "position", "dataset", "architecture")
+ENTRY_POINTS = "attention_lab.plugin.discovery"
+
+
+def load(plugins: Iterable[str] = ()) -> None:
+  """Imports the built-in parts, every installed plugin package, and `plugins`.
+
+  Args:
+    plugins: dotted module names, or paths that end in ".py".
+
+  Raises:
+    UserError: a plugin that is not there or fails while it is imported.
+  """
+  for folder in FOLDERS:
+    package = importlib.import_module(f"attention_lab.{folder}")
+    for module in pkgutil.iter_modules(package.__path__):
+      importlib.import_module(f"{package.__name__}.{module.name}")
+  for entry_point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+    try:
+      entry_point.load()
+      _remember(sys.modules[entry_point.module])
+    except Exception as error:  # A broken package must not take the others along.
+      print(
+        f"warning: the installed plugin {entry_point.value!r} was left out: "
+        f"{one_line(error)}",
+        file=sys.stderr,
+      )
+  for plugin in plugins:
+    _load_one(plugin)
+
+
+def is_plugins(filename: str) -> bool:
+  """Whether a source file is that of a plugin which was loaded, or of its package."""
+  return any(Path(filename).is_relative_to(place) for place in _places)
+
+
+def _remember(module: ModuleType) -> None:
+  """Notes where a plugin lies: its file, or the folder of the package it is in."""
+  top = sys.modules[module.__name__.partition(".")[0]]
+  file = getattr(top, "__file__", None)
+  if file is not None:
+    _places.add(Path(file).parent if hasattr(top, "__path__") else Path(file))
+
+
+_places: set[Path] = set()
+
+
+def resolve(plugin: str) -> str:
+  """`plugin` in the form that a run remembers: an absolute path, or a module name."""
+  return str(Path(plugin).expanduser().resolve()) if _is_file(plugin) else plugin
+
+
+def _is_file(plugin: str) -> bool:
+  return plugin.endswith(".py")
+
+
+def _load_one(plugin: str) -> None:
+  try:
+    file = _is_file(plugin)
+    _remember(_import_file(Path(plugin)) if file else importlib.import_module(plugin))
+  except UserError as error:
+    raise UserError(f"Plugin {plugin}: {error}") from None
+  except (Exception, SystemExit) as error:
+    known = plugin if _is_file(plugin) else ""
+    raise UserError(
+      f"Plugin {plugin}: {one_line(error, within=known)}. --plugin takes "
+      f"package.module or path/to/file.py."
+    ) from error
+
+
+def _import_file(path: Path) -> ModuleType:
+  path = path.expanduser().resolve()
+  if not os.path.isfile(path):
+    raise UserError("there is no such file.")
+  # The path is part of the name: two files called mine.py are two plugins.
+  digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+  name = f"attention_lab_plugin_{path.stem}_{digest}"
+  if name in sys.modules:
+    return sys.modules[name]
+  spec = importlib.util.spec_from_file_location(name, path)
+  assert spec is not None  # A path that ends in ".py" has a loader.
+  assert spec.loader is not None
+  module = importlib.util.module_from_spec(spec)
+  sys.modules[name] = module  # Before execution: dataclasses look their module up.
+  try:
+    spec.loader.exec_module(module)
+  except BaseException:
+    del sys.modules[name]
+    raise
+  return module

@@ -1,0 +1,1 @@
+"""The contract of a positional scheme, and what several of them share."""

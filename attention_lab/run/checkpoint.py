@@ -1,0 +1,251 @@
+"""Checkpoints: one .npz a step, its sha256 in its name, written all or nothing.
+
+A bit that flips anywhere in a file changes its sha256, so damage never goes unnoticed;
+BUILD_NOTES.md compares this with orbax. Nothing is ever unpickled.
+"""
+
+import hashlib
+import itertools
+import json
+import math
+import sys
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import IO, Any, NamedTuple
+
+import jax
+import numpy as np
+
+from attention_lab.errors import UserError
+from attention_lab.system import npz
+from attention_lab.system.files import ROOM, write_atomically
+
+META = "meta.json"
+FILES = "files/"  # What the names of files begin with that a checkpoint holds besides.
+DIGEST_LENGTH = 16  # Hex digits of the sha256 that stand in the name.
+
+
+class Restored(NamedTuple):
+  """What a checkpoint holds."""
+
+  tree: Any  # Host arrays.
+  meta: dict[str, Any]
+  path: Path
+
+
+class Checkpoints:
+  """The checkpoints in a folder: the newest `keep`, and the best.
+
+  Args:
+    folder: an existing folder.
+    keep: how many of the newest stay; the one with the lowest "validation_loss" in its
+      meta stays besides.
+    files: what every checkpoint holds besides its tree, by name.
+  """
+
+  def __init__(
+    self, folder: Path, keep: int, files: Mapping[str, bytes] = MappingProxyType({})
+  ):
+    self.folder = folder
+    self.keep = keep
+    self._files = {
+      f"{FILES}{name}": np.frombuffer(content, np.uint8)
+      for name, content in files.items()
+    }
+    self._losses: dict[Path, float] = {}
+
+  @property
+  def files_size(self) -> int:
+    """Bytes of the files that every checkpoint holds."""
+    return sum(content.size for content in self._files.values())
+
+  def to_come(self) -> int:
+    """How many more there will be at most at a time than there are now."""
+    return max(1, self.keep + 2 - len(self.paths()))  # The best, and one half written.
+
+  def paths(self) -> list[Path]:
+    """All checkpoints, newest first."""
+    found = filter(_is_checkpoint, self.folder.glob("*-*.npz"))
+    return sorted(found, key=_step, reverse=True)
+
+  def last_step(self) -> int:
+    """The step of the newest checkpoint; 0 if there is none."""
+    return max(map(_step, self.paths()), default=0)
+
+  def save(self, step: int, tree: Any, meta: dict[str, Any]) -> Path:
+    """Saves a tree of host arrays; older checkpoints that are not kept go afterwards."""
+    arrays = dict(_named_leaves(tree)) | self._files
+    arrays[META] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+
+    def name(file: IO[bytes]) -> str:
+      digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+      return f"{step:09d}-{digest[:DIGEST_LENGTH]}.npz"
+
+    try:
+      path = write_atomically(self.folder, lambda file: np.savez(file, **arrays), name)
+    except OSError as error:
+      raise UserError(
+        f"The checkpoint of step {step} could not be written to {self.folder}: "
+        f"{error.strerror}. {ROOM}"
+      ) from None
+    self._losses[path] = _loss_of(meta)
+    for old in self._unwanted(path):
+      old.unlink(missing_ok=True)
+    return path
+
+  def restore(self, like: Any, which: str = "newest") -> Restored | None:
+    """The newest readable checkpoint, or the best; None if there is none at all.
+
+    A damaged one is named on standard error and passed over.
+
+    Args:
+      like: a tree with the expected structure, shapes and dtypes.
+      which: "newest" or "best" (lowest validation loss).
+
+    Raises:
+      UserError: every checkpoint is damaged, or one is not like `like`.
+    """
+    paths = self.paths()
+    if which == "best" and (best := self._best()):
+      paths = [best, *(path for path in paths if path != best)]
+    restored = next(_readable(like, paths), None)
+    if restored is None and paths:
+      raise _all_damaged([self])
+    return restored
+
+  def at(self, like: Any, step: int) -> Restored | None:
+    """The checkpoint of a step; None if there is none, or it is damaged."""
+    return next(_readable(like, [p for p in self.paths() if _step(p) == step]), None)
+
+  def newest(self, like: Any, count: int) -> Iterator[Restored]:
+    """The readable ones of the newest `keep`, at most `count`, newest first.
+
+    Beyond them there may be the best, which is not the next older one. Each is read
+    when it is asked for; the rest is as for `restore`.
+    """
+    return itertools.islice(_readable(like, self.paths()[: self.keep]), count)
+
+  def files(self) -> dict[str, bytes]:
+    """The files that the newest readable checkpoint holds; none if there is none."""
+    for path in self.paths():
+      if (arrays := _read(path)) is not None:
+        with arrays:
+          names = [name for name in arrays if name.startswith(FILES)]
+          return {name.removeprefix(FILES): bytes(arrays[name]) for name in names}
+    return {}
+
+  def _unwanted(self, newest: Path) -> list[Path]:
+    """What is neither among the newest nor the best. Others of the step just saved, or
+    of later ones, are what a run left behind that fell back to an earlier checkpoint."""
+    paths, now = self.paths(), _step(newest)
+    stale = [path for path in paths if _step(path) >= now and path != newest]
+    older = [path for path in paths if path not in stale]
+    best = self._best()
+    return stale + [path for path in older[self.keep :] if path != best]
+
+  def _best(self) -> Path | None:
+    losses = {path: self._loss(path) for path in self.paths()}
+    known = {path: loss for path, loss in losses.items() if math.isfinite(loss)}
+    return min(known, key=lambda path: known[path]) if known else None
+
+  def _loss(self, path: Path) -> float:
+    """The validation loss of a checkpoint; infinite if there is none or it is damaged."""
+    if path not in self._losses:
+      self._losses[path] = math.inf
+      if (arrays := _read(path)) is not None:
+        with arrays:
+          self._losses[path] = _loss_of(_meta(arrays))
+    return self._losses[path]
+
+
+def restore_together(several: Sequence[Checkpoints], like: Any) -> list[Restored]:
+  """What each folder holds of the newest step that all of them can be restored to.
+
+  They are at different steps where a run was killed between saving one and the other.
+  Nothing where they have no step in common; the rest is as for `Checkpoints.restore`.
+  """
+  steps = set.intersection(*({_step(p) for p in each.paths()} for each in several))
+  for step in sorted(steps, reverse=True):
+    found = [restored for each in several if (restored := each.at(like, step))]
+    if len(found) == len(several):
+      return found
+  if steps:
+    raise _all_damaged(several)
+  return []
+
+
+def _all_damaged(several: Sequence[Checkpoints]) -> UserError:
+  folders = ", ".join(str(each.folder) for each in several)
+  return UserError(
+    f"Every checkpoint in {folders} is damaged. Nothing was removed; to begin anew, name "
+    f"another --workdir."
+  )
+
+
+def _readable(like: Any, paths: Iterable[Path]) -> Iterator[Restored]:
+  """What the files hold that are not damaged; the others are named."""
+  for path in paths:
+    if (arrays := _read(path)) is None:
+      print(f"warning: {path} is damaged; trying the one before it.", file=sys.stderr)
+      continue
+    with arrays:
+      yield Restored(_unflatten(like, arrays, path), _meta(arrays), path)
+
+
+def _read(path: Path) -> Any:
+  """The arrays of a file whose content has the sha256 in its name, else None; nor of a
+  file that has it and is no checkpoint."""
+  content = path.read_bytes()
+  if not path.stem.endswith("-" + hashlib.sha256(content).hexdigest()[:DIGEST_LENGTH]):
+    return None
+  try:
+    return npz.load(content)
+  except (ValueError, EOFError, zipfile.BadZipFile):
+    return None
+
+
+def _meta(arrays: Any) -> dict[str, Any]:
+  meta: dict[str, Any] = json.loads(bytes(arrays[META]))
+  return meta
+
+
+def _loss_of(meta: dict[str, Any]) -> float:
+  loss = meta.get("validation_loss")
+  return math.inf if loss is None else loss
+
+
+def _is_checkpoint(path: Path) -> bool:
+  step, _, digest = path.stem.partition("-")
+  return step.isdecimal() and len(digest) == DIGEST_LENGTH
+
+
+def _step(path: Path) -> int:
+  return int(path.stem.partition("-")[0])
+
+
+def _named_leaves(tree: Any) -> list[tuple[str, Any]]:
+  leaves = jax.tree_util.tree_leaves_with_path(tree)
+  return [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
+
+
+def _unflatten(like: Any, arrays: Any, path: Path) -> Any:
+  """The arrays in the form of `like`, each compared with what is expected."""
+  leaves = []
+  expected = _named_leaves(like)
+  for name, leaf in expected:
+    if name not in arrays:
+      raise UserError(f"{path} is of another model: it has no {name}.")
+    array = arrays[name]
+    if (array.shape, array.dtype) != (leaf.shape, leaf.dtype):
+      raise UserError(
+        f"{path} is of another model: {name} is {array.dtype}{list(array.shape)}, "
+        f"expected {leaf.dtype}{list(leaf.shape)}."
+      )
+    leaves.append(array)
+  known = {name for name, _ in expected} | {META}
+  surplus = {name for name in arrays if not name.startswith(FILES)} - known
+  if surplus:
+    raise UserError(f"{path} is of another model: it also has {sorted(surplus)[0]}.")
+  return jax.tree.unflatten(jax.tree.structure(like), leaves)

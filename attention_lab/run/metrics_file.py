@@ -1,0 +1,78 @@
+"""metrics.jsonl: one JSON object a line, flushed as written: the record of truth."""
+
+import base64
+import contextlib
+import json
+import os
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+from attention_lab.system.files import finite_or_named, write_atomically, writing
+
+
+class Journal:
+  """Appends records to a file, and keeps a copy of them for the checkpoints.
+
+  Args:
+    path: the file, made if need be.
+    copy: the `copy` that was saved with the step that the run goes on from: the file
+      then holds these records and no other, whatever was cut from it since.
+
+  All that writes raises UserError where it cannot.
+  """
+
+  def __init__(self, path: Path, copy: str = ""):
+    content = zlib.decompress(base64.b64decode(copy)) if copy else b""
+    lost = content.count(b"\n") - len(records(path))
+    if lost > 0:
+      print(
+        f"warning: {path} lacks {lost} of its records; they are taken from the "
+        f"checkpoint.",
+        file=sys.stderr,
+      )
+    with writing(path):
+      write_atomically(
+        path.parent, lambda file: file.write(content), lambda _: path.name
+      )
+      self._file = open(path, "ab")  # noqa: SIM115  (closed in close)
+    self._path = path
+    self._packer = zlib.compressobj()
+    self._packed = self._packer.compress(content)
+
+  def write(self, step: int, split: str, **values: Any) -> None:
+    """Writes a record; numbers that are not finite become their names, as strings."""
+    record = {"step": step, "split": split} | finite_or_named(values)
+    line = json.dumps(record, allow_nan=False).encode() + b"\n"
+    with writing(self._path):
+      self._file.write(line)
+      self._file.flush()
+    self._packed += self._packer.compress(line)
+
+  def copy(self) -> str:
+    """All records, packed."""
+    return base64.b64encode(self._packed + self._packer.copy().flush()).decode()
+
+  def sync(self) -> None:
+    """Returns when all records are on the disk."""
+    with writing(self._path):
+      os.fsync(self._file.fileno())
+
+  def close(self) -> None:
+    """Closes the file."""
+    with contextlib.suppress(OSError):  # What could not be written was told of.
+      self._file.close()
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+  """The records of a file, up to a line that is not whole; none where it is missing."""
+  records = []
+  for line in path.read_text("utf-8", "replace").splitlines() if path.exists() else ():
+    try:
+      record = json.loads(line)
+      record["step"] + 0
+    except (ValueError, KeyError, TypeError):
+      break
+    records.append(record)
+  return records

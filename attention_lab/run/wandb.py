@@ -1,0 +1,83 @@
+"""Weights & Biases, offline or online, through its own library (an extra, --wandb)."""
+
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image  # noqa: F401  Two boards' threads that import it at once break it.
+
+from attention_lab.errors import UserError, one_line
+from attention_lab.run.tensorboard import Board
+from attention_lab.system.files import writing
+
+PROJECT = "attention_lab"
+ID = "wandb_id"  # The file that keeps a resumed run on its own curves.
+
+
+def wandb_board(folder: Path, mode: str, config: Mapping[str, Any]) -> Board:
+  """A board that writes to Weights & Biases.
+
+  Args:
+    folder: the run's folder; offline logs go below it, for `wandb sync`.
+    mode: offline or online.
+    config: what the run is shown with.
+
+  Raises:
+    UserError: the library is not there, or refuses to start.
+  """
+  try:
+    import wandb
+  except ImportError:
+    raise UserError(
+      f"--wandb={mode} needs the library: pip install wandb, or the extra [wandb] of "
+      f"this one."
+    ) from None
+  path = folder / ID
+  if not path.exists():
+    with writing(path):
+      path.write_text(uuid.uuid4().hex[:12], "utf-8")
+  try:
+    run = wandb.init(
+      project=PROJECT,
+      name=folder.name,
+      id=path.read_text("utf-8"),
+      resume="allow",
+      reinit="create_new",  # Several seeds that train side by side are runs of their own.
+      dir=str(folder),
+      mode=mode,  # type: ignore[arg-type]  # The configuration checked it.
+      config=dict(config),
+      settings=wandb.Settings(silent=True),
+    )
+  except Exception as error:
+    raise UserError(
+      f"--wandb={mode}: {one_line(error)}. Type `wandb login`, or take --wandb=offline."
+    ) from error
+  return Board("Weights & Biases", lambda: _Writer(wandb, run))
+
+
+class _Writer:
+  """Its library, with the methods that a board calls."""
+
+  def __init__(self, wandb: Any, run: Any):
+    self._wandb, self._run = wandb, run
+
+  def add_scalar(self, name: str, value: float, step: int) -> None:
+    self._run.log({name: value}, step=step)
+
+  def add_text(self, name: str, text: str, step: int) -> None:
+    table = self._wandb.Table(columns=["text"], data=[[text]])
+    self._run.log({name: table}, step=step)
+
+  def add_image(
+    self, name: str, pixels: np.ndarray, step: int, dataformats: str
+  ) -> None:
+    assert dataformats == "HW"
+    self._run.log({name: self._wandb.Image(255 * pixels, mode="L")}, step=step)
+
+  def flush(self) -> None:
+    """It writes in a process of its own, all the time."""
+
+  def close(self) -> None:
+    self._run.finish()

@@ -1,0 +1,1 @@
+"""Files, locks, signals, standard output, memory, versions and caches."""

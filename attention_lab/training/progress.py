@@ -1,0 +1,115 @@
+"""What a person sees of a training run: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+  BarColumn,
+  MofNCompleteColumn,
+  Progress,
+  TextColumn,
+  TimeRemainingColumn,
+)
+from rich.table import Column
+
+from attention_lab.system.stdout import drop_output
+
+
+class _Console(Console):
+  """A console that can go away: it is told once, and nothing more is printed."""
+
+  def give_up(self, reason: str | None) -> None:
+    self.quiet = True
+    drop_output()
+    print(f"warning: nothing more can be printed: {reason}.", file=sys.stderr)
+
+  def on_broken_pipe(self) -> None:
+    self.give_up("who read it has gone")
+
+
+class Show:
+  """Shows steps taken and the latest figures.
+
+  Args:
+    step: where the run goes on from.
+    steps: where it ends.
+    quiet: whether to show nothing, where another process does.
+  """
+
+  def __init__(self, step: int, steps: int, quiet: bool = False):
+    self.console = _Console(highlight=False, soft_wrap=True, emoji=False, quiet=quiet)
+    self._steps = steps
+    self._bar: Progress | None = None
+    if self.console.is_terminal and not quiet:
+      self._bar = Progress(
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=None, table_column=Column(ratio=1)),
+        TextColumn("{task.fields[figures]}", table_column=Column(no_wrap=True)),
+        TextColumn("left", table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+        console=self.console,
+        expand=True,  # The bar gives way where the terminal is narrow.
+      )
+      self._task = self._bar.add_task("", total=steps, completed=step, figures="")
+      self._bar.start()
+
+  def step(self, step: int) -> None:
+    """Moves the bar."""
+    if self._bar:
+      self._bar.update(self._task, completed=step)
+
+  def figures(
+    self,
+    step: int,
+    split: str,
+    values: Mapping[str, Any],
+    seconds_left: float | None = None,
+  ) -> None:
+    """Shows figures: those of training beside the bar, if there is one, else a line."""
+    text = "  ".join(
+      f"{name.replace('_', ' ')} {_short(x)}" for name, x in values.items()
+    )
+    if self._bar and split == "train":
+      self._bar.update(self._task, figures=text)
+      return
+    if seconds_left is not None:
+      text += f"  left {int(seconds_left) // 60}:{int(seconds_left) % 60:02d}"
+    self.line(f"step {step}/{self._steps}  {split}: {text}")
+
+  def line(self, text: str) -> None:
+    """Prints a line, above the bar if there is one."""
+    try:
+      self.console.print(text, markup=False)
+    except OSError as error:  # A run goes on without its terminal; its files tell all.
+      self.console.give_up(error.strerror)
+
+  def close(self) -> None:
+    """Takes the bar away."""
+    if self._bar:
+      self._bar.stop()
+      self._bar = None
+
+
+def spreads(
+  seeds: Sequence[Mapping[str, Any]], form: Callable[[Any], str] | None = None
+) -> dict[str, str]:
+  """Figures as text, by name: of one seed, or the mean of several and how far they lie
+  apart. How many they are stands with the first."""
+  form, found = form or _short, {}
+  for name in seeds[0]:
+    values = [figures[name] for figures in seeds]
+    found[name] = form(values[0])
+    if len(values) > 1:
+      over = f" over {len(values)} seeds" if len(found) == 1 else ""
+      mean, low, high = map(form, (sum(values) / len(values), min(values), max(values)))
+      found[name] = f"{mean} ({low}–{high}{over})"
+  return found
+
+
+def _short(value: Any) -> str:
+  """A figure in as many digits as one reads."""
+  if not isinstance(value, float):
+    return str(value)
+  return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"

@@ -1,0 +1,225 @@
+"""The table says of each row what its runs bear out, and no more."""
+
+import pytest
+
+from attention_lab.compare.analysis import statistics
+from attention_lab.compare.analysis.measures import METRICS
+from attention_lab.compare.analysis.record import Row, Run
+from attention_lab.compare.analysis.table import Difference, lines, sweeps, told
+from tests.compare.report.made_up import comparison, failed, row, run
+
+pytest.importorskip("scipy")
+
+BASE = [1.55, 1.50, 1.70, 1.49, 1.58]
+GOOD = [1.45, 1.41, 1.62, 1.39, 1.48]
+NEAR = [1.54, 1.52, 1.69, 1.50, 1.56]
+
+
+def line(found, name):
+  (only,) = [line for line in found if line.name == name]
+  return only
+
+
+def test_estimates_and_differences_are_those_of_the_statistics():
+  found = lines(comparison(row("standard", BASE), row("mine", GOOD)))
+  here, there = dict(enumerate(GOOD)), dict(enumerate(BASE))
+  estimate = found[1].estimates["loss"]
+  assert (estimate[:3], estimate.by_seed) == (statistics.interval(GOOD), here)
+  pair = statistics.paired(here, there)
+  difference = found[1].differences["loss"]
+  assert difference[:4] == (pair.mean, pair.low, pair.high, pair.p)
+  assert found[0].differences == {}
+  assert found[1].estimates["training_flops"].mean == 100 * 2_000_000
+
+
+def test_verdicts_are_holms():
+  """A row that alone would be better is not, among many that are alike."""
+  edge = [b - d for b, d in zip(BASE, [0.01, 0.05, 0.09, 0.02, 0.04], strict=True)]
+  alone = lines(comparison(row("standard", BASE), row("edge", edge)))
+  assert 0.01 < alone[1].differences["loss"].p < 0.05
+  assert alone[1].differences["loss"].verdict == "better"
+  others = [row(f"near {i}", NEAR) for i in range(4)]
+  among = lines(comparison(row("standard", BASE), row("edge", edge), *others))
+  difference = among[1].differences["loss"]
+  assert difference.p_holm == pytest.approx(5 * difference.p)
+  assert (difference.verdict, difference.rows) == ("not told apart", 5)
+
+
+def test_of_losses_less_is_better_and_of_accuracies_more():
+  def scored(name, accuracies):
+    runs = [run(s, BASE[s], accuracy=a) for s, a in enumerate(accuracies)]
+    return Row(name, {}, "", runs)
+
+  base = scored("standard", [0.5, 0.51, 0.49])
+  found = lines(
+    comparison(
+      base,
+      scored("more", [0.6, 0.62, 0.59]),
+      scored("less", [0.4, 0.42, 0.39]),
+      row("low", GOOD),
+      row("high", [b + 0.1 for b in BASE[:3]]),
+    )
+  )
+  verdicts = {line.name: line.differences for line in found[1:]}
+  assert verdicts["more"]["accuracy"].verdict == "better"
+  assert verdicts["less"]["accuracy"].verdict == "worse"
+  assert verdicts["low"]["loss"].verdict == "better"
+  assert verdicts["high"]["loss"].verdict == "worse"
+
+
+def test_the_seeds_that_would_be_needed_are_for_the_strictest_step():
+  rows = [row("standard", BASE), row("near", NEAR), row("mine", GOOD)]
+  difference = lines(comparison(*rows))[1].differences["loss"]
+  pair = statistics.paired(dict(enumerate(NEAR)), dict(enumerate(BASE)))
+  expected = statistics.seeds_needed(pair.mean, pair.sd, 0.8, 0.05 / 2)
+  assert difference.seeds_needed == expected > 5
+
+
+def test_a_run_that_failed_is_counted_and_not_compared():
+  mine = row("mine", GOOD[:3])
+  mine = mine._replace(runs=[failed(4, "No memory"), *mine.runs, failed(3)])
+  found = lines(comparison(row("standard", BASE), mine))[1]
+  assert found.seeds == (0, 1, 2)
+  assert found.failed == [(4, "No memory"), (3, "Out of memory")]
+  assert found.differences["loss"].seeds == 3
+  assert "at 3 of 5 seeds" in found.sentence
+
+
+def test_a_row_without_a_finished_run_has_no_figures():
+  waiting = Row("waiting", {}, "", [Run(0, None, "not run"), Run(1, None, "not run")])
+  broken = Row("broken", {}, "", [failed(0), failed(1)])
+  found = lines(comparison(row("standard", BASE), waiting, broken))
+  assert [line.estimates for line in found[1:]] == [{}, {}]
+  assert found[1].sentence == "no run has finished"
+  assert found[2].sentence == "no run has finished; 2 failed"
+  assert found[1].not_run == [0, 1]
+
+
+@pytest.mark.parametrize("check", ["skipped", "failed", None])
+def test_a_run_whose_leaks_are_unchecked_gets_no_loss(check):
+  runs = [run(seed, 0.01, leak_check=check, above_best=-1.0) for seed in range(5)]
+  found = lines(comparison(row("standard", BASE), Row("leaky", {}, "", runs)))[1]
+  assert not {"loss", "accuracy", "above_best"} & found.estimates.keys()
+  assert "parameters" in found.estimates
+  assert (found.differences, found.unchecked) == ({}, [0, 1, 2, 3, 4])
+  assert found.sentence == "leaks are unchecked, so it gets no loss"
+
+
+def test_what_cannot_leak_needs_no_check():
+  runs = [run(seed, loss, leak_check="not asked") for seed, loss in enumerate(GOOD)]
+  found = lines(comparison(row("standard", BASE), Row("encoder", {}, "", runs)))[1]
+  assert found.differences["loss"].verdict == "better"
+
+
+def test_rows_are_compared_on_their_own_data():
+  """With the first row there, whatever the losses on other data are."""
+  found = lines(
+    comparison(
+      row("standard, one", BASE),
+      row("standard, two", [loss - 1 for loss in BASE], dataset="two"),
+      row("mine, one", GOOD, attention="mine"),
+      row("mine, two", [loss - 1 for loss in GOOD], attention="mine", dataset="two"),
+    )
+  )
+  assert [line.baseline for line in found] == ["", "", "standard, one", "standard, two"]
+  assert found[3].differences["loss"].mean == pytest.approx(-0.094)
+
+
+SENTENCES = [
+  (
+    Difference(-0.031, -0.042, -0.020, 0.0007, 0.0021, "better", 5, 3, 3),
+    "better than standard by 0.0310 nats [0.0200, 0.0420] at 5 seeds (p = 0.0021 after "
+    "Holm for 3 rows)",
+  ),
+  (
+    Difference(0.031, 0.020, 0.042, 1e-6, 1e-6, "worse", 4, 3, 1),
+    "worse than standard by 0.0310 nats [0.0200, 0.0420] at 4 of 5 seeds (p < 0.0001)",
+  ),
+  (
+    Difference(-0.01, -0.04, 0.02, 0.4, 0.8, "not told apart", 5, 1234, 2),
+    "not told apart from standard at 5 seeds (p = 0.8 after Holm for 2 rows); about "
+    "1,200 seeds would tell a difference of this size",
+  ),
+  (
+    Difference(1e-9, -0.04, 0.04, 1.0, 1.0, "not told apart", 5, None, 1),
+    "not told apart from standard at 5 seeds (p = 1); not even 10,000 seeds would tell "
+    "a difference of this size",
+  ),
+  (
+    Difference(0.0, 0.0, 0.0, 1.0, 1.0, "not told apart", 5, None, 1),
+    "validation loss the same as that of standard at 5 seeds, each by each",
+  ),
+  (
+    Difference(-0.5, -0.5, -0.5, 0.0, 0.0, "better", 5, 2, 3),
+    "better than standard by 0.5000 nats [0.5000, 0.5000] at 5 seeds (p = 0: the "
+    "difference is the same at every seed)",
+  ),
+  (
+    Difference(-0.03, None, None, None, None, "one seed", 1, None, 0),
+    "one seed tells nothing about chance: 5 were asked for (0.0300 nats below standard)",
+  ),
+]
+
+
+@pytest.mark.parametrize(("difference", "sentence"), SENTENCES)
+def test_a_difference_in_words(difference, sentence):
+  assert told(difference, METRICS["loss"], "standard", asked=5) == sentence
+
+
+def test_one_seed_is_told_so():
+  found = lines(comparison(row("standard", [1.5]), row("mine", [1.4]), seeds=1))[1]
+  assert found.differences["loss"].verdict == "one seed"
+  assert found.sentence == (
+    "one seed tells nothing about chance: use --seeds=5 (0.1000 nats below standard)"
+  )
+
+
+RATE = "train.learning_rate"
+
+
+def test_a_setting_is_swept_for_each_attention():
+  broken = Row("mine, 0.01", {"attention": "mine", RATE: 0.01}, "", [failed(0)])
+  found = sweeps(
+    comparison(
+      row("standard", BASE),
+      row("standard, 3e-4", NEAR, **{RATE: 3e-4}),
+      row("mine", GOOD, attention="mine"),
+      broken,
+      row("other", GOOD, attention="other"),
+      baseline={"attention": "standard", RATE: 1e-3},
+    )
+  )
+  (sweep,) = found
+  assert sweep.setting == RATE
+  points = {curve.name: list(curve.points) for curve in sweep.curves}
+  assert points == {"standard": [3e-4, 1e-3], "mine": [1e-3, 0.01]}
+  assert sweep.curves[0].points[3e-4].mean == pytest.approx(sum(NEAR) / 5)
+  assert sweep.curves[1].points[0.01] is None
+
+
+def test_what_matching_changed_is_no_sweep():
+  """Not even where two ways of matching changed it to two values."""
+  runs = row("", GOOD).runs
+  matched = [
+    Row(f"m {d_ff}", {"attention": "mine", "d_ff": d_ff}, f"d_ff {d_ff}", runs)
+    for d_ff in (213, 230)
+  ]
+  rows = row("standard", BASE), row("mine", GOOD, attention="mine"), *matched
+  assert (
+    sweeps(comparison(*rows, baseline={"attention": "standard", "d_ff": 256})) == []
+  )
+
+
+def test_matched_rows_have_curves_of_their_own():
+  def cells(rate):
+    there = {"attention": "mine", RATE: rate}
+    runs = row("", GOOD).runs
+    return [
+      Row(f"mine {rate}", there, "", runs),
+      Row(f"matched {rate}", there | {"d_ff": 213}, "d_ff 213", runs),
+    ]
+
+  rows = [row("standard", BASE), *cells(1e-3), *cells(1e-4)]
+  base = {"attention": "standard", "d_ff": 256, RATE: 1e-3}
+  (sweep,) = sweeps(comparison(*rows, baseline=base))
+  assert [curve.name for curve in sweep.curves] == ["mine", "mine, d_ff 213, matched"]

@@ -1,0 +1,119 @@
+"""report.md shows all of a comparison, and nothing that it must not."""
+
+from pathlib import Path
+
+import pytest
+
+from attention_lab.compare.analysis.record import Comparison, Row
+from attention_lab.compare.report.markdown import report
+from attention_lab.compare.report.results import jsonl
+from tests.compare.report.made_up import comparison, failed, row, run
+
+pytest.importorskip("scipy")
+
+BASE = [1.5, 1.6, 1.8]
+RATE = "train.learning_rate"
+
+
+def example():
+  """A baseline, a matched row that is better, a tie, one seed, a failure and a leak."""
+  mine = row("mine, d_ff 213", [1.4, 1.52, 1.71], attention="mine", d_ff=213)
+  matched = "d_ff 213 instead of 256: 0.3 % fewer parameters"
+  leaky = [run(0, 0.0125, leak_check="skipped")]
+  return Comparison(
+    command="python -m attention_lab.main --mode=compare",
+    rows=(
+      row("standard", BASE),
+      mine._replace(matched=matched),
+      row("tie", BASE, attention="tie"),
+      row("few", [1.55], attention="few"),
+      Row("broken", {"attention": "broken"}, "", [failed(0, "Got <3> | 4\nhere")]),
+      Row("leaky", {"attention": "leaky"}, "", leaky),
+    ),
+    seeds=3,
+    steps=2000,
+    provenance={"jax": "0.9", "dataset's sha256": "abc"},
+    baseline={"attention": "standard", "d_ff": 256},
+  )
+
+
+def test_the_whole_report():
+  expected = Path(__file__).with_name("expected_report.md").read_text("utf-8")
+  assert report(example()) == expected
+
+
+def test_no_cell_that_may_leak_gets_a_loss():
+  told = report(example())
+  assert "0.0125" not in told
+  assert "| leaky | 0 | leaks are unchecked | leaks are unchecked |" in told
+
+
+def test_what_was_not_measured_is_no_leak():
+  base = Row("standard", {}, "", [run(0, 1.5, memory_bytes=3 * 2**20)])
+  leaky = Row("leaky", {}, "", [run(0, 1.0, leak_check="skipped")])
+  told = report(comparison(base, leaky)).splitlines()
+  (line,) = [t for t in told if t.startswith("| leaky | 1 finished")]
+  assert line.endswith("| – |")
+  assert any(t.startswith("| standard |") and t.endswith("| 3.0 |") for t in told)
+
+
+def test_a_row_without_a_finished_run_shows_no_loss():
+  (line,) = [
+    t for t in report(example()).splitlines() if t.startswith("| broken | 0 f")
+  ]
+  assert set(line.split(" | ")[2:]) == {"–", "– |"}
+
+
+def test_a_sweep_is_a_table():
+  rows = (
+    row("standard", BASE),
+    row("standard, 3e-4", [1.6, 1.7, 1.9], **{RATE: 3e-4}),
+    Row("standard, 0.01", {RATE: 0.01}, "", [failed(0)]),
+    row("mine", BASE, attention="mine"),
+    row("mine, 3e-4", [1.7], attention="mine", **{RATE: 3e-4}),
+  )
+  told = report(comparison(*rows, baseline={"attention": "standard", RATE: 1e-3}))
+  assert (
+    f"""\
+## Validation loss (nats) by {RATE}
+
+| {RATE} | 0.0003 | 0.001 | 0.01 |
+| :-- | --: | --: | --: |
+| standard | 1.7333 [1.3539, 2.1128] | 1.6333 [1.2539, 2.0128] | no loss |
+| mine | 1.7000 | 1.6333 [1.2539, 2.0128] | – |
+"""
+    in told
+  )
+
+
+def test_results_have_a_line_for_each_run():
+  lines = jsonl(example()).splitlines()
+  assert len(lines) == 12
+  assert lines[3] == (
+    '{"row": "mine, d_ff 213", "settings": {"attention": "mine", "d_ff": 213}, '
+    '"matched": "d_ff 213 instead of 256: 0.3 % fewer parameters", "seed": 0, '
+    '"status": "finished", "error": "", "folder": "cell/0", "leak_check": "passed", '
+    '"metrics": {"loss": 1.4, "accuracy": 0.5, "parameters": 1234.0, '
+    '"training_flops": 200000000.0, "seconds": 12.5, "tokens_per_second": 4096.0}}'
+  )
+  assert '"status": "failed", "error": "Got <3> | 4\\nhere"' in lines[10]
+  assert '"loss"' not in lines[11]
+
+
+def test_a_run_that_failed_has_no_metrics_whatever_it_left():
+  left = failed(0)._replace(summary=run(0, 1.5).summary)
+  assert '"metrics": {}' in jsonl(comparison(Row("standard", {}, "", [left])))
+
+
+def test_the_same_runs_in_another_order_give_the_same_bytes():
+  found = example()
+  turned = found._replace(
+    rows=[
+      row._replace(
+        runs=row.runs[::-1], settings=dict(reversed(list(row.settings.items())))
+      )
+      for row in found.rows
+    ]
+  )
+  assert jsonl(turned) == jsonl(found)
+  assert report(turned) == report(found)

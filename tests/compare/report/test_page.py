@@ -1,0 +1,248 @@
+"""report.html is whole, safe and small, whatever a comparison has or has not."""
+
+import itertools
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+pytest.importorskip("jinja2")
+pytest.importorskip("matplotlib")
+pytest.importorskip("scipy")
+
+from attention_lab.compare.analysis.measures import METRICS
+from attention_lab.compare.analysis.record import Comparison, Maps, Row
+from attention_lab.compare.analysis.table import lines
+from attention_lab.compare.report.figures import maps
+from attention_lab.compare.report.figures.palette import Palette
+from attention_lab.compare.report.page import report, strokes
+from tests.compare.report import drawn, made_up
+
+HOSTILE = "<script>alert('$x$ & \"y\"')</script>"
+VOID = {"meta", "link", "br", "input", "image"}
+LOADS = ("src", "href", "xlink:href", "action", "poster", "data")
+RATE = "train.learning_rate"
+
+
+class Page(HTMLParser):
+  """What is in a page: elements balanced, ids, headings, text, what it loads."""
+
+  def __init__(self, text):
+    super().__init__()
+    self.open, self.ids, self.headings, self.loads = [], [], [], []
+    self.scripts, self.text = 0, ""
+    self.feed(text)
+    self.close()
+    assert not self.open
+
+  def handle_starttag(self, tag, attributes):
+    self.handle_startendtag(tag, attributes)
+    if tag not in VOID:
+      self.open.append(tag)
+
+  def handle_startendtag(self, tag, attributes):
+    found = dict(attributes)
+    assert len(found) == len(attributes), (tag, attributes)
+    self.ids += [found["id"]] if "id" in found else []
+    self.headings += [int(tag[1])] if re.fullmatch("h[1-6]", tag) else []
+    self.loads += [found[name] for name in LOADS if name in found]
+    self.scripts += tag == "script"
+
+  def handle_endtag(self, tag):
+    assert self.open.pop() == tag
+
+  def handle_data(self, data):
+    self.text += data
+
+
+def small(rows):
+  """Rows, the last of which has lost a seed; without costs."""
+  return drawn.comparison(rows, points=3, layers=1, heads=1)._replace(costs=())
+
+
+def hostile():
+  """Everything that a user or a failure may write is markup."""
+  rows = small(2).rows
+  told = rows[1]._replace(
+    name=HOSTILE,
+    settings={"attention": HOSTILE, HOSTILE: HOSTILE},
+    matched=HOSTILE,
+    runs=[*rows[1].runs[:3], made_up.failed(9, HOSTILE)],
+    maps=Maps([HOSTILE, "</svg>"], np.ones((1, 1, 2, 2), np.float32)),
+  )
+  swept = told._replace(name=HOSTILE + "2", settings={HOSTILE: 0.1})
+  return Comparison(
+    HOSTILE,
+    [rows[0], told, swept],
+    5,
+    2000,
+    {HOSTILE: HOSTILE},
+    [r for r in drawn.costs(("standard", HOSTILE)) if r["kind"] == "decode"],
+    {HOSTILE: 0.2},
+  )
+
+
+BARE = {
+  "one row, one seed, no curve": made_up.comparison(
+    made_up.row("standard", [1.5]), seeds=1
+  ),
+  "failed rows": made_up.comparison(
+    Row("standard", {}, "", [made_up.failed(0)]),
+    Row("mine", {"attention": "mine"}, "", [made_up.failed(0), made_up.failed(1)]),
+  ),
+  "a failed baseline": made_up.comparison(
+    Row("standard", {}, "", [made_up.failed(0)]), made_up.row("mine", [1.5, 1.6])
+  ),
+  "an unchecked row": made_up.comparison(
+    made_up.row("standard", [1.5, 1.6]),
+    Row("leaky", {}, "", [made_up.run(0, 0.01, leak_check="skipped")]),
+  ),
+  "maps of nothing": made_up.comparison(
+    made_up.row("standard", [1.5])._replace(
+      maps=Maps([], np.zeros((0, 0, 0, 0), np.float32))
+    )
+  ),
+}
+
+
+@pytest.fixture(scope="module")
+def full():
+  return report(drawn.comparison())
+
+
+@pytest.fixture(scope="module")
+def text_of_hostile():
+  return report(hostile())
+
+
+def test_the_page_is_well_formed(full):
+  page = Page(full)
+  assert len(set(page.ids)) == len(page.ids)
+  used = re.findall(r'(?:url\(#|href="#|aria-labelledby=")([^")]+)', full)
+  assert set(used) <= set(page.ids)
+
+
+def test_headings_are_in_order(full):
+  levels = Page(full).headings
+  assert levels[0] == 1
+  assert levels.count(1) == 1
+  assert all(b <= a + 1 for a, b in itertools.pairwise(levels))
+
+
+def test_nothing_is_loaded(full):
+  loads = Page(full).loads
+  assert loads
+  assert all(load.startswith(("#", "data:")) for load in loads)
+  assert not re.search(r"https?:|url\((?!#)|@import|\bfetch\b|XMLHttp", full)
+
+
+def test_every_figure_is_there(full):
+  ids = set(Page(full).ids)
+  assert {"loss-steps", "loss-seconds", "loss-flops", "lengths", "entropy"} <= ids
+  assert {"cost-decode-memory", "cost-forward-time", "maps-0", "maps-3"} <= ids
+
+
+def test_text_in_figures_is_text(full):
+  assert ">validation loss (nats)</text>" in full
+  assert "DejaVu" not in full
+  assert not re.search(r"#0[123]0[01]0", full), "a colour that stands for another"
+
+
+def test_the_numbers_are_the_tables():
+  comparison = small(4)
+  text = Page(report(comparison)).text
+  for line in lines(comparison):
+    assert line.sentence in text
+    for key, estimate in line.estimates.items():
+      assert METRICS[key].told(estimate.mean) in text
+      assert all(
+        METRICS[key].told(value) in text for value in estimate.by_seed.values()
+      )
+    for key, difference in line.differences.items():
+      assert METRICS[key].change(difference.low) in text
+
+
+def test_failures_are_told(full):
+  assert "RESOURCE_EXHAUSTED" in Page(full).text
+  assert "1 failed" in Page(full).text
+
+
+def test_what_users_write_is_text(text_of_hostile):
+  page = Page(text_of_hostile)
+  assert page.scripts == 1, "only the page's own"
+  assert page.text.count(HOSTILE) >= 10
+  assert HOSTILE not in text_of_hostile
+
+
+def test_the_same_comparison_is_the_same_page(text_of_hostile):
+  assert report(hostile()) == text_of_hostile
+
+
+@pytest.mark.parametrize("name", BARE)
+def test_little_is_enough(name):
+  text = report(BARE[name])
+  page = Page(text)
+  assert "maps" not in page.ids
+  assert all(row.name in page.text for row in BARE[name].rows)
+  assert "nan" not in page.text.lower().split()
+
+
+def test_no_run_that_may_leak_shows_a_loss():
+  comparison = small(2)
+  leaky = [
+    run._replace(summary={**run.summary, "leak_check": "skipped"}, curve=run.curve)
+    for run in comparison.rows[1].runs
+    if run.status == "finished"
+  ]
+  rows = [comparison.rows[0], comparison.rows[1]._replace(runs=leaky)]
+  text = report(comparison._replace(rows=rows))
+  for key in ("loss-steps", "loss-flops", "lengths"):
+    drawing = text[text.index(f'<figure id="{key}"') :].split("</figure>")[0]
+    assert 'class="series series-0"' in drawing
+    assert 'class="series series-1"' not in drawing
+
+
+def test_a_sweep_is_drawn():
+  rows = (
+    made_up.row("standard", [1.5, 1.6]),
+    made_up.row("standard, 0.01", [1.7, 1.8], **{RATE: 0.01}),
+  )
+  baseline = {"attention": "standard", RATE: 0.001}
+  page = Page(report(made_up.comparison(*rows, baseline=baseline)))
+  assert "sweep-0" in page.ids
+  assert f"Validation loss against {RATE}" in page.text
+
+
+def test_crossings_are_said(full):
+  text = Page(full).text
+  assert "linear takes less time than standard from about 765 tokens on." in text
+  assert "selective never takes less time than standard up to 4,096 tokens." in text
+
+
+def test_the_page_stays_small():
+  text = "".join(chr(ord("a") + i % 26) for i in range(64))
+  large = drawn.comparison(8, 5, 200, 6, 8, text, broken=False)
+  assert len(report(large).encode()) < 2_000_000
+
+
+def test_entropy_by_hand():
+  """One token is 0, two alike ln 2, and nothing attended to does not count."""
+  weights = np.array([[[[1, 0], [3, -3]]], [[[0, 0], [2, 2]]]], np.float32)
+  np.testing.assert_allclose(maps.entropies(weights), [np.log(2) / 2, np.log(2)])
+
+
+def test_an_interval_is_drawn_to_scale():
+  found = lines(small(3))
+  by_hand = [found[i].differences["loss"] for i in (1, 2)]
+  low = min(0, *(d.low for d in by_hand))
+  width = max(0, *(d.high for d in by_hand)) - low
+  stroke = strokes(found)[found[1].name, "loss"]
+  assert stroke.zero == pytest.approx(-low / width)
+  assert stroke.high == pytest.approx((by_hand[0].high - low) / width)
+
+
+def test_an_attention_has_its_rows_colour():
+  palette = Palette(["standard", "mine, d_ff 213", "mine"])
+  assert [palette.index(name) for name in ("mine", "other", "standard")] == [2, 3, 0]
+  assert Palette(["standard", "mine, d_ff 213"]).index("mine") == 1

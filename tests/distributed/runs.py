@@ -1,0 +1,75 @@
+"""Runs in several processes, each started as a user would."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+from tests import commands
+from tests.distributed.test_group import ended, free_port
+
+STEPS = 200
+WORDS = [
+  *commands.TINY,
+  "--skip_checks",
+  f"--steps={STEPS}",
+  "--config.log.every=60",
+  "--config.evaluation.every=150",
+  "--config.checkpoint.every=40",
+  "--config.model.dropout=0.1",
+]
+PATIENCE = 240  # Seconds that a whole run may take on a busy machine.
+# Seconds in which all are down, whatever happened: those of `processes.lag` and a few.
+BOUND = 30
+
+
+def start_all(words, count=2, devices=1, others=()):
+  """Starts all processes of a run; `others` are further words of the last one alone."""
+  port = free_port()
+  found = []
+  for i in range(count):
+    place = [
+      f"--coordinator=127.0.0.1:{port}",
+      f"--num_processes={count}",
+      f"--process_id={i}",
+    ]
+    further = others if i == count - 1 else ()
+    found.append(commands.start(*words, *further, *place, devices=devices))
+  return found
+
+
+def finished(words, devices):
+  """Runs it in one process to its end: (status, standard output, standard error)."""
+  (found,) = ended([commands.start(*words, devices=devices)], PATIENCE)
+  return found
+
+
+def wait_for_checkpoints(workdir, count, processes):
+  """Waits until the run has saved so many times."""
+  deadline = time.monotonic() + 120
+  while len(saved(workdir)) < count:
+    assert all(process.poll() is None for process in processes), ended(processes)
+    assert time.monotonic() < deadline
+    time.sleep(0.01)
+
+
+def saved(workdir):
+  """The steps of all checkpoints."""
+  folder = Path(workdir) / "checkpoints"
+  return sorted(int(path.name.partition("-")[0]) for path in folder.glob("*.npz"))
+
+
+def assert_same_end(workdir, expected):
+  """Bit for bit the same parameters, optimizer state, key and metrics."""
+  arrays, others = map(commands.last_checkpoint, (expected, workdir))
+  assert arrays.keys() == others.keys()
+  for name, array in arrays.items():
+    np.testing.assert_array_equal(others[name], array, err_msg=name)
+  assert commands.records(workdir) == commands.records(expected)
+  summaries = [
+    json.loads((Path(folder) / "summary.json").read_text())
+    for folder in (workdir, expected)
+  ]
+  for key in ("train", "validation", "parameters", "steps"):
+    assert summaries[0][key] == summaries[1][key]

@@ -1,0 +1,46 @@
+"""Arrays come to lie on the devices, and back, unchanged."""
+
+import jax
+import numpy as np
+import pytest
+
+from attention_lab.distributed.devices import (
+  AXIS,
+  refuse_indivisible,
+  replicate,
+  shard,
+  unreplicate,
+)
+from attention_lab.errors import UserError
+
+
+def test_replicating_and_back_is_the_identity():
+  tree = {"a": np.arange(6, dtype=np.int32).reshape(2, 3), "b": np.float32(2.5)}
+  devices = jax.local_devices()[:4]
+  placed = replicate(tree, devices)
+  assert placed["a"].shape == (4, 2, 3)
+  assert [s.device for s in placed["a"].addressable_shards] == devices
+  assert placed["a"].sharding.spec == jax.sharding.PartitionSpec(AXIS)
+  back = unreplicate(placed)
+  jax.tree.map(np.testing.assert_array_equal, back, tree)
+  assert back["a"].dtype == np.int32
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_sharding_splits_the_batch_in_order(axis):
+  x = np.arange(24).reshape(4, 6) if axis == 0 else np.arange(24).reshape(6, 4)
+  placed = shard(x, jax.local_devices()[:2], axis=axis)
+  np.testing.assert_array_equal(np.concatenate(list(placed), axis=axis), x)
+
+
+@pytest.mark.parametrize(
+  ("batch_size", "micro", "devices", "nearest"),
+  [(7, 1, 8, "Nearest: 8."), (20, 1, 8, "Nearest: 16 or 24."), (9, 2, 4, "8 or 16")],
+)
+def test_a_batch_that_does_not_divide_is_refused(batch_size, micro, devices, nearest):
+  with pytest.raises(UserError, match=nearest):
+    refuse_indivisible(batch_size, micro, devices)
+
+
+def test_a_batch_that_divides_is_taken():
+  refuse_indivisible(16, 2, 8)

@@ -1,0 +1,312 @@
+"""Whole runs in two and four processes, and all that may become of one of them.
+
+pytest -n 0 -m processes_full tests/distributed
+"""
+
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests import commands
+from tests.distributed import runs
+from tests.distributed.test_group import ended, errors, free_port
+
+pytestmark = pytest.mark.processes_full
+
+PLUGIN = Path(__file__).parent / "trouble.py"  # To import it is to register it.
+AT = 50  # The step from which on it makes trouble.
+TROUBLED = [
+  *runs.WORDS,
+  f"--plugin={PLUGIN}",
+  "--dataset=troubled(sequence_length=8, validation_examples=8)",
+]
+STOP, KILL, TERM = signal.SIGSTOP, signal.SIGKILL, signal.SIGTERM
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+  """A run in one process with so many devices; each is made once."""
+  made = {}
+
+  def run(devices, *words):
+    key = (devices, *words)
+    if key not in made:
+      made[key] = tmp_path_factory.mktemp("alone") / "run"
+      words = [*runs.WORDS, *words, f"--workdir={made[key]}"]
+      status, _, err = runs.finished(words, devices)
+      assert status == 0, err
+    return made[key]
+
+  return run
+
+
+@pytest.fixture(scope="module")
+def two_by_two(tmp_path_factory):
+  """A run in two processes of two devices."""
+  workdir = tmp_path_factory.mktemp("together") / "run"
+  together([*runs.WORDS, f"--workdir={workdir}"], 2, 2)
+  return workdir
+
+
+def together(words, count=2, devices=1):
+  """Runs processes to their end."""
+  found = ended(runs.start_all(words, count, devices), runs.PATIENCE)
+  assert [status for status, _, _ in found] == [0] * count, found
+  return found
+
+
+def go_on(workdir, *words, devices=1):
+  """Goes on with a run to its end, without any trouble."""
+  return together([f"--workdir={workdir}", *words], devices=devices)
+
+
+def timed(processes):
+  """What became of processes that are down within the bound."""
+  start = time.monotonic()
+  found = ended(processes, runs.BOUND)
+  print(f"all down after {time.monotonic() - start:.1f} s")
+  return found
+
+
+def test_devices_may_be_spread_over_processes_in_any_way(two_by_two, tmp_path):
+  together([*runs.WORDS, f"--workdir={tmp_path / 'run'}"], count=4)
+  runs.assert_same_end(tmp_path / "run", two_by_two)
+
+
+def test_many_processes_train_as_one(alone, two_by_two):
+  """Within one process, four devices' gradients are added up in another order."""
+  expected, actual = (
+    [(one["step"], one["split"], one["loss"]) for one in commands.records(workdir)]
+    for workdir in (alone(4), two_by_two)
+  )
+  assert [one[:2] for one in expected] == [one[:2] for one in actual]
+  losses = [[one[2] for one in several] for several in (expected, actual)]
+  np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+def test_a_run_may_go_on_with_other_processes(alone, tmp_path):
+  shutil.copytree(alone(2), tmp_path / "run")
+  for step in runs.saved(tmp_path / "run")[1:]:
+    for path in (tmp_path / "run" / "checkpoints").glob(f"{step:09d}-*"):
+      path.unlink()
+  (first, _) = go_on(tmp_path / "run")
+  assert "Going on at step" in first[1]
+  runs.assert_same_end(tmp_path / "run", alone(2))
+
+
+def test_seeds_side_by_side_go_on_in_several_processes(alone, tmp_path):
+  words = [*runs.WORDS, "--seeds=2", f"--workdir={tmp_path / 'run'}"]
+  processes = runs.start_all(words)
+  runs.wait_for_checkpoints(tmp_path / "run" / "seed1", 2, processes)
+  processes[0].kill()
+  timed(processes)
+  together(words)
+  for seed in ("seed0", "seed1"):
+    runs.assert_same_end(tmp_path / "run" / seed, alone(2, "--seeds=2") / seed)
+
+
+@pytest.mark.parametrize(
+  ("wrong", "number", "cause"),
+  [
+    (0, KILL, "process 0 ended without saying why"),
+    (1, KILL, "process 1 ended without saying why"),
+    (0, STOP, "process 0 has not answered for 20 s"),
+    (1, STOP, "process 1 has not answered for 20 s"),
+  ],
+)
+def test_all_end_with_one_and_go_on_together(
+  two_by_two, tmp_path, wrong, number, cause
+):
+  words = [*runs.WORDS, f"--workdir={tmp_path / 'run'}"]
+  processes = runs.start_all(words, devices=2)
+  runs.wait_for_checkpoints(tmp_path / "run", 2, processes)
+  processes[wrong].send_signal(number)
+  found = timed(processes)
+  assert found[wrong][0] == -KILL
+  status, _, err = found[1 - wrong]
+  assert status in (1, -signal.SIGABRT)  # JAX's own end where process 0 is gone.
+  assert len(errors(err)) == 1, err
+  assert cause in err
+  go_on(tmp_path / "run", devices=2)
+  runs.assert_same_end(tmp_path / "run", two_by_two)
+
+
+@pytest.mark.parametrize("number", [TERM, signal.SIGINT])
+@pytest.mark.parametrize("sent", [(0,), (1,), (0, 1)])
+def test_signals_stop_all_after_one_save(alone, tmp_path, number, sent):
+  processes = runs.start_all([*runs.WORDS, f"--workdir={tmp_path / 'run'}"])
+  runs.wait_for_checkpoints(tmp_path / "run", 1, processes)
+  for i in sent:
+    processes[i].send_signal(number)
+  found = timed(processes)
+  assert [status for status, _, _ in found] == [128 + number] * 2, found
+  assert found[0][1].count("Interrupted at step") == 1
+  go_on(tmp_path / "run")
+  runs.assert_same_end(tmp_path / "run", alone(2))
+
+
+@pytest.mark.parametrize(
+  ("trouble", "cause"),
+  [
+    ("raises", "process 1 raised ValueError: no more of this (trouble.py, line"),
+    ("exhausted", "process 1 raised IndexError: no more examples (trouble.py"),
+    ("sleeps", "process 1 did not come to step "),
+  ],
+)
+def test_trouble_of_one_ends_all_and_is_named(tmp_path, monkeypatch, trouble, cause):
+  processes = with_trouble(tmp_path, monkeypatch, trouble)
+  runs.wait_for_checkpoints(tmp_path / "run", 1, processes)
+  (first, _, err), (second, _, own) = timed(processes)
+  assert (first, second) == (1, 1)
+  (line,) = errors(err)
+  assert cause in line
+  assert trouble == "sleeps" or "Traceback" in own
+  monkeypatch.delenv("TROUBLE")
+  go_on(tmp_path / "run", f"--plugin={PLUGIN}")
+
+
+def test_a_straggler_is_waited_for(tmp_path, monkeypatch):
+  found = ended(with_trouble(tmp_path, monkeypatch, "straggles"), runs.PATIENCE)
+  assert [status for status, _, _ in found] == [0, 0], found
+
+
+@pytest.mark.parametrize("policy", ["skip", "rollback"])
+def test_what_is_not_finite_on_one_is_left_out_by_all(tmp_path, monkeypatch, policy):
+  """As one process with as many devices does; past it they go on, and again."""
+  words = [f"--config.train.on_nonfinite={policy}"]
+  processes = with_trouble(tmp_path, monkeypatch, "overflows", *words)
+  found = ended(processes, runs.PATIENCE)
+  assert [status for status, _, _ in found] == [0, 0], found
+  workdir = tmp_path / "alone"
+  status, _, err = runs.finished([*TROUBLED, *words, f"--workdir={workdir}"], 2)
+  assert status == 0, err
+  runs.assert_same_end(tmp_path / "run", workdir)
+  (event,) = [record for record in commands.records(workdir) if "event" in record]
+  assert event["step"] == AT + 1
+  assert event.get("to") == (40 if policy == "rollback" else None)
+
+
+def test_a_lost_checkpoint_that_all_go_back_to_ends_all(tmp_path, monkeypatch):
+  words = ["--config.train.on_nonfinite=rollback"]
+  monkeypatch.setenv("TROUBLE", "overflows")
+  run = tmp_path / "run"
+  status, _, err = runs.finished(
+    [*TROUBLED, *words, "--steps=45", f"--workdir={run}"], 2
+  )
+  assert status == 0, err
+  (lost,) = (run / "checkpoints").glob("000000040-*")
+  lost.unlink()
+  monkeypatch.delenv("TROUBLE")
+  found = timed(with_trouble(tmp_path, monkeypatch, "overflows", *words))
+  assert [status for status, _, _ in found] == [2, 2], found
+  for _, _, err in found:
+    (line,) = errors(err)
+    assert "go back to step 40, but the checkpoint of that step is gone" in line
+
+
+def with_trouble(tmp_path, monkeypatch, trouble, *words):
+  """Two processes; the second is in trouble."""
+  port, found = free_port(), []
+  for i in range(2):
+    place = [
+      f"--coordinator=127.0.0.1:{port}",
+      "--num_processes=2",
+      f"--process_id={i}",
+    ]
+    workdir = f"--workdir={tmp_path / 'run'}"
+    found.append(commands.start(*TROUBLED, *words, *place, workdir))
+    monkeypatch.setenv("TROUBLE", trouble)
+  return found
+
+
+def test_a_late_joiner_is_waited_for(tmp_path):
+  port = free_port()
+  words = [*runs.WORDS, f"--workdir={tmp_path / 'run'}", "--num_processes=2"]
+  words += [f"--coordinator=127.0.0.1:{port}", "--config.processes.join=60"]
+  late = commands.start(*words, "--process_id=1")
+  time.sleep(10)
+  found = ended([commands.start(*words, "--process_id=0"), late], runs.PATIENCE)
+  assert [status for status, _, _ in found] == [0, 0], found
+
+
+def test_a_wrong_address_is_told_in_a_line(tmp_path):
+  words = [*runs.WORDS, f"--workdir={tmp_path / 'run'}", "--num_processes=2"]
+  places = [
+    [f"--coordinator=127.0.0.1:{free_port()}", f"--process_id={i}"] for i in range(2)
+  ]
+  (first, out, err), (second, _, other) = ended(
+    [commands.start(*words, *place) for place in places], 60
+  )
+  assert (first, out, second) == (2, "", 2)
+  assert "Of 2 processes process 1 did not come to 127.0.0.1:" in err
+  assert "no process 0 was there within 25 s" in other
+  assert (err + other).count("\n") == 2
+  assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+  ("others", "cause"),
+  [
+    (["--seed=5"], "differ in their settings: --config.seed: 0 in process 0, 5 in pro"),
+    (
+      ["--config.log.every=7"],
+      "--config.log.every: 60 in process 0, 7 in process 1. Start all with the same.",
+    ),
+    (["--plugin=OTHER"], "differ in their code: trouble.py: "),
+    (["--dataset=text_file(path='OTHER', sequence_length=8)"], "settings: --config.da"),
+  ],
+)
+def test_what_differs_is_refused(tmp_path, others, cause):
+  other = tmp_path / "trouble.py"
+  other.write_text(PLUGIN.read_text() + "\n# Another one.\n")
+  others = [word.replace("OTHER", str(other)) for word in others]
+  words = [*TROUBLED, f"--workdir={tmp_path / 'run'}"]
+  plugged = others[0].startswith("--plugin")
+  if plugged:
+    words = [word for word in words if not word.startswith("--plugin")]
+    place = [f"--coordinator=127.0.0.1:{free_port()}", "--num_processes=2"]
+    processes = [
+      commands.start(*words, *place, "--process_id=0", f"--plugin={PLUGIN}"),
+      commands.start(*words, *place, "--process_id=1", *others),
+    ]
+  else:
+    processes = runs.start_all(words, others=others)
+  found = ended(processes, 90)
+  assert [status for status, _, _ in found] == [2, 2], found
+  for _, _, err in found:
+    (line,) = errors(err)
+    assert cause in line
+  assert not (tmp_path / "run").exists()
+
+
+def test_other_data_is_refused(tmp_path, monkeypatch):
+  port, processes = free_port(), []
+  for i in range(2):
+    folder = tmp_path / str(i)
+    folder.mkdir()
+    (folder / "text.txt").write_text("a few letters " * 40 + "!" * i)
+    monkeypatch.chdir(folder)
+    place = [
+      f"--coordinator=127.0.0.1:{port}",
+      "--num_processes=2",
+      f"--process_id={i}",
+    ]
+    dataset = "--dataset=text_file(path='text.txt', sequence_length=8)"
+    words = [*runs.WORDS, dataset, f"--workdir={tmp_path / 'run'}"]
+    processes.append(commands.start(*words, *place))
+  found = ended(processes, 90)
+  assert [status for status, _, _ in found] == [2, 2], found
+  assert "differ in their data: sha256: " in found[0][2]
+
+
+def test_what_is_for_one_process_is_refused(tmp_path):
+  words = ["--mode=sample", f"--workdir={tmp_path}", "--coordinator=127.0.0.1:1"]
+  ((status, _, err),) = ended(
+    [commands.start(*words, "--num_processes=2", "--process_id=0")], 60
+  )
+  assert (status, err.count("\n")) == (2, 1)
+  assert "--mode=sample is for one process, and this is one of 2." in err

@@ -1,0 +1,127 @@
+"""Proves where a process stands, what has to agree, and that what is shared is exact."""
+
+import json
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from attention_lab.distributed.group import Group
+from attention_lab.distributed.start import Place, place, refuse_differences
+from attention_lab.errors import UserError
+from attention_lab.run.checkpoint import Restored
+from attention_lab.run.shared_folder import (
+  kept_files,
+  one_folder,
+  share_restored,
+  share_tree,
+)
+from tests.parts import tiny_config
+
+SLURM = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "3"}
+OPEN_MPI = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "0"}
+
+
+@pytest.mark.parametrize(
+  ("flags", "environment", "expected"),
+  [
+    ((None, None, None), {}, None),
+    (("host:1234", "2", "1"), {}, Place(1, 2, "host:1234")),
+    (("[::1]:1234", "2", "0"), SLURM, Place(0, 2, "[::1]:1234")),
+    (("host:1234", "1", "0"), {}, None),
+    ((None, None, None), SLURM, Place(3, 4)),
+    ((None, None, None), OPEN_MPI, Place(0, 2)),
+    ((None, None, None), {"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}, None),
+    ((None, None, None), {"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, None),  # sbatch.
+  ],
+)
+def test_flags_or_the_launcher_say_where_a_process_stands(flags, environment, expected):
+  assert place(*flags, environment) == expected
+
+
+@pytest.mark.parametrize(
+  ("flags", "line"),
+  [
+    (("host:1", None, None), "go together"),
+    ((None, "2", None), "go together"),
+    ((None, "2", "0"), "go together"),
+    (("host", "2", "0"), "--coordinator=host: take process 0's host and a free port"),
+    (("host:x", "2", "0"), "--coordinator=host:x: take"),
+    (("host:99999", "2", "0"), "--coordinator=host:99999: take"),
+    ((":80", "2", "0"), "--coordinator=:80: take"),
+    (("host:1", "two", "0"), "--num_processes=two: expected a whole number"),
+    (("host:1", "0", "0"), "--num_processes=0: take 1 or more"),
+    (("host:1", "2", "-1"), "--process_id=-1: expected a whole number"),
+    (("host:1", "2", "2"), "--process_id=2: 2 processes are numbered from 0 to 1"),
+  ],
+)
+def test_flags_that_are_no_place_are_refused(flags, line):
+  with pytest.raises(UserError, match=re.escape(line)):
+    place(*flags, {})
+
+
+class Pair(Group):
+  """The second of two processes, whose first one brings what it is given."""
+
+  def __init__(self, *brought):
+    super().__init__()
+    self.index, self.count = 1, 2
+    self._brought = list(brought)
+
+  def exchange(self, what, content=b""):
+    return [self._brought.pop(0), content]
+
+
+def said(value):
+  return json.dumps(value).encode()
+
+
+def test_what_agrees_is_let_through():
+  refuse_differences(Pair(said({"a": [1, None]})), "settings", {"a": (1, None)})
+
+
+@pytest.mark.parametrize(
+  ("first", "own", "line"),
+  [
+    ({"--seed": 0}, {"--seed": 1}, "their settings: --seed: 0 in process 0, 1 in proc"),
+    ({"a.py": "f" * 64}, {"a.py": "0" * 64}, "a.py: ffffffffffff in process 0, 000000"),
+    ({}, {"a.py": "0" * 64}, "a.py: null in process 0, 000000000000 in process 1."),
+    (dict.fromkeys("abcde", 0), dict.fromkeys("abcde", 1), "; and 2 more. Start all"),
+  ],
+)
+def test_what_differs_is_named_with_both_values(first, own, line):
+  with pytest.raises(UserError, match=re.escape(line)):
+    refuse_differences(Pair(said(first)), "settings", own)
+
+
+def test_a_shared_tree_is_the_first_ones_to_the_bit():
+  tree = {"a": np.array([-0.0, np.nan, 1e-45], np.float32), "b": np.array(7, np.uint32)}
+  content = b"".join(leaf.tobytes() for leaf in jax.tree.leaves(tree))
+  like = jax.eval_shape(lambda: tree)
+  found = share_tree(Pair(content), "a tree", pytest.fail, like)
+  assert jax.tree.map(lambda x: (x.tobytes(), x.dtype, x.shape), found) == {
+    name: (leaf.tobytes(), leaf.dtype, leaf.shape) for name, leaf in tree.items()
+  }
+
+
+def test_what_was_restored_comes_with_what_the_checkpoint_said():
+  state = {"step": np.array(40, np.int32)}
+  about = said([["runs/a/000000040.npz", {"window": [[1.5]]}]])
+  (found,) = share_restored(
+    Pair(about, state["step"].tobytes()), [], jax.eval_shape(lambda: state)
+  )
+  assert isinstance(found, Restored)
+  assert (found.tree, found.meta) == (state, {"window": [[1.5]]})
+
+
+def test_where_nothing_was_saved_nothing_is_shared():
+  assert share_restored(Pair(said([])), [], None) == []
+
+
+def test_the_first_names_the_folder_and_brings_its_files(tmp_path):
+  assert str(one_folder(Pair(b"runs/of the first"), tiny_config(), "mine")) == (
+    "runs/of the first"
+  )
+  pair = Pair(said(["vocabulary"]), b"\x00its content")
+  assert kept_files(pair, [tmp_path]) == {"vocabulary": b"\x00its content"}

@@ -1,0 +1,169 @@
+"""Proves that plugins are found wherever they live, and that a broken one is named."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from attention_lab.attention.base.attention import attentions
+from attention_lab.errors import UserError
+from attention_lab.plugin import discovery
+
+ATTENTION = """
+import dataclasses
+
+from attention_lab import MultiHead, register_attention
+
+
+@register_attention("{name}")
+@dataclasses.dataclass(kw_only=True)
+class Mine(MultiHead):
+  width: int = 3
+
+  def attend(self, q, k, v, mask):
+    return v
+"""
+
+
+@pytest.fixture(autouse=True)
+def as_before(monkeypatch):
+  """Forgets the modules and the parts that a test brought in."""
+  monkeypatch.setattr(attentions, "_parts", dict(attentions._parts))
+  yield
+  for name in list(sys.modules):
+    if name.startswith(("plugin_", "attention_lab_plugin_")):
+      del sys.modules[name]
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+  """Installs a package of one module whose entry point names it."""
+
+  def install(module, code):
+    folder = tmp_path / module
+    info = folder / f"{module}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (folder / f"{module}.py").write_text(code)
+    (info / "METADATA").write_text(f"Name: {module}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+      f"[attention_lab.plugin.discovery]\nx = {module}\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    importlib.invalidate_caches()
+
+  return install
+
+
+def write(path, code):
+  path.parent.mkdir(exist_ok=True)
+  path.write_text(code)
+  return str(path)
+
+
+@pytest.mark.parametrize("folder", discovery.FOLDERS)
+def test_every_file_of_a_built_in_folder_is_imported(folder):
+  package = importlib.import_module(f"attention_lab.{folder}")
+  discovery.load()
+  for path in Path(package.__path__[0]).glob("*.py"):
+    name = (
+      package.__name__ if path.stem == "__init__" else f"{package.__name__}.{path.stem}"
+    )
+    assert name in sys.modules
+
+
+def test_a_file_registers_what_it_defines(tmp_path):
+  discovery.load([write(tmp_path / "mine.py", ATTENTION.format(name="from_file"))])
+  assert list(attentions.options("from_file"))[-1] == "width"
+
+
+def test_a_module_registers_what_it_defines(tmp_path, monkeypatch):
+  write(tmp_path / "plugin_by_name.py", ATTENTION.format(name="from_module"))
+  monkeypatch.syspath_prepend(tmp_path)
+  discovery.load(["plugin_by_name"])
+  assert attentions["from_module"].__module__ == "plugin_by_name"
+
+
+def test_an_installed_package_registers_what_it_defines(installed):
+  installed("plugin_package", ATTENTION.format(name="from_package"))
+  discovery.load()
+  assert attentions["from_package"].__module__ == "plugin_package"
+
+
+def test_a_file_that_is_named_twice_is_imported_once(tmp_path):
+  path = write(tmp_path / "mine.py", ATTENTION.format(name="from_file"))
+  discovery.load([path, path])
+  assert "from_file" in attentions
+
+
+def test_two_files_of_one_name_are_two_plugins(tmp_path):
+  discovery.load(
+    write(tmp_path / name / "mine.py", ATTENTION.format(name=name)) for name in "ab"
+  )
+  assert attentions["a"].__module__ != attentions["b"].__module__
+
+
+def test_a_broken_installed_package_is_named_and_takes_no_other_along(
+  installed, capsys
+):
+  installed("plugin_broken", "raise RuntimeError('first\\nsecond')")
+  installed("plugin_whole", ATTENTION.format(name="whole"))
+  discovery.load()
+  assert "whole" in attentions
+  assert capsys.readouterr().err == (
+    "warning: the installed plugin 'plugin_broken' was left out: "
+    "RuntimeError: first second (plugin_broken.py, line 1)\n"
+  )
+
+
+@pytest.mark.parametrize(
+  ("plugin", "reason"),
+  [
+    ("no_such_plugin", "No module named 'no_such_plugin'"),
+    ("no.such.plugin", "No module named 'no'"),
+    ("", "Empty module name"),
+    ("nowhere/mine.py", "there is no such file."),
+    (".py", "there is no such file."),
+  ],
+)
+def test_a_plugin_that_is_not_there_is_named(plugin, reason):
+  with pytest.raises(UserError) as error:
+    discovery.load([plugin])
+  assert str(error.value).startswith(f"Plugin {plugin}: ")
+  assert reason in str(error.value)
+
+
+@pytest.mark.parametrize(
+  ("code", "reason"),
+  [
+    ("x = 1\ny = 1 / 0", r"ZeroDivisionError: division by zero \(mine\.py, line 2\)"),
+    ("def f(:", r"SyntaxError: .*mine\.py, line 1"),
+    ("import no_such_module_here", r"No module named 'no_such_module_here'"),
+    (ATTENTION.format(name="standard"), "already registered this name"),
+    (ATTENTION.format(name="two words"), "a name is a word"),
+  ],
+)
+def test_a_plugin_that_fails_is_named_with_its_fault(tmp_path, code, reason):
+  path = write(tmp_path / "mine.py", code)
+  with pytest.raises(UserError, match=f"Plugin {path}: .*{reason}") as error:
+    discovery.load([path])
+  assert "\n" not in str(error.value)
+
+
+def test_a_plugin_that_failed_can_be_mended_and_loaded(tmp_path):
+  path = write(tmp_path / "mine.py", "raise RuntimeError")
+  with pytest.raises(UserError):
+    discovery.load([path])
+  write(tmp_path / "mine.py", ATTENTION.format(name="mended_after_a_failure"))
+  discovery.load([path])
+  assert "mended_after_a_failure" in attentions
+
+
+def test_a_run_remembers_a_file_by_its_absolute_path(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  assert discovery.resolve("mine.py") == str(tmp_path / "mine.py")
+  assert discovery.resolve("~/mine.py") == str(Path.home().resolve() / "mine.py")
+
+
+def test_a_run_remembers_a_module_by_its_name():
+  assert discovery.resolve("package.module") == "package.module"

@@ -1,0 +1,68 @@
+"""Proves that releases known to compute wrongly are refused before anything runs."""
+
+import platform
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from attention_lab.errors import UserError
+from attention_lab.system import versions
+
+
+def install(monkeypatch, version):
+  monkeypatch.setattr(versions, "installed", lambda package: version)
+
+
+@pytest.mark.parametrize("version", versions.BAD_JAXLIB)
+def test_a_bad_release_is_refused_with_its_fault_and_the_remedy(monkeypatch, version):
+  install(monkeypatch, version)
+  with pytest.raises(UserError) as error:
+    versions.refuse_known_bad()
+  assert str(error.value) == (
+    f"jaxlib {version} {versions.BAD_JAXLIB[version]}; "
+    f"type: pip install -r requirements.txt"
+  )
+
+
+@pytest.mark.parametrize("version", ["0.9.0.1", "0.11.2", "0.12.0.1"])
+def test_a_good_release_is_accepted(monkeypatch, version):
+  install(monkeypatch, version)
+  versions.refuse_known_bad()
+
+
+def test_a_missing_jaxlib_is_named_with_the_remedy(monkeypatch):
+  install(monkeypatch, None)
+  with pytest.raises(UserError, match="jaxlib is not installed; type: pip install"):
+    versions.refuse_known_bad()
+
+
+def test_the_release_that_these_tests_run_on_is_accepted():
+  versions.refuse_known_bad()
+
+
+def test_only_a_release_that_cries_wolf_is_silenced(monkeypatch):
+  install(monkeypatch, "0.12.0.1")
+  assert not versions.quieting()
+  install(monkeypatch, versions.CRIES_WOLF[0])
+  assert versions.quieting() == {"TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+def test_a_package_that_is_not_there_has_no_version():
+  assert versions.installed("attention-lab-no-such-package") is None
+
+
+def test_a_runs_provenance_names_python_and_every_package():
+  found = versions.all_versions()
+  assert set(found) == {"python", *versions.PACKAGES}
+  assert found["python"] == platform.python_version()
+  assert found["jax"] == jax.__version__
+
+
+def test_the_check_itself_imports_no_jax():
+  code = (
+    "import sys; from attention_lab import versions; versions.refuse_known_bad(); "
+    "sys.exit('jax' in sys.modules)"
+  )
+  assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,143 @@
+"""The architecture: imports only go down, and the root of the package stays small."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "attention_lab"
+# Each folder of the package, and each module in its root, with the number of its layer.
+# A module imports modules of its own folder and of folders with a smaller number.
+LAYERS = {
+  "errors": 0,
+  "functional": 0,
+  "system": 1,
+  "plugin": 2,
+  "config": 3,
+  "nn": 4,
+  "kernel": 5,
+  "position.base": 6,
+  "dataset.base": 6,
+  "position": 7,
+  "dataset": 7,
+  "attention.base": 8,
+  "attention": 9,
+  "architecture.base": 10,
+  "architecture": 11,
+  "distributed": 12,
+  "compatibility": 12,
+  "optimizer": 12,
+  "update": 13,
+  "experiment": 14,
+  "run": 15,
+  "decode": 15,
+  "benchmark": 16,
+  "conformance": 17,
+  "training": 18,
+  "compare.analysis": 18,
+  "compare": 19,
+  "compare.report.figures": 20,
+  "compare.report": 21,
+  "mode": 22,
+  "main": 23,
+}
+# Folders whose modules are parts: they import from their base, never from each other.
+PARTS = ("attention", "position", "dataset", "architecture")
+
+
+def modules():
+  """Return the dotted name of every module inside the package, with its path."""
+  found = {}
+  for path in sorted(PACKAGE.rglob("*.py")):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    if parts[-1] != "__init__":
+      found[".".join(parts)] = path
+  return found
+
+
+MODULES = modules()
+
+
+def folder(module):
+  """Return the folder of a module; a module in the root is a folder of its own."""
+  return module.rpartition(".")[0] or module
+
+
+def layer(module):
+  """Return the number of a module's layer."""
+  assert folder(module) in LAYERS, f"{module}: give its folder a layer in {__file__}"
+  return LAYERS[folder(module)]
+
+
+def imports(path):
+  """Yield the modules of the package that a file imports, wherever in it."""
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.Import):
+      names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+      base = node.module or ""
+      names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    else:
+      continue
+    for name in names:
+      inside = name.removeprefix("attention_lab.")
+      if name != inside and inside in MODULES:
+        yield inside
+
+
+def wrong_imports(module, path):
+  """Return the imports of a module that break the order of the layers."""
+  return [
+    other
+    for other in imports(path)
+    if (
+      folder(module) in PARTS
+      if folder(other) == folder(module)
+      else layer(other) >= layer(module)
+    )
+  ]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_only_go_down(module):
+  wrong = wrong_imports(module, MODULES[module])
+  assert not wrong, f"{module} (layer {layer(module)}) imports {wrong}"
+
+
+def test_an_upward_import_is_detected(tmp_path):
+  path = tmp_path / "registry.py"
+  path.write_text("def f():\n  from attention_lab.mode import train\n")
+  assert wrong_imports("plugin.registry", path) == ["mode.train"]
+
+
+def test_an_import_within_one_layer_is_detected(tmp_path):
+  path = tmp_path / "mine.py"
+  path.write_text("from attention_lab.dataset.copy import Copy\n")
+  assert wrong_imports("position.mine", path) == ["dataset.copy"]
+
+
+def test_a_part_that_imports_a_part_is_detected(tmp_path):
+  path = tmp_path / "mine.py"
+  path.write_text("from attention_lab.attention.standard import Standard\n")
+  assert wrong_imports("attention.mine", path) == ["attention.standard"]
+
+
+def test_every_layer_names_a_folder():
+  assert {folder(module) for module in MODULES} == set(LAYERS)
+
+
+def test_the_root_is_small():
+  assert sum(path.is_file() for path in PACKAGE.iterdir()) <= 11
+
+
+def test_only_main_reads_flags():
+  for module, path in MODULES.items():
+    if module != "main":
+      assert "absl" not in path.read_text(), module
+
+
+def test_every_file_says_first_what_it_is():
+  for module, path in MODULES.items():
+    text = ast.get_docstring(ast.parse(path.read_text()))
+    assert text, module
+    assert text.split("\n")[0].endswith((".", ":")), module
