@@ -17,7 +17,7 @@ PROJECT = """
 name = "someones-attention"
 version = "1.0"
 
-[project.entry-points."attention_lab.plugin.discovery"]
+[project.entry-points."attention_lab.plugins"]
 someones_attention = "someones_attention"
 
 [build-system]

@@ -18,7 +18,7 @@ from types import ModuleType
 from attention_lab.errors import UserError, one_line
 
 FOLDERS = ("attention", "position", "dataset", "architecture")
-ENTRY_POINTS = "attention_lab.plugin.discovery"
+ENTRY_POINTS = "attention_lab.plugins"
 
 
 def load(plugins: Iterable[str] = ()) -> None:
