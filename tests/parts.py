@@ -10,7 +10,7 @@ import numpy as np
 
 from attention_lab import config as configs
 from attention_lab.attention.base.attention import attentions
-from attention_lab.conformance.subject import in_chunks
+from attention_lab.conformance.functions import in_chunks
 from attention_lab.experiment import assemble
 from attention_lab.kernel.mask import Mask
 from attention_lab.plugin import spec as specs

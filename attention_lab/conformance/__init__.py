@@ -1,1 +1,1 @@
-"""Laws that every attention has to obey, and what proves or refutes them."""
+"""The laws that --mode=check tests, and the leak check before training."""

@@ -1,40 +1,47 @@
-"""Tries every law on an attention, in the order in which a beginner should mend them."""
+"""All laws, in the order in which broken ones are best fixed."""
 
 from collections.abc import Iterator
 
-from attention_lab.conformance import claims, decoding, numerics, seeing
+from attention_lab.conformance import (
+  causality,
+  claims,
+  cross_attention,
+  decoding,
+  numerics,
+  padding,
+)
 from attention_lab.conformance.law import Verdict, judge
 from attention_lab.conformance.subject import Subject
 
 LAWS = (
-  seeing.future_by_gradient,
-  seeing.future_by_suffix,
-  seeing.past_is_read,
-  seeing.padding_is_not_read,
-  seeing.padding_counts_for_nothing,
-  seeing.nobody_is_finite,
-  seeing.rows_are_independent,
-  seeing.reads_across,
-  decoding.decoding_is_the_full_pass,
-  decoding.recall_is_the_full_pass,
-  decoding.state_keeps_its_form,
-  decoding.state_has_its_size,
+  causality.no_gradient_from_future,
+  causality.no_dependence_on_future,
+  causality.past_is_read,
+  padding.padding_content_is_not_read,
+  padding.padding_is_ignored,
+  padding.masked_rows_are_finite,
+  causality.sequences_are_independent,
+  cross_attention.context_is_read,
+  decoding.decoding_equals_full_pass,
+  cross_attention.recall_equals_cross_attention,
+  decoding.state_keeps_shape_and_dtype,
+  decoding.state_has_claimed_size,
   claims.odd_sizes_work,
-  claims.longer_works,
-  numerics.jit_is_eager,
-  numerics.maps_change_nothing,
-  numerics.is_deterministic,
-  numerics.gradient_is_right,
-  numerics.bfloat16_errs_little,
-  numerics.large_is_finite,
-  numerics.starts_in_range,
-  claims.options_do_something,
-  claims.schemes_do_something,
-  claims.grows_linearly,
+  claims.longer_sequences_work,
+  numerics.compiled_equals_eager,
+  numerics.mapped_equals_single,
+  numerics.outputs_are_deterministic,
+  numerics.gradient_is_correct,
+  numerics.bfloat16_is_accurate,
+  numerics.large_inputs_are_finite,
+  numerics.initial_scale_is_reasonable,
+  claims.options_have_an_effect,
+  claims.schemes_have_an_effect,
+  claims.cost_grows_linearly,
 )
 
 
 def verdicts(subject: Subject) -> Iterator[Verdict]:
-  """What becomes of every law, one after the other."""
+  """Yield the verdict on each law in turn."""
   for law in LAWS:
     yield judge(law, subject)

@@ -1,4 +1,4 @@
-"""A law: what is measured, what is allowed, and what it usually means if it is broken."""
+"""Laws: properties that every attention must have, each with the cases that test it."""
 
 import dataclasses
 import math
@@ -10,75 +10,79 @@ from attention_lab.errors import UserError, one_line
 
 
 class Case(NamedTuple):
-  """A measurement. Laws give small cases first, so the first that fails is smallest."""
+  """A measured error and its limit.
 
-  what: str  # Where it was measured, such as "T=6, padding in front".
+  A law yields its small cases first, so that the first failing case is the smallest one.
+  """
+
+  label: str  # Inputs that were measured, such as "T=6, padding in front".
   error: float
-  limit: float  # The largest error that is allowed.
+  limit: float  # Largest allowed error.
 
   @property
   def holds(self) -> bool:
-    """Whether it is within its limit."""
-    return self.error <= self.limit  # False for a number that is none.
+    """True if the error is within its limit; False for NaN."""
+    return self.error <= self.limit
 
 
 @dataclasses.dataclass(frozen=True)
 class Law:
-  """A sentence that holds of every attention, and how to try it.
+  """A property that every attention must have, and the cases that test it.
 
-  A UserError raised in `cases` is the attention's honest refusal, and holds.
+  If `cases` raises a UserError, the attention refuses these inputs explicitly, which the
+  law allows.
   """
 
   name: str
-  meaning: str  # What it usually means if it is broken.
+  meaning: str  # Usual cause of a failure.
   cases: Callable[[Subject], Iterable[Case]]
-  applies: Callable[[Subject], str]  # Why it does not apply; "" where it does.
+  excludes: Callable[[Subject], str]  # Why the law is not applicable; "" if it is.
 
 
 class Verdict(NamedTuple):
-  """What became of a law."""
+  """Result of testing one law on one attention; check.json stores these fields."""
 
   law: str
-  status: str  # "holds", "broken", "raises" an exception, or "not asked".
-  worst: float | None  # The largest error over what is allowed; None: no such number.
-  case: str  # Of the worst one; where broken, the smallest one that breaks it.
-  meaning: str  # Empty where it holds.
+  status: str  # "holds", "broken", "raises" (an exception) or "not applicable".
+  worst: float | None  # Largest ratio of error to limit; None if it is not finite.
+  case: str  # Smallest failing case if the law is broken, else the worst case.
+  meaning: str  # Usual cause of the failure; empty if the law holds.
 
   @property
   def failed(self) -> bool:
-    """Whether something has to be mended."""
+    """True if the law is broken or an exception was raised."""
     return self.status in ("broken", "raises")
 
 
 def law(
-  name: str, meaning: str, applies: Callable[[Subject], str] = lambda subject: ""
+  name: str, meaning: str, excludes: Callable[[Subject], str] = lambda subject: ""
 ) -> Callable[[Callable[[Subject], Iterable[Case]]], Law]:
-  """Makes a law of a function (subject → cases)."""
-  return lambda cases: Law(name, meaning, cases, applies)
+  """Return a decorator that makes a Law of a function (subject → cases)."""
+  return lambda cases: Law(name, meaning, cases, excludes)
 
 
 def only(kind: str) -> Callable[[Subject], str]:
-  """For laws about what not every attention can be."""
+  """Return an `excludes` function for laws about one of the kinds of attention."""
   return lambda subject: "" if kind in subject.kinds else f"it is not {kind}"
 
 
 def judge(law: Law, subject: Subject) -> Verdict:
-  """Tries a law."""
-  if reason := law.applies(subject):
-    return Verdict(law.name, "not asked", None, reason, "")
+  """Test a law on an attention and return the verdict."""
+  if reason := law.excludes(subject):
+    return Verdict(law.name, "not applicable", None, reason, "")
   worst: tuple[float, str] = (0.0, "")
   try:
-    for case in _counted(law, subject):
+    for case in _allowing_refusal(law, subject):
       if not case.holds:
-        return Verdict(law.name, "broken", _ratio(case), _told(case), law.meaning)
-      worst = max(worst, (_ratio(case) or 0.0, _told(case)))
+        return Verdict(law.name, "broken", _ratio(case), _describe(case), law.meaning)
+      worst = max(worst, (_ratio(case) or 0.0, _describe(case)))
   except Exception as error:
     return Verdict(law.name, "raises", None, one_line(error), law.meaning)
   return Verdict(law.name, "holds", worst[0], worst[1], "")
 
 
-def _counted(law: Law, subject: Subject) -> Iterator[Case]:
-  """The cases; a refusal in the user's words ends them, and is a case that holds."""
+def _allowing_refusal(law: Law, subject: Subject) -> Iterator[Case]:
+  """Yield the law's cases; a UserError ends them and yields a case that holds."""
   try:
     yield from law.cases(subject)
   except UserError as error:
@@ -92,7 +96,7 @@ def _ratio(case: Case) -> float | None:
   return ratio if math.isfinite(ratio) else None
 
 
-def _told(case: Case) -> str:
-  if case.limit == 0:  # The words say it all.
-    return case.what
-  return f"{case.what}: {case.error:.2g} (at most {case.limit:.2g})"
+def _describe(case: Case) -> str:
+  if case.limit == 0:  # Such an error is a truth value, which the label describes.
+    return case.label
+  return f"{case.label}: {case.error:.2g} (at most {case.limit:.2g})"

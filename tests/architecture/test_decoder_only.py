@@ -10,7 +10,7 @@ import pytest
 from attention_lab import config as configs
 from attention_lab.architecture.base.architecture import architectures
 from attention_lab.attention.base.attention import attentions
-from attention_lab.conformance.subject import in_chunks
+from attention_lab.conformance.functions import in_chunks
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
 from attention_lab.kernel.mask import default_positions

@@ -11,7 +11,7 @@ import pytest
 
 from attention_lab import config as configs
 from attention_lab import functional
-from attention_lab.conformance.subject import in_chunks
+from attention_lab.conformance.functions import in_chunks
 from attention_lab.dataset.base.dataset import datasets
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble

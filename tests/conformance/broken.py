@@ -1,4 +1,4 @@
-"""Attentions that are wrong on purpose, each in one way, with the law that must see it."""
+"""Attentions with one deliberate error each, and the law that must detect it."""
 
 import dataclasses
 
@@ -10,7 +10,14 @@ from attention_lab.attention.base.multi_head import MultiHead
 from attention_lab.attention.base.weighted import Weighted
 from attention_lab.attention.delta_net import DeltaNet
 from attention_lab.attention.standard import Standard
-from attention_lab.conformance import claims, decoding, numerics, seeing
+from attention_lab.conformance import (
+  causality,
+  claims,
+  cross_attention,
+  decoding,
+  numerics,
+  padding,
+)
 from attention_lab.kernel.mask import Mask
 from attention_lab.kernel.weights import softmax
 
@@ -18,46 +25,46 @@ BROKEN = []
 
 
 def breaks(law):
-  """Files a broken attention with the law that it breaks."""
+  """Return a decorator that adds an attention and the law it breaks to BROKEN."""
 
-  def file(cls):
-    part = dataclasses.dataclass(kw_only=True)(cls)
-    BROKEN.append((part, law))
-    return part
+  def add(cls):
+    attention = dataclasses.dataclass(kw_only=True)(cls)
+    BROKEN.append((attention, law))
+    return attention
 
-  return file
+  return add
 
 
-@breaks(seeing.future_by_gradient)
+@breaks(causality.no_gradient_from_future)
 class OffByOne(Standard):
-  """Sees one token of the future."""
+  """Attends to the next token."""
 
   def attend(self, q, k, v, mask):
     late = Mask(mask.query_positions + 1, mask.context_positions, mask.causal)
     return super().attend(q, k, v, late)
 
 
-@breaks(seeing.future_by_gradient)
-class OverQueries(Weighted):
-  """Normalises over the queries, so that the future weighs on the past."""
+@breaks(causality.no_gradient_from_future)
+class NormalisesOverQueries(Weighted):
+  """Normalises over the queries, so that past outputs depend on future queries."""
 
   def weights(self, scores, allowed):
     allowed = jnp.broadcast_to(allowed, scores.shape)
     return softmax(scores.mT, allowed.mT).mT
 
 
-@breaks(seeing.future_by_gradient)
-class NormOverTime(Standard):
-  """Divides by a root mean square over all of time."""
+@breaks(causality.no_gradient_from_future)
+class NormalisesOverTime(Standard):
+  """Divides by a root mean square over all positions."""
 
   def attend(self, q, k, v, mask):
     y = super().attend(q, k, v, mask)
     return y / jnp.sqrt(jnp.mean(y * y, axis=1, keepdims=True) + 1e-6)
 
 
-@breaks(seeing.future_by_suffix)
-class LeakAtChunks(Weighted):
-  """From token 64 on, every token sees the whole of its chunk."""
+@breaks(causality.no_dependence_on_future)
+class LeaksWithinChunks(Weighted):
+  """Attends, from token 64 on, to all tokens of the query's chunk."""
 
   def attend(self, q, k, v, mask):
     chunk = mask.query_positions // 64 * 64
@@ -65,72 +72,72 @@ class LeakAtChunks(Weighted):
     return super().attend(q, k, v, Mask(until, mask.context_positions, mask.causal))
 
 
-@breaks(seeing.past_is_read)
-class SeesNotItself(Weighted):
-  """Its mask is too strict by one."""
+@breaks(causality.past_is_read)
+class MasksCurrentToken(Weighted):
+  """Masks the current token, too."""
 
   def attend(self, q, k, v, mask):
     early = Mask(mask.query_positions - 1, mask.context_positions, mask.causal)
     return super().attend(q, k, v, early)
 
 
-@breaks(seeing.padding_is_not_read)
+@breaks(padding.padding_content_is_not_read)
 class ReadsPadding(Standard):
-  """Takes padding for tokens."""
+  """Treats padding as tokens at position 0."""
 
   def attend(self, q, k, v, mask):
     context = jnp.maximum(mask.context_positions, 0)
     return super().attend(q, k, v, Mask(mask.query_positions, context, mask.causal))
 
 
-@breaks(seeing.padding_counts_for_nothing)
+@breaks(padding.padding_is_ignored)
 class CountsPadding(Weighted):
-  """Its normaliser counts every slot up to the query, filled or not."""
+  """Divides by the number of slots up to the query, including padding."""
 
   def weights(self, scores, allowed):
     slots = jnp.arange(1, scores.shape[2] + 1, dtype=scores.dtype)
     return jax.nn.sigmoid(scores) * allowed / slots[None, None, :, None]
 
 
-@breaks(seeing.nobody_is_finite)
+@breaks(padding.masked_rows_are_finite)
 class PlainSoftmax(Weighted):
-  """Divides by zero for a query that sees nobody."""
+  """Divides by zero for a query that may attend to no token."""
 
   def weights(self, scores, allowed):
     weights = jnp.exp(scores) * allowed
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
-@breaks(seeing.rows_are_independent)
-class MixesRows(Standard):
-  """Adds the batch's mean."""
+@breaks(causality.sequences_are_independent)
+class MixesSequences(Standard):
+  """Adds the mean over the batch."""
 
   def attend(self, q, k, v, mask):
     y = super().attend(q, k, v, mask)
     return y + y.mean(axis=0, keepdims=True)
 
 
-@breaks(seeing.reads_across)
-class TakesContextForQueries(Standard):
-  """Rotates and masks the context by the queries' positions."""
+@breaks(cross_attention.context_is_read)
+class UsesQueryPositions(Standard):
+  """Rotates and masks the context by the positions of the queries."""
 
   def __call__(self, query, context, mask):
     at = mask.query_positions
     return super().__call__(query, context, Mask(at, at, mask.causal))
 
 
-@breaks(decoding.decoding_is_the_full_pass)
+@breaks(decoding.decoding_equals_full_pass)
 class LateCache(Standard):
-  """Its cache is one position behind."""
+  """Stores each position in the cache plus one."""
 
   def extend(self, query, state, positions):
     late = state._replace(positions=state.positions + 1)
     return super().extend(query, late, positions)
 
 
-@breaks(seeing.padding_counts_for_nothing)
+@breaks(padding.padding_is_ignored)
 class ConvolvesPadding(DeltaNet):
-  """Takes padding for the token before the first one."""
+  """Convolves over padding in front of the first token."""
 
   def advance(self, query, context, mask, state):
     return super().advance(
@@ -138,59 +145,59 @@ class ConvolvesPadding(DeltaNet):
     )
 
 
-@breaks(decoding.decoding_is_the_full_pass)
-class ConvolvesFromNothing(DeltaNet):
-  """Decodes as if no token had come before."""
+@breaks(decoding.decoding_equals_full_pass)
+class ForgetsConvolution(DeltaNet):
+  """Decodes with zeros in place of the most recent tokens of the convolution."""
 
   def extend(self, query, state, positions):
-    nothing = jnp.zeros_like(state.recent)
-    return super().extend(query, state._replace(recent=nothing), positions)
+    zeros = jnp.zeros_like(state.recent)
+    return super().extend(query, state._replace(recent=zeros), positions)
 
 
-@breaks(decoding.decoding_is_the_full_pass)
-class Forgets(Standard):
-  """Overwrites the cache's first slots instead of going on behind them."""
+@breaks(decoding.decoding_equals_full_pass)
+class OverwritesCache(Standard):
+  """Overwrites the first slots of the cache in each call."""
 
   def extend(self, query, state, positions):
     y, new = super().extend(query, state, positions)
     return y, new._replace(filled=state.filled)
 
 
-@breaks(decoding.state_keeps_its_form)
-class ChangesItsState(Standard):
-  """Counts in floating point."""
+@breaks(decoding.state_keeps_shape_and_dtype)
+class ChangesStateDtype(Standard):
+  """Returns the number of filled slots as a float."""
 
   def extend(self, query, state, positions):
     y, state = super().extend(query, state, positions)
     return y, state._replace(filled=state.filled.astype(jnp.float32))
 
 
-@breaks(decoding.state_has_its_size)
+@breaks(decoding.state_has_claimed_size)
 class ClaimsConstantState(Standard):
-  """Its cache grows."""
+  """Claims a constant state, but its cache grows."""
 
   constant_state = True
 
 
-@breaks(claims.grows_linearly)
+@breaks(claims.cost_grows_linearly)
 class ClaimsLinearTime(Standard):
-  """Its time does not."""
+  """Claims linear time, but its time is quadratic."""
 
   linear_time = True
 
 
 @breaks(claims.odd_sizes_work)
-class NeedsPairs(Standard):
-  """Cuts heads into halves."""
+class NeedsEvenHeads(Standard):
+  """Splits heads into two halves."""
 
   def attend(self, q, k, v, mask):
     halves = v.reshape(*v.shape[:-1], 2, v.shape[-1] // 2)
     return super().attend(q, k, halves.reshape(v.shape), mask)
 
 
-@breaks(claims.longer_works)
+@breaks(claims.longer_sequences_work)
 class NeedsTrainingLength(Standard):
-  """Cuts its inputs to the training length."""
+  """Truncates its inputs to the training length."""
 
   def attend(self, q, k, v, mask):
     short = self.position.max_length
@@ -198,16 +205,16 @@ class NeedsTrainingLength(Standard):
     return super().attend(q[:, :short], k, v, cut)
 
 
-@breaks(claims.options_do_something)
-class IgnoresItsOption(Standard):
-  """Accepts a number and never reads it."""
+@breaks(claims.options_have_an_effect)
+class IgnoresOption(Standard):
+  """Accepts an option and never reads it."""
 
   temperature: float = 1.0
 
 
-@breaks(claims.options_do_something)
+@breaks(claims.options_have_an_effect)
 class ClaimsSameResult(Standard):
-  """An option that is said to change nothing, and scales the output."""
+  """Marks an option as SAME_RESULT that scales the output."""
 
   chunk: int = dataclasses.field(default=4, metadata={"same_result": True})
 
@@ -215,9 +222,9 @@ class ClaimsSameResult(Standard):
     return super().attend(q, k, v, mask) * self.chunk
 
 
-@breaks(claims.schemes_do_something)
+@breaks(claims.schemes_have_an_effect)
 class IgnoresRotation(Standard):
-  """Projects and does not rotate."""
+  """Projects queries and keys without rotating them."""
 
   def queries(self, x, positions):
     return self._project(x, self.num_heads, "query")
@@ -228,102 +235,102 @@ class IgnoresRotation(Standard):
     )
 
 
-@breaks(claims.schemes_do_something)
+@breaks(claims.schemes_have_an_effect)
 class IgnoresBias(Weighted):
-  """Its scores leave the bias out."""
+  """Computes scores without the bias."""
 
   def scores(self, q, k, mask):
     return jnp.einsum("BTNK,BSNK->BNTS", q, k) * self.key_size**-0.5
 
 
-@breaks(numerics.jit_is_eager)
-class KnowsTheTrace(Standard):
-  """Doubles its output where it is compiled."""
+@breaks(numerics.compiled_equals_eager)
+class DependsOnTracing(Standard):
+  """Doubles its output when it is traced."""
 
   def attend(self, q, k, v, mask):
     return super().attend(q, k, v, mask) * (1 + isinstance(q, jax.core.Tracer))
 
 
-@breaks(numerics.maps_change_nothing)
-class NoRuleForVmap(Standard):
-  """Calls Python, without saying how to map that."""
+@breaks(numerics.mapped_equals_single)
+class NoBatchingRule(Standard):
+  """Calls Python through a callback that has no batching rule."""
 
   def attend(self, q, k, v, mask):
     y = super().attend(q, k, v, mask)
     return jax.pure_callback(lambda y: y, jax.ShapeDtypeStruct(y.shape, y.dtype), y)
 
 
-@breaks(decoding.recall_is_the_full_pass)
-class RemembersPadding(Standard):
-  """Takes the padding of what it has memorised for tokens."""
+@breaks(cross_attention.recall_equals_cross_attention)
+class MemorisesPadding(Standard):
+  """Treats the padding of a memorised context as tokens."""
 
   def memorise(self, context, positions):
     return super().memorise(context, jnp.abs(positions))
 
 
-@breaks(decoding.recall_is_the_full_pass)
-class RecallsFromTheStart(Standard):
-  """Every few queries begin at position 0 again."""
+@breaks(cross_attention.recall_equals_cross_attention)
+class RecallsFromPositionZero(Standard):
+  """Recalls each chunk of queries as if it began at position 0."""
 
   def recall(self, query, positions, memory):
     return super().recall(query, positions - positions[:, :1], memory)
 
 
-@breaks(numerics.is_deterministic)
+@breaks(numerics.outputs_are_deterministic)
 class Random(Standard):
-  """Draws a number at every call."""
+  """Multiplies by a random number that differs between calls."""
 
   def attend(self, q, k, v, mask):
-    one = jax.ShapeDtypeStruct((), v.dtype)
-    draw = jax.pure_callback(lambda: v.dtype.type(np.random.rand()), one)
-    return super().attend(q, k, v, mask) * draw
+    scalar = jax.ShapeDtypeStruct((), v.dtype)
+    factor = jax.pure_callback(lambda: v.dtype.type(np.random.rand()), scalar)
+    return super().attend(q, k, v, mask) * factor
 
 
-@breaks(numerics.gradient_is_right)
-class StopsTheGradient(Standard):
-  """Its scores learn nothing."""
+@breaks(numerics.gradient_is_correct)
+class StopsGradient(Standard):
+  """Stops the gradient of the queries."""
 
   def attend(self, q, k, v, mask):
     return super().attend(jax.lax.stop_gradient(q), k, v, mask)
 
 
-@breaks(numerics.bfloat16_errs_little)
+@breaks(numerics.bfloat16_is_accurate)
 class LowPrecision(Weighted):
-  """Scores lose their last bits in 16 bits, beside a large number."""
+  """Adds and subtracts a large number, which loses the last bits of bfloat16 queries."""
 
   def attend(self, q, k, v, mask):
     large = jnp.asarray(64, v.dtype)
     return super().attend(q + large - large, k, v, mask)
 
 
-@breaks(numerics.bfloat16_errs_little)
-class Widens(Weighted):
+@breaks(numerics.bfloat16_is_accurate)
+class ReturnsFloat32(Weighted):
   """Returns float32 for bfloat16."""
 
   def __call__(self, query, context, mask):
     return super().__call__(query, context, mask).astype(jnp.float32)
 
 
-@breaks(numerics.large_is_finite)
+@breaks(numerics.large_inputs_are_finite)
 class NoMaximum(Weighted):
-  """Exponentiates scores as they are."""
+  """Exponentiates scores without subtracting their maximum."""
 
   def weights(self, scores, allowed):
     weights = jnp.exp(jnp.where(allowed, scores, 0)) * allowed
     return weights / (weights.sum(axis=-1, keepdims=True) + 1e-30)
 
 
-@breaks(numerics.starts_in_range)
+@breaks(numerics.initial_scale_is_reasonable)
 class NoScale(Weighted):
-  """Leaves 1/√K out, so that the softmax starts saturated."""
+  """Omits 1/√K, so that the initial softmax is saturated."""
 
   def scores(self, q, k, mask):
     return super().scores(q * self.key_size**0.5, k, mask)
 
 
-@breaks(numerics.starts_in_range)
+@breaks(numerics.initial_scale_is_reasonable)
 class TooLarge(MultiHead):
-  """Multiplies by 100."""
+  """Multiplies its output by 100."""
 
   def attend(self, q, k, v, mask):
     return 100 * self.dot_product(q, *self.every_head(k, v), mask)

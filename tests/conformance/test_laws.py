@@ -1,4 +1,4 @@
-"""Every built-in attention keeps every law; every broken one is seen by its own law."""
+"""Tests of the laws: all built-in attentions obey them; each detects a broken attention."""
 
 import pytest
 
@@ -11,42 +11,43 @@ from attention_lab.errors import UserError
 from tests.conformance.broken import BROKEN
 
 
-def _called(x):
-  return getattr(x, "__name__", "")
+def _name(value):
+  return getattr(value, "__name__", "")
 
 
-# What stops working altogether; of all others a law has to see that they are wrong.
-RAISE = ("NeedsPairs", "NoRuleForVmap")
-FURTHER = ("standard(num_kv_heads=1, bias=True)", "selective(num_kv_heads=2)")
+# These raise an exception. All others return wrong results, which a law must detect.
+RAISING = ("NeedsEvenHeads", "NoBatchingRule")
+WITH_OPTIONS = ("standard(num_kv_heads=1, bias=True)", "selective(num_kv_heads=2)")
 
 
 @pytest.mark.parametrize("spec", attentions)
-def test_every_attention_keeps_every_law(spec):
+def test_attention_obeys_every_law(spec):
   failed = [v for v in verdicts(Subject(spec)) if v.failed]
   assert not failed, "\n".join(f"{v.law} {v.status}: {v.case}" for v in failed)
 
 
-@pytest.mark.parametrize("spec", FURTHER)
-def test_grouped_heads_and_biases_decode_as_they_train(spec):
-  assert judge(decoding.decoding_is_the_full_pass, Subject(spec)).status == "holds"
+@pytest.mark.parametrize("spec", WITH_OPTIONS)
+def test_grouped_heads_and_biases_decode_as_in_training(spec):
+  assert judge(decoding.decoding_equals_full_pass, Subject(spec)).status == "holds"
 
 
-@pytest.mark.parametrize(("part", "law"), BROKEN, ids=_called)
-def test_a_broken_attention_is_seen_by_its_law(part, law, monkeypatch):
-  monkeypatch.setitem(attentions._parts, "broken", part)
-  monkeypatch.setattr(claims, "LENGTHS", (256, 1_024))  # None goes by segments.
+@pytest.mark.parametrize(("attention", "law"), BROKEN, ids=_name)
+def test_broken_attention_is_detected_by_its_law(attention, law, monkeypatch):
+  monkeypatch.setitem(attentions._parts, "broken", attention)
+  # Short lengths suffice here: no broken attention works in segments.
+  monkeypatch.setattr(claims, "LENGTHS", (256, 1_024))
   verdict = judge(law, Subject("broken"))
-  status = "raises" if part.__name__ in RAISE else "broken"
-  assert verdict.status == status, f"{part.__name__}: {verdict}"
+  status = "raises" if attention.__name__ in RAISING else "broken"
+  assert verdict.status == status, f"{attention.__name__}: {verdict}"
   assert verdict.meaning
 
 
-def test_every_law_is_seen_to_fail():
+def test_every_law_has_a_broken_attention():
   assert {law.name for law in LAWS} == {law.name for _, law in BROKEN}
 
 
-def made_of(*cases, error=None):
-  """A law with these cases."""
+def law_of(*cases, error=None):
+  """Return a law that yields these cases, then raises `error`."""
 
   def run(subject):
     yield from cases
@@ -56,32 +57,33 @@ def made_of(*cases, error=None):
   return Law("a law", "a meaning", run, lambda subject: "")
 
 
-def test_the_smallest_case_that_fails_is_told():
-  law = made_of(Case("small", 0.5, 1), Case("middle", 3, 1), Case("large", 9, 1))
+def test_verdict_of_broken_law_has_smallest_failing_case():
+  law = law_of(Case("small", 0.5, 1), Case("middle", 3, 1), Case("large", 9, 1))
   verdict = judge(law, None)
   assert (verdict.status, verdict.worst) == ("broken", 3)
   assert verdict.case.startswith("middle")
 
 
-def test_the_worst_of_what_holds_is_told():
-  verdict = judge(made_of(Case("a", 0.1, 1), Case("b", 2, 4), Case("c", 0, 0)), None)
+def test_verdict_of_law_that_holds_has_worst_case():
+  verdict = judge(law_of(Case("a", 0.1, 1), Case("b", 2, 4), Case("c", 0, 0)), None)
   assert (verdict.status, verdict.worst, verdict.meaning) == ("holds", 0.5, "")
   assert verdict.case.startswith("b")
 
 
 @pytest.mark.parametrize("error", [float("nan"), float("inf"), True])
-def test_no_number_holds(error):
-  verdict = judge(made_of(Case("a", error, 0.0)), None)
+def test_infinite_ratio_is_broken_and_has_no_number(error):
+  verdict = judge(law_of(Case("a", error, 0.0)), None)
   assert (verdict.status, verdict.worst) == ("broken", None)
 
 
-def test_a_refusal_holds_and_a_crash_does_not():
-  assert judge(made_of(error=UserError("too long")), None).status == "holds"
-  verdict = judge(made_of(error=ValueError("a\nb")), None)
+def test_user_error_holds_and_other_exception_raises():
+  assert judge(law_of(error=UserError("too long")), None).status == "holds"
+  verdict = judge(law_of(error=ValueError("a\nb")), None)
   assert (verdict.status, verdict.failed) == ("raises", True)
   assert "ValueError" in verdict.case
 
 
-def test_a_law_that_does_not_apply_is_not_asked():
-  verdict = judge(claims.grows_linearly, Subject("standard"))
-  assert verdict.status == "not asked"
+def test_excluded_law_is_not_applicable():
+  verdict = judge(claims.cost_grows_linearly, Subject("standard"))
+  assert (verdict.status, verdict.failed) == ("not applicable", False)
+  assert verdict.case == "linear_time is not set"

@@ -1,4 +1,4 @@
-"""Before a causal run starts, its attention is checked for leaks, once for each code."""
+"""Tests of the leak check before training, and of its cache."""
 
 import functools
 import json
@@ -10,64 +10,64 @@ from attention_lab.conformance import leak
 from attention_lab.conformance.subject import Sizes, Subject
 from attention_lab.errors import UserError
 from attention_lab.position.base.position import Position
-from tests.conformance.broken import LeakAtChunks, NoRuleForVmap, OffByOne
+from tests.conformance.broken import LeaksWithinChunks, NoBatchingRule, OffByOne
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
+def cache(tmp_path, monkeypatch):
   monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
   return tmp_path / "attention_lab" / "leaks"
 
 
 @pytest.fixture
-def build(monkeypatch):
-  """What makes an attention of this class, as an experiment does."""
+def builder(monkeypatch):
+  """Function of a class that returns what builds it, as an experiment does."""
 
-  def of(part):
-    monkeypatch.setitem(attentions._parts, "mine", part)
+  def register(attention):
+    monkeypatch.setitem(attentions._parts, "mine", attention)
     subject = Subject("mine")
     scheme = functools.partial(Position, max_length=8)
     return lambda: subject.build(scheme(), Sizes(2, 3, 8))
 
-  return of
+  return register
 
 
-@pytest.mark.parametrize("part", [OffByOne, LeakAtChunks])
-def test_a_leak_is_refused(part, build):
-  with pytest.raises(UserError, match="'mine' sees the future.*--skip_checks"):
-    leak.refuse_leak("mine", build(part))
+@pytest.mark.parametrize("attention", [OffByOne, LeaksWithinChunks])
+def test_leaking_attention_is_refused(attention, builder):
+  message = "'mine' attends to future tokens.*--skip_checks"
+  with pytest.raises(UserError, match=message):
+    leak.refuse_leak("mine", builder(attention))
 
 
-def test_what_fails_is_said_to_fail(build):
-  with pytest.raises(UserError, match="'mine' fails where it is checked"):
-    leak.refuse_leak("mine", build(NoRuleForVmap))
+def test_attention_that_raises_is_refused(builder):
+  with pytest.raises(UserError, match="'mine' fails in the leak check"):
+    leak.refuse_leak("mine", builder(NoBatchingRule))
 
 
-def test_a_verdict_is_kept_for_the_same_code_alone(build, own_cache, monkeypatch):
-  part = attentions["standard"]
-  leak.refuse_leak("mine", build(part), "rope")
-  (path,) = own_cache.glob("*.json")
-  assert [verdict["status"] for verdict in json.loads(path.read_text())] == [
-    "holds"
-  ] * 2
+def test_verdicts_are_stored_per_code_and_setup(builder, cache, monkeypatch):
+  attention = attentions["standard"]
+  leak.refuse_leak("mine", builder(attention), "rope")
+  (path,) = cache.glob("*.json")
+  stored = json.loads(path.read_text())
+  assert [verdict["status"] for verdict in stored] == ["holds"] * 2
   path.write_text(path.read_text().replace("holds", "broken"))
-  with pytest.raises(UserError):  # It is read, and not found again.
-    leak.refuse_leak("mine", build(part), "rope")
-  leak.refuse_leak("mine", build(part), "alibi")
+  with pytest.raises(UserError):  # The stored verdicts are used.
+    leak.refuse_leak("mine", builder(attention), "rope")
+  leak.refuse_leak("mine", builder(attention), "alibi")
   monkeypatch.setattr(leak, "code_hash", lambda: "other code")
-  leak.refuse_leak("mine", build(part), "rope")
-  assert len(list(own_cache.glob("*.json"))) == 3
+  leak.refuse_leak("mine", builder(attention), "rope")
+  assert len(list(cache.glob("*.json"))) == 3
 
 
-def test_a_damaged_verdict_is_found_again(build, own_cache):
-  leak.refuse_leak("mine", build(attentions["standard"]))
-  (path,) = own_cache.glob("*.json")
+def test_damaged_file_is_replaced(builder, cache):
+  leak.refuse_leak("mine", builder(attentions["standard"]))
+  (path,) = cache.glob("*.json")
   path.write_text("{")
-  leak.refuse_leak("mine", build(attentions["standard"]))
+  leak.refuse_leak("mine", builder(attentions["standard"]))
   assert json.loads(path.read_text())
 
 
-def test_a_plugins_code_counts(tmp_path, monkeypatch):
+def test_code_hash_covers_imported_plugin_code(tmp_path, monkeypatch):
   (tmp_path / "helper_of_mine.py").write_text("X = 1\n")
   before = leak.code_hash()
   monkeypatch.syspath_prepend(tmp_path)

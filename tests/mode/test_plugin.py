@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from attention_lab.attention.base.attention import attentions
-from attention_lab.conformance import decoding, numerics, seeing
+from attention_lab.conformance import decoding, numerics, padding
 from attention_lab.conformance.check import verdicts
 from attention_lab.conformance.law import judge
 from attention_lab.conformance.subject import Subject
@@ -82,9 +82,9 @@ def registered(request, tmp_path, monkeypatch):
 WRONG = PLUGIN.replace("seen = allowed.sum(axis=-1, keepdims=True).clip(1)", "")
 WRONG = WRONG.replace("/ seen", "/ scores.shape[-1]")
 BROKEN = (
-  seeing.padding_counts_for_nothing,
-  decoding.decoding_is_the_full_pass,
-  numerics.starts_in_range,
+  padding.padding_is_ignored,
+  decoding.decoding_equals_full_pass,
+  numerics.initial_scale_is_reasonable,
 )
 
 
@@ -106,5 +106,5 @@ def test_its_wrong_version_breaks_the_laws_that_readme_names():
 @pytest.mark.parametrize("registered", [WITH_OPTION], indirect=True)
 @pytest.mark.usefixtures("registered")
 def test_readmes_plugin_with_an_option_decodes_as_it_trains():
-  verdict = judge(decoding.decoding_is_the_full_pass, Subject("windowed(window=3)"))
+  verdict = judge(decoding.decoding_equals_full_pass, Subject("windowed(window=3)"))
   assert verdict.status == "holds"

@@ -46,9 +46,7 @@ def installed(tmp_path, monkeypatch):
     info.mkdir(parents=True)
     (folder / f"{module}.py").write_text(code)
     (info / "METADATA").write_text(f"Name: {module}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-      f"[attention_lab.plugins]\nx = {module}\n"
-    )
+    (info / "entry_points.txt").write_text(f"[attention_lab.plugins]\nx = {module}\n")
     monkeypatch.syspath_prepend(folder)
     importlib.invalidate_caches()
 

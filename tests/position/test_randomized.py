@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from attention_lab.conformance.subject import in_chunks
+from attention_lab.conformance.functions import in_chunks
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
 from attention_lab.kernel import bands, choose
