@@ -1,4 +1,4 @@
-"""The table of selective attention is the one its script promises, cell by cell."""
+"""The experiment scripts train the documented runs and print their tables."""
 
 import importlib.util
 import json
@@ -28,7 +28,7 @@ PARAMETERS = {
 
 
 def load(name):
-  """A script, with its neighbours to import, as Python has it that runs it."""
+  """Import a script; modules in its folder are importable, as if Python ran it."""
   sys.path.insert(0, str(PATH.parent))
   try:
     spec = importlib.util.spec_from_file_location(name, PATH.with_name(f"{name}.py"))
@@ -45,12 +45,12 @@ def script():
 
 
 class Training:
-  """Stands in for subprocess.Popen: leaves the summary of a run, or fails."""
+  """Replacement of subprocess.Popen that writes the summary of a run, or fails."""
 
   def __init__(self):
     self.commands = []
-    self.failing = {}  # Exit statuses, by the number of the call.
-    self.interrupts = 0  # How often Ctrl-C is pressed while somebody waits.
+    self.failing = {}  # Exit statuses by the number of the call.
+    self.interrupts = 0  # Number of times that waiting raises KeyboardInterrupt.
 
   def __call__(self, command):
     self.commands.append(command)
@@ -76,7 +76,7 @@ class Training:
     return 0
 
   def flag(self, number, name):
-    """What a call set a flag to."""
+    """Return the value of a flag in a call."""
     prefix = f"--{name}="
     (value,) = (
       word.removeprefix(prefix)
@@ -95,7 +95,7 @@ def training(monkeypatch):
 
 @pytest.fixture
 def start(script, training, tmp_path, monkeypatch):
-  """Runs the script; `training` then knows what it started."""
+  """Return a function that runs the script; `training` records what it starts."""
 
   def run(*words, steps=10):
     argv = ["script", f"--steps={steps}", f"--workdir={tmp_path / 'table'}", *words]
@@ -105,9 +105,7 @@ def start(script, training, tmp_path, monkeypatch):
   return run
 
 
-def test_the_table_has_every_row_with_its_mean_and_every_seed(
-  script, start, tmp_path, capsys
-):
+def test_table_has_mean_and_seeds_of_every_row(script, start, tmp_path, capsys):
   assert start("--seeds=3") == 0
   table = (tmp_path / "table" / "table.md").read_text()
   _, _, *lines = table.splitlines()
@@ -125,7 +123,7 @@ def test_the_table_has_every_row_with_its_mean_and_every_seed(
   assert table in capsys.readouterr().out
 
 
-def test_every_cell_is_a_run_of_its_own(script, start, training):
+def test_every_cell_is_a_separate_run(script, start, training):
   assert start("--seeds=2", steps=7) == 0
   calls = range(len(training.commands))
   assert len(calls) == 2 * len(script.ROWS)
@@ -144,12 +142,12 @@ def test_finished_cells_are_not_run_again(start, training, tmp_path, capsys):
   assert capsys.readouterr().out == first
   (tmp_path / "table" / "selective-seed0" / "summary.json").unlink()
   assert start() == 0
-  (again,) = training.commands[len(commands) :]
-  assert again in commands
+  (rerun,) = training.commands[len(commands) :]
+  assert rerun in commands
   assert training.flag(len(commands), "workdir").endswith("/selective-seed0")
 
 
-def test_more_steps_run_every_cell_on(script, start, training):
+def test_more_steps_resume_every_cell(script, start, training):
   assert start() == start(steps=11) == 0
   calls = range(len(training.commands))
   workdirs = [training.flag(call, "workdir") for call in calls]
@@ -158,19 +156,17 @@ def test_more_steps_run_every_cell_on(script, start, training):
   assert {training.flag(call, "steps") for call in calls[rows:]} == {"11"}
 
 
-def test_a_failing_cell_ends_the_script_with_its_status(
-  script, start, training, tmp_path
-):
+def test_failing_cell_ends_script_with_its_status(script, start, training, tmp_path):
   training.failing = {2: 130}
   assert start("--seeds=2") == 130
   assert len(training.commands) == 3  # Nothing runs after it.
   assert not (tmp_path / "table" / "table.md").exists()
-  assert start("--seeds=2") == 0  # Goes on with the cell that failed.
+  assert start("--seeds=2") == 0  # Resumes with the failed cell.
   assert training.commands[3] == training.commands[2]
   assert len(training.commands) == 1 + 2 * len(script.ROWS)
 
 
-def test_what_is_not_the_scripts_goes_to_every_run(start, training):
+def test_unknown_flags_are_passed_to_every_run(start, training):
   words = ["--data_dir=somewhere", "--config.train.micro_batches=4"]
   assert start(*words) == 0
   assert training.commands
@@ -179,7 +175,7 @@ def test_what_is_not_the_scripts_goes_to_every_run(start, training):
 
 @pytest.fixture
 def settings(script, start, training, shakespeare, own_flags):
-  """The configuration of every row, read from its command as the entrypoint reads it."""
+  """Return a function that reads a row's configuration from its command."""
   assert start(f"--data_dir={shakespeare}", steps=9) == 0
 
   def read(row):
@@ -190,12 +186,12 @@ def settings(script, start, training, shakespeare, own_flags):
 
 
 @pytest.mark.parametrize("row", PARAMETERS)
-def test_every_row_is_accepted_and_has_its_size(script, settings, row):
+def test_every_row_is_valid_and_has_its_size(script, settings, row):
   assert set(PARAMETERS) == set(script.ROWS)
   assert count(settings(row)) == PARAMETERS[row]
 
 
-def test_rows_differ_only_in_what_the_table_is_about(settings):
+def test_rows_differ_only_in_compared_settings(settings):
   base = dict(configs.flatten(settings("standard")))
   changed = {}
   for row in PARAMETERS:
@@ -215,13 +211,13 @@ def test_rows_differ_only_in_what_the_table_is_about(settings):
 @pytest.mark.parametrize(
   ("attention", "parameters"), [("selective_naive", 222_401), ("haiku", 206_017)]
 )
-def test_what_computes_the_same_has_the_same_size(shakespeare, attention, parameters):
+def test_equivalent_attentions_have_equal_size(shakespeare, attention, parameters):
   config = configs.load_file(str(ROOT / "experiments" / "shakespeare_gpt.py"))
   config.update(attention=attention, position="none", data_dir=shakespeare)
   assert count(config) == parameters
 
 
-def test_ctrl_c_waits_for_the_run_to_save(start, training):
+def test_ctrl_c_waits_until_the_run_has_saved(start, training):
   training.interrupts, training.failing = 2, {0: 130}
   assert start() == 130
   assert len(training.commands) == 1
@@ -230,7 +226,7 @@ def test_ctrl_c_waits_for_the_run_to_save(start, training):
 @pytest.mark.parametrize(
   ("name", "rows", "cells"), [("recall", 7, 14), ("length_generalisation", 7, 7)]
 )
-def test_tables_of_diagnoses_are_runs_that_are_accepted(
+def test_other_tables_start_valid_runs(
   name, rows, cells, training, tmp_path, monkeypatch, own_flags, capsys
 ):
   argv = ["script", "--steps=3", f"--workdir={tmp_path / 'table'}"]

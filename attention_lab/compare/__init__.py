@@ -1,1 +1,1 @@
-"""Comparisons: cells to train, statistics over seeds, and the report."""
+"""Comparison of several configurations: planning, running and collecting their runs."""

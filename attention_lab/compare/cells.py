@@ -1,25 +1,34 @@
-"""A cell is a run of one row with one seed: its folder, and what the folder says of it."""
+"""Cells of a comparison: a cell is the run of one row with one seed, in its own folder."""
 
+import hashlib
 import json
 import os
 import re
 from pathlib import Path
 from typing import Any
 
-from attention_lab.compare import grid
 from attention_lab.run.metrics_file import records
 from attention_lab.system.files import write_atomically
 
-TAIL = 65_536  # Bytes of a log in which its last error is looked for.
+LOG_TAIL = 65_536  # Bytes at the end of a log that are searched for an error.
+LONGEST_NAME = 60  # Characters.
 
 
 def folder(workdir: Path, row: str, seed: int) -> Path:
-  """Where a cell's run lives; its log and its failure lie beside it."""
-  return workdir / "cells" / grid.folder(row) / f"seed{seed}"
+  """Return the folder of a cell's run; its log and its error are stored next to it."""
+  return workdir / "cells" / folder_name(row) / f"seed{seed}"
+
+
+def folder_name(row: str) -> str:
+  """Return a readable folder name for a row, different for every row."""
+  safe = re.sub(r"[^\w.+-]+", "-", row.replace(", ", "-").replace(" ", "_")).strip("-")
+  if re.fullmatch(r"[\w.+, -]+", row) and len(safe) <= LONGEST_NAME:
+    return safe
+  return f"{safe[:LONGEST_NAME]}-{hashlib.sha256(row.encode()).hexdigest()[:6]}"
 
 
 def summary(cell: Path) -> dict[str, Any]:
-  """What a run has written at its end; empty before."""
+  """Return the content of a run's summary.json; empty until the run has finished."""
   try:
     content: dict[str, Any] = json.loads((cell / "summary.json").read_text("utf-8"))
     return content
@@ -28,42 +37,42 @@ def summary(cell: Path) -> dict[str, Any]:
 
 
 def finished(cell: Path, steps: int) -> bool:
-  """Whether the run has taken so many steps, and said what came of them."""
+  """Return whether the run has taken `steps` steps and written its summary."""
   return bool(summary(cell).get("steps", 0) >= steps)
 
 
 def curve(cell: Path) -> list[dict[str, Any]]:
-  """The records of metrics.jsonl so far."""
+  """Return the records that metrics.jsonl has so far."""
   return records(cell / "metrics.jsonl")
 
 
 def failure(cell: Path) -> str:
-  """Why the last start of the run failed, in a line; "" if it did not."""
-  path = _failed(cell)
+  """Return the error of the run's last start in one line; "" if it did not fail."""
+  path = _failure_path(cell)
   return path.read_text("utf-8").strip() if os.path.exists(path) else ""
 
 
 def set_failure(cell: Path, error: str) -> None:
-  """Notes why a start failed; "" forgets it."""
+  """Store the error of the run's last start; "" removes a stored one."""
   if error:
     line = f"{error}\n".encode()
     write_atomically(
-      cell.parent, lambda file: file.write(line), lambda _: _failed(cell).name
+      cell.parent, lambda file: file.write(line), lambda _: _failure_path(cell).name
     )
   else:
-    _failed(cell).unlink(missing_ok=True)
+    _failure_path(cell).unlink(missing_ok=True)
 
 
-def _failed(cell: Path) -> Path:
+def _failure_path(cell: Path) -> Path:
   return cell.with_name(f"{cell.name}.failed")
 
 
 def last_error(log: Path) -> str:
-  """The last line of a log that names an error, else its last line."""
+  """Return the last line of a log that names an error, else its last line."""
   with open(log, "rb") as file:
-    file.seek(max(0, os.path.getsize(log) - TAIL))
+    file.seek(max(0, os.path.getsize(log) - LOG_TAIL))
     text = file.read().decode("utf-8", "replace")
   lines = [line.strip() for line in text.splitlines() if line.strip()]
-  named = [line for line in lines if re.match(r"[A-Za-z_][\w.]*(: |$)", line)]
-  found = (named or lines or ["it said nothing"])[-1]
-  return found.removeprefix("error: ")
+  errors = [line for line in lines if re.match(r"[A-Za-z_][\w.]*(: |$)", line)]
+  last = (errors or lines or ["the log is empty"])[-1]
+  return last.removeprefix("error: ")

@@ -1,4 +1,4 @@
-"""Runs the cells of a comparison on a Slurm cluster, as an array, through submitit."""
+"""Running the cells of a comparison as a Slurm job array, through submitit."""
 
 import os
 import time
@@ -8,57 +8,57 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from attention_lab.compare.launch import Job, Show, note, start
+from attention_lab.compare.launch import Job, Listener, record_outcome, start
 from attention_lab.errors import UserError
 from attention_lab.system.signals import Interrupt
 
-POLL = 2.0  # Seconds between two questions to the cluster.
+POLL = 2.0  # Seconds between two requests for the jobs' states.
 
 
-def run_there(
-  todo: Sequence[Job],
+def run_on_slurm(
+  jobs: Sequence[Job],
   workdir: Path,
   slurm: config_dict.ConfigDict,
-  show: Show,
+  listener: Listener,
   cluster: str = "slurm",
 ) -> int | None:
-  """Submits jobs as one array and waits for them, as `launch.run_here` does.
+  """Submit jobs as one array and wait for them; like `launch.run_locally`.
 
-  A signal cancels what has not ended: Slurm ends the runs with SIGTERM, so they save.
+  A signal cancels the unfinished jobs. Slurm ends their runs with SIGTERM, upon which
+  they save a checkpoint.
 
   Args:
-    todo: what to run.
-    workdir: where submitit keeps its files, seen by all machines.
-    slurm: what one job is given.
-    show: is told what happens.
-    cluster: submitit's name for where jobs go.
+    jobs: the jobs to run.
+    workdir: folder for submitit's files, on a file system that all machines share.
+    slurm: the resources of one job.
+    listener: receives the progress.
+    cluster: submitit's name for the kind of cluster.
 
   Returns:
-    The signal that ended it, or None.
+    The number of the signal that interrupted the jobs, or None.
 
   Raises:
-    UserError: submitit is missing, or there is no such cluster here.
+    UserError: submitit is not installed, or there is no such cluster on this machine.
   """
   executor = _executor(workdir / "slurm", slurm, cluster)
-  jobs = list(todo)
   try:
-    tasks = executor.map_array(run_job, jobs)
+    tasks = executor.map_array(run_job, list(jobs))
   except (RuntimeError, OSError) as error:  # submitit's own are RuntimeErrors.
     raise UserError(
-      f"Slurm takes none of these jobs: {error}. --config.compare.slurm.gpus, .cpus, "
-      f".memory_gb, .minutes and .partition say what each asks for."
+      f"Slurm accepted none of the jobs: {error}. Each job's resources are set by "
+      f"--config.compare.slurm.gpus, .cpus, .memory_gb, .minutes and .partition."
     ) from None
   waiting = dict(enumerate(tasks))
   for job in jobs:
-    show.started(job)
+    listener.started(job)
   with Interrupt() as interrupt:
     while waiting and not interrupt.signal:
       for index, task in list(waiting.items()):
         if task.done():
           del waiting[index]
-          _note(jobs[index], task)
-          show.ended(jobs[index])
-      show.tick([jobs[index] for index in waiting])
+          _record(jobs[index], task)
+          listener.ended(jobs[index])
+      listener.tick([jobs[index] for index in waiting])
       if waiting:
         time.sleep(POLL)
     for task in waiting.values():
@@ -67,19 +67,15 @@ def run_there(
 
 
 def run_job(job: Job) -> int:
-  """Runs a job where the cluster has put it; returns its exit status."""
+  """Run a job on the machine that the cluster chose; return its exit status."""
   process = start(job, os.environ, wait=True)
-  assert process is not None  # It has waited.
+  assert process is not None  # Guaranteed by `wait`.
   return process.wait()
 
 
-def _note(job: Job, task: Any) -> None:
-  """Writes how a job ended; one that the cluster ended has no status."""
-  failed = task.exception()
-  if failed is None:
-    note(job, task.result())
-  else:
-    note(job, 1)
+def _record(job: Job, task: Any) -> None:
+  """Record how a job ended; a task that the cluster ended has no exit status."""
+  record_outcome(job, task.result() if task.exception() is None else 1)
 
 
 def _executor(folder: Path, slurm: config_dict.ConfigDict, cluster: str) -> Any:
@@ -87,8 +83,8 @@ def _executor(folder: Path, slurm: config_dict.ConfigDict, cluster: str) -> Any:
     import submitit
   except ImportError:
     raise UserError(
-      "--launcher=slurm needs submitit: pip install submitit, or the extra [compare] of "
-      "this library."
+      "--launcher=slurm needs submitit: pip install submitit, or install this library "
+      "with the extra [compare]."
     ) from None
   try:
     executor = submitit.AutoExecutor(folder=folder, cluster=cluster)

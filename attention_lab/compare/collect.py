@@ -1,4 +1,4 @@
-"""From folders to what the reports are made of; nothing else is looked at."""
+"""Collection of a comparison's results from the folders of its runs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,13 +17,13 @@ def collect(
   costs: Sequence[Mapping[str, Any]] = (),
   with_maps: bool = False,
 ) -> Comparison:
-  """All that the folders of a plan's cells tell.
+  """Return the results that the folders of a plan's cells contain.
 
   Args:
-    plan: what was to be run.
-    command: what was typed.
+    plan: the planned rows and seeds.
+    command: the command line of the comparison.
     costs: records of the attentions' costs.
-    with_maps: whether attention maps are made, which takes a while.
+    with_maps: whether to compute attention maps, which takes seconds per row.
   """
   rows = [_row(plan, row, with_maps) for row in plan.rows]
   varied = {key for row in rows for key in row.settings}
@@ -36,6 +36,7 @@ def collect(
     provenance=_provenance(rows),
     costs=costs,
     baseline={key: value for key, value in first.items() if key in varied},
+    dataset=str(first["dataset"]),
   )
 
 
@@ -67,25 +68,25 @@ def _maps(row: Planned, runs: Sequence[Run]) -> Maps | None:
 
 
 def _provenance(rows: Sequence[Row]) -> dict[str, str]:
-  """What the finished runs say they ran on, each thing once."""
-  told: dict[str, list[str]] = {}
+  """Return the finished runs' environment, each distinct text once."""
+  texts: dict[str, list[str]] = {}
   for row in rows:
     for run in row.runs:
       if run.status != "finished":
         continue
-      for name, text in _of_run(run).items():
-        if text not in told.setdefault(name, []):
-          told[name].append(text)
-  return {name: "; ".join(texts) for name, texts in told.items()}
+      for name, text in _environment(run).items():
+        if text not in texts.setdefault(name, []):
+          texts[name].append(text)
+  return {name: "; ".join(found) for name, found in texts.items()}
 
 
-def _of_run(run: Run) -> dict[str, str]:
-  about = read_json(run.folder / run_folder.CONFIG)["provenance"]
-  kinds = about["devices"]
+def _environment(run: Run) -> dict[str, str]:
+  """Return the devices, versions, commit and data of a finished run."""
+  provenance = read_json(run.folder / run_folder.CONFIG)["provenance"]
+  devices = provenance["devices"]
   return {
-    "device": f"{len(kinds)} × {kinds[0]} ({about['platform']})",
-    "versions": ", ".join(f"{k} {v}" for k, v in about["versions"].items()),
-    "commit": str(about["git_commit"]),
-    f"dataset {run.summary['dataset']}": f"sha256 {about['dataset_sha256']}",
-    "checks for leaks": run.summary["leak_check"],
+    "device": f"{len(devices)} × {devices[0]} ({provenance['platform']})",
+    "versions": ", ".join(f"{k} {v}" for k, v in provenance["versions"].items()),
+    "commit": str(provenance["git_commit"]),
+    f"dataset {run.summary['dataset']}": f"sha256 {provenance['dataset_sha256']}",
   }

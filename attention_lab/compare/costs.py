@@ -1,4 +1,4 @@
-"""What each row's attention costs at several lengths: measured once, kept in a file."""
+"""Measured cost of each row's attention at several lengths, stored in a file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,38 +16,43 @@ from attention_lab.plugin import spec as specs
 from attention_lab.system.files import read_json, write_json
 
 FILE = "benchmark.json"
+CONDITIONS = "asked"  # The key of the conditions in the stored file.
 
 
 def stored(plan: Plan, lengths: Sequence[int]) -> list[dict[str, Any]] | None:
-  """The records of an earlier start; None where something else was measured."""
+  """Return the stored records; None if there are none for the same conditions."""
   path = plan.workdir / FILE
   if not Path(path).exists():
     return None
   content = read_json(path)
-  return content["records"] if content.get("asked") == _asked(plan, lengths) else None
+  return (
+    content["records"]
+    if content.get(CONDITIONS) == _conditions(plan, lengths)
+    else None
+  )
 
 
 def measure(plan: Plan, lengths: Sequence[int]) -> list[str]:
-  """Times the attentions of all rows, and keeps the records in the work folder.
+  """Measure the attentions of all rows and store the records in the work folder.
 
   Returns:
-    What was left out and why, a line each.
+    One line for each measurement that was not possible, with the reason.
   """
   first = plan.rows[0].config
   dtype = jmp.get_policy(first.train.precision).compute_dtype
   peak = matmul_peak(dtype)
-  of, records, left_out = _attentions(plan), [], []
+  configs, records, left_out = _attentions(plan), [], []
   for length in lengths:
     found: dict[str, Bench] = {}
-    for name, config in of.items():
+    for name, config in configs.items():
       try:
         found |= benches({name: config}, length, dtype)
       except UserError as error:
-        left_out.append(f"Cost at {length} tokens: {error}")
+        left_out.append(f"Cost at {length} tokens was not measured: {error}")
     if found:
       records += at_length(found, peak, first.benchmark.rounds)
   content = {
-    "asked": _asked(plan, lengths),
+    CONDITIONS: _conditions(plan, lengths),
     "records": records,
     "matmul_flops_per_second": peak,
   }
@@ -56,7 +61,7 @@ def measure(plan: Plan, lengths: Sequence[int]) -> list[str]:
 
 
 def _attentions(plan: Plan) -> dict[str, Any]:
-  """By attention, the configuration of the first row that has it."""
+  """Return for each attention the configuration of the first row that uses it."""
   found: dict[str, Any] = {}
   for row in plan.rows:
     for spec in specs.parse_pattern(row.config.attention):
@@ -64,8 +69,8 @@ def _attentions(plan: Plan) -> dict[str, Any]:
   return found
 
 
-def _asked(plan: Plan, lengths: Sequence[int]) -> dict[str, Any]:
-  """All that the records depend on, as JSON has it."""
+def _conditions(plan: Plan, lengths: Sequence[int]) -> dict[str, Any]:
+  """Return everything that the records depend on, as a dict for JSON."""
   first = plan.rows[0].config
   return {
     "attentions": {

@@ -1,43 +1,40 @@
-"""Lists of values in flags as a grid: every combination is a row with a name of its own.
+"""The grid of a comparison: each combination of the listed values is a row.
 
-This module imports neither jax nor anything else that is slow: flags are read first.
+This module imports neither jax nor anything else that is slow, because flags are read
+before those imports.
 """
 
-import hashlib
 import itertools
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ml_collections import config_dict
 
 from attention_lab import config as configs
+from attention_lab.compare.analysis.wording import row_name
 from attention_lab.errors import UserError
 
-# What all rows share, and what to type instead.
+# Settings that all rows share, with the advice for those who give a list.
 SHARED = {
-  "seed": "name the first one and count with --seeds=5",
-  "steps": "all rows take as many",
+  "seed": "give the first seed, and the number of seeds with --seeds=5",
+  "steps": "all rows are trained for the same number of steps",
 }
-# Settings whose value says by itself what it is of.
-SPEAKING = ("attention", "position", "dataset", "architecture.name")
-LONGEST = 60  # Characters of a row's folder.
 
 
 class Named(NamedTuple):
-  """A combination of the grid."""
+  """A combination of the grid, with the name of its row."""
 
   name: str
   config: config_dict.ConfigDict
 
 
 def alternatives(text: str) -> list[str]:
-  """The parts of a list, which ends at commas outside of brackets and quotes.
+  """Split a list at its commas outside brackets and quotes.
 
-  A pattern along the layers, which has commas itself, stands in brackets:
+  A pattern along the layers contains commas, so it is put in brackets:
   'standard,(sliding_window*3,standard)'.
   """
-  parts, depth, quote = [""], 0, ""
+  items, depth, quote = [""], 0, ""
   for character in text:
     if quote:
       quote = "" if character == quote else quote
@@ -48,49 +45,50 @@ def alternatives(text: str) -> list[str]:
     elif character in ")]}":
       depth -= 1
     elif character == "," and depth == 0:
-      parts.append("")
+      items.append("")
       continue
-    parts[-1] += character
-  return [_bare(part.strip()) for part in parts]
+    items[-1] += character
+  return [_without_brackets(item.strip()) for item in items]
 
 
-def _bare(part: str) -> str:
-  """A pattern without the brackets around it; a spec begins with its name."""
-  return part[1:-1] if part.startswith("(") and part.endswith(")") else part
+def _without_brackets(item: str) -> str:
+  """Remove the brackets around a pattern; any other item begins with a name."""
+  return item[1:-1] if item.startswith("(") and item.endswith(")") else item
 
 
 def read(
   config: config_dict.ConfigDict, assignments: Sequence[tuple[str, str]]
 ) -> dict[str, tuple[Any, ...]]:
-  """Sets what flags say; of a list, the first value, and all of them in the grid.
+  """Assign settings from text, and return the lists of values among them as a grid.
 
-  A list may stand for any setting that numbers depend on and that is no tuple itself.
+  A list is accepted for any setting that affects results and is not a tuple itself. The
+  configuration gets the list's first value.
 
   Args:
-    config: is changed.
-    assignments: (setting, text), of which later ones count.
+    config: the configuration, which is modified.
+    assignments: pairs of a setting and its text; later ones override earlier ones.
 
   Returns:
     The grid: setting → its values, two or more.
 
   Raises:
-    UserError: a value that the setting cannot have, or that is named twice.
+    UserError: the setting does not accept the value, or the value is listed twice.
   """
   grid = _stored(config)
   for name, text in assignments:
     key = configs.RENAMED.get(name, name)
-    parts = alternatives(text) if _may_vary(config, key) else [text]
+    items = alternatives(text) if _may_vary(config, key) else [text]
     if key == "compare.grid":
       raise UserError("Write lists in flags: --attention=standard,linear.")
-    if len(parts) > 1 and key in SHARED:
+    if len(items) > 1 and key in SHARED:
       flag = configs.flag_of(key)
-      raise UserError(f"{flag}={text}: take one value; {SHARED[key]}.")
+      raise UserError(f"{flag}={text}: give one value; {SHARED[key]}.")
     values = []
-    for part in parts:
-      configs.set_text(config, key, part)
+    for item in items:
+      configs.set_text(config, key, item)
       values.append(dict(configs.flatten(config))[key])
-    if twice := [value for value in values if values.count(value) > 1]:
-      raise UserError(f"{configs.flag_of(key)}={text} names {twice[0]} twice.")
+    if repeated := [value for value in values if values.count(value) > 1]:
+      raise UserError(f"{configs.flag_of(key)}={text} lists {repeated[0]} twice.")
     configs.set_value(config, key, values[0])
     grid.pop(key, None)
     if len(values) > 1:
@@ -99,70 +97,43 @@ def read(
 
 
 def _stored(config: config_dict.ConfigDict) -> dict[str, tuple[Any, ...]]:
-  """The grid of an experiment file."""
+  """Return the grid that the configuration already has, from an experiment file."""
   try:
     return {str(key): tuple(values) for key, values in config.compare.grid}
   except (TypeError, ValueError):
     raise UserError(
-      f"compare.grid={config.compare.grid}: take pairs of a setting and its values: "
-      f"(('attention', ('standard', 'linear')),)."
+      f"compare.grid={config.compare.grid}: give pairs of a setting and its values, "
+      f"such as (('attention', ('standard', 'linear')),)."
     ) from None
 
 
 def _may_vary(config: config_dict.ConfigDict, key: str) -> bool:
+  """Return whether a setting may have a list of values."""
   known = dict(configs.flatten(config))
   free = key.startswith(configs.FREE)
   return key in known and not free and not isinstance(known[key], tuple)
 
 
 def rows(config: config_dict.ConfigDict) -> list[Named]:
-  """Every combination of the grid, the first values first; the last setting fastest.
+  """Return every combination of the grid; the values of its last setting vary fastest.
 
   Args:
-    config: with its grid, as `read` left it.
+    config: a configuration with its grid, from `read`.
   """
-  grid, found = _stored(config), []
+  grid, combinations = _stored(config), []
   for values in itertools.product(*grid.values()):
-    own = config.copy_and_resolve_references()
-    own.compare = configs.get_config().compare
-    own.seeds = configs.get_config().seeds
+    row = config.copy_and_resolve_references()
+    row.compare = configs.get_config().compare
+    row.seeds = configs.get_config().seeds
     chosen = dict(zip(grid, values, strict=True))
     for key, value in chosen.items():
-      configs.set_value(own, key, value)
-    found.append(Named(_name(chosen, own), own))
-  return found
-
-
-def _name(chosen: Mapping[str, Any], config: config_dict.ConfigDict) -> str:
-  """What a combination is called: its attention and the rest in which rows differ."""
-  named = [str(chosen.get("attention", config.attention))]
-  bare = sum(isinstance(value, float) for value in chosen.values()) == 1
-  for key, value in chosen.items():
-    if key == "attention":
-      continue
-    if key in SPEAKING or (bare and isinstance(value, float)):
-      named.append(told(value))
-    else:
-      named.append(f"{key.rpartition('.')[2]} {told(value)}")
-  return ", ".join(named)
-
-
-def told(value: Any) -> str:
-  """A value as it stands in a row's name."""
-  short = f"{value:g}" if isinstance(value, float) else str(value)
-  return short if not isinstance(value, float) or float(short) == value else repr(value)
-
-
-def folder(name: str) -> str:
-  """A folder's name for a row: readable, and another one for another row."""
-  safe = re.sub(r"[^\w.+-]+", "-", name.replace(", ", "-").replace(" ", "_")).strip("-")
-  if re.fullmatch(r"[\w.+, -]+", name) and len(safe) <= LONGEST:
-    return safe
-  return f"{safe[:LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+      configs.set_value(row, key, value)
+    combinations.append(Named(row_name(chosen, str(row.attention)), row))
+  return combinations
 
 
 def words(config: config_dict.ConfigDict) -> Iterator[str]:
-  """The flags by which a run has this configuration, whatever its folder."""
+  """Yield the flags that give a run this configuration."""
   for key, (_, value) in configs.differences(
     configs.get_config(), config, free=("compare.", "seeds", "plugins")
   ).items():

@@ -1,4 +1,4 @@
-"""Runs the cells of a comparison here, some at a time, each a process of its own."""
+"""Running the cells of a comparison as processes of this machine, several at a time."""
 
 import os
 import shlex
@@ -20,11 +20,12 @@ from attention_lab.system import lock as locks
 from attention_lab.system.signals import Interrupt
 from attention_lab.training.seeds import side_by_side_pays
 
-POLL = 0.25  # Seconds between two looks at the processes.
+POLL = 0.25  # Seconds between two checks of the processes.
+PREALLOCATE = "XLA_PYTHON_CLIENT_PREALLOCATE"
 
 
 class Job(NamedTuple):
-  """One process: a run, or the runs of one row side by side."""
+  """A process that trains one run, or all runs of a row side by side."""
 
   row: str
   seeds: Sequence[int]
@@ -35,52 +36,57 @@ class Job(NamedTuple):
 
   @property
   def done(self) -> bool:
-    """Whether all its cells have run to their end."""
+    """Return whether all runs of the job have finished."""
     return all(cells.finished(cell, self.steps) for cell in self.cells)
 
 
-class Show(Protocol):
-  """Who is told what happens."""
+class Listener(Protocol):
+  """Receiver of the progress of jobs."""
 
   def started(self, job: Job) -> None:
-    """A process has begun."""
+    """Handle the start of a job's process."""
 
   def ended(self, job: Job) -> None:
-    """A process has ended; its cells' folders say how."""
+    """Handle the end of a job's process, whose outcome has been recorded."""
 
   def tick(self, running: Sequence[Job]) -> None:
-    """Time has passed."""
+    """Update the display; called after every check of the processes."""
 
 
 def jobs(plan: Plan, config: config_dict.ConfigDict) -> list[Job]:
-  """What is left to run, seed by seed, so that all rows can be compared early; seeds that
-  share a program come first."""
-  found, alone = [], []
+  """Return the unfinished jobs in the order in which they should run.
+
+  Rows whose seeds share a program come first. The other runs are ordered by seed, so
+  that all rows can be compared early.
+  """
+  together, separate = [], []
   for row in plan.rows:
-    if _shares(plan, row, config.compare):
-      found.append(_together(plan, row))
+    if _trains_seeds_together(plan, row, config.compare):
+      together.append(_all_seeds(plan, row))
     else:
-      alone.append(row)
-  found += [_alone(plan, row, seed) for seed in plan.seeds for row in alone]
-  return [job for job in found if not job.done]
+      separate.append(row)
+  single = [_single_seed(plan, row, seed) for seed in plan.seeds for row in separate]
+  return [job for job in together + single if not job.done]
 
 
-def _shares(plan: Plan, row: Planned, compare: config_dict.ConfigDict) -> bool:
-  """Whether a row's seeds are trained side by side in one program."""
-  begun = any(plan.finished(row, seed) for seed in plan.seeds)
-  if begun or len(plan.seeds) == 1 or compare.vmap_seeds == "never":
-    return False  # Those that have finished would be in the way of the others.
+def _trains_seeds_together(
+  plan: Plan, row: Planned, compare: config_dict.ConfigDict
+) -> bool:
+  """Return whether all seeds of a row are trained side by side in one program."""
+  started = any(plan.finished(row, seed) for seed in plan.seeds)
+  if started or len(plan.seeds) == 1 or compare.vmap_seeds == "never":
+    return False  # One program would train the finished seeds again.
   if row.config.train.on_nonfinite != "stop":
-    return False  # A step is left out of one seed and not of the others.
+    return False  # Seeds would have to skip different steps.
   if compare.vmap_seeds == "always":
     return True
-  there = compare.launcher == "slurm" and compare.slurm.gpus
-  platform = "gpu" if there else jax.default_backend()
+  on_gpus = compare.launcher == "slurm" and compare.slurm.gpus
+  platform = "gpu" if on_gpus else jax.default_backend()
   return platform != "cpu" and side_by_side_pays(flops_per_step(row.config), platform)
 
 
-def _alone(plan: Plan, row: Planned, seed: int) -> Job:
-  """One run."""
+def _single_seed(plan: Plan, row: Planned, seed: int) -> Job:
+  """Return the job that trains one seed of a row."""
   cell = plan.cell(row, seed)
   return Job(
     row.name,
@@ -92,56 +98,56 @@ def _alone(plan: Plan, row: Planned, seed: int) -> Job:
   )
 
 
-def _together(plan: Plan, row: Planned) -> Job:
-  """The runs of a row, side by side in one program: --seeds of --mode=train."""
-  found = [plan.cell(row, seed) for seed in plan.seeds]
-  folder = found[0].parent
-  command = [*_command(row.config, folder), f"--seeds={len(found)}"]
+def _all_seeds(plan: Plan, row: Planned) -> Job:
+  """Return the job that trains all seeds of a row, with --seeds of --mode=train."""
+  folders = [plan.cell(row, seed) for seed in plan.seeds]
+  parent = folders[0].parent
+  command = [*_command(row.config, parent), f"--seeds={len(folders)}"]
   return Job(
-    row.name, tuple(plan.seeds), found, plan.steps, command, folder / "seeds.log"
+    row.name, tuple(plan.seeds), folders, plan.steps, command, parent / "seeds.log"
   )
 
 
 def _command(config: config_dict.ConfigDict, workdir: Path) -> list[str]:
-  """What a user would type, but for this process's own Python."""
+  """Return the command line that trains a configuration with this Python."""
   start = [sys.executable, "-m", "attention_lab.main", f"--workdir={workdir}"]
   return [*start, *grid.words(config)]
 
 
 def devices() -> int:
-  """How many cells can run without sharing a device."""
+  """Return the number of cells that can run at once without sharing a device."""
   found = jax.local_devices()
   return 1 if found[0].platform == "cpu" else len(found)
 
 
-def run_here(todo: Sequence[Job], at_once: int, show: Show) -> int | None:
-  """Runs jobs, so many at a time; what one of them fails at keeps none from running.
+def run_locally(jobs: Sequence[Job], at_once: int, listener: Listener) -> int | None:
+  """Run jobs, at most `at_once` at a time. One failure does not stop the others.
 
-  A signal is passed on to the runs, which save and leave.
+  A signal is passed on to the runs, which save a checkpoint and exit.
 
   Args:
-    todo: what to run, in this order.
-    at_once: how many at a time, each on a device of its own where there are several.
-    show: is told what happens.
+    jobs: the jobs, in the order in which they start.
+    at_once: number of simultaneous jobs; on GPUs each gets its own device.
+    listener: receives the progress.
 
   Returns:
-    The signal that ended it, or None.
+    The number of the signal that interrupted the jobs, or None.
   """
-  waiting, running = list(todo), dict[int, tuple[Job, subprocess.Popen]]()
+  waiting, running = list(jobs), dict[int, tuple[Job, subprocess.Popen]]()
   with Interrupt() as interrupt:
     try:
       while (waiting or running) and not interrupt.signal:
         for slot in sorted(set(range(at_once)) - set(running)):
-          if (begun := _next(waiting, slot, at_once)) is not None:
-            running[slot] = begun
-            show.started(begun[0])
+          if (started := _start_next(waiting, slot, at_once)) is not None:
+            running[slot] = started
+            listener.started(started[0])
         time.sleep(POLL)
         for slot, (job, process) in list(running.items()):
           if (status := process.poll()) is not None:
             del running[slot]
-            note(job, status)
-            show.ended(job)
-        show.tick([job for job, _ in running.values()])
+            record_outcome(job, status)
+            listener.ended(job)
+        listener.tick([job for job, _ in running.values()])
     finally:
       for _, process in running.values():
         process.send_signal(signal.SIGTERM)
@@ -150,22 +156,27 @@ def run_here(todo: Sequence[Job], at_once: int, show: Show) -> int | None:
   return interrupt.signal
 
 
-def note(job: Job, status: int) -> None:
-  """Writes beside the cells of a job that did not finish why it failed."""
+def record_outcome(job: Job, status: int) -> None:
+  """Store for each cell of an ended job why it failed, or that it did not.
+
+  Args:
+    job: the job.
+    status: the exit status of its process; negative for a signal.
+  """
   for cell in job.cells:
     if cells.finished(cell, job.steps):
       cells.set_failure(cell, "")
     elif status < 0 or status > 128:
       number = -status if status < 0 else status - 128
-      cells.set_failure(cell, f"ended by signal {number}; see {job.log}")
+      cells.set_failure(cell, f"ended by signal {number}; log: {job.log}")
     else:
       cells.set_failure(cell, cells.last_error(job.log))
 
 
-def _next(
+def _start_next(
   waiting: list[Job], slot: int, at_once: int
 ) -> tuple[Job, subprocess.Popen] | None:
-  """Starts the first job that nobody else runs, and takes it off the list."""
+  """Start the first job that no other process runs, and remove it from `waiting`."""
   for job in list(waiting):
     process = start(job, _environment(slot, at_once))
     if process is not None:
@@ -177,21 +188,24 @@ def _next(
 def start(
   job: Job, environment: Mapping[str, str], wait: bool = False
 ) -> subprocess.Popen | None:
-  """Starts a job's process, which writes to its log.
+  """Start a job's process, which writes to the job's log.
 
-  The log is locked as long as a process has it, so what an earlier start of the
-  comparison left running is waited for, and not run twice.
+  The process holds a lock on the log. A job that an earlier comparison left running is
+  therefore not run twice.
 
   Args:
-    job: what to start.
-    environment: of the process.
-    wait: whether to wait for one that is running, else None is returned.
+    job: the job to start.
+    environment: environment variables of the process.
+    wait: whether to wait until the log is unlocked.
+
+  Returns:
+    The process; None if the log is locked and `wait` is false.
   """
   job.log.parent.mkdir(parents=True, exist_ok=True)
   with open(job.log, "ab") as log:
     if not locks.take(log, wait):
       return None
-    if job.done:  # Since the one that was waited for has finished it.
+    if job.done:  # By the process that held the lock.
       command: Sequence[str] = (sys.executable, "-c", "")
     else:
       command = job.command
@@ -205,12 +219,12 @@ def start(
       stdout=log,
       stderr=log,
       env=dict(environment),
-      start_new_session=True,  # Ctrl-C reaches it through us alone.
+      start_new_session=True,  # `run_locally` alone passes Ctrl-C on.
     )
 
 
 def _environment(slot: int, at_once: int) -> dict[str, str]:
-  """Of a process: one device for each where several run at a time."""
+  """Return the environment of a process, with its own GPU if several run at once."""
   environment = dict(os.environ)
   environment.pop(PREALLOCATE, None)
   if at_once > 1 and jax.default_backend() == "gpu":
@@ -220,9 +234,6 @@ def _environment(slot: int, at_once: int) -> dict[str, str]:
   return environment
 
 
-PREALLOCATE = "XLA_PYTHON_CLIENT_PREALLOCATE"
-
-
-def leave_memory_to_runs() -> None:
-  """Keeps this process, which plans and draws, from taking most of a GPU's memory."""
+def disable_preallocation() -> None:
+  """Leave GPU memory to the runs: this process only plans and draws figures."""
   os.environ.setdefault(PREALLOCATE, "false")

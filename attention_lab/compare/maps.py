@@ -1,4 +1,4 @@
-"""What each row's first finished run attends to, on a text that is the same for all."""
+"""Attention maps of finished runs on one text, the same for all rows."""
 
 import io
 from pathlib import Path
@@ -16,30 +16,32 @@ from attention_lab.run import folder as run_folder
 from attention_lab.run.restore import restore_params
 from attention_lab.system.files import write_atomically
 
-LONGEST = 64  # Tokens of the text.
+LONGEST = 64  # Tokens of the text that are used.
 
 
 def of_run(config: config_dict.ConfigDict, cell: Path) -> Maps | None:
-  """The maps of a finished run on the start of the first validation example.
+  """Return the maps of a finished run on the start of the first validation example.
 
-  They are kept beside the run, under its checkpoint's name.
+  They are stored next to the run's folder, under the name of its checkpoint.
 
   Returns:
-    None where no attention forms weights, or not one for each pair of tokens.
+    None if an attention computes no weights, or not one for each pair of tokens.
   """
   checkpoint = max((cell / "checkpoints").glob("*.npz"), default=None)
   if checkpoint is None:
     return None
   path = cell.with_name(f"{cell.name}.maps-{checkpoint.stem}.npz")
   if not path.exists():
-    _keep(path, *_made(config, cell))
-  with np.load(path, allow_pickle=False) as kept:
-    tokens, weights = kept["tokens"].tolist(), kept["weights"]
+    _store(path, *_compute(config, cell))
+  with np.load(path, allow_pickle=False) as stored:
+    tokens, weights = stored["tokens"].tolist(), stored["weights"]
   return Maps(tokens, weights) if weights.size else None
 
 
-def _made(config: config_dict.ConfigDict, cell: Path) -> tuple[list[str], np.ndarray]:
-  """The text's tokens, and weights [layers, heads, S, S]; of none, an empty array."""
+def _compute(
+  config: config_dict.ConfigDict, cell: Path
+) -> tuple[list[str], np.ndarray]:
+  """Return the text's tokens and the weights [layers, heads, S, S], or an empty array."""
   experiment = assemble(config, run_folder.kept(cell))
   example = experiment.dataset.examples("validation", 0, np.zeros(1, np.int64))
   tokens = example.inputs[:, :LONGEST]
@@ -47,17 +49,17 @@ def _made(config: config_dict.ConfigDict, cell: Path) -> tuple[list[str], np.nda
   params = restore_params(experiment, config, cell).params
   params = experiment.policy.cast_to_compute(params)
   run = jax.jit(experiment.model.attention_weights)
-  found: Any = run(params, None, tokens, default_positions(tokens), *sources)
-  layers = found["decoder"] if isinstance(found, dict) else found
-  formed = [np.asarray(weights, np.float32)[0] for weights in per_layer(layers)]
+  computed: Any = run(params, None, tokens, default_positions(tokens), *sources)
+  layers = computed["decoder"] if isinstance(computed, dict) else computed
+  maps = [np.asarray(weights, np.float32)[0] for weights in per_layer(layers)]
   names = labels(experiment.dataset, tokens[0])
   square = {(len(names), len(names))}
-  if {w.shape[1:] for w in formed} != square or len({len(w) for w in formed}) > 1:
+  if {w.shape[1:] for w in maps} != square or len({len(w) for w in maps}) > 1:
     return names, np.zeros((0,), np.float32)
-  return names, np.stack(formed)
+  return names, np.stack(maps)
 
 
-def _keep(path: Path, tokens: list[str], weights: np.ndarray) -> None:
+def _store(path: Path, tokens: list[str], weights: np.ndarray) -> None:
   content = io.BytesIO()
   np.savez_compressed(content, tokens=np.array(tokens), weights=weights)
   write_atomically(

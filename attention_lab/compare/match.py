@@ -1,4 +1,4 @@
-"""Rows of equal cost: the feed-forward layer, else the width, adjusted to the baseline."""
+"""Matching the cost of a row to the baseline by its d_ff and, if necessary, d_model."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -9,11 +9,12 @@ from ml_collections import config_dict
 
 from attention_lab import config as configs
 from attention_lab.benchmark.utilisation import flops_per_step
+from attention_lab.compare.analysis.wording import setting_text
 from attention_lab.errors import UserError, one_line
 from attention_lab.experiment import assemble
 
 TOLERANCE = 0.01  # Of the baseline's cost.
-# Sizes that a user chose: rows that differ in them are not made equal.
+# Sizes that a user chooses: rows that differ in one of them are not matched.
 SIZES = (
   "dataset",
   *(f"model.{size}" for size in "num_layers num_heads d_model d_ff key_size".split()),
@@ -22,15 +23,15 @@ Cost = Callable[[config_dict.ConfigDict], int]
 
 
 class Matched(NamedTuple):
-  """A configuration whose cost was brought as near to a target as it goes."""
+  """The configuration whose cost is closest to a target."""
 
   config: config_dict.ConfigDict
   cost: int
-  within: bool  # TOLERANCE of the target.
+  within: bool  # Whether the cost is within TOLERANCE of the target.
 
 
 def parameters(config: config_dict.ConfigDict) -> int:
-  """How many parameters the model has; none is made.
+  """Return the number of parameters of the model, without allocating them.
 
   Raises:
     UserError: the model cannot be built.
@@ -47,56 +48,57 @@ def parameters(config: config_dict.ConfigDict) -> int:
 
 COSTS: dict[str, tuple[Cost, str]] = {
   "parameters": (parameters, "parameters"),
-  "flops": (flops_per_step, "training FLOPs a step"),
+  "flops": (flops_per_step, "training FLOPs per step"),
 }
 
 
 def differs(cost: int, target: int) -> bool:
-  """Whether two costs are further apart than TOLERANCE."""
+  """Return whether two costs differ by more than TOLERANCE."""
   return abs(cost - target) > TOLERANCE * target
 
 
 def match(config: config_dict.ConfigDict, target: int, cost: Cost) -> Matched | None:
-  """The configuration with d_ff set so that it costs `target`; where no d_ff does, with
-  the greatest width below its own that lets one.
+  """Return a configuration with d_ff set so that its cost is `target`.
+
+  If no d_ff reaches the target, d_model is reduced to the largest value that allows one.
 
   Args:
-    config: what is adjusted.
-    target: what it should cost.
-    cost: grows with d_ff and with d_model.
+    config: the configuration to match.
+    target: the wanted cost.
+    cost: a function that increases with d_ff and with d_model.
 
   Returns:
-    The nearest that was found; None if no size can be changed.
+    The closest configuration found; None if no size can be changed.
   """
   best = None
   for narrower in _widths(config):
 
     @functools.cache
-    def of(d_ff: int, config: config_dict.ConfigDict = narrower) -> int:
-      return cost(_with(config, d_ff))
+    def cost_of(d_ff: int, config: config_dict.ConfigDict = narrower) -> int:
+      return cost(_with_d_ff(config, d_ff))
 
     try:
-      d_ff = nearest(of, target, _own(narrower, "model.d_ff"))
-      reached = of(d_ff)
-    except UserError:  # Not every width suits every attention.
+      d_ff = nearest(cost_of, target, _size(narrower, "model.d_ff"))
+      reached = cost_of(d_ff)
+    except UserError:  # Some attentions reject some widths.
       continue
     if best is None or abs(reached - target) < abs(best.cost - target):
       within = not differs(reached, target)
-      best = Matched(_with(narrower, d_ff), reached, within)
+      best = Matched(_with_d_ff(narrower, d_ff), reached, within)
     if best.within or reached < target:
       return best
   return best
 
 
 def nearest(cost: Callable[[int], int], target: int, start: int) -> int:
-  """The size of 1 or more whose cost, which grows with it, is nearest to `target`.
+  """Return the size of at least 1 whose cost is closest to `target`.
 
-  Found by interpolation: by the costs of three sizes where the cost is affine.
+  The size is found by interpolation; an affine cost is evaluated at three sizes.
 
   Args:
-    cost: of a size; may be asked again for the same.
-    target: what it should cost.
-    start: a size to begin from.
+    cost: an increasing function of the size; may be called repeatedly for one size.
+    target: the wanted cost.
+    start: the size where the search begins.
   """
   low, high = 1, max(start, 2)
   while cost(high) < target and cost(high) > cost(low):
@@ -110,35 +112,34 @@ def nearest(cost: Callable[[int], int], target: int, start: int) -> int:
   return min(low, high, key=lambda size: abs(cost(size) - target))
 
 
-def told(
-  old: config_dict.ConfigDict, found: Matched, target: int, unit: str, baseline: str
+def description(
+  old: config_dict.ConfigDict, matched: Matched, target: int, unit: str, baseline: str
 ) -> str:
-  """How a configuration was made equal, or how nearly, in words."""
-  changed = configs.differences(old, found.config)
+  """Return how a configuration was matched to the baseline, in words."""
   sizes = " and ".join(
-    f"{key.rpartition('.')[2]} {new} instead of {_own(old, key)}"
-    for key, (_, new) in changed.items()
+    f"{setting_text(key, new)} instead of {_size(old, key)}"
+    for key, (_, new) in configs.differences(old, matched.config).items()
   )
-  near = "" if found.within else f"not within {TOLERANCE:.0%}, the nearest is "
-  return f"{near}{sizes}: {found.cost:,} {unit}, as {baseline} has {target:,}"
+  closest = "" if matched.within else f"not within {100 * TOLERANCE:g} %; closest: "
+  return f"{closest}{sizes}: {matched.cost:,} {unit}; {baseline} has {target:,}"
 
 
-def _own(config: config_dict.ConfigDict, key: str) -> int:
+def _size(config: config_dict.ConfigDict, key: str) -> int:
   value = dict(configs.flatten(config))[key]
   return int(4 * config.model.d_model if value is None else value)
 
 
 def _widths(config: config_dict.ConfigDict) -> Iterator[config_dict.ConfigDict]:
-  """The configuration, and then narrower ones, d_ff as it is."""
+  """Yield the configuration, then copies with smaller and smaller d_model."""
   model = config.model
   step = 2 if model.key_size is not None else 2 * model.num_heads
   for d_model in range(model.d_model, 0, -step):
-    own = config.copy_and_resolve_references()
-    own.model.d_model = d_model
-    yield own
+    narrower = config.copy_and_resolve_references()
+    narrower.model.d_model = d_model
+    yield narrower
 
 
-def _with(config: config_dict.ConfigDict, d_ff: int) -> config_dict.ConfigDict:
-  own = config.copy_and_resolve_references()
-  own.model.d_ff = d_ff
-  return own
+def _with_d_ff(config: config_dict.ConfigDict, d_ff: int) -> config_dict.ConfigDict:
+  changed = config.copy_and_resolve_references()
+  changed.model.d_ff = d_ff
+  return changed

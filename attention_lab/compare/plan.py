@@ -1,4 +1,4 @@
-"""What a comparison will run, made and looked over before anything trains."""
+"""The plan of a comparison: its rows and seeds, validated before anything is trained."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -9,26 +9,27 @@ from ml_collections import config_dict
 
 from attention_lab import config as configs
 from attention_lab.compare import cells, grid, match
+from attention_lab.compare.analysis.wording import setting_text
 from attention_lab.decode.translator import refuse_unscored
 from attention_lab.distributed.devices import refuse_indivisible
 from attention_lab.errors import UserError
 from attention_lab.run import folder as run_folder
 from attention_lab.training.preflight import looked_over
 
-POINTS = 5  # Of a curve of validation losses, at least.
+POINTS = 5  # Fewest points of a curve of validation losses.
 
 
 class Planned(NamedTuple):
-  """A row before it has run."""
+  """A row of a comparison, before its runs."""
 
   name: str
   config: config_dict.ConfigDict  # With the first seed.
   parameters: int
-  matched: str = ""  # How it was made equal to the baseline; "" where it was not.
+  matched: str = ""  # How its cost was matched to the baseline's; "" if it was not.
 
 
 class Plan(NamedTuple):
-  """All of a comparison's cells."""
+  """All cells of a comparison: each row with each seed."""
 
   workdir: Path
   rows: Sequence[Planned]  # The baseline first.
@@ -36,34 +37,36 @@ class Plan(NamedTuple):
   steps: int
 
   def cell(self, row: Planned, seed: int) -> Path:
-    """Where the run of a row with a seed lives."""
+    """Return the folder of the run of a row with a seed."""
     return cells.folder(self.workdir, row.name, seed)
 
   def settings(self, row: Planned) -> dict[str, Any]:
-    """In what a row differs from the baseline: setting → its value."""
+    """Return the settings in which a row differs from the baseline, with its values."""
     changed = configs.differences(self.rows[0].config, row.config)
     return {key: new for key, (_, new) in changed.items()}
 
   def finished(self, row: Planned, seed: int) -> bool:
-    """Whether a cell has run to its end."""
+    """Return whether a cell's run has finished."""
     return cells.finished(self.cell(row, seed), self.steps)
 
 
 def make(config: config_dict.ConfigDict, workdir: Path) -> Plan:
-  """Plans every row of the grid, and those that are made equal to the baseline.
+  """Plan every row of the grid, and a matched row for each row of different cost.
 
   Raises:
-    UserError: there is nothing to compare, or something that a cell would refuse.
+    UserError: the grid has a single row, or a cell's configuration is invalid.
   """
-  named = grid.rows(config)
-  if len(named) < 2:
+  combinations = grid.rows(config)
+  if len(combinations) < 2:
     raise UserError(
-      "There is nothing to compare. Name several, the baseline first: "
-      "--attention=standard,selective, or a list of any other setting."
+      "There is nothing to compare. List several values, the baseline first: "
+      "--attention=standard,selective, or a list for any other setting."
     )
   if os.path.exists(workdir / run_folder.CONFIG):
-    raise UserError(f"{workdir} holds a run, no comparison. Name another --workdir.")
-  rows = [Planned(name, own, _made_ready(own)) for name, own in named]
+    raise UserError(
+      f"{workdir} contains a single run, not a comparison. Choose another --workdir."
+    )
+  rows = [Planned(name, row, _made_ready(row)) for name, row in combinations]
   if config.compare.match != "none":
     rows += _matched(rows, config.compare.match)
   seeds = range(config.seed, config.seed + config.seeds)
@@ -75,18 +78,21 @@ def make(config: config_dict.ConfigDict, workdir: Path) -> Plan:
 
 
 def with_seed(config: config_dict.ConfigDict, seed: int) -> config_dict.ConfigDict:
-  """The configuration of one cell of a row."""
-  own = config.copy_and_resolve_references()
-  own.seed = seed
-  configs.validate(own)
-  return own
+  """Return the configuration of a row's run with one seed."""
+  cell = config.copy_and_resolve_references()
+  cell.seed = seed
+  configs.validate(cell)
+  return cell
 
 
 def _made_ready(config: config_dict.ConfigDict) -> int:
-  """The number of parameters; raises UserError at what training would refuse.
+  """Validate a row's configuration, complete it, and return its number of parameters.
 
-  Where there are sentences to translate, the run is told to score its translations; and
-  where nothing else is said, to validate often enough for a curve.
+  On a translation dataset, the scoring of translations is switched on. The default
+  interval of validation is shortened so that the curve has at least `POINTS` points.
+
+  Raises:
+    UserError: training would reject the configuration.
   """
   configs.validate(config)
   refuse_indivisible(config.batch_size, config.train.micro_batches, 1)
@@ -100,17 +106,20 @@ def _made_ready(config: config_dict.ConfigDict) -> int:
   return match.parameters(config)
 
 
-def _matched(rows: Sequence[Planned], what: str) -> list[Planned]:
-  """A row for each that costs more or less than the first of the same chosen sizes."""
-  cost, unit = match.COSTS[what]
+def _matched(rows: Sequence[Planned], resource: str) -> list[Planned]:
+  """Return a matched row for each row whose cost differs from the baseline's.
+
+  The baseline is the first row with the same values of `match.SIZES`.
+  """
+  cost, unit = match.COSTS[resource]
   first: dict[tuple[Any, ...], tuple[str, int]] = {}
-  found = []
+  planned = []
   for row in rows:
     settings = dict(configs.flatten(row.config))
     group = tuple(settings[key] for key in match.SIZES)
-    own = row.parameters if what == "parameters" else cost(row.config)
-    baseline, target = first.setdefault(group, (row.name, own))
-    if not match.differs(own, target):
+    row_cost = row.parameters if resource == "parameters" else cost(row.config)
+    baseline, target = first.setdefault(group, (row.name, row_cost))
+    if not match.differs(row_cost, target):
       continue
     matched = match.match(row.config, target, cost)
     if matched is None:
@@ -118,14 +127,20 @@ def _matched(rows: Sequence[Planned], what: str) -> list[Planned]:
     changed: Mapping[str, tuple[Any, Any]] = configs.differences(
       row.config, matched.config
     )
-    sizes = [f"{key.rpartition('.')[2]} {new}" for key, (_, new) in changed.items()]
-    told = match.told(row.config, matched, target, unit, baseline)
-    name = ", ".join([row.name, *sizes])
-    found.append(Planned(name, matched.config, match.parameters(matched.config), told))
-  return found
+    sizes = [setting_text(key, new) for key, (_, new) in changed.items()]
+    planned.append(
+      Planned(
+        ", ".join([row.name, *sizes]),
+        matched.config,
+        match.parameters(matched.config),
+        match.description(row.config, matched, target, unit, baseline),
+      )
+    )
+  return planned
 
 
 def _refuse_other(cell: Path, config: config_dict.ConfigDict) -> None:
+  """Raise `UserError` if the cell's folder holds a run of another configuration."""
   stored = run_folder.stored_config(cell)
   if stored is not None:
     run_folder.refuse_other_config(cell, stored, config)

@@ -1,9 +1,9 @@
-"""Proves that lists in flags become rows with names, folders and flags of their own."""
+"""Lists in flags become the rows of a grid, each with its own name, folder and flags."""
 
 import pytest
 
 from attention_lab import config as configs
-from attention_lab.compare import grid
+from attention_lab.compare import cells, grid
 from attention_lab.errors import UserError
 
 
@@ -14,7 +14,7 @@ def rows(*assignments):
 
 
 @pytest.mark.parametrize(
-  ("text", "parts"),
+  ("text", "items"),
   [
     ("standard", ["standard"]),
     ("standard,linear", ["standard", "linear"]),
@@ -25,11 +25,11 @@ def rows(*assignments):
     ("a,", ["a", ""]),
   ],
 )
-def test_a_list_ends_at_commas_outside_of_brackets_and_quotes(text, parts):
-  assert grid.alternatives(text) == parts
+def test_list_is_split_at_commas_outside_brackets_and_quotes(text, items):
+  assert grid.alternatives(text) == items
 
 
-def test_the_first_values_are_the_baselines_and_the_last_setting_runs_fastest():
+def test_first_row_has_first_values_and_last_setting_varies_fastest():
   found = rows(("attention", "standard,linear"), ("train.learning_rate", "1e-3,3e-4"))
   assert [row.name for row in found] == [
     "standard, 0.001",
@@ -41,11 +41,11 @@ def test_the_first_values_are_the_baselines_and_the_last_setting_runs_fastest():
   assert [row.config.attention for row in found] == ["standard"] * 2 + ["linear"] * 2
 
 
-def test_a_later_flag_takes_the_place_of_a_list():
+def test_later_flag_overrides_list():
   assert len(rows(("attention", "standard,linear"), ("attention", "linear"))) == 1
 
 
-def test_what_numbers_do_not_depend_on_and_tuples_are_no_lists():
+def test_tuples_and_settings_without_effect_on_results_are_not_split():
   found = rows(("sample.prompt", "a,b"), ("evaluation.lengths", "64,128"))
   assert len(found) == 1
   assert found[0].config.sample.prompt == "a,b"
@@ -55,20 +55,20 @@ def test_what_numbers_do_not_depend_on_and_tuples_are_no_lists():
 @pytest.mark.parametrize(
   ("key", "text", "answer"),
   [
-    ("seed", "0,1", "count with --seeds=5"),
-    ("steps", "10,20", "all rows take as many"),
-    ("attention", "linear,linear", "names linear twice"),
+    ("seed", "0,1", "the number of seeds with --seeds=5"),
+    ("steps", "10,20", "all rows are trained for the same"),
+    ("attention", "linear,linear", "lists linear twice"),
     ("model.d_ff", "64,x", "expected int"),
     ("model.d_f", "64,32", "Did you mean 'model.d_ff'?"),
     ("compare.grid", "()", "Write lists in flags"),
   ],
 )
-def test_a_mistake_is_refused(key, text, answer):
+def test_invalid_list_is_rejected(key, text, answer):
   with pytest.raises(UserError, match=answer.replace("?", r"\?")):
     rows((key, text))
 
 
-def test_the_flags_of_a_row_make_its_configuration():
+def test_flags_of_row_reproduce_its_configuration():
   (row, _) = rows(
     ("attention", "linear,standard"),
     ("model.norm_offset", "true"),
@@ -88,8 +88,8 @@ def test_the_flags_of_a_row_make_its_configuration():
 @pytest.mark.parametrize(
   "name", ["standard", "selective, d_ff 213", "linear(a='/x y')", "a" * 200]
 )
-def test_a_row_has_a_folder_of_its_own(name):
-  folder = grid.folder(name)
-  assert folder != grid.folder(name + "x")
+def test_each_row_has_its_own_folder(name):
+  folder = cells.folder_name(name)
+  assert folder != cells.folder_name(name + "x")
   assert "/" not in folder
   assert len(folder) < 80

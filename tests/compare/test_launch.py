@@ -1,4 +1,4 @@
-"""Proves that what fails keeps nothing from running, and that nothing runs twice."""
+"""Jobs run once each, one failure does not stop the others, and signals are passed on."""
 
 import fcntl
 import os
@@ -18,15 +18,17 @@ pathlib.Path({0!r}, 'summary.json').write_text(json.dumps(dict(steps=4)))
 """
 
 
-class Heard:
+class Recording:
+  """Listener that records the starts and ends of jobs."""
+
   def __init__(self):
-    self.lines = []
+    self.events = []
 
   def started(self, job):
-    self.lines.append(("started", job.row))
+    self.events.append(("started", job.row))
 
   def ended(self, job):
-    self.lines.append(("ended", job.row))
+    self.events.append(("ended", job.row))
 
   def tick(self, running):
     pass
@@ -38,34 +40,36 @@ def job(folder, row, code):
   return launch.Job(row, (0,), (cell,), 4, command, cell.with_name("seed0.log"))
 
 
-@pytest.fixture(params=["here", "there"])
+@pytest.fixture(params=["local", "cluster"])
 def run(request, tmp_path):
-  """Runs jobs as processes of this machine, or as submitit would on a cluster."""
-  if request.param == "here":
-    return lambda jobs, show: launch.run_here(jobs, 2, show)
+  """Return a function that runs jobs as local processes or through submitit."""
+  if request.param == "local":
+    return lambda jobs, listener: launch.run_locally(jobs, 2, listener)
   pytest.importorskip("submitit")
   slurm = configs.get_config().compare.slurm
-  return lambda jobs, show: cluster.run_there(jobs, tmp_path, slurm, show, "debug")
+  return lambda jobs, listener: cluster.run_on_slurm(
+    jobs, tmp_path, slurm, listener, "debug"
+  )
 
 
 # submitit's debug executor leaves its logs open.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_cell_that_fails_is_noted_and_the_others_run(tmp_path, run):
+def test_failure_is_recorded_and_does_not_stop_other_jobs(tmp_path, run):
   jobs = [
     job(tmp_path, "bad", "print('error: begins'); raise ValueError('no ' + 'luck')"),
     job(tmp_path, "good", FINISH),
   ]
-  heard = Heard()
-  assert run(jobs, heard) is None
+  listener = Recording()
+  assert run(jobs, listener) is None
   assert cells.failure(jobs[0].cells[0]) == "ValueError: no luck"
   assert cells.failure(jobs[1].cells[0]) == ""
   assert [job.done for job in jobs] == [False, True]
-  assert sorted(heard.lines) == [
-    (what, row) for what in ("ended", "started") for row in ("bad", "good")
+  assert sorted(listener.events) == [
+    (event, row) for event in ("ended", "started") for row in ("bad", "good")
   ]
 
 
-def test_a_signal_reaches_the_cells_and_they_are_not_called_failed(tmp_path):
+def test_signal_is_passed_to_running_jobs_which_are_not_recorded_as_failed(tmp_path):
   code = (
     "import signal, time\n"
     "signal.signal(signal.SIGTERM, lambda *_: print('saved') or exit(143))\n"
@@ -73,19 +77,19 @@ def test_a_signal_reaches_the_cells_and_they_are_not_called_failed(tmp_path):
   )
   jobs = [job(tmp_path, "long", code), job(tmp_path, "next", FINISH)]
 
-  class Impatient(Heard):
+  class Interrupting(Recording):
     def tick(self, running):
       if "ready\n" in jobs[0].log.read_text():
         os.kill(os.getpid(), signal.SIGTERM)
 
-  heard = Impatient()
-  assert launch.run_here(jobs, 1, heard) == signal.SIGTERM
+  listener = Interrupting()
+  assert launch.run_locally(jobs, 1, listener) == signal.SIGTERM
   assert "saved" in jobs[0].log.read_text()
-  assert heard.lines == [("started", "long")]
+  assert listener.events == [("started", "long")]
   assert cells.failure(jobs[0].cells[0]) == ""
 
 
-def test_what_an_earlier_start_left_running_is_waited_for(tmp_path):
+def test_job_left_running_by_an_earlier_start_is_awaited(tmp_path):
   left = job(tmp_path, "row", "raise SystemExit('ran twice')")
   left.log.parent.mkdir()
   with open(left.log, "a") as log:
@@ -97,7 +101,7 @@ def test_what_an_earlier_start_left_running_is_waited_for(tmp_path):
       log.close()
 
     threading.Timer(0.5, finish).start()
-    assert launch.run_here([left], 1, Heard()) is None
+    assert launch.run_locally([left], 1, Recording()) is None
   assert left.done
   assert "ran twice" not in left.log.read_text()
 
@@ -108,10 +112,10 @@ def test_what_an_earlier_start_left_running_is_waited_for(tmp_path):
     ("error: --batch_size=3: no\n", "--batch_size=3: no"),
     ("Trace:\n  x: y\njax.Error: bad: it\n--\nFor more, see\n", "jax.Error: bad: it"),
     ("killed\n", "killed"),
-    ("", "it said nothing"),
+    ("", "the log is empty"),
   ],
 )
-def test_the_last_error_of_a_log_is_found(tmp_path, text, error):
+def test_last_error_of_log_is_found(tmp_path, text, error):
   path = tmp_path / "log"
   path.write_text(text)
   assert cells.last_error(path) == error

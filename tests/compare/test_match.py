@@ -1,4 +1,4 @@
-"""Proves that matched rows cost what the baseline does, and that it is said how."""
+"""Matched rows have the baseline's cost, and the report states the changed sizes."""
 
 import pytest
 
@@ -16,13 +16,13 @@ def tiny(attention):
 
 
 def cost(config):
-  """Made up: affine in d_ff, square in d_model."""
+  """Return an artificial cost: affine in d_ff, quadratic in d_model."""
   width = config.model.d_model
   return 20 * width**2 + 2 * width * (config.model.d_ff or 4 * width)
 
 
 @pytest.mark.parametrize("attention", ["selective", "latent", "gated_delta_net"])
-def test_a_matched_row_has_the_baselines_parameters_within_a_percent(attention):
+def test_matched_row_has_baseline_parameters_within_one_percent(attention):
   target = match.parameters(tiny("standard"))
   found = match.match(tiny(attention), target, match.parameters)
   assert found.within
@@ -34,43 +34,43 @@ def test_a_matched_row_has_the_baselines_parameters_within_a_percent(attention):
 
 @pytest.mark.parametrize("target", [1, 100, 114, 500, 1_893, 99_999])
 @pytest.mark.parametrize("start", [1, 2, 256])
-def test_the_nearest_size_is_found(target, start):
+def test_nearest_size_is_found(target, start):
   found = match.nearest(lambda size: 100 + 7 * size, target, start)
   best = min(range(1, 20_000), key=lambda size: abs(100 + 7 * size - target))
   assert abs(100 + 7 * found - target) == abs(100 + 7 * best - target)
 
 
-def test_few_sizes_are_asked_for():
-  asked = set()
+def test_affine_cost_is_evaluated_at_few_sizes():
+  evaluated = set()
 
   def cost(size):
-    asked.add(size)
+    evaluated.add(size)
     return 100 + 7 * size
 
   match.nearest(cost, 1_000, 256)
-  assert len(asked) <= 3
+  assert len(evaluated) <= 3
 
 
-def test_where_no_feed_forward_layer_is_small_enough_the_width_gives_way():
+def test_width_is_reduced_if_no_feed_forward_layer_is_small_enough():
   config = tiny("standard")
   found = match.match(config, cost(config) // 2, cost)
   assert found.within
   assert found.config.model.d_model < config.model.d_model
-  told = match.told(config, found, cost(config) // 2, "parameters", "standard")
-  assert f"d_model {found.config.model.d_model} instead of 64" in told
-  assert "instead of 256" in told
+  text = match.description(config, found, cost(config) // 2, "parameters", "standard")
+  assert f"d_model {found.config.model.d_model} instead of 64" in text
+  assert "instead of 256" in text
 
 
-def test_what_cannot_be_matched_says_so():
+def test_description_of_unreachable_cost_names_the_closest():
   config = tiny("standard")
   found = match.match(config, 10, cost)
   assert not found.within
-  told = match.told(config, found, 10, "parameters", "standard")
-  assert told.startswith("not within 1%, the nearest is ")
+  text = match.description(config, found, 10, "parameters", "standard")
+  assert text.startswith("not within 1 %; closest: ")
 
 
-def test_widths_that_an_attention_refuses_are_passed_over():
-  def refuses(config):
+def test_widths_that_an_attention_rejects_are_skipped():
+  def reject(config):
     raise UserError("no")
 
-  assert match.match(tiny("standard"), 10, refuses) is None
+  assert match.match(tiny("standard"), 10, reject) is None

@@ -1,4 +1,4 @@
-"""Proves that runs are told what their comparison needs of them."""
+"""The plan completes the configurations of its runs."""
 
 import pytest
 
@@ -6,9 +6,9 @@ from attention_lab.compare import plan
 from tests.parts import tiny_config
 
 
-@pytest.mark.parametrize(("asked", "every"), [(400, 10), (30, 30)])
-def test_runs_validate_often_enough_for_a_curve(asked, every, tmp_path):
-  config = tiny_config(steps=50, evaluation__every=asked)
+@pytest.mark.parametrize(("requested", "every"), [(400, 10), (30, 30)])
+def test_runs_validate_often_enough_for_a_curve(requested, every, tmp_path):
+  config = tiny_config(steps=50, evaluation__every=requested)
   config.compare.grid = (("train.learning_rate", (1e-3, 2e-3)),)
   rows = plan.make(config, tmp_path / "compared").rows
   assert [row.config.evaluation.every for row in rows] == [every, every]

@@ -1,4 +1,4 @@
-"""Proves that a comparison runs, goes on where it was killed, and says what failed."""
+"""--mode=compare runs, resumes after a kill, and reports failures."""
 
 import json
 import os
@@ -12,21 +12,21 @@ from tests.commands import TINY, run, start
 
 BROKEN = """
 import dataclasses
-from attention_lab.attention.base import register_attention
+from attention_lab.attention.base.attention import register_attention
 from attention_lab.attention.standard import Standard
 
 @register_attention("broken")
 @dataclasses.dataclass(kw_only=True)
 class Broken(Standard):
   def __call__(self, query, context, mask):
-    if query.shape[:2] == (8, 8):  # Only of a whole batch.
+    if query.shape[:2] == (8, 8):  # Only for a full batch.
       raise RuntimeError("no such luck")
     return super().__call__(query, context, mask)
 """
 COMPARE = ["--mode=compare", *TINY, "--config.compare.lengths=()"]
 
 
-def test_what_was_killed_goes_on_and_what_failed_is_told(tmp_path):
+def test_killed_comparison_is_resumed_and_failure_is_reported(tmp_path):
   plugin, work = tmp_path / "broken.py", tmp_path / "work"
   plugin.write_text(BROKEN)
   words = [*COMPARE, f"--plugin={plugin}", "--steps=4"]
@@ -38,12 +38,12 @@ def test_what_was_killed_goes_on_and_what_failed_is_told(tmp_path):
     assert killed.poll() is None, killed.communicate()
     time.sleep(0.05)
   killed.send_signal(signal.SIGKILL)
-  killed.communicate()  # What it had started goes on, and is waited for.
+  killed.communicate()  # The run that it started continues, and is awaited.
 
   status, _, err = run(*words)
   assert status == 1
-  where = f"The plugin {tmp_path / 'broken.py'}, line 11, in __call__"
-  assert f"error: broken, seed 1: {where}: RuntimeError: no such luck" in err
+  location = f"The plugin {tmp_path / 'broken.py'}, line 11, in __call__"
+  assert f"error: broken, seed 1: {location}: RuntimeError: no such luck" in err
   runs = [json.loads(x) for x in (work / "results.jsonl").read_text().splitlines()]
   assert [(x["row"], x["seed"], x["status"]) for x in runs] == [
     ("standard", 1, "finished"),
@@ -56,7 +56,7 @@ def test_what_was_killed_goes_on_and_what_failed_is_told(tmp_path):
   assert (content["seed"], content["seeds"], content["compare"]["grid"]) == (1, 1, [])
 
 
-def test_a_dry_run_trains_nothing(tmp_path, command, monkeypatch):
+def test_dry_run_trains_nothing(tmp_path, command, monkeypatch):
   monkeypatch.setenv("COLUMNS", "200")
   work = tmp_path / "work"
   status, out, err = command(
@@ -64,8 +64,8 @@ def test_a_dry_run_trains_nothing(tmp_path, command, monkeypatch):
   )
   assert (status, err) == (0, "")
   assert "selective, d_ff 28: 864 parameters" in out
-  assert "d_ff 28 instead of 32: 864 parameters, as standard has 864" in out
-  assert "3 rows × 1 seeds = 3 runs" in out
+  assert "d_ff 28 instead of 32: 864 parameters; standard has 864" in out
+  assert "3 rows × 1 seed = 3 runs of" in out
   assert not os.path.exists(work)
 
 
@@ -76,7 +76,7 @@ def test_a_dry_run_trains_nothing(tmp_path, command, monkeypatch):
     (["--attention=standard,linaer"], "Did you mean 'linear'?"),
   ],
 )
-def test_a_mistake_is_answered_in_one_line(tmp_path, words, answer, command):
+def test_invalid_comparison_is_rejected_in_one_line(tmp_path, words, answer, command):
   work = tmp_path / "work"
   status, _, err = command(*COMPARE, *words, f"--workdir={work}")
   assert status == 2

@@ -1,4 +1,4 @@
-"""A run is validated at other lengths too, and told how far above the best it is."""
+"""Validation at other lengths, and the loss above the lowest possible one."""
 
 import json
 
@@ -31,7 +31,7 @@ def test_other_lengths_are_reported(tmp_path, capsys, monkeypatch):
   printed = capsys.readouterr().out
   summary = json.loads((folder / "summary.json").read_text())
 
-  # The training's length gives the same figures, others those of their own dataset.
+  # The training length gives the same metrics; other lengths those of their dataset.
   assert list(summary["lengths"]) == ["4", "8", "12"]
   assert summary["lengths"]["8"] == summary["validation"]
   experiment = assemble(config)
@@ -41,8 +41,8 @@ def test_other_lengths_are_reported(tmp_path, capsys, monkeypatch):
   run = make_evaluate(experiment.measure, devices)
   expected = evaluate(run, replicate(params, devices), longer, "validation", 8, devices)
   assert summary["lengths"]["12"] == pytest.approx(expected, rel=1e-6)
-  for length, figures in summary["lengths"].items():
-    assert f"{'length ' + length:>10}: loss {figures['loss']:.4f} nats" in printed
+  for length, metrics in summary["lengths"].items():
+    assert f"{'length ' + length:>10}: loss {metrics['loss']:.4f} nats" in printed
 
   above = summary["validation"]["loss"] - 0.25
   assert summary["above_best"] == pytest.approx(above)
@@ -55,7 +55,7 @@ def test_other_lengths_are_reported(tmp_path, capsys, monkeypatch):
   assert "step 1  length 12: loss " in capsys.readouterr().out
 
 
-def test_numbers_are_words_and_prompts_may_fill_all_positions(
+def test_numbers_are_tokens_and_a_prompt_may_fill_all_positions(
   tmp_path, capsys, monkeypatch
 ):
   best_loss(monkeypatch, None)
@@ -86,7 +86,7 @@ def test_numbers_are_words_and_prompts_may_fill_all_positions(
     ({"lengths": (4, 9)}, r"copy\(sequence_length=9\): take an even number"),
   ],
 )
-def test_a_length_that_cannot_be_is_refused_before_anything_is_written(
+def test_impossible_length_is_rejected_before_anything_is_written(
   changes, answer, tmp_path
 ):
   config = tiny_config(**QUIET)

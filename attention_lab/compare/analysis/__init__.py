@@ -1,1 +1,1 @@
-"""What a comparison measured: its records, statistics and tables."""
+"""Records, metrics and statistics of a comparison."""

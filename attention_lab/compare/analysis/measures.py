@@ -1,51 +1,50 @@
-"""What is measured of a run, in one place: names, units, formats, which way is better."""
+"""The metrics of a run: names, units, formats and whether lower or higher is better."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-# What summary.json says of a model that sees nothing it must predict.
-CHECKED = ("passed", "not asked")
+# Results of the leak check that permit a loss. The last two, of which runs have stored
+# either, mean that the model may attend to every token.
+CHECKED = ("passed", "not asked", "not applicable")
 
 
 class Metric(NamedTuple):
-  """A figure of a run."""
+  """A quantity that is measured for every run."""
 
-  key: str  # In `figures`, `table.Line` and results.jsonl.
+  key: str  # In the results of `figures`, in `table.Line` and in results.jsonl.
   name: str
-  unit: str  # Of what `told` writes; "" for a number without one.
+  unit: str  # Of the text from `text`; "" for a number without a unit.
   better: Literal["lower", "higher"]
-  format: str  # Of a value in `unit`, for `format`.
-  scale: float = 1.0  # What a value is multiplied with to be in `unit`.
-  judged: bool = False  # Compared with the baseline, with a p-value.
-  predicts: bool = (
-    True  # Made from predictions: worth nothing where leaks are unchecked.
-  )
+  format: str  # Format specification of a value in `unit`.
+  scale: float = 1.0  # Factor from the stored value to `unit`.
+  tested: bool = False  # Whether differences from the baseline get a p-value.
+  predicts: bool = True  # Computed from predictions: needs a passed leak check.
 
   @property
   def heading(self) -> str:
-    """The name with the unit."""
+    """Name with the unit in brackets."""
     return f"{self.name} ({self.unit})" if self.unit else self.name
 
   @property
-  def step(self) -> str:
-    """The unit of a difference."""
-    return "points" if self.unit == "%" else self.unit
+  def difference_unit(self) -> str:
+    """Unit of a difference: percentage points for a percentage."""
+    return "percentage points" if self.unit == "%" else self.unit
 
-  def told(self, value: float) -> str:
-    """A value as a person reads it, without the unit."""
+  def text(self, value: float) -> str:
+    """Return a value as text, without the unit."""
     return format(value * self.scale, self.format)
 
   def change(self, value: float) -> str:
-    """A difference as a person reads it, with its sign and without the unit."""
+    """Return a difference as text, with its sign and without the unit."""
     return format(value * self.scale, "+" + self.format)
 
 
 _METRICS = (
-  Metric("loss", "validation loss", "nats", "lower", ".4f", judged=True),
-  Metric("accuracy", "top-1 accuracy", "%", "higher", ".2f", scale=100, judged=True),
+  Metric("loss", "validation loss", "nats", "lower", ".4f", tested=True),
+  Metric("accuracy", "top-1 accuracy", "%", "higher", ".2f", scale=100, tested=True),
   Metric("bits_per_character", "bits per character", "", "lower", ".4f"),
-  Metric("sequence_accuracy", "whole answers right", "%", "higher", ".2f", scale=100),
-  Metric("above_best", "loss above the least possible", "nats", "lower", ".4f"),
+  Metric("sequence_accuracy", "fully correct answers", "%", "higher", ".2f", scale=100),
+  Metric("above_best", "loss above the lowest possible", "nats", "lower", ".4f"),
   Metric("bleu", "BLEU", "", "higher", ".2f"),
   Metric("chrf", "chrF", "", "higher", ".2f"),
   Metric("parameters", "parameters", "", "lower", ",.0f", predicts=False),
@@ -60,15 +59,15 @@ METRICS: Mapping[str, Metric] = {metric.key: metric for metric in _METRICS}
 
 
 def is_checked(summary: Mapping[str, Any]) -> bool:
-  """Whether the run's predictions are known to be made without seeing their targets."""
+  """Return whether the run's predictions are known not to depend on their targets."""
   return summary.get("leak_check") in CHECKED
 
 
 def figures(summary: Mapping[str, Any]) -> dict[str, float]:
-  """The metrics that summary.json has, by key in the order of METRICS.
+  """Return the metrics in a summary.json, by key in the order of `METRICS`.
 
-  Those of predictions are left out where leaks are unchecked. BLEU and chrF are numbers
-  or, as evaluation.json has them, a `value` with its signature.
+  Without a passed leak check, metrics computed from predictions are left out. BLEU and
+  chrF are numbers, or dicts with a `value` and a signature as in evaluation.json.
   """
   found = {**summary, **(summary.get("validation") or {})}
   if found.get("flops_per_step") is not None:

@@ -1,4 +1,4 @@
-"""What a comparison knows once its cells have run: the reports are made from this alone."""
+"""Records of a comparison's results, the only input of its reports."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,12 +8,12 @@ import numpy as np
 
 
 class Run(NamedTuple):
-  """One row with one seed: a training run in a folder of its own."""
+  """Training run of one row with one seed."""
 
   seed: int
   folder: Path
   status: str  # "finished", "failed" or "not run".
-  error: str = ""  # The last line of a run that failed.
+  error: str = ""  # One line; "" unless the run failed.
   # summary.json: parameters, seconds, tokens_per_second, flops_per_step, steps,
   # memory_bytes, leak_check, train and validation (loss in nats, accuracy, …), lengths
   # (by length: loss, accuracy), above_best.
@@ -23,32 +23,33 @@ class Run(NamedTuple):
 
 
 class Maps(NamedTuple):
-  """What one trained model attends to on a text that is the same for all rows."""
+  """Attention weights of one trained model on a text that is the same for all rows."""
 
-  tokens: Sequence[str]  # Of the text, S of them.
-  weights: np.ndarray  # [layers, heads, S, S] float32; rows sum to 1 if a softmax's.
+  tokens: Sequence[str]  # The S tokens of the text.
+  weights: np.ndarray  # [layers, heads, S, S] float32; softmax rows sum to 1.
 
 
 class Row(NamedTuple):
-  """One line of the table: the same settings with every seed."""
+  """One configuration of the comparison with its runs, one per seed."""
 
   name: str  # Unique: "selective", "selective, d_ff 213", "linear, 3e-4".
-  settings: Mapping[str, Any]  # In what it differs from the baseline: setting → value.
-  matched: str  # How it was made equal to the baseline, in words; "" where it was not.
-  runs: Sequence[Run]  # By seed.
-  maps: Maps | None = None  # Of the first run that finished, if it has maps.
+  settings: Mapping[str, Any]  # Those that differ from the baseline: setting → value.
+  matched: str  # How its cost was matched to the baseline's; "" if it was not.
+  runs: Sequence[Run]  # One per seed.
+  maps: Maps | None = None  # Of the first finished run; None if it has no maps.
 
 
 class Comparison(NamedTuple):
-  """All of it."""
+  """Results of all rows of a comparison."""
 
-  command: str  # What was typed.
+  command: str  # The command line.
   rows: Sequence[Row]  # The baseline first.
-  seeds: int  # That were asked for.
-  steps: int  # Of every run.
-  provenance: Mapping[str, str]  # Versions, device, dataset's fingerprint: name → text.
-  # benchmark.json's records of every attention at every length: attention, length, kind
-  # ("forward", "gradient", "decode"), seconds, memory_bytes …; empty where not measured.
+  seeds: int  # Requested number of seeds.
+  steps: int  # Training steps of every run.
+  provenance: Mapping[str, str]  # Versions, device, dataset fingerprint: name → text.
+  # Records of benchmark.json, one per attention, length and kind: attention, length, kind
+  # ("forward", "gradient", "decode"), seconds, memory_bytes …; empty if not measured.
   costs: Sequence[Mapping[str, Any]] = ()
-  # Of the settings in which rows differ, what the baseline has: setting → value.
+  # The baseline's values of the settings in which rows differ: setting → value.
   baseline: Mapping[str, Any] = {}
+  dataset: str = ""  # The baseline's.

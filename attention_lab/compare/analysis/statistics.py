@@ -1,7 +1,7 @@
-"""Statistics of a few seeds: intervals, paired differences, many rows, seeds needed.
+"""Statistics over seeds: t intervals, paired t-tests, Holm's correction and power.
 
-Everything is Student's t (Student, "The probable error of a mean", Biometrika 6, 1908):
-means of a few values that are about normal, whose spread is not known.
+All tests use Student's t distribution (Student, "The probable error of a mean",
+Biometrika 6, 1908), for means of few, approximately normal values of unknown variance.
 """
 
 import functools
@@ -12,38 +12,37 @@ import numpy as np
 
 from attention_lab.errors import UserError
 
-MOST_SEEDS = 10_000  # More than these are nobody's plan.
-NODES = 200  # Of the integral for the power: right to 5 digits.
-_ROUNDING = (
-  8 * np.finfo(np.float64).eps
-)  # Spread, by size, that subtracting alone makes.
+MOST_SEEDS = 10_000  # The largest answer of `seeds_needed`.
+NODES = 200  # Of the quadrature in `power`; gives 5 correct digits.
+# Relative range of equal differences, from rounding in the subtraction.
+_ROUNDING = 8 * np.finfo(np.float64).eps
 
 
 class Interval(NamedTuple):
-  """A mean, and where it lies at a level of confidence."""
+  """A mean and its confidence interval."""
 
   mean: float
-  low: float | None  # None with one value.
+  low: float | None  # None for one value.
   high: float | None
 
 
 class Paired(NamedTuple):
-  """Values less the baseline's over the same seeds."""
+  """Mean of a row's values minus the baseline's, over the seeds of both."""
 
   mean: float
-  low: float | None  # Of the 95 % interval; None with one seed.
+  low: float | None  # Of the 95 % interval; None for one seed.
   high: float | None
-  sd: float | None  # Of the differences (n - 1 in the denominator); None with one seed.
-  p: float | None  # Two-sided; None with one seed.
-  seeds: int
+  sd: float | None  # Of the differences (denominator n - 1); None for one seed.
+  p: float | None  # Two-sided; None for one seed.
+  seeds: int  # Number of pairs.
 
 
 def interval(values: Sequence[float], level: float = 0.95) -> Interval:
-  """The mean of independent values with its t interval.
+  """Return the mean of independent values with its t interval.
 
   Args:
-    values: one or more.
-    level: how often such an interval holds the true mean.
+    values: one or more values.
+    level: probability that such an interval contains the true mean.
   """
   array = np.asarray(values, np.float64)
   mean, sd = _moments(array, np.abs(array).max())
@@ -54,22 +53,24 @@ def interval(values: Sequence[float], level: float = 0.95) -> Interval:
 
 
 def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> Paired | None:
-  """The difference to a baseline over the seeds that both have; None if there are none.
+  """Return the mean difference from a baseline, paired by seed, with a paired t-test.
 
-  The p-value is that of the paired t-test. Differences that are all the same have no
-  spread to measure it by: p is 1 where they are 0, and 0 where they are not. Differences
-  that differ by no more than rounding are the same.
+  The t-test is undefined for differences that are all equal, up to rounding: then p is 1
+  if they are 0, and 0 otherwise.
 
   Args:
-    values: by seed.
-    baseline: by seed.
+    values: a row's values by seed.
+    baseline: the baseline's values by seed.
+
+  Returns:
+    The difference; None if no seed has both values.
   """
   seeds = sorted(values.keys() & baseline.keys())
   if not seeds:
     return None
-  here, there = (np.array([side[s] for s in seeds]) for side in (values, baseline))
-  size = float(max(np.abs(here).max(), np.abs(there).max()))
-  mean, sd = _moments(here - there, size)
+  row, base = (np.array([side[s] for s in seeds]) for side in (values, baseline))
+  size = float(max(np.abs(row).max(), np.abs(base).max()))
+  mean, sd = _moments(row - base, size)
   n = len(seeds)
   if n < 2:
     return Paired(mean, None, None, None, None, n)
@@ -80,12 +81,13 @@ def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> Paired
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-  """p-values corrected for how many they are, by steps down (Holm, "A simple sequentially
-  rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979).
+  """Correct p-values for multiple tests by Holm's step-down method ("A simple
+  sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6,
+  1979).
 
-  Called significant below α, they contain any false call with a chance of at most α,
-  however the tests depend on each other. None, for what was not tested, stays None and
-  does not count.
+  If all corrected values below α are called significant, the probability of any false
+  call is at most α, for any dependence between the tests. None marks a test that was not
+  made: it stays None and does not count.
   """
   tested = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
   corrected: list[float | None] = [None] * len(p_values)
@@ -97,18 +99,18 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def power(effect: float, n: int, alpha: float = 0.05) -> float:
-  """How often the two-sided paired t-test finds a true difference, by the noncentral t
-  distribution (Cohen, "Statistical power analysis for the behavioral sciences", 1988).
+  """Return the power of the two-sided paired t-test, from the noncentral t distribution
+  (Cohen, "Statistical power analysis for the behavioral sciences", 1988).
 
   Args:
     effect: the true mean difference in standard deviations of the differences.
-    n: seeds, 2 or more.
-    alpha: below which a p-value is a find.
+    n: number of seeds, 2 or more.
+    alpha: significance level.
   """
   stats, freedom = _stats(), n - 1
   edge, shift = _quantile(1 - alpha / 2, freedom), abs(effect) * n**0.5
-  # t = (z + shift) / s, whose s is the root of a χ² over its degrees of freedom: the mean
-  # over s of the normal's share beyond the edge. (scipy's noncentral t has gaps.)
+  # t = (z + shift) / s with z normal and s² = χ² / freedom. The power is the mean over s
+  # of P(|z + shift| > edge · s). scipy's noncentral t returns NaN for some arguments.
   nodes, weights = _legendre()
   s = np.sqrt(stats.chi2.ppf((nodes + 1) / 2, freedom) / freedom)
   beyond = stats.norm.cdf(shift - edge * s) + stats.norm.cdf(-shift - edge * s)
@@ -118,20 +120,22 @@ def power(effect: float, n: int, alpha: float = 0.05) -> float:
 def seeds_needed(
   difference: float, sd: float, wanted: float = 0.8, alpha: float = 0.05
 ) -> int | None:
-  """The least number of seeds with which the paired t-test finds a true difference at
-  least as often as wanted; None if MOST_SEEDS are too few.
+  """Return the smallest number of seeds that gives the paired t-test the wanted power.
 
   Args:
     difference: the true mean difference.
-    sd: the standard deviation of the differences.
-    wanted: how often it is to be found.
-    alpha: below which a p-value is a find.
+    sd: standard deviation of the differences.
+    wanted: the power, a probability.
+    alpha: significance level.
+
+  Returns:
+    The number of seeds; None if `MOST_SEEDS` are too few.
   """
   if sd == 0:
     return 2 if difference else None
   if power(difference / sd, MOST_SEEDS, alpha) < wanted:
     return None
-  low, high = 1, MOST_SEEDS  # Too few, and enough: more seeds never find less.
+  low, high = 1, MOST_SEEDS  # Too few, and enough: the power increases with the seeds.
   while high - low > 1:
     middle = (low + high) // 2
     enough = power(difference / sd, middle, alpha) >= wanted
@@ -146,8 +150,8 @@ def _legendre() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _moments(array: np.ndarray, size: float) -> tuple[float, float]:
-  """Mean and standard deviation, which is exactly 0 where values of this size differ by
-  rounding alone; 0 too of a single value."""
+  """Return mean and standard deviation; the latter is exactly 0 if the values differ by
+  no more than the rounding error of numbers of magnitude `size`."""
   if np.ptp(array) <= _ROUNDING * size:
     middle = float(np.median(array))
     return (middle if abs(middle) > _ROUNDING * size else 0.0), 0.0
@@ -168,7 +172,5 @@ def _stats() -> Any:
   try:
     from scipy import stats
   except ImportError:
-    raise UserError(
-      "Comparing needs scipy, for its statistics: pip install -e '.[compare]'"
-    ) from None
+    raise UserError("--mode=compare needs scipy: pip install -e '.[compare]'") from None
   return stats

@@ -1,1 +1,1 @@
-"""Statistics, tables and figures of a comparison, and its report."""
+"""Reports of a comparison: results.jsonl, report.md and report.html."""

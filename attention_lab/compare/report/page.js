@@ -1,21 +1,22 @@
-// The page without this is whole: this sorts, hides rows in figures, and turns over maps.
+// Sorts tables, hides series in figures and selects attention maps. Without JavaScript,
+// the page still shows all of its content.
 "use strict";
 const all = (selector, from = document) => [...from.querySelectorAll(selector)];
 
-const value = (row, column) => {
+const sortKey = (row, column) => {
   const cell = row.cells[column];
   if (cell.dataset.value !== undefined) return Number(cell.dataset.value);
   const text = cell.textContent.trim();
   return cell.matches(".name, .words") ? text : NaN;
 };
 
-const missing = (one) => typeof one === "number" && Number.isNaN(one);
+const isMissing = (key) => typeof key === "number" && Number.isNaN(key);
 
 function sort(table, column, sign) {
   const body = table.tBodies[0];
-  const rows = [...body.rows].map((row) => [value(row, column), row]);
+  const rows = [...body.rows].map((row) => [sortKey(row, column), row]);
   rows.sort(([a], [b]) => {
-    if (missing(a) || missing(b)) return missing(a) - missing(b);
+    if (isMissing(a) || isMissing(b)) return isMissing(a) - isMissing(b);
     return sign * (typeof a === "number" ? a - b : a.localeCompare(b));
   });
   body.append(...rows.map(([, row]) => row));
@@ -24,10 +25,10 @@ function sort(table, column, sign) {
 all("table.sortable").forEach((table) =>
   all("thead th", table).forEach((head, column) =>
     head.querySelector("button").addEventListener("click", () => {
-      const down = head.getAttribute("aria-sort") === "ascending";
+      const ascending = head.getAttribute("aria-sort") === "ascending";
       all("thead th", table).forEach((other) => other.removeAttribute("aria-sort"));
-      head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      sort(table, column, down ? -1 : 1);
+      head.setAttribute("aria-sort", ascending ? "descending" : "ascending");
+      sort(table, column, ascending ? -1 : 1);
     })
   )
 );
@@ -35,10 +36,10 @@ all("table.sortable").forEach((table) =>
 all(".legend button").forEach((button) =>
   button.addEventListener("click", () => {
     const shown = button.getAttribute("aria-pressed") !== "true";
-    const within = button.closest("section");
+    const section = button.closest("section");
     button.setAttribute("aria-pressed", shown);
-    all(`.drawing .series-${button.dataset.series}`, within).forEach((part) =>
-      part.classList.toggle("hidden", !shown)
+    all(`.drawing .series-${button.dataset.series}`, section).forEach((element) =>
+      element.classList.toggle("hidden", !shown)
     );
   })
 );
@@ -46,7 +47,7 @@ all(".legend button").forEach((button) =>
 const layer = document.getElementById("layer");
 const head = document.getElementById("head");
 
-function turn() {
+function showMaps() {
   all("figure.maps").forEach((figure) => {
     const { layers, heads, side, pitch } = figure.dataset;
     const l = Math.min(layer.value, layers - 1);
@@ -65,13 +66,13 @@ function turn() {
 }
 
 if (layer) {
-  [layer, head].forEach((select) => select.addEventListener("change", turn));
+  [layer, head].forEach((select) => select.addEventListener("change", showMaps));
   all("figure.maps .cell").forEach((cell) =>
     cell.addEventListener("click", () => {
       layer.value = cell.dataset.layer;
       head.value = cell.dataset.head;
-      turn();
+      showMaps();
     })
   );
-  turn();
+  showMaps();
 }

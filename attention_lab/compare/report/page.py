@@ -1,4 +1,4 @@
-"""report.html: a comparison as one file that needs nothing else to be read."""
+"""report.html: a comparison as a single file that loads nothing."""
 
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -6,26 +6,29 @@ from typing import Any, NamedTuple
 
 from attention_lab.compare.analysis.measures import METRICS
 from attention_lab.compare.analysis.record import Comparison
-from attention_lab.compare.analysis.table import Difference, Line, lines, p_told, sweeps
+from attention_lab.compare.analysis.sentences import sentence
+from attention_lab.compare.analysis.sweeps import sweeps
+from attention_lab.compare.analysis.table import Difference, Line, lines
+from attention_lab.compare.analysis.wording import counted, p_value
+from attention_lab.compare.report import texts
 from attention_lab.compare.report.figures.costs import costs
 from attention_lab.compare.report.figures.curves import curves, lengths
 from attention_lab.compare.report.figures.maps import entropy, sheets
 from attention_lab.compare.report.figures.palette import Palette
 from attention_lab.compare.report.figures.svg import DASHES, HUES, Figure
 from attention_lab.compare.report.figures.sweeps import sweep
-from attention_lab.compare.report.markdown import NOTES, checks, estimated
 from attention_lab.errors import UserError
 
 
 class Key(NamedTuple):
-  """What a colour means."""
+  """Entry of a legend."""
 
   name: str
-  number: int
+  number: int  # Of the colour.
 
 
 class Group(NamedTuple):
-  """Figures that share their colours."""
+  """Figures that share a legend."""
 
   title: str
   keys: Sequence[Key]
@@ -33,7 +36,7 @@ class Group(NamedTuple):
 
 
 class Stroke(NamedTuple):
-  """A difference with its interval, and 0, in shares of a line's length."""
+  """Positions of a difference, its interval and 0, as fractions of an axis."""
 
   mean: float
   low: float
@@ -42,7 +45,7 @@ class Stroke(NamedTuple):
 
 
 def report(comparison: Comparison) -> str:
-  """The whole of report.html.
+  """Return the content of report.html.
 
   Raises:
     UserError: Jinja2, matplotlib or scipy is not installed.
@@ -53,17 +56,22 @@ def report(comparison: Comparison) -> str:
   return str(
     template.render(
       comparison=comparison,
+      title=texts.title(comparison),
+      extent=texts.extent(comparison),
       lines=rows,
-      metrics=[m for m in METRICS.values() if any(m.key in r.estimates for r in rows)],
-      judged=[m for m in METRICS.values() if any(m.key in r.differences for r in rows)],
+      sentence=lambda line: sentence(line, comparison.seeds),
+      metrics=texts.metrics_of(rows),
+      tested=[m for m in METRICS.values() if any(m.key in r.differences for r in rows)],
       groups=_groups(comparison, palette),
       sheets=sheets(comparison),
       strokes=strokes(rows),
       settings=sorted({*comparison.baseline, *(k for r in rows for k in r.settings)}),
-      notes=NOTES,
-      checks=checks(comparison),
-      estimated=estimated,
-      p_told=lambda p: p_told(p).removeprefix("p ").removeprefix("= "),
+      notes=texts.NOTES,
+      unchecked=texts.UNCHECKED,
+      leak_checks=texts.leak_checks(comparison),
+      estimate_text=texts.estimate_text,
+      counted=counted,
+      p_value=p_value,
       palette=palette,
       hues=HUES,
       dashes=DASHES,
@@ -72,7 +80,7 @@ def report(comparison: Comparison) -> str:
 
 
 def strokes(rows: Sequence[Line]) -> Mapping[tuple[str, str], Stroke]:
-  """By row and metric; those of a metric share their scale, on which is 0."""
+  """Return the strokes by row and metric; a metric's strokes share an axis with 0."""
   found: dict[tuple[str, str], Stroke] = {}
   for metric in METRICS.values():
     differences = {
@@ -83,8 +91,8 @@ def strokes(rows: Sequence[Line]) -> Mapping[tuple[str, str], Stroke]:
     ends = [0.0, *(end for each in differences.values() for end in _ends(each))]
     low, width = min(ends), (max(ends) - min(ends)) or 1.0
     for name, each in differences.items():
-      places = [(end - low) / width for end in (each.mean, *_ends(each), 0.0)]
-      found[name, metric.key] = Stroke(*places)
+      positions = [(end - low) / width for end in (each.mean, *_ends(each), 0.0)]
+      found[name, metric.key] = Stroke(*positions)
   return found
 
 
@@ -96,18 +104,16 @@ def _ends(difference: Difference) -> tuple[float, float]:
 
 def _groups(comparison: Comparison, palette: Palette) -> list[Group]:
   rows = [Key(row.name, index) for index, row in enumerate(comparison.rows)]
-  groups = [Group("While training", rows, curves(comparison))]
+  groups = [Group("Training curves", rows, curves(comparison))]
   for number, each in enumerate(sweeps(comparison)):
     figure = sweep(each, f"sweep-{number}", palette)
     keys = [Key(curve.name, palette.index(curve.name)) for curve in each.curves]
-    groups.append(
-      Group(f"How {each.setting} acts on each", keys, [figure] if figure else [])
-    )
-  groups.append(Group("At other lengths", rows, lengths(comparison)))
+    groups.append(Group(f"Effect of {each.setting}", keys, [figure] if figure else []))
+  groups.append(Group("Evaluation at other lengths", rows, lengths(comparison)))
   attentions = dict.fromkeys(str(record["attention"]) for record in comparison.costs)
   keys = [Key(name, palette.index(name)) for name in attentions]
-  groups.append(Group("Cost against length", keys, costs(comparison.costs, palette)))
-  groups.append(Group("How widely it attends", rows, entropy(comparison)))
+  groups.append(Group("Cost by length", keys, costs(comparison.costs, palette)))
+  groups.append(Group("Attention entropy", rows, entropy(comparison)))
   return [group for group in groups if group.figures]
 
 
@@ -115,17 +121,17 @@ def _template() -> Any:
   try:
     import jinja2
   except ImportError:
-    raise UserError("The report needs Jinja2: pip install -e '.[compare]'") from None
+    raise UserError("report.html needs Jinja2: pip install -e '.[compare]'") from None
   environment = jinja2.Environment(
     autoescape=True,
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
   )
-  environment.globals["part"] = _part
-  return environment.from_string(_part("page.html.j2"))
+  environment.globals["file"] = _file
+  return environment.from_string(_file("page.html.j2"))
 
 
-def _part(name: str) -> str:
-  """A file that lies beside this one."""
+def _file(name: str) -> str:
+  """Return the content of a file in this folder."""
   return resources.files(__package__).joinpath(name).read_text("utf-8")

@@ -1,4 +1,4 @@
-"""results.jsonl: every run of a comparison as one line, for other programs to read."""
+"""results.jsonl: one line of JSON per run of a comparison, for other programs."""
 
 import json
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ from attention_lab.compare.analysis.record import Comparison
 
 
 def results(comparison: Comparison) -> Iterator[dict[str, Any]]:
-  """A dict for JSON of each run, row by row and by seed.
+  """Yield a dict for JSON for each run, by row and seed.
 
-  Metrics are in the units of summary.json: nats, shares, seconds, bytes. A run whose
-  leaks are unchecked has none that are made from predictions.
+  Metrics have the units of summary.json: nats, fractions, seconds and bytes. A run
+  without a passed leak check has no metrics that are computed from predictions.
   """
   for row in comparison.rows:
     for run in sorted(row.runs, key=lambda run: run.seed):
@@ -30,6 +30,6 @@ def results(comparison: Comparison) -> Iterator[dict[str, Any]]:
 
 
 def jsonl(comparison: Comparison) -> str:
-  """The file's content: the same runs give the same bytes."""
+  """Return the content of results.jsonl, equal bytes for equal runs."""
   lines = (json.dumps(result, ensure_ascii=False) for result in results(comparison))
   return "".join(line + "\n" for line in lines)

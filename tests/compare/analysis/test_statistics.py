@@ -1,4 +1,4 @@
-"""The statistics are scipy's and statsmodels', and right as often as they say."""
+"""The statistics agree with scipy and statsmodels, and have the stated error rates."""
 
 import sys
 
@@ -10,9 +10,9 @@ from attention_lab.errors import UserError
 
 stats = pytest.importorskip("scipy.stats")
 
-HERE = [1.52, 1.49, 1.61, 1.44, 1.57]
-THERE = [1.55, 1.50, 1.70, 1.49, 1.58]
-CHANCE = 0.999  # A test of chance fails once in a thousand seeds; the seeds are fixed.
+VALUES = [1.52, 1.49, 1.61, 1.44, 1.57]
+BASELINE = [1.55, 1.50, 1.70, 1.49, 1.58]
+CONFIDENCE = 0.999  # Of the bounds on simulated counts, whose seeds are fixed.
 
 
 def by_seed(values):
@@ -20,14 +20,14 @@ def by_seed(values):
 
 
 @pytest.mark.parametrize("level", [0.5, 0.95, 0.99])
-def test_an_interval_is_scipys(level):
-  found = statistics.interval(HERE, level)
-  expected = stats.t.interval(level, 4, np.mean(HERE), stats.sem(HERE))
-  np.testing.assert_allclose(found, (np.mean(HERE), *expected))
+def test_interval_agrees_with_scipy(level):
+  found = statistics.interval(VALUES, level)
+  expected = stats.t.interval(level, 4, np.mean(VALUES), stats.sem(VALUES))
+  np.testing.assert_allclose(found, (np.mean(VALUES), *expected))
 
 
-def test_an_interval_by_hand():
-  """Of two values, 1 and 3: t at 97.5 % with one degree of freedom is tan(0.475 π)."""
+def test_interval_of_two_values_is_exact():
+  """The quantile of t at 97.5 % with one degree of freedom is tan(0.475 π)."""
   found = statistics.interval([1, 3])
   half = np.tan(0.475 * np.pi)
   np.testing.assert_allclose(found, (2, 2 - half, 2 + half))
@@ -37,53 +37,53 @@ def test_one_value_has_no_interval():
   assert statistics.interval([2.5]) == (2.5, None, None)
 
 
-def test_equal_values_have_an_interval_of_nothing():
+def test_equal_values_have_an_empty_interval():
   assert statistics.interval([0.1] * 3) == (0.1, 0.1, 0.1)
 
 
-def test_a_paired_difference_is_scipys():
-  found = statistics.paired(by_seed(HERE), by_seed(THERE))
-  expected = stats.ttest_rel(HERE, THERE)
+def test_paired_difference_agrees_with_scipy():
+  found = statistics.paired(by_seed(VALUES), by_seed(BASELINE))
+  expected = stats.ttest_rel(VALUES, BASELINE)
   low, high = expected.confidence_interval(0.95)
   assert found.p == pytest.approx(expected.pvalue)
   np.testing.assert_allclose([found.low, found.high], [low, high])
-  assert found.sd == pytest.approx(np.std(np.subtract(HERE, THERE), ddof=1))
+  assert found.sd == pytest.approx(np.std(np.subtract(VALUES, BASELINE), ddof=1))
   assert found.seeds == 5
 
 
-def test_only_seeds_that_both_have_are_paired():
-  here = {3: 9.0, 1: 1.0, 2: 4.0}
-  there = {2: 2.0, 1: 0.0, 7: 100.0}
-  found = statistics.paired(here, there)
+def test_only_common_seeds_are_paired():
+  values = {3: 9.0, 1: 1.0, 2: 4.0}
+  baseline = {2: 2.0, 1: 0.0, 7: 100.0}
+  found = statistics.paired(values, baseline)
   assert (found.mean, found.seeds) == (1.5, 2)
-  assert statistics.paired(here, {7: 1.0}) is None
+  assert statistics.paired(values, {7: 1.0}) is None
 
 
-def test_one_seed_has_a_difference_and_no_chance():
+def test_one_seed_has_a_difference_without_p_value():
   assert statistics.paired({0: 3.0}, {0: 1.0}) == (2.0, None, None, None, None, 1)
 
 
-def test_differences_that_are_all_zero_tell_nothing():
-  assert statistics.paired(by_seed(HERE), by_seed(HERE)) == (0, 0, 0, 0, 1, 5)
+def test_differences_that_are_all_zero_have_p_one():
+  assert statistics.paired(by_seed(VALUES), by_seed(VALUES)) == (0, 0, 0, 0, 1, 5)
 
 
-def test_differences_that_are_all_the_same_are_certain():
-  """Though in floating point they differ in the last digits."""
-  here, there = [1.6, 2.7, 13.1], [1.5, 2.6, 13.0]
-  assert len({a - b for a, b in zip(here, there, strict=True)}) > 1
-  found = statistics.paired(by_seed(here), by_seed(there))
+def test_equal_nonzero_differences_have_p_zero():
+  """The differences are equal although rounding makes their last digits differ."""
+  values, baseline = [1.6, 2.7, 13.1], [1.5, 2.6, 13.0]
+  assert len({a - b for a, b in zip(values, baseline, strict=True)}) > 1
+  found = statistics.paired(by_seed(values), by_seed(baseline))
   assert found.mean == pytest.approx(0.1)
   assert found.low == found.high == found.mean
   assert (found.sd, found.p) == (0, 0)
 
 
-def test_a_small_spread_is_not_rounding():
-  here = [value + 1e-9 * i for i, value in enumerate(THERE)]
-  assert 0 < statistics.paired(by_seed(here), by_seed(THERE)).p < 1
+def test_small_variation_is_not_treated_as_rounding():
+  values = [value + 1e-9 * i for i, value in enumerate(BASELINE)]
+  assert 0 < statistics.paired(by_seed(values), by_seed(BASELINE)).p < 1
 
 
-def test_holm_by_hand():
-  """0.01 × 4, 0.02 × 3; 0.03 × 2 is as much; 0.2 × 1."""
+def test_holm_of_small_example_is_exact():
+  """The corrected values are 0.01 × 4, 0.02 × 3, 0.03 × 2 and 0.2 × 1."""
   found = statistics.holm([0.2, 0.01, None, 0.03, 0.02])
   assert found[2] is None
   np.testing.assert_allclose(
@@ -94,7 +94,7 @@ def test_holm_by_hand():
 
 
 @pytest.mark.parametrize("rows", [1, 2, 7])
-def test_holm_is_statsmodels(rows):
+def test_holm_agrees_with_statsmodels(rows):
   multiple = pytest.importorskip("statsmodels.stats.multitest")
   p_values = np.random.default_rng(rows).random(rows) ** 3
   expected = multiple.multipletests(p_values, method="holm")[1]
@@ -103,7 +103,7 @@ def test_holm_is_statsmodels(rows):
 
 @pytest.mark.parametrize("alpha", [0.05, 0.01])
 @pytest.mark.parametrize("n", [2, 3, 5, 10, 40])
-def test_power_is_that_of_the_noncentral_t(n, alpha):
+def test_power_agrees_with_noncentral_t(n, alpha):
   edge = stats.t.ppf(1 - alpha / 2, n - 1)
   for effect in (0.0, 0.2, 0.5, 1.0, -1.0):
     moved = stats.nct(n - 1, effect * n**0.5)
@@ -111,7 +111,7 @@ def test_power_is_that_of_the_noncentral_t(n, alpha):
     assert statistics.power(effect, n, alpha) == pytest.approx(expected, abs=1e-5)
 
 
-def test_power_is_statsmodels():
+def test_power_agrees_with_statsmodels():
   planner = pytest.importorskip("statsmodels.stats.power").TTestPower()
   for effect, n in ((0.3, 12), (0.8, 6), (1.0, 10)):
     expected = planner.power(effect, n, 0.05)
@@ -120,76 +120,78 @@ def test_power_is_statsmodels():
 
 @pytest.mark.parametrize("alpha", [0.05, 0.05 / 7])
 @pytest.mark.parametrize("effect", [0.05, 0.3, 1.0, -1.0, 3.0, 30.0])
-def test_no_fewer_seeds_would_do(effect, alpha):
-  """At sizes, too, where scipy's noncentral t is not a number."""
+def test_seeds_needed_is_the_smallest_sufficient_number(effect, alpha):
+  """The effects include sizes at which scipy's noncentral t returns NaN."""
   n = statistics.seeds_needed(effect * 0.01, 0.01, alpha=alpha)
   assert statistics.power(effect, n, alpha) >= 0.8
   assert n == 2 or statistics.power(effect, n - 1, alpha) < 0.8
 
 
-def test_seeds_needed_at_the_ends():
+def test_seeds_needed_of_extreme_effects():
   assert statistics.seeds_needed(0.0, 0.1) is None
   assert statistics.seeds_needed(0.0, 0.0) is None
   assert statistics.seeds_needed(1e-6, 1.0) is None
   assert statistics.seeds_needed(0.1, 0.0) == 2
 
 
-def called(effects, seeds, count=1000):
-  """Which rows of simulated comparisons are called different: bool [count, rows].
+def significant(effects, seeds, count=1000):
+  """Return which rows of simulated comparisons differ significantly: bool [count, rows].
 
-  A row's differences are those of its losses to one baseline, so they hang together, as
-  they do in a comparison; they have the standard deviation 1.
+  Differences have standard deviation 1. As in a comparison, the rows share a baseline, so
+  their differences are correlated.
   """
   rng = np.random.default_rng(len(effects) + seeds)
   noise = rng.normal(size=(count, len(effects), seeds)) / 2**0.5
-  baseline = rng.normal(size=(count, seeds)) / 2**0.5
-  luck = rng.normal(size=(count, seeds))  # Of a seed, the same for all rows.
+  baselines = rng.normal(size=(count, seeds)) / 2**0.5
+  seed_effect = rng.normal(size=(count, seeds))  # The same for all rows.
   found = []
   for c in range(count):
-    there = by_seed(baseline[c] + luck[c])
-    here = [
-      by_seed(e + luck[c] + row) for e, row in zip(effects, noise[c], strict=True)
+    baseline = by_seed(baselines[c] + seed_effect[c])
+    rows = [
+      by_seed(effect + seed_effect[c] + row)
+      for effect, row in zip(effects, noise[c], strict=True)
     ]
-    found.append(statistics.holm([statistics.paired(row, there).p for row in here]))
+    found.append(statistics.holm([statistics.paired(row, baseline).p for row in rows]))
   return np.array(found) < 0.05
 
 
-def between(successes, trials, share):
-  """Whether so many successes are what chance makes of a share."""
-  low, high = stats.binom.interval(CHANCE, trials, share)
+def plausible(successes, trials, probability):
+  """Return whether a number of successes is plausible for a probability."""
+  low, high = stats.binom.interval(CONFIDENCE, trials, probability)
   print(
-    f"{successes} of {trials}; {trials * share:.0f} expected, {low:.0f} to {high:.0f}"
+    f"{successes} of {trials}; {trials * probability:.0f} expected, "
+    f"{low:.0f} to {high:.0f}"
   )
   return low <= successes <= high
 
 
-def test_one_row_that_is_the_baselines_equal_is_called_different_as_often_as_said():
-  assert between(called([0], seeds=5).sum(), 1000, 0.05)
+def test_false_positive_rate_of_one_equal_row_is_alpha():
+  assert plausible(significant([0], seeds=5).sum(), 1000, 0.05)
 
 
 @pytest.mark.parametrize("seeds", [3, 5])
-def test_rows_that_are_equal_are_rarely_called_different(seeds):
-  """In at most 5 % of comparisons any of four is, whatever chance does to 5 %."""
-  wrong = called([0] * 4, seeds).any(axis=1).sum()
-  print(f"{wrong} of 1000 comparisons call a row different that is not")
-  assert wrong <= stats.binom.ppf(CHANCE, 1000, 0.05)
+def test_family_wise_error_rate_is_at_most_alpha(seeds):
+  """At most 5 % of comparisons have a significant row if all four equal the baseline."""
+  wrong = significant([0] * 4, seeds).any(axis=1).sum()
+  print(f"{wrong} of 1000 comparisons have a false positive")
+  assert wrong <= stats.binom.ppf(CONFIDENCE, 1000, 0.05)
 
 
-def test_a_row_that_differs_does_not_make_others_differ():
-  found = called([0, 0, 3.0], seeds=5)
+def test_different_row_does_not_make_equal_rows_significant():
+  found = significant([0, 0, 3.0], seeds=5)
   wrong = found[:, :2].any(axis=1).sum()
-  print(f"{wrong} of 1000; the row that differs was found in {found[:, 2].sum()}")
-  assert wrong <= stats.binom.ppf(CHANCE, 1000, 0.05)
+  print(f"{wrong} of 1000; the different row was significant in {found[:, 2].sum()}")
+  assert wrong <= stats.binom.ppf(CONFIDENCE, 1000, 0.05)
   assert found[:, 2].sum() > 900
 
 
-def test_a_difference_is_found_as_often_as_theory_says():
+def test_detection_rate_equals_power():
   expected = statistics.power(1.0, 10)
   assert expected == pytest.approx(0.8031, abs=1e-4)
-  assert between(called([1.0], seeds=10).sum(), 1000, expected)
+  assert plausible(significant([1.0], seeds=10).sum(), 1000, expected)
 
 
-def test_a_missing_library_is_one_line(monkeypatch):
+def test_missing_scipy_is_reported_in_one_line(monkeypatch):
   monkeypatch.setitem(sys.modules, "scipy", None)
   with pytest.raises(UserError, match=r"pip install -e '\.\[compare\]'$"):
-    statistics.interval(HERE)
+    statistics.interval(VALUES)

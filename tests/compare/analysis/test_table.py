@@ -1,11 +1,13 @@
-"""The table says of each row what its runs bear out, and no more."""
+"""Estimates, differences, verdicts, sentences and sweeps of a comparison."""
 
 import pytest
 
 from attention_lab.compare.analysis import statistics
 from attention_lab.compare.analysis.measures import METRICS
 from attention_lab.compare.analysis.record import Row, Run
-from attention_lab.compare.analysis.table import Difference, lines, sweeps, told
+from attention_lab.compare.analysis.sentences import comparison_text, sentence
+from attention_lab.compare.analysis.sweeps import sweeps
+from attention_lab.compare.analysis.table import Difference, lines
 from tests.compare.report.made_up import comparison, failed, row, run
 
 pytest.importorskip("scipy")
@@ -15,25 +17,20 @@ GOOD = [1.45, 1.41, 1.62, 1.39, 1.48]
 NEAR = [1.54, 1.52, 1.69, 1.50, 1.56]
 
 
-def line(found, name):
-  (only,) = [line for line in found if line.name == name]
-  return only
-
-
-def test_estimates_and_differences_are_those_of_the_statistics():
+def test_estimates_and_differences_agree_with_statistics():
   found = lines(comparison(row("standard", BASE), row("mine", GOOD)))
-  here, there = dict(enumerate(GOOD)), dict(enumerate(BASE))
+  mine, base = dict(enumerate(GOOD)), dict(enumerate(BASE))
   estimate = found[1].estimates["loss"]
-  assert (estimate[:3], estimate.by_seed) == (statistics.interval(GOOD), here)
-  pair = statistics.paired(here, there)
+  assert (estimate[:3], estimate.by_seed) == (statistics.interval(GOOD), mine)
+  pair = statistics.paired(mine, base)
   difference = found[1].differences["loss"]
   assert difference[:4] == (pair.mean, pair.low, pair.high, pair.p)
   assert found[0].differences == {}
   assert found[1].estimates["training_flops"].mean == 100 * 2_000_000
 
 
-def test_verdicts_are_holms():
-  """A row that alone would be better is not, among many that are alike."""
+def test_verdicts_use_corrected_p_values():
+  """A row that is better on its own is not significant among several rows."""
   edge = [b - d for b, d in zip(BASE, [0.01, 0.05, 0.09, 0.02, 0.04], strict=True)]
   alone = lines(comparison(row("standard", BASE), row("edge", edge)))
   assert 0.01 < alone[1].differences["loss"].p < 0.05
@@ -42,10 +39,10 @@ def test_verdicts_are_holms():
   among = lines(comparison(row("standard", BASE), row("edge", edge), *others))
   difference = among[1].differences["loss"]
   assert difference.p_holm == pytest.approx(5 * difference.p)
-  assert (difference.verdict, difference.rows) == ("not told apart", 5)
+  assert (difference.verdict, difference.rows) == ("no significant difference", 5)
 
 
-def test_of_losses_less_is_better_and_of_accuracies_more():
+def test_lower_loss_and_higher_accuracy_are_better():
   def scored(name, accuracies):
     runs = [run(s, BASE[s], accuracy=a) for s, a in enumerate(accuracies)]
     return Row(name, {}, "", runs)
@@ -67,7 +64,7 @@ def test_of_losses_less_is_better_and_of_accuracies_more():
   assert verdicts["high"]["loss"].verdict == "worse"
 
 
-def test_the_seeds_that_would_be_needed_are_for_the_strictest_step():
+def test_seeds_needed_use_strictest_level_of_holm():
   rows = [row("standard", BASE), row("near", NEAR), row("mine", GOOD)]
   difference = lines(comparison(*rows))[1].differences["loss"]
   pair = statistics.paired(dict(enumerate(NEAR)), dict(enumerate(BASE)))
@@ -75,44 +72,46 @@ def test_the_seeds_that_would_be_needed_are_for_the_strictest_step():
   assert difference.seeds_needed == expected > 5
 
 
-def test_a_run_that_failed_is_counted_and_not_compared():
+def test_failed_run_is_counted_and_not_compared():
   mine = row("mine", GOOD[:3])
   mine = mine._replace(runs=[failed(4, "No memory"), *mine.runs, failed(3)])
   found = lines(comparison(row("standard", BASE), mine))[1]
   assert found.seeds == (0, 1, 2)
   assert found.failed == [(4, "No memory"), (3, "Out of memory")]
   assert found.differences["loss"].seeds == 3
-  assert "at 3 of 5 seeds" in found.sentence
+  assert "over 3 of 5 seeds" in sentence(found, 5)
 
 
-def test_a_row_without_a_finished_run_has_no_figures():
+def test_row_without_finished_run_has_no_estimates():
   waiting = Row("waiting", {}, "", [Run(0, None, "not run"), Run(1, None, "not run")])
   broken = Row("broken", {}, "", [failed(0), failed(1)])
   found = lines(comparison(row("standard", BASE), waiting, broken))
   assert [line.estimates for line in found[1:]] == [{}, {}]
-  assert found[1].sentence == "no run has finished"
-  assert found[2].sentence == "no run has finished; 2 failed"
+  assert sentence(found[1], 5) == "no run has finished"
+  assert sentence(found[2], 5) == "no run has finished; 2 failed"
   assert found[1].not_run == [0, 1]
 
 
 @pytest.mark.parametrize("check", ["skipped", "failed", None])
-def test_a_run_whose_leaks_are_unchecked_gets_no_loss(check):
+def test_run_without_passed_leak_check_gets_no_loss(check):
   runs = [run(seed, 0.01, leak_check=check, above_best=-1.0) for seed in range(5)]
   found = lines(comparison(row("standard", BASE), Row("leaky", {}, "", runs)))[1]
   assert not {"loss", "accuracy", "above_best"} & found.estimates.keys()
   assert "parameters" in found.estimates
   assert (found.differences, found.unchecked) == ({}, [0, 1, 2, 3, 4])
-  assert found.sentence == "leaks are unchecked, so it gets no loss"
+  assert sentence(found, 5) == (
+    "no loss is reported, because the leak check was not passed"
+  )
 
 
-def test_what_cannot_leak_needs_no_check():
-  runs = [run(seed, loss, leak_check="not asked") for seed, loss in enumerate(GOOD)]
+@pytest.mark.parametrize("check", ["not asked", "not applicable"])
+def test_model_that_attends_to_all_tokens_needs_no_leak_check(check):
+  runs = [run(seed, loss, leak_check=check) for seed, loss in enumerate(GOOD)]
   found = lines(comparison(row("standard", BASE), Row("encoder", {}, "", runs)))[1]
   assert found.differences["loss"].verdict == "better"
 
 
-def test_rows_are_compared_on_their_own_data():
-  """With the first row there, whatever the losses on other data are."""
+def test_rows_are_compared_with_the_first_row_on_their_dataset():
   found = lines(
     comparison(
       row("standard, one", BASE),
@@ -128,56 +127,61 @@ def test_rows_are_compared_on_their_own_data():
 SENTENCES = [
   (
     Difference(-0.031, -0.042, -0.020, 0.0007, 0.0021, "better", 5, 3, 3),
-    "better than standard by 0.0310 nats [0.0200, 0.0420] at 5 seeds (p = 0.0021 after "
-    "Holm for 3 rows)",
+    "better than standard: validation loss lower by 0.0310 nats [0.0200, 0.0420] over 5 "
+    "seeds (p = 0.0021 after Holm's correction for 3 rows)",
   ),
   (
     Difference(0.031, 0.020, 0.042, 1e-6, 1e-6, "worse", 4, 3, 1),
-    "worse than standard by 0.0310 nats [0.0200, 0.0420] at 4 of 5 seeds (p < 0.0001)",
+    "worse than standard: validation loss higher by 0.0310 nats [0.0200, 0.0420] over 4 "
+    "of 5 seeds (p < 0.0001)",
   ),
   (
-    Difference(-0.01, -0.04, 0.02, 0.4, 0.8, "not told apart", 5, 1234, 2),
-    "not told apart from standard at 5 seeds (p = 0.8 after Holm for 2 rows); about "
-    "1,200 seeds would tell a difference of this size",
+    Difference(-0.01, -0.04, 0.02, 0.4, 0.8, "no significant difference", 5, 1234, 2),
+    "no significant difference from standard over 5 seeds (p = 0.8 after Holm's "
+    "correction for 2 rows); about 1,200 seeds are needed to detect a difference of this "
+    "size",
   ),
   (
-    Difference(1e-9, -0.04, 0.04, 1.0, 1.0, "not told apart", 5, None, 1),
-    "not told apart from standard at 5 seeds (p = 1); not even 10,000 seeds would tell "
-    "a difference of this size",
+    Difference(1e-9, -0.04, 0.04, 1.0, 1.0, "no significant difference", 5, None, 1),
+    "no significant difference from standard over 5 seeds (p = 1); 10,000 seeds would be "
+    "too few to detect a difference of this size",
   ),
   (
-    Difference(0.0, 0.0, 0.0, 1.0, 1.0, "not told apart", 5, None, 1),
-    "validation loss the same as that of standard at 5 seeds, each by each",
+    Difference(0.0, 0.0, 0.0, 1.0, 1.0, "no significant difference", 5, None, 1),
+    "validation loss equal to that of standard for every seed (5 seeds)",
   ),
   (
     Difference(-0.5, -0.5, -0.5, 0.0, 0.0, "better", 5, 2, 3),
-    "better than standard by 0.5000 nats [0.5000, 0.5000] at 5 seeds (p = 0: the "
-    "difference is the same at every seed)",
+    "better than standard: validation loss lower by 0.5000 nats [0.5000, 0.5000] over 5 "
+    "seeds (p = 0: the difference is equal for every seed)",
   ),
   (
     Difference(-0.03, None, None, None, None, "one seed", 1, None, 0),
-    "one seed tells nothing about chance: 5 were asked for (0.0300 nats below standard)",
+    "validation loss lower than standard by 0.0300 nats with 1 of 5 seeds; a "
+    "significance test needs at least 2",
   ),
 ]
 
 
-@pytest.mark.parametrize(("difference", "sentence"), SENTENCES)
-def test_a_difference_in_words(difference, sentence):
-  assert told(difference, METRICS["loss"], "standard", asked=5) == sentence
+@pytest.mark.parametrize(("difference", "expected"), SENTENCES)
+def test_difference_is_described_in_words(difference, expected):
+  loss = METRICS["loss"]
+  assert comparison_text(difference, loss, "standard", requested=5) == expected
 
 
-def test_one_seed_is_told_so():
+def test_one_requested_seed_is_answered_with_advice():
   found = lines(comparison(row("standard", [1.5]), row("mine", [1.4]), seeds=1))[1]
   assert found.differences["loss"].verdict == "one seed"
-  assert found.sentence == (
-    "one seed tells nothing about chance: use --seeds=5 (0.1000 nats below standard)"
+  assert sentence(found, 1) == (
+    "validation loss lower than standard by 0.1000 nats with 1 seed; a significance test "
+    "needs at least 2 (use --seeds=5)"
   )
 
 
 RATE = "train.learning_rate"
 
 
-def test_a_setting_is_swept_for_each_attention():
+def test_sweep_has_a_curve_for_each_attention():
   broken = Row("mine, 0.01", {"attention": "mine", RATE: 0.01}, "", [failed(0)])
   found = sweeps(
     comparison(
@@ -197,8 +201,8 @@ def test_a_setting_is_swept_for_each_attention():
   assert sweep.curves[1].points[0.01] is None
 
 
-def test_what_matching_changed_is_no_sweep():
-  """Not even where two ways of matching changed it to two values."""
+def test_setting_changed_only_by_matching_is_no_sweep():
+  """Two matched rows with different values do not form a sweep either."""
   runs = row("", GOOD).runs
   matched = [
     Row(f"m {d_ff}", {"attention": "mine", "d_ff": d_ff}, f"d_ff {d_ff}", runs)
@@ -210,13 +214,13 @@ def test_what_matching_changed_is_no_sweep():
   )
 
 
-def test_matched_rows_have_curves_of_their_own():
+def test_matched_rows_have_separate_curves():
   def cells(rate):
-    there = {"attention": "mine", RATE: rate}
+    settings = {"attention": "mine", RATE: rate}
     runs = row("", GOOD).runs
     return [
-      Row(f"mine {rate}", there, "", runs),
-      Row(f"matched {rate}", there | {"d_ff": 213}, "d_ff 213", runs),
+      Row(f"mine {rate}", settings, "", runs),
+      Row(f"matched {rate}", settings | {"d_ff": 213}, "d_ff 213", runs),
     ]
 
   rows = [row("standard", BASE), *cells(1e-3), *cells(1e-4)]

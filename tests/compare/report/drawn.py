@@ -1,4 +1,4 @@
-"""A comparison that nobody trained, with all that a page can show."""
+"""A synthetic comparison with everything that report.html can show."""
 
 from pathlib import Path
 
@@ -19,10 +19,10 @@ NAMES = (
 
 
 def run(rng, level, seed, points, steps, lengths):
-  """A run with a curve that falls to about a level."""
-  here = level + 0.012 * rng.normal()
+  """Return a run whose loss falls approximately to a level."""
+  final = level + 0.012 * rng.normal()
   at = np.linspace(steps / points, steps, points).astype(int)
-  losses = here + 2.4 * np.exp(-5 * at / steps) + 0.004 * rng.normal(size=points)
+  losses = final + 2.4 * np.exp(-5 * at / steps) + 0.004 * rng.normal(size=points)
   curve = [
     {"step": int(step), "split": "validation", "loss": float(loss)}
     for step, loss in zip(at, losses, strict=True)
@@ -35,9 +35,9 @@ def run(rng, level, seed, points, steps, lengths):
     "tokens_per_second": 9000 / level,
     "flops_per_step": int(2e9 * level),
     "memory_bytes": 300_000_000 * level,
-    "validation": {"loss": float(losses[-1]), "accuracy": 0.85 - 0.2 * here},
+    "validation": {"loss": float(losses[-1]), "accuracy": 0.85 - 0.2 * final},
     "lengths": {
-      str(n): {"loss": here, "accuracy": 0.9 - 0.2 * here - 0.02 * np.log2(n / 64)}
+      str(n): {"loss": final, "accuracy": 0.9 - 0.2 * final - 0.02 * np.log2(n / 64)}
       for n in lengths
     },
   }
@@ -45,7 +45,7 @@ def run(rng, level, seed, points, steps, lengths):
 
 
 def maps(rng, layers, heads, tokens):
-  """Causal maps of random weights."""
+  """Return causal maps of random weights."""
   size = len(tokens)
   scores = 2 * rng.normal(size=(layers, heads, size, size))
   scores -= 0.15 * np.abs(np.subtract.outer(np.arange(size), np.arange(size)))
@@ -54,7 +54,7 @@ def maps(rng, layers, heads, tokens):
 
 
 def costs(names, lengths=(128, 256, 512, 1024, 2048, 4096)):
-  """Quadratic first, then such as begin dearer and grow more slowly."""
+  """Return costs: first quadratic, then with higher offsets and slower growth."""
   powers = [2.0, 1.9, 1.1, 1.0, 1.3]
   return [
     {
@@ -73,7 +73,7 @@ def costs(names, lengths=(128, 256, 512, 1024, 2048, 4096)):
 def comparison(
   rows=4, seeds=5, points=40, layers=4, heads=4, text="To be, or not to be", broken=True
 ):
-  """Rows that differ, the last of which has lost a seed."""
+  """Return a comparison of different rows, the last with a failed seed if `broken`."""
   rng = np.random.default_rng(0)
   levels = [1.6, 1.56, 1.575, 1.605, 1.7, 1.62, 1.58, 1.75]
   lengths = (64, 128, 256)

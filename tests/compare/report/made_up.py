@@ -1,4 +1,4 @@
-"""Comparisons that nobody trained."""
+"""Small synthetic comparisons."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from attention_lab.compare.analysis.record import Comparison, Row, Run
 
 
 def summary(loss, accuracy=0.5, leak_check="passed", **more):
-  """What a run that finished with this loss has in summary.json."""
+  """Return the summary.json of a finished run."""
   return {
     "leak_check": leak_check,
     "steps": 100,
@@ -19,21 +19,21 @@ def summary(loss, accuracy=0.5, leak_check="passed", **more):
 
 
 def run(seed, loss, **more):
-  """A run that finished."""
+  """Return a finished run."""
   return Run(seed, Path(f"cell/{seed}"), "finished", summary=summary(loss, **more))
 
 
 def failed(seed, error="Out of memory"):
-  """A run that failed."""
+  """Return a failed run."""
   return Run(seed, Path(f"cell/{seed}"), "failed", error)
 
 
 def row(name, losses, **settings):
-  """A row with runs of these losses, seeds from 0 on."""
+  """Return a row with a finished run for each loss; seeds start at 0."""
   runs = [run(seed, loss) for seed, loss in enumerate(losses)]
   return Row(name, settings, "", runs)
 
 
 def comparison(*rows, seeds=5, **more):
-  """The rows, the baseline first."""
+  """Return a comparison of the rows, the baseline first."""
   return Comparison("python -m attention_lab.main", rows, seeds, 100, {}, **more)

@@ -1,7 +1,7 @@
 # ruff: noqa: E402
 """report.html in headless Chromium: it sorts, loads nothing and fits a phone.
 
-Skipped where playwright or Chromium is missing (`pip install -e '.[browser]'`).
+Skipped if playwright or Chromium is missing (`pip install -e '.[browser]'`).
 """
 
 import shutil
@@ -17,7 +17,7 @@ from attention_lab.compare.report.page import report
 from tests.compare.report.drawn import comparison
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="There is no Chromium here.")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed.")
 LOSS = "#table-results thead th:nth-child(3)"
 
 
@@ -38,18 +38,18 @@ def browser():
 
 @pytest.fixture
 def page(browser, file):
-  """The page, opened; it must neither complain nor ask for anything."""
+  """Yield the opened page; fail if it logs a message or sends a request."""
   page = browser.new_page(viewport={"width": 1280, "height": 900})
-  troubles, requests = [], []
-  page.on("console", lambda message: troubles.append(message.text))
-  page.on("pageerror", lambda error: troubles.append(str(error)))
+  messages, requests = [], []
+  page.on("console", lambda message: messages.append(message.text))
+  page.on("pageerror", lambda error: messages.append(str(error)))
   page.on("request", lambda request: requests.append(request.url))
   page.goto(file.as_uri())
   yield page
   page.close()
-  assert not troubles
-  asked = [url for url in requests if not url.startswith("data:")]
-  assert asked == [file.as_uri()]
+  assert not messages
+  loaded = [url for url in requests if not url.startswith("data:")]
+  assert loaded == [file.as_uri()]
 
 
 def column(page, number):
@@ -57,7 +57,7 @@ def column(page, number):
   return [float(text.split()[0]) for text in cells.all_inner_texts()]
 
 
-def test_a_click_sorts(page):
+def test_click_on_heading_sorts(page):
   before = column(page, 3)
   page.click(f"{LOSS} button")
   assert before != sorted(before)
@@ -68,7 +68,7 @@ def test_a_click_sorts(page):
   assert page.get_attribute(LOSS, "aria-sort") == "descending"
 
 
-def test_the_keyboard_sorts(page):
+def test_keyboard_sorts(page):
   button = page.locator(f"{LOSS} button")
   for _ in range(20):
     page.keyboard.press("Tab")
@@ -85,7 +85,7 @@ def test_names_sort_as_text(page):
   assert names == sorted(names)
 
 
-def test_every_figure_is_seen(page):
+def test_every_figure_is_visible_and_has_alternative_text(page):
   figures = page.locator("figure")
   assert figures.count() == 3 + 1 + 6 + 1 + 4
   for i in range(figures.count()):
@@ -96,14 +96,14 @@ def test_every_figure_is_seen(page):
     assert drawing.get_attribute("aria-label")
 
 
-def test_a_row_can_be_hidden(page):
+def test_row_can_be_hidden(page):
   line = page.locator("#loss-steps .series-1").last
   assert line.is_visible()
   page.click(".legend button[data-series='1'] >> nth=0")
   assert not line.is_visible()
 
 
-def test_maps_turn_over(page):
+def test_chosen_layer_and_head_are_shown(page):
   page.select_option("#layer", "2")
   page.click("#maps-1 .cell[data-layer='2'][data-head='3']")
   assert page.input_value("#head") == "3"
@@ -113,7 +113,7 @@ def test_maps_turn_over(page):
   assert view == f"{3 * pitch} {2 * pitch} {side} {side}"
 
 
-def test_it_fits_a_phone(page):
+def test_page_fits_a_phone(page):
   page.set_viewport_size({"width": 390, "height": 800})
   for details in page.locator("details").all():
     details.evaluate("details => { details.open = true; }")
@@ -126,7 +126,7 @@ def test_it_fits_a_phone(page):
   assert name.bounding_box()["x"] == pytest.approx(before, abs=1)
 
 
-def test_dark_and_light_differ(page):
+def test_dark_and_light_schemes_differ(page):
   colours = []
   for scheme in ("light", "dark"):
     page.emulate_media(color_scheme=scheme)

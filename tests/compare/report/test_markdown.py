@@ -1,4 +1,4 @@
-"""report.md shows all of a comparison, and nothing that it must not."""
+"""report.md and results.jsonl: their content, and what they must not show."""
 
 from pathlib import Path
 
@@ -16,7 +16,10 @@ RATE = "train.learning_rate"
 
 
 def example():
-  """A baseline, a matched row that is better, a tie, one seed, a failure and a leak."""
+  """Return a comparison with a row of every kind.
+
+  A baseline, a better matched row, a tie, one seed, a failure, and an unpassed leak check.
+  """
   mine = row("mine, d_ff 213", [1.4, 1.52, 1.71], attention="mine", d_ff=213)
   matched = "d_ff 213 instead of 256: 0.3 % fewer parameters"
   leaky = [run(0, 0.0125, leak_check="skipped")]
@@ -34,37 +37,38 @@ def example():
     steps=2000,
     provenance={"jax": "0.9", "dataset's sha256": "abc"},
     baseline={"attention": "standard", "d_ff": 256},
+    dataset="copy(sequence_length=8)",
   )
 
 
-def test_the_whole_report():
+def test_whole_report_is_as_expected():
   expected = Path(__file__).with_name("expected_report.md").read_text("utf-8")
   assert report(example()) == expected
 
 
-def test_no_cell_that_may_leak_gets_a_loss():
-  told = report(example())
-  assert "0.0125" not in told
-  assert "| leaky | 0 | leaks are unchecked | leaks are unchecked |" in told
+def test_run_without_passed_leak_check_shows_no_loss():
+  text = report(example())
+  assert "0.0125" not in text
+  assert "| leaky | 0 | leak check not passed | leak check not passed |" in text
 
 
-def test_what_was_not_measured_is_no_leak():
+def test_unmeasured_metric_is_a_dash():
   base = Row("standard", {}, "", [run(0, 1.5, memory_bytes=3 * 2**20)])
   leaky = Row("leaky", {}, "", [run(0, 1.0, leak_check="skipped")])
-  told = report(comparison(base, leaky)).splitlines()
-  (line,) = [t for t in told if t.startswith("| leaky | 1 finished")]
+  text = report(comparison(base, leaky)).splitlines()
+  (line,) = [t for t in text if t.startswith("| leaky | 1 finished")]
   assert line.endswith("| – |")
-  assert any(t.startswith("| standard |") and t.endswith("| 3.0 |") for t in told)
+  assert any(t.startswith("| standard |") and t.endswith("| 3.0 |") for t in text)
 
 
-def test_a_row_without_a_finished_run_shows_no_loss():
+def test_row_without_finished_run_shows_no_metrics():
   (line,) = [
     t for t in report(example()).splitlines() if t.startswith("| broken | 0 f")
   ]
   assert set(line.split(" | ")[2:]) == {"–", "– |"}
 
 
-def test_a_sweep_is_a_table():
+def test_sweep_is_a_table():
   rows = (
     row("standard", BASE),
     row("standard, 3e-4", [1.6, 1.7, 1.9], **{RATE: 3e-4}),
@@ -72,7 +76,7 @@ def test_a_sweep_is_a_table():
     row("mine", BASE, attention="mine"),
     row("mine, 3e-4", [1.7], attention="mine", **{RATE: 3e-4}),
   )
-  told = report(comparison(*rows, baseline={"attention": "standard", RATE: 1e-3}))
+  text = report(comparison(*rows, baseline={"attention": "standard", RATE: 1e-3}))
   assert (
     f"""\
 ## Validation loss (nats) by {RATE}
@@ -82,11 +86,11 @@ def test_a_sweep_is_a_table():
 | standard | 1.7333 [1.3539, 2.1128] | 1.6333 [1.2539, 2.0128] | no loss |
 | mine | 1.7000 | 1.6333 [1.2539, 2.0128] | – |
 """
-    in told
+    in text
   )
 
 
-def test_results_have_a_line_for_each_run():
+def test_results_have_a_line_per_run():
   lines = jsonl(example()).splitlines()
   assert len(lines) == 12
   assert lines[3] == (
@@ -100,14 +104,14 @@ def test_results_have_a_line_for_each_run():
   assert '"loss"' not in lines[11]
 
 
-def test_a_run_that_failed_has_no_metrics_whatever_it_left():
+def test_failed_run_has_no_metrics_even_with_a_summary():
   left = failed(0)._replace(summary=run(0, 1.5).summary)
   assert '"metrics": {}' in jsonl(comparison(Row("standard", {}, "", [left])))
 
 
-def test_the_same_runs_in_another_order_give_the_same_bytes():
+def test_reports_do_not_depend_on_order_of_runs():
   found = example()
-  turned = found._replace(
+  reordered = found._replace(
     rows=[
       row._replace(
         runs=row.runs[::-1], settings=dict(reversed(list(row.settings.items())))
@@ -115,5 +119,5 @@ def test_the_same_runs_in_another_order_give_the_same_bytes():
       for row in found.rows
     ]
   )
-  assert jsonl(turned) == jsonl(found)
-  assert report(turned) == report(found)
+  assert jsonl(reordered) == jsonl(found)
+  assert report(reordered) == report(found)

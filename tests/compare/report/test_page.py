@@ -1,4 +1,4 @@
-"""report.html is whole, safe and small, whatever a comparison has or has not."""
+"""report.html is complete, well-formed, safe and small for every kind of comparison."""
 
 import itertools
 import re
@@ -13,6 +13,7 @@ pytest.importorskip("scipy")
 
 from attention_lab.compare.analysis.measures import METRICS
 from attention_lab.compare.analysis.record import Comparison, Maps, Row
+from attention_lab.compare.analysis.sentences import sentence
 from attention_lab.compare.analysis.table import lines
 from attention_lab.compare.report.figures import maps
 from attention_lab.compare.report.figures.palette import Palette
@@ -26,7 +27,7 @@ RATE = "train.learning_rate"
 
 
 class Page(HTMLParser):
-  """What is in a page: elements balanced, ids, headings, text, what it loads."""
+  """Parsed page: checks that elements are balanced; has ids, headings, text and loads."""
 
   def __init__(self, text):
     super().__init__()
@@ -57,24 +58,24 @@ class Page(HTMLParser):
 
 
 def small(rows):
-  """Rows, the last of which has lost a seed; without costs."""
+  """Return a comparison without costs whose last row has a failed seed."""
   return drawn.comparison(rows, points=3, layers=1, heads=1)._replace(costs=())
 
 
 def hostile():
-  """Everything that a user or a failure may write is markup."""
+  """Return a comparison in which every free text is markup."""
   rows = small(2).rows
-  told = rows[1]._replace(
+  changed = rows[1]._replace(
     name=HOSTILE,
     settings={"attention": HOSTILE, HOSTILE: HOSTILE},
     matched=HOSTILE,
     runs=[*rows[1].runs[:3], made_up.failed(9, HOSTILE)],
     maps=Maps([HOSTILE, "</svg>"], np.ones((1, 1, 2, 2), np.float32)),
   )
-  swept = told._replace(name=HOSTILE + "2", settings={HOSTILE: 0.1})
+  swept = changed._replace(name=HOSTILE + "2", settings={HOSTILE: 0.1})
   return Comparison(
     HOSTILE,
-    [rows[0], told, swept],
+    [rows[0], changed, swept],
     5,
     2000,
     {HOSTILE: HOSTILE},
@@ -116,7 +117,7 @@ def text_of_hostile():
   return report(hostile())
 
 
-def test_the_page_is_well_formed(full):
+def test_page_is_well_formed(full):
   page = Page(full)
   assert len(set(page.ids)) == len(page.ids)
   used = re.findall(r'(?:url\(#|href="#|aria-labelledby=")([^")]+)', full)
@@ -137,7 +138,7 @@ def test_nothing_is_loaded(full):
   assert not re.search(r"https?:|url\((?!#)|@import|\bfetch\b|XMLHttp", full)
 
 
-def test_every_figure_is_there(full):
+def test_every_figure_is_present(full):
   ids = set(Page(full).ids)
   assert {"loss-steps", "loss-seconds", "loss-flops", "lengths", "entropy"} <= ids
   assert {"cost-decode-memory", "cost-forward-time", "maps-0", "maps-3"} <= ids
@@ -146,41 +147,41 @@ def test_every_figure_is_there(full):
 def test_text_in_figures_is_text(full):
   assert ">validation loss (nats)</text>" in full
   assert "DejaVu" not in full
-  assert not re.search(r"#0[123]0[01]0", full), "a colour that stands for another"
+  assert not re.search(r"#0[123]0[01]0", full), "a placeholder colour"
 
 
-def test_the_numbers_are_the_tables():
+def test_numbers_agree_with_table():
   comparison = small(4)
   text = Page(report(comparison)).text
   for line in lines(comparison):
-    assert line.sentence in text
+    assert sentence(line, comparison.seeds) in text
     for key, estimate in line.estimates.items():
-      assert METRICS[key].told(estimate.mean) in text
+      assert METRICS[key].text(estimate.mean) in text
       assert all(
-        METRICS[key].told(value) in text for value in estimate.by_seed.values()
+        METRICS[key].text(value) in text for value in estimate.by_seed.values()
       )
     for key, difference in line.differences.items():
       assert METRICS[key].change(difference.low) in text
 
 
-def test_failures_are_told(full):
+def test_failures_are_shown(full):
   assert "RESOURCE_EXHAUSTED" in Page(full).text
   assert "1 failed" in Page(full).text
 
 
-def test_what_users_write_is_text(text_of_hostile):
+def test_text_of_users_is_escaped(text_of_hostile):
   page = Page(text_of_hostile)
-  assert page.scripts == 1, "only the page's own"
+  assert page.scripts == 1, "only the script of the page"
   assert page.text.count(HOSTILE) >= 10
   assert HOSTILE not in text_of_hostile
 
 
-def test_the_same_comparison_is_the_same_page(text_of_hostile):
+def test_same_comparison_gives_same_page(text_of_hostile):
   assert report(hostile()) == text_of_hostile
 
 
 @pytest.mark.parametrize("name", BARE)
-def test_little_is_enough(name):
+def test_incomplete_comparison_gives_a_page(name):
   text = report(BARE[name])
   page = Page(text)
   assert "maps" not in page.ids
@@ -188,7 +189,7 @@ def test_little_is_enough(name):
   assert "nan" not in page.text.lower().split()
 
 
-def test_no_run_that_may_leak_shows_a_loss():
+def test_run_without_passed_leak_check_has_no_curve():
   comparison = small(2)
   leaky = [
     run._replace(summary={**run.summary, "leak_check": "skipped"}, curve=run.curve)
@@ -203,7 +204,7 @@ def test_no_run_that_may_leak_shows_a_loss():
     assert 'class="series series-1"' not in drawing
 
 
-def test_a_sweep_is_drawn():
+def test_sweep_is_drawn():
   rows = (
     made_up.row("standard", [1.5, 1.6]),
     made_up.row("standard, 0.01", [1.7, 1.8], **{RATE: 0.01}),
@@ -211,38 +212,38 @@ def test_a_sweep_is_drawn():
   baseline = {"attention": "standard", RATE: 0.001}
   page = Page(report(made_up.comparison(*rows, baseline=baseline)))
   assert "sweep-0" in page.ids
-  assert f"Validation loss against {RATE}" in page.text
+  assert f"Validation loss by {RATE}" in page.text
 
 
-def test_crossings_are_said(full):
+def test_crossings_are_described(full):
   text = Page(full).text
   assert "linear takes less time than standard from about 765 tokens on." in text
   assert "selective never takes less time than standard up to 4,096 tokens." in text
 
 
-def test_the_page_stays_small():
+def test_page_is_small():
   text = "".join(chr(ord("a") + i % 26) for i in range(64))
   large = drawn.comparison(8, 5, 200, 6, 8, text, broken=False)
   assert len(report(large).encode()) < 2_000_000
 
 
-def test_entropy_by_hand():
-  """One token is 0, two alike ln 2, and nothing attended to does not count."""
+def test_entropy_of_small_example_is_exact():
+  """One token gives 0, two equal weights ln 2; queries without weights do not count."""
   weights = np.array([[[[1, 0], [3, -3]]], [[[0, 0], [2, 2]]]], np.float32)
   np.testing.assert_allclose(maps.entropies(weights), [np.log(2) / 2, np.log(2)])
 
 
-def test_an_interval_is_drawn_to_scale():
+def test_interval_is_drawn_to_scale():
   found = lines(small(3))
-  by_hand = [found[i].differences["loss"] for i in (1, 2)]
-  low = min(0, *(d.low for d in by_hand))
-  width = max(0, *(d.high for d in by_hand)) - low
+  differences = [found[i].differences["loss"] for i in (1, 2)]
+  low = min(0, *(d.low for d in differences))
+  width = max(0, *(d.high for d in differences)) - low
   stroke = strokes(found)[found[1].name, "loss"]
   assert stroke.zero == pytest.approx(-low / width)
-  assert stroke.high == pytest.approx((by_hand[0].high - low) / width)
+  assert stroke.high == pytest.approx((differences[0].high - low) / width)
 
 
-def test_an_attention_has_its_rows_colour():
+def test_attention_has_colour_of_its_row():
   palette = Palette(["standard", "mine, d_ff 213", "mine"])
   assert [palette.index(name) for name in ("mine", "other", "standard")] == [2, 3, 0]
   assert Palette(["standard", "mine, d_ff 213"]).index("mine") == 1

@@ -1,1 +1,1 @@
-"""The figures of a comparison, as SVG in the colours of the page that holds them."""
+"""Figures of report.html, as SVG in the colours of the page."""

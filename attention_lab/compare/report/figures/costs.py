@@ -1,9 +1,10 @@
-"""Time and memory against the sequence length, and from where on one is cheaper."""
+"""Time and memory by sequence length, with the length from which a row is cheaper."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from attention_lab.benchmark.scaling import crossover, exponent
+from attention_lab.compare.analysis.wording import listed
 from attention_lab.compare.report.figures.palette import Palette
 from attention_lab.compare.report.figures.svg import (
   Figure,
@@ -14,34 +15,34 @@ from attention_lab.compare.report.figures.svg import (
 )
 
 KINDS = {
-  "forward": "a forward pass",
-  "gradient": "a gradient",
-  "decode": "decoding a token",
+  "forward": "forward pass",
+  "gradient": "gradient computation",
+  "decode": "decoded token",
 }
 Costs = Mapping[str, Mapping[int, float]]  # By attention and length.
 
 
 class Resource(NamedTuple):
-  """What is spent."""
+  """A resource whose cost is measured."""
 
   key: str  # In the records.
   name: str
   label: str  # Of the axis.
-  scale: float  # From the record's unit to the label's.
-  cheaper: str
+  scale: float  # Factor from the record's unit to the label's.
+  cheaper: str  # Verb and object of "A takes less time than B".
 
 
 RESOURCES = (
-  Resource("seconds", "time", "milliseconds", 1e3, "takes less time"),
-  Resource("memory_bytes", "memory", "MiB", 2.0**-20, "needs less memory"),
+  Resource("seconds", "time", "time (ms)", 1e3, "takes less time"),
+  Resource("memory_bytes", "memory", "memory (MiB)", 2.0**-20, "needs less memory"),
 )
 
 
 def costs(records: Sequence[Mapping[str, Any]], palette: Palette) -> list[Figure]:
-  """A figure for each kind and resource, with log-log axes and the crossings marked.
+  """Return a log-log figure for each kind and resource, with the crossings marked.
 
   Args:
-    records: of --mode=benchmark; the first attention is the baseline.
+    records: records of --mode=benchmark; the first attention is the baseline.
     palette: the colours of the attentions.
   """
   figures = []
@@ -56,7 +57,10 @@ def costs(records: Sequence[Mapping[str, Any]], palette: Palette) -> list[Figure
 def _measured(
   records: Sequence[Mapping[str, Any]], kind: str, resource: Resource
 ) -> dict[str, dict[int, float]]:
-  """What stands on a logarithmic scale; what did not fit into memory has no time."""
+  """Return the positive costs by attention and length; others have no logarithm.
+
+  A record without a time, because memory was exhausted, is left out.
+  """
   found: dict[str, dict[int, float]] = {}
   for record in records:
     if record["kind"] == kind and record.get("seconds") and record.get(resource.key):
@@ -88,12 +92,15 @@ def _figure(
       if length is not None and length > min(ticks):
         _mark(axes, palette.index(name), length)
 
-  title = f"{resource.name.capitalize()} of {call}"
+  title = f"{resource.name.capitalize()} per {call}"
   key = f"cost-{kind}-{resource.name}"
-  svg = draw(key, f"{title} against the length, of {', '.join(found)}.", paint)
-  said = [_grows(resource, found)]
-  said += [_said(resource, baseline, name, at, found) for name, at in crossings.items()]
-  return Figure(key, title, svg, "\n".join(filter(None, said)))
+  svg = draw(key, f"{title} by length, for {listed(list(found))}.", paint)
+  sentences = [_growth(resource, found)]
+  sentences += [
+    _crossing(resource, baseline, name, length, found)
+    for name, length in crossings.items()
+  ]
+  return Figure(key, title, svg, "\n".join(filter(None, sentences)))
 
 
 def _points(by_length: Mapping[int, float]) -> tuple[list[float], list[float]]:
@@ -106,17 +113,17 @@ def _mark(axes: Any, index: int, length: float) -> None:
   axes.axvline(length, color=colour(index), linewidth=1, dashes=(2, 2), gid=gid)
 
 
-def _grows(resource: Resource, found: Costs) -> str:
+def _growth(resource: Resource, found: Costs) -> str:
   exponents = [
     f"{name} as length^{exponent(by_length):.2f}"  # type: ignore[arg-type]
     for name, by_length in found.items()
     if len(by_length) > 1
   ]
-  listed = ", ".join(exponents)
-  return f"{resource.name.capitalize()} grows, {listed}." if listed else ""
+  text = ", ".join(exponents)
+  return f"Growth of {resource.name}: {text}." if text else ""
 
 
-def _said(
+def _crossing(
   resource: Resource, baseline: str, name: str, length: float | None, found: Costs
 ) -> str:
   common = set(found[baseline]) & set(found[name])

@@ -1,6 +1,6 @@
-"""Loss while training, and accuracy at other lengths: means over seeds with their range.
+"""Figures of the validation loss during training and of the accuracy at other lengths.
 
-Only of runs that finished and whose leak check nothing speaks against, as in the table.
+They show means over seeds, of finished runs with a passed leak check, as in the table.
 """
 
 import math
@@ -11,23 +11,27 @@ import numpy as np
 
 from attention_lab.compare.analysis.measures import is_checked
 from attention_lab.compare.analysis.record import Comparison, Row, Run
+from attention_lab.compare.analysis.wording import listed
 from attention_lab.compare.report.figures.svg import Figure, Series, draw, paint_series
 
-BAND = (
-  "Lines are means over the seeds; bands reach from the lowest seed to the highest."
-)
-_EARLY = 0.2  # The share of the training in which a loss may rise above the figure.
+BAND = "Lines are means over seeds; bands span the lowest to the highest seed."
+_EARLY = 0.2  # Initial fraction of training whose losses may exceed the axis.
 
 
 def curves(comparison: Comparison) -> list[Figure]:
-  """Validation loss against steps, seconds and training FLOPs; those that there are."""
+  """Return the validation loss by steps, seconds and training FLOPs, where known."""
   axes = (
     ("steps", "steps", "", _per_step),
-    ("seconds", "seconds", " A run's seconds are spread evenly over its steps.", _time),
+    (
+      "seconds",
+      "training time (s)",
+      " The time assumes that all steps of a run take equally long.",
+      _time,
+    ),
     (
       "flops",
       "training FLOPs",
-      " FLOPs are those of the compiled training step.",
+      " FLOPs are counted in the compiled training step.",
       _flops,
     ),
   )
@@ -36,7 +40,7 @@ def curves(comparison: Comparison) -> list[Figure]:
 
 
 def lengths(comparison: Comparison) -> list[Figure]:
-  """Accuracy against the length of what is evaluated; empty where it is not known."""
+  """Return the accuracy by evaluated length; no figure if it was not measured."""
   series = [
     _band(index, by_x)
     for index, row in enumerate(comparison.rows)
@@ -53,13 +57,13 @@ def lengths(comparison: Comparison) -> list[Figure]:
     axes.minorticks_off()
     axes.set(xlabel="length (tokens)", ylabel="top-1 accuracy (%)")
 
-  title = "Accuracy at other lengths"
-  svg = draw("lengths", f"{title}, of {_names(comparison, series)}.", paint)
+  title = "Accuracy by length"
+  svg = draw("lengths", f"{title} for {_names(comparison, series)}.", paint)
   return [Figure("lengths", title, svg, f"On the validation split. {BAND}")]
 
 
 def shown(row: Row) -> list[Run]:
-  """The runs whose predictions count."""
+  """Return the finished runs with a passed leak check."""
   return [
     run for run in row.runs if run.status == "finished" and is_checked(run.summary)
   ]
@@ -90,14 +94,14 @@ def _curve(
     axes.set_xlim(left=0)
     axes.set_ylim(top=top)
 
-  title = f"Validation loss against {label}"
-  svg = draw(f"loss-{key}", f"{title}, of {_names(comparison, series)}.", paint)
-  cut = " The first fifth of the training may lie above the figure." * is_cut
+  title = f"Validation loss by {label.partition(' (')[0]}"
+  svg = draw(f"loss-{key}", f"{title} for {_names(comparison, series)}.", paint)
+  cut = " Losses in the first fifth of training may exceed the axis." * is_cut
   return Figure(f"loss-{key}", title, svg, BAND + remark + cut)
 
 
 def _losses(runs: Sequence[Run]) -> dict[int, list[float]]:
-  """The validation losses of all runs by the step, where all have one."""
+  """Return the validation losses of all runs at the steps that all runs have."""
   by_run = [
     {
       entry["step"]: entry["loss"]
@@ -115,7 +119,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _accuracies(row: Row) -> dict[float, list[float]]:
-  """In per cent by the length, where all seeds have them."""
+  """Return the accuracies in per cent at the lengths that all seeds have."""
   by_run = [run.summary.get("lengths") or {} for run in shown(row)]
   if not by_run:
     return {}
@@ -135,20 +139,23 @@ def _band(index: int, by_x: Mapping[float, Sequence[float]]) -> Series:
 
 
 def _top(series: Sequence[Series]) -> tuple[float | None, bool]:
-  """Where the figure ends, so that the losses that matter fill it; whether it cuts."""
+  """Return the top of the loss axis (None: automatic), and whether losses exceed it.
+
+  The axis fits the losses after the first `_EARLY` of training.
+  """
   late: list[float] = []
-  all_: list[float] = []
+  every: list[float] = []
   for one in series:
     highest = one.high if len(one.high) else one.y
-    all_ += highest
+    every += highest
     late += [y for x, y in zip(one.x, highest, strict=True) if x >= _EARLY * one.x[-1]]
   lowest = min(min(one.low if len(one.low) else one.y) for one in series)
   top = max(late) + 0.08 * (max(late) - lowest)
-  return (top, True) if max(all_) > top > lowest else (None, False)
+  return (top, True) if max(every) > top > lowest else (None, False)
 
 
 def _names(comparison: Comparison, series: Sequence[Series]) -> str:
-  return ", ".join(comparison.rows[one.number].name for one in series)
+  return listed([comparison.rows[one.number].name for one in series])
 
 
 def _per_step(summary: Mapping[str, Any]) -> float | None:

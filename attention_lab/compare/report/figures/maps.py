@@ -1,4 +1,4 @@
-"""What each row attends to on the same text, and how widely: maps and their entropy."""
+"""Attention maps of each row on the same text, and their entropy."""
 
 import base64
 import io
@@ -9,45 +9,46 @@ import numpy as np
 from PIL import Image
 
 from attention_lab.compare.analysis.record import Comparison, Maps
+from attention_lab.compare.analysis.wording import listed
 from attention_lab.compare.report.figures.svg import Figure, Series, draw, paint_series
 
-_LEVELS = 16  # Of opacity: four bits a pixel, so that many maps are a small file.
-_HUE = (47, 127, 209)  # Seen on white and on black.
+_LEVELS = 16  # Opacities: four bits per pixel keep the file small.
+_HUE = (47, 127, 209)  # Visible on white and on black.
 _LONGEST = 10  # Characters of a label.
-_ROOM = 9.0  # A token's name needs so much of the 300 units along an axis.
+_LABEL_HEIGHT = 9.0  # Units; an axis has 300.
 
 
 class Sheet(NamedTuple):
-  """All maps of a row in one picture: a layer to a line, a head to a column."""
+  """All maps of a row in one image, with a line per layer and a column per head."""
 
   number: int  # Of the row.
   name: str  # Of the row.
   layers: int
   heads: int
-  side: int  # Pixels of a map: one for each token.
+  side: int  # Width and height of a map in pixels, one per token.
   pitch: int  # Pixels from one map to the next.
-  image: str  # As a data URI of a PNG.
-  labels: Sequence[str]  # Of the tokens; short, and without invisible characters.
-  every: int  # One token in so many has room for its label.
+  image: str  # Data URI of a PNG.
+  labels: Sequence[str]  # The tokens, shortened, with visible symbols for white space.
+  every: int  # Interval between labelled tokens.
 
   @property
   def upright(self) -> bool:
-    """Whether labels fit above their columns as they are: they are single characters."""
+    """Whether the labels of columns are not rotated, because each is one character."""
     return all(len(label) == 1 for label in self.labels)
 
   @property
   def margin(self) -> float:
-    """What the labels need beside 300 units of map."""
+    """Units for the labels, on a scale where the map has 300."""
     return 8 + 5.0 * max(map(len, self.labels))
 
   @property
   def size(self) -> tuple[int, int]:
-    """Width and height in pixels."""
+    """Width and height of the image in pixels."""
     return self.heads * self.pitch, self.layers * self.pitch
 
 
 def sheets(comparison: Comparison) -> list[Sheet]:
-  """The maps of each row that has some."""
+  """Return a sheet for each row that has maps."""
   return [
     _sheet(index, row.name, row.maps)
     for index, row in enumerate(comparison.rows)
@@ -56,10 +57,10 @@ def sheets(comparison: Comparison) -> list[Sheet]:
 
 
 def entropies(weights: np.ndarray) -> np.ndarray:
-  """Entropy of attention in nats by layer, [L]: the mean over heads and queries.
+  """Return the entropy of attention in nats by layer, [L]: mean over heads and queries.
 
-  Weights that are no probabilities count by their sizes, made to sum to 1; a query that
-  attends to nothing does not count.
+  Absolute weights are normalised to sum to 1. Queries whose weights are all 0 are left
+  out of the mean.
 
   Args:
     weights: [layers, heads, S, S].
@@ -73,7 +74,7 @@ def entropies(weights: np.ndarray) -> np.ndarray:
 
 
 def entropy(comparison: Comparison) -> list[Figure]:
-  """Entropy against the layer, of each row that has maps."""
+  """Return the entropy by layer of each row that has maps."""
   series = []
   for index, row in enumerate(comparison.rows):
     if row.maps is not None and row.maps.weights.size:
@@ -89,14 +90,14 @@ def entropy(comparison: Comparison) -> list[Figure]:
     axes.set_ylim(0, 1.08 * max(0.1, *(max(one.y) for one in series)))
     axes.set(xlabel="layer", ylabel="entropy (nats)")
 
-  title = "Attention entropy per layer"
+  title = "Attention entropy by layer"
   caption = (
-    "Mean over heads and queries, of one trained model a row: 0 is one token, the "
-    "logarithm of their number is all alike."
+    "Mean over heads and queries, for one trained model per row. 0: all weight on one "
+    "token; ln n: equal weights on n tokens."
   )
-  names = ", ".join(comparison.rows[one.number].name for one in series)
+  names = listed([comparison.rows[one.number].name for one in series])
   return [
-    Figure("entropy", title, draw("entropy", f"{title}, of {names}.", paint), caption)
+    Figure("entropy", title, draw("entropy", f"{title} for {names}.", paint), caption)
   ]
 
 
@@ -105,14 +106,14 @@ def _sheet(index: int, name: str, maps: Maps) -> Sheet:
   pitch = side + max(1, side // 16)
   pixels = np.zeros((layers * pitch, heads * pitch), np.uint8)
   sizes = np.abs(maps.weights)
-  share = np.nan_to_num(sizes / max(1.0, float(np.nanmax(sizes))))
-  # The square root shows small weights, too.
-  levels = np.round(np.sqrt(share) * (_LEVELS - 1)).astype(np.uint8)
+  relative = np.nan_to_num(sizes / max(1.0, float(np.nanmax(sizes))))
+  # The square root makes small weights visible.
+  levels = np.round(np.sqrt(relative) * (_LEVELS - 1)).astype(np.uint8)
   for layer in range(layers):
     for head in range(heads):
       top, left = layer * pitch, head * pitch
       pixels[top : top + side, left : left + side] = levels[layer, head]
-  every = max(1, int(np.ceil(side * _ROOM / 300)))
+  every = max(1, int(np.ceil(side * _LABEL_HEIGHT / 300)))
   return Sheet(
     *(index, name, layers, heads, side, pitch),
     image=_png(pixels),
@@ -122,12 +123,12 @@ def _sheet(index: int, name: str, maps: Maps) -> Sheet:
 
 
 def _label(token: str) -> str:
-  seen = token.replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥")
-  return seen if len(seen) <= _LONGEST else seen[: _LONGEST - 1] + "…"
+  visible = token.replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥")
+  return visible if len(visible) <= _LONGEST else visible[: _LONGEST - 1] + "…"
 
 
 def _png(levels: np.ndarray) -> str:
-  """Levels as opacities of one hue, which light and dark pages shine through."""
+  """Return a PNG with levels as opacities of one hue, for light and dark pages."""
   image = Image.frombytes("P", levels.shape[::-1], levels.tobytes())
   image.putpalette(_HUE * _LEVELS)
   file = io.BytesIO()

@@ -1,7 +1,8 @@
-"""A matplotlib figure as SVG inside HTML: text stays text, colours are the page's.
+"""Matplotlib figures as SVG inside HTML, with selectable text and the page's colours.
 
-Drawn with colours that stand for CSS variables: INK is `--ink`, GRID is `--grid`, and
-series i is `--series-i`, so that a page has its light and its dark figures in one.
+Figures are drawn with placeholder colours that are then replaced by CSS variables: INK by
+`--ink`, GRID by `--grid` and series i by `--series-i`. One figure thus serves the light
+and the dark scheme.
 """
 
 import io
@@ -13,51 +14,51 @@ from typing import Any, NamedTuple
 from attention_lab.errors import UserError
 
 INK, GRID = "#010101", "#020202"
-HUES = 8  # Colours that the page has for series; after them, dashes tell apart.
+HUES = 8  # Number of the page's series colours; further series use dashes.
 DASHES = ((), (5, 2), (1.5, 1.5), (6, 2, 1.5, 2))
-_SERIES = "#0300"  # The last two digits say which.
-_SIZE = (4.2, 2.9)  # Inches of 72 units: narrow enough to be read on a phone.
+_SERIES = "#0300"  # Placeholder; two digits with the index follow.
+_SIZE = (4.2, 2.9)  # Inches of 72 units: legible at the width of a phone.
 
 
 class Figure(NamedTuple):
-  """A drawing with the words that belong to it."""
+  """A drawing with its title and caption."""
 
-  key: str  # Unique on a page; its id there.
+  key: str  # Its id, unique on a page.
   title: str
   svg: str
   caption: str
 
 
 class Series(NamedTuple):
-  """What is drawn of one row."""
+  """Values of one row in a figure."""
 
-  number: int  # Of its colour.
+  number: int  # Of the colour.
   x: Sequence[float]
   y: Sequence[float]
-  low: Sequence[float] = ()  # Of the band around it; () for none.
+  low: Sequence[float] = ()  # Lower edge of the band; () for no band.
   high: Sequence[float] = ()
 
 
 def colour(index: int) -> str:
-  """What stands for the colour of a series."""
+  """Return the placeholder colour of a series."""
   return f"{_SERIES}{index % HUES:02x}"
 
 
 def dashes(index: int) -> Sequence[float]:
-  """The dashes of a series, in units of its line's width; () is a whole line."""
+  """Return the dashes of a series in units of the line width; () is a solid line."""
   return DASHES[index // HUES % len(DASHES)]
 
 
 def draw(
   key: str, alt: str, paint: Callable[[Any], None], size: tuple[float, float] = _SIZE
 ) -> str:
-  """An `<svg>` of what is painted on a pair of axes.
+  """Return an `<svg>` element with one pair of axes.
 
   Args:
-    key: what its ids begin with; unique on the page.
-    alt: what is to be seen, in words, for those who do not see it.
-    paint: draws on matplotlib's axes; series i in an artist whose gid is `series-i`.
-    size: inches.
+    key: prefix of the element's ids; unique on the page.
+    alt: alternative text for screen readers.
+    paint: draws on matplotlib's axes; the artists of series i have the gid `series-i`.
+    size: width and height in inches.
   """
   matplotlib, figure_type = _matplotlib()
   with matplotlib.rc_context(_rules()):
@@ -65,13 +66,13 @@ def draw(
     axes = figure.subplots()
     paint(axes)
     file = io.StringIO()
-    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(file, format="svg", metadata=nothing, transparent=True)
+    no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(file, format="svg", metadata=no_metadata, transparent=True)
   return _inline(file.getvalue(), key, alt)
 
 
 def paint_series(axes: Any, series: Sequence[Series], marker: str = "") -> None:
-  """Lines with their bands; the first, the baseline's, above the others."""
+  """Draw lines with their bands; earlier series, such as the baseline, are on top."""
   for one in series:
     gid, order = f"series-{one.number}", 3 - one.number / 1000
     style = {"color": colour(one.number), "gid": gid}
@@ -90,7 +91,7 @@ def _matplotlib() -> tuple[Any, Any]:
     from matplotlib.figure import Figure as figure_type
   except ImportError:
     raise UserError(
-      "The report's figures need matplotlib: pip install -e '.[compare]'"
+      "The figures of report.html need matplotlib: pip install -e '.[compare]'"
     ) from None
   return matplotlib, figure_type
 
@@ -119,7 +120,7 @@ def _rules() -> dict[str, Any]:
 
 
 def _inline(text: str, key: str, alt: str) -> str:
-  """What matplotlib wrote, fit for standing among others in an HTML page."""
+  """Convert matplotlib's SVG file to an element of an HTML page."""
   text = text[text.index("<svg") :]
   text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.S)
   text = re.sub(r"<!--.*?-->", "", text, flags=re.S)
@@ -129,7 +130,7 @@ def _inline(text: str, key: str, alt: str) -> str:
   opening = f'<svg class="drawing" role="img" aria-label="{label}" {view.group()}>'
   text = opening + text[text.index(">") + 1 :]
   text = re.sub(r'<g id="(series)-(\d+)">', r'<g class="\1 \1-\2">', text)
-  text = _own_ids(text.replace("xlink:href", "href"), key)
+  text = _prefix_ids(text.replace("xlink:href", "href"), key)
   text = text.replace(INK, "var(--ink)").replace(GRID, "var(--grid)")
   text = re.sub(
     _SERIES + r"([0-9a-f]{2})", lambda m: f"var(--series-{int(m[1], 16)})", text
@@ -138,8 +139,8 @@ def _inline(text: str, key: str, alt: str) -> str:
   return re.sub(r"\s*\n\s*", "\n", text).strip()
 
 
-def _own_ids(text: str, key: str) -> str:
-  """Ids that are referred to begin with the key; the others go."""
+def _prefix_ids(text: str, key: str) -> str:
+  """Prefix the ids that are referenced with the key, and remove the others."""
   used = set(re.findall(r'(?:url\(|href=")#([^")]+)', text))
   text = re.sub(
     r' id="([^"]*)"', lambda m: f' id="{key}-{m[1]}"' * (m[1] in used), text

@@ -1,19 +1,20 @@
-"""How a setting acts on each attention: its loss against the setting's value."""
+"""Figures of the validation loss by the value of a setting."""
 
 import math
 from typing import Any
 
-from attention_lab.compare.analysis.table import Curve, Sweep
+from attention_lab.compare.analysis.sweeps import Curve, Sweep
+from attention_lab.compare.analysis.wording import listed
 from attention_lab.compare.report.figures.palette import Palette
 from attention_lab.compare.report.figures.svg import Figure, Series, draw, paint_series
 
 
 def sweep(found: Sweep, key: str, palette: Palette) -> Figure | None:
-  """Loss against the value with the 95 % interval; None where nothing has finished.
+  """Return the loss by value with 95 % intervals; None if no run has finished.
 
   Args:
     found: the sweep.
-    key: of the figure; unique on the page.
+    key: id of the figure, unique on the page.
     palette: the colours of the names.
   """
   series = [
@@ -33,10 +34,10 @@ def sweep(found: Sweep, key: str, palette: Palette) -> Figure | None:
     axes.minorticks_off()
     axes.set(xlabel=found.setting, ylabel="validation loss (nats)")
 
-  title = f"Validation loss against {found.setting}"
-  names = ", ".join(curve.name for curve in found.curves)
-  caption = "Means over the seeds; bands are the 95 % intervals of the means."
-  return Figure(key, title, draw(key, f"{title}, of {names}.", paint), caption)
+  title = f"Validation loss by {found.setting}"
+  names = listed([curve.name for curve in found.curves])
+  caption = "Points are means over seeds; bands are their 95 % intervals."
+  return Figure(key, title, draw(key, f"{title} for {names}.", paint), caption)
 
 
 def _series(curve: Curve, index: int) -> Series:
@@ -47,6 +48,6 @@ def _series(curve: Curve, index: int) -> Series:
   }
   low = [at.low for at in points.values() if at.low is not None]
   high = [at.high for at in points.values() if at.high is not None]
-  if len(low) < len(points):  # A band through some of the values would mislead.
+  if len(low) < len(points):  # A band over a part of the values would mislead.
     low, high = [], []
   return Series(index, [*points], [at.mean for at in points.values()], low, high)

@@ -1,0 +1,92 @@
+"""Texts that report.md and report.html share."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from attention_lab.compare.analysis.measures import METRICS, Metric
+from attention_lab.compare.analysis.record import Comparison, Row
+from attention_lab.compare.analysis.table import Estimate, Line
+from attention_lab.compare.analysis.wording import counted, listed, setting_text
+from attention_lab.compare.grid import alternatives
+
+NOTES = (
+  "Brackets hold the 95 % t interval of a mean, for each row separately. Differences "
+  "from the baseline are paired by seed; p is the p-value of the two-sided paired t-test. "
+  "p (Holm) is p after Holm's correction for the number of rows compared in that metric; "
+  "a row is called better or worse if p (Holm) is below 0.05. The number of seeds needed "
+  "gives a test at the strictest level of Holm's method (0.05 divided by the number of "
+  "rows) a power of 80 % if the true difference is the observed one. It is uncertain, "
+  "because the observed difference is."
+)
+UNCHECKED = "leak check not passed"
+MOST_NAMES = 4  # In a title.
+
+
+def title(comparison: Comparison) -> str:
+  """Return a title such as "standard against rope and alibi on copy".
+
+  The others are named by the settings in which they differ from the baseline. A baseline
+  without positions is named by its attention alone.
+  """
+  baseline, *values = alternatives(comparison.rows[0].name)
+  values = [value for value in values if value not in ("none", comparison.dataset)]
+  others = _others(comparison)
+  name = ", ".join([baseline, *values])
+  if len(others) > MOST_NAMES:
+    name += f" against {len(others)} others"
+  elif others:
+    name += f" against {listed(others)}"
+  return name + f" on {listed(_datasets(comparison))}" * bool(comparison.dataset)
+
+
+def extent(comparison: Comparison) -> str:
+  """Return the numbers of rows, seeds and steps as a sentence."""
+  rows = counted(len(comparison.rows), "row")
+  seeds = counted(comparison.seeds, "seed")
+  return f"{rows}, {seeds} per row, {counted(comparison.steps, 'step')} per run."
+
+
+def metrics_of(rows: Sequence[Line]) -> list[Metric]:
+  """Return the metrics that any row has."""
+  return [m for m in METRICS.values() if any(m.key in row.estimates for row in rows)]
+
+
+def estimate_text(metric: Metric, estimate: Estimate) -> str:
+  """Return a mean, followed by its interval if that is not empty."""
+  mean = metric.text(estimate.mean)
+  if estimate.low is None or estimate.high is None or estimate.low == estimate.high:
+    return mean
+  return f"{mean} [{metric.text(estimate.low)}, {metric.text(estimate.high)}]"
+
+
+def leak_checks(comparison: Comparison) -> str:
+  """Return the results of the finished runs' leak checks, with their numbers."""
+  results = Counter(
+    str(run.summary.get("leak_check", "unknown")).replace("not asked", "not applicable")
+    for row in comparison.rows
+    for run in row.runs
+    if run.status == "finished"
+  )
+  if not results:
+    return "no run has finished"
+  listing = ", ".join(f"{r} in {counted(n, 'run')}" for r, n in sorted(results.items()))
+  return f"{listing} (predictions must not depend on later tokens)"
+
+
+def _others(comparison: Comparison) -> list[str]:
+  """Return names for the rows that differ from the baseline, without sizes of matching."""
+  varied = {key for row in comparison.rows if not row.matched for key in row.settings}
+  names = [_name(row, sorted(varied - {"dataset"})) for row in comparison.rows]
+  return list(dict.fromkeys(filter(None, names)))
+
+
+def _name(row: Row, keys: Sequence[str]) -> str:
+  settings = row.settings
+  return ", ".join(setting_text(key, settings[key]) for key in keys if key in settings)
+
+
+def _datasets(comparison: Comparison) -> list[str]:
+  """Return the names of all datasets, without their options."""
+  others = [str(row.settings.get("dataset", "")) for row in comparison.rows]
+  specs = [comparison.dataset, *filter(None, others)]
+  return list(dict.fromkeys(spec.partition("(")[0] for spec in specs))
