@@ -19,9 +19,9 @@ from attention_lab.architecture.base.architecture import (
   architectures,
   as_functions,
 )
-from attention_lab.architecture.base.head import watch_heads
+from attention_lab.architecture.base.head import recorded_heads
 from attention_lab.attention.base.attention import Attention, attentions
-from attention_lab.compatibility import refuse_impossible
+from attention_lab.compatibility import refuse_incompatible
 from attention_lab.dataset.base.dataset import Dataset, datasets
 from attention_lab.errors import UserError
 from attention_lab.nn import cross_entropy
@@ -87,7 +87,7 @@ def assemble(
   }
   asked = _asked(patterns, house)
   for name, kinds in asked.items():
-    refuse_impossible(
+    refuse_incompatible(
       name, builders[name], config.position, scheme.hooks, kinds, policy.compute_dtype
     )
   model = as_functions(
@@ -187,7 +187,7 @@ def _output(
   """The logits, or what they are made of where they are too many to form at once."""
   params = policy.cast_to_compute(params)
   source = () if batch.source is None else (batch.source,)
-  with watch_heads() as heads:
+  with recorded_heads() as heads:
     logits = model.apply(params, key, batch.inputs, None, *source)
   if cross_entropy.pays(logits.size):
     for unchanged, head in heads:

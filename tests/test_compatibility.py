@@ -1,4 +1,4 @@
-"""What cannot be right is refused before anything is compiled."""
+"""Tests that incompatible attentions are refused before anything is compiled."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from tests.parts import tiny_config
 
 
 class NoRotation(Standard):
-  """Forgets to ask for rotation."""
+  """Projects queries and keys without rotating them."""
 
   def queries(self, x, positions):
     return self._project(x, self.num_heads, "query")
@@ -23,7 +23,7 @@ class NoRotation(Standard):
 
 
 class KeysAsQueries(Standard):
-  """Turns its keys as if they were queries."""
+  """Rotates keys by the hook for queries."""
 
   def keys_values(self, x, positions):
     k = self.position.rotate(self._project(x, 2, "key"), positions)
@@ -31,36 +31,36 @@ class KeysAsQueries(Standard):
 
 
 class NoBias(Standard):
-  """Says that it honours no bias, though it calls for one."""
+  """Uses the bias without honouring it."""
 
   honours = ("rotate",)
 
 
 class WrongShape(Attention):
-  """Returns another shape."""
+  """Returns an array of another shape."""
 
   def __call__(self, query, context, mask):
     return query[:, :1]
 
 
 class WrongType(WrongShape):
-  """Returns another dtype."""
+  """Returns an array of another dtype."""
 
   def __call__(self, query, context, mask):
     return query.astype(jnp.float16)
 
 
 class Raises(WrongShape):
-  """Fails in its forward pass."""
+  """Raises an exception in its forward pass."""
 
   def __call__(self, query, context, mask):
     return query @ jnp.ones((999, 999))
 
 
 @pytest.fixture
-def broken(monkeypatch, request):
-  part = dataclasses.dataclass(kw_only=True)(request.param)
-  monkeypatch.setitem(attentions._parts, "mine", part)
+def incompatible(monkeypatch, request):
+  attention = dataclasses.dataclass(kw_only=True)(request.param)
+  monkeypatch.setitem(attentions._parts, "mine", attention)
 
 
 CASES = [
@@ -71,29 +71,29 @@ CASES = [
   ),
   (KeysAsQueries, "xpos", "acts by rotate_keys, .*Use one of: .*randomized, rope,"),
   (NoBias, "alibi", "acts by bias.*Use one of: learned, none, randomized, rope,"),
-  (WrongShape, "none", r"into float32\[2, 1, 8\]; it must keep shape"),
-  (WrongType, "none", r"into float16\[2, 3, 8\]"),
-  (Raises, "none", r"'mine' fails: TypeError: .*\(test_pairing.py, line \d+\)"),
+  (WrongShape, "none", r"to float32\[2, 1, 8\]; it must keep shape"),
+  (WrongType, "none", r"to float16\[2, 3, 8\]"),
+  (Raises, "none", r"'mine' fails: TypeError: .*\(test_compatibility.py, line \d+\)"),
 ]
 
 
 @pytest.mark.parametrize(
-  ("broken", "position", "message"),
+  ("incompatible", "position", "message"),
   CASES,
-  indirect=["broken"],
+  indirect=["incompatible"],
   ids=lambda x: str(x)[:9],
 )
-def test_what_cannot_be_right_is_refused(broken, position, message):
+def test_incompatible_attention_is_refused(incompatible, position, message):
   with pytest.raises(UserError, match=message) as error:
     assemble(tiny_config(attention="mine", position=position))
   assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("broken", [NoRotation], indirect=True)
-def test_the_same_attention_is_fine_where_nothing_is_missed(broken):
+@pytest.mark.parametrize("incompatible", [NoRotation], indirect=True)
+def test_attention_without_rotation_is_compatible_with_alibi(incompatible):
   assemble(tiny_config(attention="mine", position="alibi"))
 
 
-@pytest.mark.parametrize("broken", [KeysAsQueries], indirect=True)
-def test_queries_and_keys_may_be_one_where_they_turn_alike(broken):
+@pytest.mark.parametrize("incompatible", [KeysAsQueries], indirect=True)
+def test_one_rotation_for_queries_and_keys_is_compatible_with_rope(incompatible):
   assemble(tiny_config(attention="mine", position="rope"))

@@ -160,7 +160,7 @@ class Mine(attention_lab.Attention):
     ("pass", "return query.sum(-1)", "must keep shape and dtype"),
     ("pass", "return query.astype(jnp.float16)", "must keep shape and dtype"),
     ("pass", "return query.astype(jnp.int32)", "must keep shape and dtype"),
-    ("pass", "return None", "returns a NoneType, no array"),
+    ("pass", "return None", "returns a NoneType, not an array"),
     ("pass", "return np.asarray(query)", "TracerArrayConversionError"),
     ("pass", "return query if query.sum() > 0 else -query", "TracerBoolConversion"),
     ("pass", "return query @ context", "(mine.py, line "),

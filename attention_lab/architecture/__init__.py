@@ -1,1 +1,1 @@
-"""Architectures: one file each. `--architecture=name` is the file is the name."""
+"""Architectures, one per file; `--architecture` names the file."""

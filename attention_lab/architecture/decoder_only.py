@@ -1,4 +1,4 @@
-"""A causal language model of stacked blocks (GPT: Radford et al., 2018 and 2019)."""
+"""Causal language model of stacked blocks (GPT: Radford et al., 2018 and 2019)."""
 
 import dataclasses
 from typing import Any
@@ -10,18 +10,22 @@ from attention_lab.architecture.base.architecture import (
   Architecture,
   register_architecture,
 )
-from attention_lab.architecture.base.mixing import among, self_mask, watched_among
+from attention_lab.architecture.base.mixing import (
+  attend,
+  attend_with_weights,
+  self_mask,
+)
 from attention_lab.attention.base.attention import Attention
 
 
 @register_architecture("decoder_only")
 @dataclasses.dataclass(kw_only=True)
 class DecoderOnly(Architecture):
-  """Embeds tokens, mixes them causally layer by layer, and predicts the next token."""
+  """Embeds tokens, applies causal layers, and predicts the next token."""
 
   def __call__(self, tokens: jax.Array, positions: jax.Array | None) -> jax.Array:
     mask = self_mask(tokens, positions, causal=True)
-    return self._around(tokens, mask.query_positions, among(mask))[0]
+    return self._around(tokens, mask.query_positions, attend(mask))[0]
 
   def extend(
     self, tokens: jax.Array, state: Any, positions: jax.Array
@@ -33,13 +37,13 @@ class DecoderOnly(Architecture):
 
   def attention_weights(self, tokens: jax.Array, positions: jax.Array) -> Any:
     mask = self_mask(tokens, positions, causal=True)
-    return self._around(tokens, positions, watched_among(mask))[1]
+    return self._around(tokens, positions, attend_with_weights(mask))[1]
 
   @hk.name_like("__call__")
   def _around(
     self, tokens: jax.Array, positions: jax.Array, mix: Any, per_layer: Any = ()
   ) -> tuple[jax.Array, Any]:
-    """Embedding, layers and logits around a way of mixing."""
+    """Return the logits, and the layers' outputs in the form of `per_layer`."""
     table = self.token_vectors()
     x = self.embed(tokens, positions, table)
     x, outputs = self.layers(x, mix, per_layer)

@@ -1,4 +1,4 @@
-"""A stack in which every token sees every other (BERT: Devlin et al., arXiv:1810.04805)."""
+"""Bidirectional encoder of stacked blocks (BERT: Devlin et al., arXiv:1810.04805)."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,20 +13,25 @@ from attention_lab.architecture.base.architecture import (
   Architecture,
   register_architecture,
 )
-from attention_lab.architecture.base.mixing import among, self_mask, watched_among
+from attention_lab.architecture.base.mixing import (
+  attend,
+  attend_with_weights,
+  self_mask,
+)
 
 
 @register_architecture("encoder")
 @dataclasses.dataclass(kw_only=True)
 class Encoder(Architecture):
-  """Embeds tokens, mixes all of them layer by layer, and labels each or the whole.
+  """Embeds tokens, applies bidirectional layers, and labels each token or the sequence.
 
-  It sees what follows a token, so it takes no dataset whose targets are its inputs
-  shifted, and continues no text.
+  Each token attends to the tokens after it, too. The encoder therefore takes no dataset
+  whose targets are its shifted inputs, and it generates no text.
   """
 
-  # What the logits are made of: each token's own vector, or the mean of all, which then
-  # stands at every position. With a dataset that weighs one position: classification.
+  # Vectors that the logits are computed from: "token" for that of each token, "pooled"
+  # for the mean of all, repeated at every position. With a dataset whose weights select
+  # one position, "pooled" is sequence classification.
   head: Literal["token", "pooled"] = "token"
 
   places: ClassVar[Mapping[str, str]] = MappingProxyType({"encoder": "bidirectional"})
@@ -35,30 +40,30 @@ class Encoder(Architecture):
 
   def __call__(self, tokens: jax.Array, positions: jax.Array | None) -> jax.Array:
     mask = self_mask(tokens, positions, causal=False)
-    x, embeddings, _ = self._encode(tokens, mask.query_positions, among(mask))
+    x, embeddings, _ = self._encode(tokens, mask.query_positions, attend(mask))
     if self.head == "pooled":
-      x = mean_of_real(x, mask.query_positions)
+      x = masked_mean(x, mask.query_positions)
     logits = self.logits(x, embeddings)
     return jnp.broadcast_to(logits, (*tokens.shape, logits.shape[-1]))
 
   def attention_weights(self, tokens: jax.Array, positions: jax.Array) -> Any:
     mask = self_mask(tokens, positions, causal=False)
-    return self._encode(tokens, positions, watched_among(mask))[2]
+    return self._encode(tokens, positions, attend_with_weights(mask))[2]
 
   @hk.name_like("__call__")
   def _encode(
     self, tokens: jax.Array, positions: jax.Array, mix: Any
   ) -> tuple[jax.Array, jax.Array, Any]:
-    """Vectors [B, T, D], the tokens' table [V, D], and what `mix` had for each layer."""
+    """Return vectors [B, T, D], the embedding table [V, D] and the layers' outputs."""
     table = self.token_vectors()
     x, outputs = self.layers(self.embed(tokens, positions, table), mix)
     return self.final_norm(x), table.embeddings, outputs
 
 
-def mean_of_real(x: jax.Array, positions: jax.Array) -> jax.Array:
-  """The mean of x where positions are not negative; zeros where all are.
+def masked_mean(x: jax.Array, positions: jax.Array) -> jax.Array:
+  """Return the mean of x over non-negative positions; zeros if all are negative.
 
-  [B, T, D], [B, T] → [B, 1, D].
+  x [B, T, D], positions [B, T] → [B, 1, D]. Computed in float32 at least.
   """
   wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
   real = (positions >= 0)[:, :, None]

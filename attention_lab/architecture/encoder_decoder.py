@@ -1,4 +1,4 @@
-"""The Transformer: one stack reads, another writes (Vaswani et al., arXiv:1706.03762)."""
+"""Encoder-decoder Transformer (Vaswani et al., arXiv:1706.03762)."""
 
 import dataclasses
 import math
@@ -15,43 +15,49 @@ from attention_lab.architecture.base.architecture import (
   register_architecture,
 )
 from attention_lab.architecture.base.block import Block
-from attention_lab.architecture.base.mixing import among, self_mask, watched_among
+from attention_lab.architecture.base.mixing import (
+  attend,
+  attend_with_weights,
+  self_mask,
+)
 from attention_lab.architecture.base.stack import Stack
 from attention_lab.kernel.mask import Mask, default_positions
 
 
 class Memory(NamedTuple):
-  """What the encoder has made of a source."""
+  """Output of the encoder."""
 
   context: jax.Array  # [B, S, D]
-  positions: jax.Array  # [B, S] int32; negative = padding
+  positions: jax.Array  # [B, S] int32; negative for padding
 
 
 @register_architecture("encoder_decoder")
 @dataclasses.dataclass(kw_only=True)
 class EncoderDecoder(Architecture):
-  """Reads a source in which every token sees every other, and writes its answer causally,
-  each layer looking at the source, too. `num_layers` are those of either side.
+  """Encodes a source bidirectionally and decodes the target causally.
+
+  Each decoder layer also attends to the encoded source. The encoder and the decoder have
+  `num_layers` layers each.
   """
 
-  scaled_embeddings: bool = True  # Whether embeddings are multiplied by √d_model.
-  shared_embedding: bool = True  # Whether source and target share their table.
+  scaled_embeddings: bool = True  # Multiply embeddings by √d_model.
+  shared_embedding: bool = True  # One table for source and target.
 
   places: ClassVar[Mapping[str, str]] = MappingProxyType(
     {"encoder": "bidirectional", "decoder": "causal", "cross": "cross"}
   )
   tasks: ClassVar[tuple[str, ...]] = ("pairs",)
 
-  def __call__(  # type: ignore[override]  # It learns pairs.
+  def __call__(  # type: ignore[override]  # Takes a source, too.
     self, tokens: jax.Array, positions: jax.Array | None, source: jax.Array
   ) -> jax.Array:
-    return self._whole(tokens, positions, source, among)[0]
+    return self._whole(tokens, positions, source, attend)[0]
 
   def initial_state(  # type: ignore[override]
     self, batch_size: int, length: int, dtype: Any, source: jax.Array
   ) -> Any:
-    """The empty decode state, with what every layer keeps of the source [B, S]."""
-    memory, _ = self._encode(source, among)
+    """Return the empty decode state and every layer's memory of `source` [B, S]."""
+    memory, _ = self._encode(source, attend)
 
     def use(block: Block, x: jax.Array, _: Any) -> tuple[jax.Array, Any]:
       return x, block.memorise(memory.context, memory.positions)
@@ -65,8 +71,8 @@ class EncoderDecoder(Architecture):
   def extend(
     self, tokens: jax.Array, state: Any, positions: jax.Array
   ) -> tuple[jax.Array, Any]:
-    def use(block: Block, x: jax.Array, given: Any) -> tuple[jax.Array, Any]:
-      state, memory = given
+    def use(block: Block, x: jax.Array, layer_input: Any) -> tuple[jax.Array, Any]:
+      state, memory = layer_input
       return block(
         x,
         lambda attention, x: attention.extend(x, state, positions),
@@ -78,8 +84,8 @@ class EncoderDecoder(Architecture):
   def attention_weights(  # type: ignore[override]
     self, tokens: jax.Array, positions: jax.Array, source: jax.Array
   ) -> dict[str, Any]:
-    """By place, a list or stack over layers of tuples of weights [B, N, T, S]."""
-    _, encoder, layers = self._whole(tokens, positions, source, watched_among)
+    """Return, by place, a list or stack over layers of tuples of weights [B, N, T, S]."""
+    _, encoder, layers = self._whole(tokens, positions, source, attend_with_weights)
     if self._decoder.scanned:
       decoder, cross = layers
     else:
@@ -102,21 +108,32 @@ class EncoderDecoder(Architecture):
 
   @hk.name_like("__call__")
   def _whole(
-    self, tokens: jax.Array, positions: jax.Array | None, source: jax.Array, call: Any
+    self,
+    tokens: jax.Array,
+    positions: jax.Array | None,
+    source: jax.Array,
+    make_mix: Any,
   ) -> tuple[jax.Array, Any, Any]:
-    """Logits, and what `call` gave out in the layers of the encoder and the decoder."""
-    memory, seen = self._encode(source, call)
+    """Return logits, and the outputs of the encoder's and the decoder's layers.
+
+    Args:
+      tokens: [B, T].
+      positions: [B, T]; None for 0, 1, 2, ….
+      source: [B, S]; negative for padding.
+      make_mix: `attend` or `attend_with_weights`.
+    """
+    memory, encoder_outputs = self._encode(source, make_mix)
     own = self_mask(tokens, positions, causal=True)
     cross = Mask(own.query_positions, memory.positions, causal=False)
 
     def use(block: Block, x: jax.Array, _: Any) -> tuple[jax.Array, Any]:
-      return block(x, call(own), call(cross, memory.context))
+      return block(x, make_mix(own), make_mix(cross, memory.context))
 
     logits, outputs = self._decode(tokens, own.query_positions, use)
-    return logits, seen, outputs
+    return logits, encoder_outputs, outputs
 
   @hk.name_like("__call__")
-  def _encode(self, source: jax.Array, call: Any) -> tuple[Memory, Any]:
+  def _encode(self, source: jax.Array, make_mix: Any) -> tuple[Memory, Any]:
     positions = jnp.where(source >= 0, default_positions(source), -1)
     name = "token_embedding" if self.shared_embedding else "source_embedding"
     table = self.token_vectors(name)
@@ -124,7 +141,7 @@ class EncoderDecoder(Architecture):
     mask = Mask(positions, positions, causal=False)
 
     def use(block: Block, x: jax.Array, _: Any) -> tuple[jax.Array, Any]:
-      x, (output,) = block(x, call(mask))
+      x, (output,) = block(x, make_mix(mask))
       return x, output
 
     x, outputs = self._encoder(x, use)

@@ -10,7 +10,7 @@ from attention_lab.architecture.base import options as model_options
 from attention_lab.architecture.base.architecture import architectures
 from attention_lab.benchmark.program import Bench, Program, fits
 from attention_lab.benchmark.timing import Timing, interleaved
-from attention_lab.compatibility import refuse_impossible
+from attention_lab.compatibility import refuse_incompatible
 from attention_lab.experiment import attention_builder, named_attentions
 from attention_lab.plugin import spec as specs
 from attention_lab.position.base.position import facts_of, positions
@@ -45,7 +45,7 @@ def _bench(name: str, config: config_dict.ConfigDict, length: int, dtype: Any) -
   (spec,) = specs.parse_pattern(name)
   build = partial(attention_builder, spec, options, position)
   acts = facts_of(position).hooks
-  refuse_impossible(name, build(config.kernel), config.position, acts, asked, dtype)
+  refuse_incompatible(name, build(config.kernel), config.position, acts, asked, dtype)
   return Bench(
     lambda kernel: build(kernel)(),
     config.kernel,

@@ -1,4 +1,4 @@
-"""The decoder-only model: its size, its decoding, and what each of its options does."""
+"""Tests of the decoder-only model: size, decoding, options and weights."""
 
 import functools
 
@@ -20,32 +20,32 @@ from tests.parts import count, fill, tiny_config
 
 @functools.lru_cache(maxsize=32)
 def built(**changes):
-  """A tiny experiment with its parameters and logits on fixed tokens."""
+  """Return a tiny experiment, its parameters and its logits of TOKENS."""
   experiment = assemble(tiny_config(**changes))
   params = fill(jax.eval_shape(lambda: experiment.init(0)))
-  logits = jax.jit(experiment.model.apply)(params, None, TOKENS, AT)
+  logits = jax.jit(experiment.model.apply)(params, None, TOKENS, POSITIONS)
   return experiment, params, logits
 
 
 TOKENS = jnp.asarray(np.random.default_rng(0).integers(9, size=(2, 8)), jnp.int32)
-AT = default_positions(TOKENS)
+POSITIONS = default_positions(TOKENS)
 
 
 def decode(experiment, params, chunks):
-  """Logits of TOKENS, read chunk by chunk."""
+  """Return the logits of TOKENS, decoded in chunks."""
   model = experiment.model
   state = model.initial_state(params, None, 2, 8, jnp.float32)
   extend = functools.partial(jax.jit(model.extend), params, None)
-  return in_chunks(extend, state, TOKENS, AT, chunks)
+  return in_chunks(extend, state, TOKENS, POSITIONS, chunks)
 
 
-def test_the_second_systems_gpt_has_189_633_parameters(shakespeare):
+def test_shakespeare_gpt_has_189_633_parameters(shakespeare):
   config = configs.load_file("experiments/shakespeare_gpt.py")
   config.data_dir = shakespeare
   assert count(config) == 189_633
 
 
-def test_nanogpts_cpu_model_has_its_size(shakespeare):
+def test_nanogpt_cpu_model_has_the_parameter_count_of_nanogpt(shakespeare):
   config = configs.load_file("experiments/shakespeare_nanogpt_cpu.py")
   config.data_dir, config.position = shakespeare, "learned"
   layer = 4 * 128**2 + 2 * 128 * 512 + 2 * 128  # q, k, v, output; in, out; two norms.
@@ -56,8 +56,8 @@ def test_nanogpts_cpu_model_has_its_size(shakespeare):
   "architecture",
   [
     name
-    for name, part in architectures.items()
-    if part.decodes and "pairs" not in part.tasks
+    for name, architecture in architectures.items()
+    if architecture.decodes and "pairs" not in architecture.tasks
   ],
 )
 @pytest.mark.parametrize(
@@ -70,15 +70,15 @@ def test_nanogpts_cpu_model_has_its_size(shakespeare):
   ],
   ids=str,
 )
-def test_chunks_equal_the_whole(architecture, changes):
+def test_decoding_in_chunks_equals_full_pass(architecture, changes):
   experiment, params, logits = built(architecture=architecture, **changes)
   for chunks in ((3, 5), (1,) * 8):
-    parts = decode(experiment, params, chunks)
-    np.testing.assert_allclose(parts, logits, rtol=1e-4, atol=1e-4)
+    decoded = decode(experiment, params, chunks)
+    np.testing.assert_allclose(decoded, logits, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("position", positions)
-def test_every_position_trains_and_decodes(position):
+def test_every_positional_scheme_decodes_and_has_an_effect(position):
   experiment, params, logits = built(position=position)
   np.testing.assert_allclose(
     decode(experiment, params, (7, 1)), logits, rtol=1e-4, atol=1e-4
@@ -88,11 +88,11 @@ def test_every_position_trains_and_decodes(position):
 
 
 @pytest.mark.parametrize("attention", ["standard", "selective", "gated_delta_net"])
-def test_the_future_is_not_seen(attention):
+def test_logits_do_not_depend_on_future_tokens(attention):
   position = "rope" if "rotate" in attentions[attention].honours else "none"
   experiment, params, logits = built(attention=attention, position=position)
   later = TOKENS.at[:, 5].add(1) % 9
-  other = jax.jit(experiment.model.apply)(params, None, later, AT)
+  other = jax.jit(experiment.model.apply)(params, None, later, POSITIONS)
   np.testing.assert_array_equal(other[:, :5], logits[:, :5])
   assert not np.allclose(other[:, 5:], logits[:, 5:])
 
@@ -116,25 +116,25 @@ OPTIONS = {
 }
 
 
-def test_every_option_is_tried_here():
+def test_options_lists_every_option():
   assert set(OPTIONS) == set(configs.get_config().model)
 
 
 @pytest.mark.parametrize("option", sorted(set(OPTIONS) - {"rematerialise", "init"}))
-def test_every_option_changes_something(option):
+def test_option_changes_shapes_or_logits(option):
   results = []
   for changes in ({}, {f"model__{option}": OPTIONS[option]}):
     experiment = assemble(tiny_config(**changes))
     params = fill(jax.eval_shape(lambda e=experiment: e.init(0)))
     key = jax.random.key(0) if option == "dropout" else None
-    logits = experiment.model.apply(params, key, TOKENS, AT)
+    logits = experiment.model.apply(params, key, TOKENS, POSITIONS)
     shapes = {name: jax.tree.map(jnp.shape, module) for name, module in params.items()}
     results.append((shapes, np.asarray(logits)))
   (shapes, logits), (other_shapes, other_logits) = results
   assert shapes != other_shapes or not np.array_equal(logits, other_logits)
 
 
-def test_gpt2s_initialisation_has_gpt2s_scale():
+def test_initialisation_has_expected_scale():
   def deviations(init):
     experiment = assemble(tiny_config(model__init=init, model__d_model=64))
     params = jax.jit(lambda: experiment.init(0))()
@@ -149,13 +149,13 @@ def test_gpt2s_initialisation_has_gpt2s_scale():
 
 
 @pytest.mark.parametrize("activation", ["relu", "gelu", "swiglu"])
-def test_activations_differ(activation):
+def test_activations_give_different_logits(activation):
   logits = built(model__activation=activation)[2]
   others = {"relu", "gelu", "swiglu"} - {activation}
   assert not any(np.allclose(logits, built(model__activation=o)[2]) for o in others)
 
 
-def test_stacked_layers_compute_what_unrolled_ones_do():
+def test_stacked_layers_equal_unrolled_layers():
   _, params, logits = built(model__layer_stack="always")
   unrolled, _, _ = built()
   split = {}
@@ -166,7 +166,7 @@ def test_stacked_layers_compute_what_unrolled_ones_do():
     for i in range(2):
       flat = name.replace("/layers/layer", f"/layer_{i}")
       split[flat] = {key: value[i] for key, value in module.items()}
-  other = jax.jit(unrolled.model.apply)(split, None, TOKENS, AT)
+  other = jax.jit(unrolled.model.apply)(split, None, TOKENS, POSITIONS)
   np.testing.assert_allclose(other, logits, rtol=1e-5, atol=1e-5)
 
 
@@ -183,7 +183,7 @@ def test_auto_stacks_only_many_equal_layers():
 
 
 @pytest.mark.parametrize("layer_stack", ["always", "never"])
-def test_rematerialising_changes_memory_and_nothing_else(layer_stack):
+def test_rematerialisation_does_not_change_gradients(layer_stack):
   results = []
   for rematerialise in (False, True):
     experiment = assemble(
@@ -192,7 +192,7 @@ def test_rematerialising_changes_memory_and_nothing_else(layer_stack):
     params = fill(jax.eval_shape(lambda e=experiment: e.init(0)))
 
     def total(params, model=experiment.model):
-      return (model.apply(params, None, TOKENS, AT) ** 2).sum()
+      return (model.apply(params, None, TOKENS, POSITIONS) ** 2).sum()
 
     assert ("remat" in str(jax.make_jaxpr(jax.grad(total))(params))) == rematerialise
     results.append(jax.jit(jax.grad(total))(params))
@@ -201,7 +201,7 @@ def test_rematerialising_changes_memory_and_nothing_else(layer_stack):
   )
 
 
-def test_a_pattern_repeats_along_the_layers():
+def test_attention_pattern_repeats_over_layers():
   pattern = "standard(num_kv_heads=1)*2,standard"
   experiment = assemble(tiny_config(attention=pattern, model__num_layers=5))
   params = jax.eval_shape(lambda: experiment.init(0))
@@ -214,20 +214,20 @@ def test_a_pattern_repeats_along_the_layers():
 
 
 @pytest.mark.parametrize("layer_stack", ["always", "never"])
-def test_attention_weights_are_shown(layer_stack):
+def test_attention_weights_are_causal_and_sum_to_one(layer_stack):
   experiment, params, _ = built(model__layer_stack=layer_stack)
-  layers = jax.jit(experiment.model.attention_weights)(params, None, TOKENS, AT)
+  layers = jax.jit(experiment.model.attention_weights)(params, None, TOKENS, POSITIONS)
   weights = layers[0] if layer_stack == "always" else jnp.stack([w for (w,) in layers])
   assert weights.shape == (2, 2, 2, 8, 8)  # [L, B, N, T, S]
   np.testing.assert_allclose(weights.sum(axis=-1), 1, rtol=1e-5)
   assert np.triu(weights[0, 0, 0], k=1).max() == 0
 
 
-def test_the_heads_must_fit():
+def test_num_heads_must_divide_d_model():
   with pytest.raises(UserError, match="num_heads=3 does not divide d_model=8"):
     assemble(tiny_config(model__num_heads=3))
 
 
-def test_a_bad_choice_is_answered_with_the_nearest():
+def test_unknown_choice_is_refused_with_nearest_choice():
   with pytest.raises(UserError, match="model.norm=prae: .*'pre'"):
     assemble(tiny_config(model__norm="prae"))

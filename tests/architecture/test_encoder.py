@@ -1,4 +1,4 @@
-"""The encoder sees both sides, pools what is real, and is asked for nothing it cannot."""
+"""Tests of the encoder: bidirectional attention, pooling, and what it refuses."""
 
 import functools
 import json
@@ -22,7 +22,7 @@ DATASET = "majority(sequence_length=8, validation_examples=8)"
 ENCODER = {"architecture": "encoder", "dataset": DATASET, "position": "learned"}
 POOLED = "encoder(head='pooled')"
 TOKENS = jnp.asarray(np.random.default_rng(0).integers(4, size=(2, 8)), jnp.int32)
-AT = default_positions(TOKENS)
+POSITIONS = default_positions(TOKENS)
 PADDED = jnp.array([[-1, -1, 0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 4, -1, -1, -1]], jnp.int32)
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
@@ -33,35 +33,35 @@ def encoder_config(**changes):
 
 @functools.lru_cache
 def built(**changes):
-  """A tiny encoder's jitted logits, and large random parameters."""
+  """Return a tiny encoder's jitted `apply`, and large random parameters."""
   experiment = assemble(encoder_config(**changes))
   params = fill(jax.eval_shape(lambda: experiment.init(0)))
   return jax.jit(experiment.model.apply), params
 
 
 def influence(architecture, **changes):
-  """How far each token's change moves each position's logits: [T, T]."""
+  """Return the effect [T, T] of changing each token on the logits of each position."""
   apply, params = built(architecture=architecture, **changes)
   logits = apply(params, None, TOKENS, None)
-  moved = [
+  changed = [
     apply(params, None, TOKENS.at[:, t].set((TOKENS[:, t] + 1) % 4), None)
     for t in range(8)
   ]
-  return np.abs(np.stack(moved) - np.asarray(logits)[None]).max(axis=(1, 3))
+  return np.abs(np.stack(changed) - np.asarray(logits)[None]).max(axis=(1, 3))
 
 
 @pytest.mark.parametrize("attention", ["standard", "fourier", "nystrom", "linformer"])
-def test_every_token_sees_every_other(attention):
+def test_every_token_attends_to_every_token(attention):
   assert influence("encoder", attention=attention).min() > 1e-4
 
 
-def test_a_decoder_would_not():
+def test_decoder_does_not_attend_to_future_tokens():
   assert np.tril(influence("decoder_only"), k=-1).max() == 0
 
 
 @pytest.mark.parametrize("architecture", ["encoder", POOLED])
 @pytest.mark.parametrize("attention", ["standard", "fourier", "nystrom", "linformer"])
-def test_padding_is_never_read(architecture, attention):
+def test_padding_content_is_ignored(architecture, attention):
   apply, params = built(architecture=architecture, attention=attention)
   real = np.asarray(PADDED >= 0)
   logits = np.asarray(apply(params, None, TOKENS, PADDED))[real]
@@ -74,7 +74,7 @@ def test_padding_is_never_read(architecture, attention):
 
 
 @pytest.mark.parametrize("architecture", ["encoder", POOLED])
-def test_a_padded_sequence_is_the_sequence(architecture):
+def test_padding_does_not_change_logits(architecture):
   apply, params = built(architecture=architecture)
   padded = apply(params, None, TOKENS, PADDED)
   np.testing.assert_allclose(
@@ -85,28 +85,28 @@ def test_a_padded_sequence_is_the_sequence(architecture):
   )
 
 
-def test_the_pooled_head_is_the_mean_of_the_real_ones():
-  # The head is linear: the mean of the tokens' logits are the logits of their mean.
+def test_pooled_logits_are_mean_of_token_logits():
+  # The head is linear: the mean of the logits equals the logits of the mean.
   pooled, params = built(architecture=POOLED)
   tokens, _ = built()
-  for at in (None, PADDED):
-    each = np.asarray(tokens(params, None, TOKENS, at))
-    logits = np.asarray(pooled(params, None, TOKENS, at))
+  for positions in (None, PADDED):
+    each = np.asarray(tokens(params, None, TOKENS, positions))
+    logits = np.asarray(pooled(params, None, TOKENS, positions))
     assert logits.shape == (2, 8, 4)
     for b in range(2):
-      real = np.ones(8, bool) if at is None else np.asarray(at[b] >= 0)
+      real = np.ones(8, bool) if positions is None else np.asarray(positions[b] >= 0)
       expected = np.tile(each[b, real].mean(axis=0), (8, 1))
       np.testing.assert_allclose(logits[b], expected, **CLOSE)
 
 
-def test_nothing_but_padding_is_finite():
+def test_gradients_of_padding_alone_are_finite():
   apply, params = built(architecture=POOLED)
-  nobody = jnp.full_like(AT, -1)
-  gradient = jax.grad(lambda p: (apply(p, None, TOKENS, nobody) ** 2).sum())(params)
+  padding = jnp.full_like(POSITIONS, -1)
+  gradient = jax.grad(lambda p: (apply(p, None, TOKENS, padding) ** 2).sum())(params)
   assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
-def test_a_stack_and_recomputation_change_nothing():
+def test_stacking_and_rematerialisation_do_not_change_gradients():
   _, params = built()
   stacked = {}
   for name, module in params.items():
@@ -119,7 +119,7 @@ def test_a_stack_and_recomputation_change_nothing():
     else:
       stacked[name] = module
   results = []
-  for given, changes in (
+  for initial, changes in (
     (params, {}),
     (params, {"model__rematerialise": True}),
     (stacked, {"model__layer_stack": "always"}),
@@ -129,7 +129,7 @@ def test_a_stack_and_recomputation_change_nothing():
     def total(params, model=model):
       return (model.apply(params, None, TOKENS, None) ** 2).sum()
 
-    value, gradient = jax.jit(jax.value_and_grad(total))(given)
+    value, gradient = jax.jit(jax.value_and_grad(total))(initial)
     table = gradient["encoder/token_embedding"]["embeddings"]
     results.append((value, table))
   for value, table in results[1:]:
@@ -138,28 +138,28 @@ def test_a_stack_and_recomputation_change_nothing():
 
 
 @pytest.mark.parametrize("kernel", ["blocked", "xla"])
-def test_every_kernel_gives_the_same(kernel):
+def test_kernels_give_the_same_logits(kernel):
   apply, params = built()
   other, _ = built(kernel=kernel)
-  for at in (None, PADDED):
-    expected = apply(params, None, TOKENS, at)
-    actual = other(params, None, TOKENS, at)
-    real = np.ones((2, 8), bool) if at is None else np.asarray(at >= 0)
+  for positions in (None, PADDED):
+    expected = apply(params, None, TOKENS, positions)
+    actual = other(params, None, TOKENS, positions)
+    real = np.ones((2, 8), bool) if positions is None else np.asarray(positions >= 0)
     np.testing.assert_allclose(actual[real], expected[real], rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("layer_stack", ["always", "never"])
-def test_attention_weights_look_both_ways(layer_stack):
+def test_attention_weights_are_bidirectional(layer_stack):
   experiment = assemble(encoder_config(model__layer_stack=layer_stack))
   params = fill(jax.eval_shape(lambda: experiment.init(0)))
-  layers = jax.jit(experiment.model.attention_weights)(params, None, TOKENS, AT)
+  layers = jax.jit(experiment.model.attention_weights)(params, None, TOKENS, POSITIONS)
   weights = layers[0] if layer_stack == "always" else jnp.stack([w for (w,) in layers])
   assert weights.shape == (2, 2, 2, 8, 8)  # [L, B, N, T, S]
   np.testing.assert_allclose(weights.sum(axis=-1), 1, rtol=1e-5)
   assert weights.min() > 0
 
 
-def test_it_learns_the_majority(tmp_path):
+def test_encoder_learns_majority(tmp_path):
   config = encoder_config(
     architecture=POOLED, position="none", steps=60, log__every=20, batch_size=32
   )
@@ -168,19 +168,19 @@ def test_it_learns_the_majority(tmp_path):
   assert train.run(config, str(tmp_path)) == 0
   losses = [r["loss"] for r in records(tmp_path) if r["split"] == "train"]
   assert losses[-1] < 0.7 * losses[0]
-  assert losses[-1] < 1.0  # A guess has ln 4 = 1.39.
+  assert losses[-1] < 1.0  # Uniform predictions have ln 4 = 1.39.
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-  """A finished run with boards, and its configuration."""
+  """Folder and configuration of a finished run."""
   workdir = tmp_path_factory.mktemp("runs") / "encoder"
   config = encoder_config(steps=2, model__num_layers=1)
   assert train.run(config, str(workdir)) == 0
   return workdir, config
 
 
-def test_a_run_leaves_what_others_leave(finished):
+def test_run_writes_summary_tensorboard_and_evaluation(finished):
   workdir, config = finished
   summary = json.loads((workdir / "summary.json").read_text())
   assert summary["flops_per_second"] > 0
@@ -193,7 +193,7 @@ def test_a_run_leaves_what_others_leave(finished):
   assert evaluation["validation"] == summary["validation"]
 
 
-def test_sampling_is_refused_in_one_line(finished):
+def test_sampling_is_refused(finished):
   workdir, config = finished
   with pytest.raises(
     UserError, match="continues no text. Use --mode=evaluate"
@@ -203,7 +203,7 @@ def test_sampling_is_refused_in_one_line(finished):
 
 
 @pytest.mark.parametrize("dataset", ["copy", "python_docs"])
-def test_a_dataset_whose_targets_it_would_see_is_refused(dataset):
+def test_dataset_of_next_tokens_is_refused(dataset):
   with pytest.raises(UserError) as error:
     assemble(encoder_config(dataset=dataset))
   message = str(error.value)
@@ -214,32 +214,32 @@ def test_a_dataset_whose_targets_it_would_see_is_refused(dataset):
   assert "\n" not in message
 
 
-def test_a_dataset_of_labels_trains_a_decoder_too():
+def test_decoder_accepts_dataset_of_labels():
   assert assemble(encoder_config(architecture="decoder_only")).decodes
 
 
-def test_an_attention_that_is_causal_alone_is_refused(monkeypatch):
+def test_attention_for_causal_models_only_is_refused(monkeypatch):
   standard = "attention_lab.attention.standard.Standard.kinds"
   monkeypatch.setattr(standard, ("causal",))
   with pytest.raises(UserError, match="'standard' is causal, but .* bidirectional"):
     assemble(encoder_config())
 
 
-def test_what_decodes_must_write_extend():
-  with pytest.raises(TypeError, match="Forgetful has no extend; write it, or decodes"):
-    type("Forgetful", (Architecture,), {})
-  assert type("Reader", (Architecture,), {"decodes": False})
+def test_architecture_that_decodes_must_define_extend():
+  with pytest.raises(TypeError, match="Incomplete must define extend, or set decodes"):
+    type("Incomplete", (Architecture,), {})
+  assert type("Bidirectional", (Architecture,), {"decodes": False})
 
 
-def test_what_does_not_decode_says_so():
+def test_decode_methods_of_encoder_raise():
   model = assemble(encoder_config()).model
   with pytest.raises(TypeError, match="Encoder does not decode"):
     model.initial_state({}, None, 1, 8, jnp.float32)
   with pytest.raises(TypeError, match="Encoder does not decode"):
-    model.extend({}, None, TOKENS, None, AT)
+    model.extend({}, None, TOKENS, None, POSITIONS)
 
 
-def test_the_benchmark_decodes_nothing(tmp_path):
+def test_benchmark_of_encoder_has_no_decoding(tmp_path):
   config = encoder_config(
     attention="fourier",
     benchmark__lengths=(4, 20),
@@ -251,18 +251,18 @@ def test_the_benchmark_decodes_nothing(tmp_path):
   result = json.loads((tmp_path / "benchmark.json").read_text())
   found = {(r["attention"], r["kind"], r["length"]) for r in result["records"]}
   kinds = ("forward", "gradient")
-  alone = {("fourier", kind, length) for kind in kinds for length in (4, 20)}
-  assert found == alone | {("fourier", "step", 8)}
+  expected = {("fourier", kind, length) for kind in kinds for length in (4, 20)}
+  assert found == expected | {("fourier", "step", 8)}
   assert {trend["kind"] for trend in result["trends"]} == set(kinds)
 
 
-def test_the_benchmark_refuses_the_dataset_before_it_measures(tmp_path, monkeypatch):
-  monkeypatch.setattr(benchmark, "matmul_peak", None)  # Not reached.
+def test_benchmark_refuses_dataset_before_measuring(tmp_path, monkeypatch):
+  monkeypatch.setattr(benchmark, "matmul_peak", None)  # It must not be called.
   with pytest.raises(UserError, match="targets of --dataset=copy are next_token"):
     benchmark.run(encoder_config(dataset="copy"), str(tmp_path))
 
 
-def test_it_runs_from_the_command_line(tmp_path):
+def test_encoder_trains_from_the_command_line(tmp_path):
   words = [word for word in commands.TINY if not word.startswith("--dataset")]
   words += ["--architecture=encoder", "--attention=fourier", f"--dataset={DATASET}"]
   workdir = f"--workdir={tmp_path / 'run'}"

@@ -1,4 +1,4 @@
-"""The encoder-decoder reads its whole source, writes causally, and decodes as it trains."""
+"""Tests of the encoder-decoder: equations, masks, decoding, options and runs."""
 
 import functools
 import json
@@ -25,7 +25,7 @@ from tests.parts import count, fill, tiny_config
 PAIRS = {"architecture__name": "encoder_decoder", "position": "sinusoidal"}
 SOURCE = jnp.array([[0, 5, 2, -1, -1], [3, 1, 7, 4, 6]], jnp.int32)
 TOKENS = jnp.asarray(np.random.default_rng(0).integers(8, size=(2, 4)), jnp.int32)
-AT = default_positions(TOKENS)
+POSITIONS = default_positions(TOKENS)
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 
@@ -37,13 +37,13 @@ def pairs_config(**changes):
 
 
 def attention_of(params, name):
-  """The matrices of a standard attention, as the equations take them."""
-  matrices = [params[f"{name}/{part}"]["w"] for part in ("query", "key", "value")]
+  """Return the matrices of a standard attention as `functional` takes them."""
+  matrices = [params[f"{name}/{role}"]["w"] for role in ("query", "key", "value")]
   return functional.AttentionParameters(*matrices, params[f"{name}/output"]["w"])
 
 
 def equations_parameters(params, layers=2):
-  """The model's parameters as `functional.transformer_forward_pass` takes them."""
+  """Return the model's parameters as `transformer_forward_pass` takes them."""
   table = params["encoder_decoder/token_embedding"]["embeddings"]
 
   def norm(name):
@@ -82,7 +82,7 @@ def equations_parameters(params, layers=2):
   )
 
 
-def test_it_computes_the_papers_equations(in_float64):
+def test_model_computes_the_equations_of_the_paper(in_float64):
   config = pairs_config(
     model__norm="post",
     model__norm_offset=True,
@@ -106,7 +106,7 @@ def test_it_computes_the_papers_equations(in_float64):
 
 @functools.lru_cache
 def built(**changes):
-  """A tiny model, its jitted logits, and large random parameters."""
+  """Return a tiny model, its jitted `apply`, and large random parameters."""
   experiment = assemble(pairs_config(**changes))
   params = fill(jax.eval_shape(lambda: experiment.init(0)))
   return experiment.model, jax.jit(experiment.model.apply), params
@@ -117,9 +117,9 @@ def logits(tokens=TOKENS, source=SOURCE, **changes):
   return np.asarray(apply(params, None, tokens, None, source))
 
 
-def moved(whole, other):
-  """Which positions' logits differ: [B, T]."""
-  return np.abs(other - whole).max(axis=-1) > 1e-4
+def differ(logits, others):
+  """Return a bool array [B, T], True where logits [B, T, V] differ."""
+  return np.abs(others - logits).max(axis=-1) > 1e-4
 
 
 MIXED = {
@@ -131,28 +131,28 @@ MIXED = {
 
 
 @pytest.mark.parametrize("changes", [{}, MIXED], ids=["standard", "mixed"])
-def test_the_future_is_not_seen_and_the_past_is(changes):
+def test_logits_depend_on_past_but_not_on_future_tokens(changes):
   later = TOKENS.at[:, 2].set((TOKENS[:, 2] + 1) % 8)
-  seen = moved(logits(**changes), logits(later, **changes))
-  np.testing.assert_array_equal(seen[:, :2], False)
-  assert seen[:, 2:].any()
+  changed = differ(logits(**changes), logits(later, **changes))
+  np.testing.assert_array_equal(changed[:, :2], False)
+  assert changed[:, 2:].any()
 
 
 @pytest.mark.parametrize("token", range(5))
-def test_every_token_of_the_source_is_seen_and_no_padding(token):
+def test_logits_depend_on_every_source_token_but_not_on_padding(token):
   other = SOURCE.at[:, token].set(jnp.where(SOURCE[:, token] < 0, -7, 0))
   same = (SOURCE[:, token] < 0) | (SOURCE[:, token] == 0)
-  seen = moved(logits(), logits(source=other))
-  np.testing.assert_array_equal(seen.all(axis=1), ~np.asarray(same))
-  np.testing.assert_array_equal(seen.any(axis=1), ~np.asarray(same))
+  changed = differ(logits(), logits(source=other))
+  np.testing.assert_array_equal(changed.all(axis=1), ~np.asarray(same))
+  np.testing.assert_array_equal(changed.any(axis=1), ~np.asarray(same))
 
 
-def test_a_padded_source_is_the_source():
+def test_padding_of_source_does_not_change_logits():
   alone = logits(TOKENS[:1], SOURCE[:1, :3])
   np.testing.assert_allclose(logits()[:1], alone, **CLOSE)
 
 
-def test_no_source_at_all_gives_finite_numbers():
+def test_source_of_padding_alone_gives_finite_gradients():
   _, apply, params = built()
 
   def total(params):
@@ -174,19 +174,19 @@ def test_no_source_at_all_gives_finite_numbers():
     {"position": "randomized(of='rope', longest=16)"},
     MIXED,
   ],
-  ids=lambda changes: "-".join(map(str, changes.values()))[:30] or "as it is",
+  ids=lambda changes: "-".join(map(str, changes.values()))[:30] or "default",
 )
 @pytest.mark.parametrize("chunks", [(1,) * 4, (3, 1)])
-def test_decoding_is_the_full_pass(changes, chunks):
+def test_decoding_in_chunks_equals_full_pass(changes, chunks):
   model, _, params = built(**changes)
   start = jax.jit(model.initial_state, static_argnums=(1, 2, 3, 4))
   state = start(params, None, 2, 6, jnp.float32, SOURCE)
   extend = functools.partial(jax.jit(model.extend), params, None)
-  parts = in_chunks(extend, state, TOKENS, AT, chunks)
-  np.testing.assert_allclose(parts, logits(**changes), rtol=1e-3, atol=1e-4)
+  decoded = in_chunks(extend, state, TOKENS, POSITIONS, chunks)
+  np.testing.assert_allclose(decoded, logits(**changes), rtol=1e-3, atol=1e-4)
 
 
-def test_stacked_layers_compute_what_unrolled_ones_do():
+def test_stacked_layers_equal_unrolled_layers():
   model, _, params = built()
   stacked = {}
   for name, module in params.items():
@@ -205,7 +205,7 @@ def test_stacked_layers_compute_what_unrolled_ones_do():
     apply(stacked, None, TOKENS, None, SOURCE), logits(), **CLOSE
   )
   maps = [
-    jax.jit(m.attention_weights)(p, None, TOKENS, AT, SOURCE)
+    jax.jit(m.attention_weights)(p, None, TOKENS, POSITIONS, SOURCE)
     for m, p in ((model, params), (other, stacked))
   ]
   for place, (queries, contexts) in {
@@ -218,7 +218,7 @@ def test_stacked_layers_compute_what_unrolled_ones_do():
     np.testing.assert_allclose(maps[1][place][0], unrolled, **CLOSE)
 
 
-def test_each_place_has_its_attention():
+def test_each_place_uses_its_attention():
   names = "\n".join(built(**MIXED)[2])
   assert "encoder_layer_0/linformer" in names
   assert "decoder_layer_1/sliding_window" in names
@@ -226,19 +226,19 @@ def test_each_place_has_its_attention():
   assert "standard" not in names
 
 
-def test_source_and_target_may_have_their_own_tables():
-  own = "encoder_decoder(shared_embedding=False)"
-  names = {name.split("/")[1] for name in built(architecture__name=own)[2]}
+def test_source_and_target_may_have_separate_embeddings():
+  separate = "encoder_decoder(shared_embedding=False)"
+  names = {name.split("/")[1] for name in built(architecture__name=separate)[2]}
   assert {"token_embedding", "source_embedding"} < names
   assert "source_embedding" not in {name.split("/")[1] for name in built()[2]}
 
 
-def test_embeddings_are_scaled_by_the_root_of_the_width():
+def test_embeddings_are_scaled_by_root_of_d_model():
   plain = "encoder_decoder(scaled_embeddings=False)"
   _, apply, params = built(architecture__name=plain)
   table = "encoder_decoder/token_embedding"
   scaled = {**params, table: {"embeddings": 8**0.5 * params[table]["embeddings"]}}
-  # The table is the output's, too, which is not scaled.
+  # The output uses the same table without the factor.
   np.testing.assert_allclose(
     apply(scaled, None, TOKENS, None, SOURCE) / 8**0.5, logits(), **CLOSE
   )
@@ -248,14 +248,14 @@ def test_embeddings_are_scaled_by_the_root_of_the_width():
   ("changes", "message"),
   [
     ({"dataset": "induction"}, "learns pairs, but .* Use one of: copy, "),
-    ({"attention": "linformer"}, "'linformer' is bidirectional.*asks for causal"),
+    ({"attention": "linformer"}, "'linformer' is bidirectional.*needs causal"),
     (
       {"architecture__cross__attention": "sliding_window"},
-      "'sliding_window' is .*asks for cross attention. Use one of: .*standard",
+      "'sliding_window' is .*needs cross attention. Use one of: .*standard",
     ),
     (
       {"attention": "sliding_window"},
-      r"asks for cross .* there alone: --config.architecture.cross.attention=\.\.\.",
+      r"needs cross .* in one place only, set --config.architecture.cross.attention=\.\.\.",
     ),
     (
       {
@@ -266,20 +266,20 @@ def test_embeddings_are_scaled_by_the_root_of_the_width():
     ),
   ],
 )
-def test_what_cannot_be_is_refused_in_one_line(changes, message):
+def test_incompatible_configuration_is_refused_in_one_line(changes, message):
   with pytest.raises(UserError, match=message) as error:
     assemble(pairs_config(**changes))
   assert "\n" not in str(error.value)
 
 
-def test_only_the_causal_place_is_checked_for_leaks():
+def test_only_attentions_in_causal_places_are_checked_for_leaks():
   assert set(assemble(pairs_config(**MIXED)).causal) == {"sliding_window(window=2)"}
   assert set(assemble(pairs_config()).causal) == {"standard"}
   encoder = {"architecture__name": "encoder", "dataset": "majority"}
   assert not assemble(pairs_config(**encoder)).causal
 
 
-def test_the_benchmark_takes_an_attention_as_it_stands(tmp_path):
+def test_benchmark_measures_attention_in_its_place(tmp_path):
   others = {"architecture__decoder__attention": "standard"}
   others |= {"architecture__cross__attention": "standard"}
   config = pairs_config(
@@ -292,7 +292,7 @@ def test_the_benchmark_takes_an_attention_as_it_stands(tmp_path):
   )
   assert benchmark.run(config, str(tmp_path)) == 0
   found = json.loads((tmp_path / "benchmark.json").read_text())["records"]
-  kinds = ("forward", "gradient", "step")  # In the encoder, nothing decodes.
+  kinds = ("forward", "gradient", "step")  # The encoder does not decode.
   assert [(r["attention"], r["kind"]) for r in found] == [
     ("linformer", k) for k in kinds
   ]
@@ -302,7 +302,7 @@ def test_the_benchmark_takes_an_attention_as_it_stands(tmp_path):
   ("name", "d_model", "d_ff", "parameters"),
   [("", 512, 2048, 63_045_632), ("_big", 1024, 4096, 214_171_648)],
 )
-def test_the_papers_models_have_their_sizes(name, d_model, d_ff, parameters):
+def test_paper_models_have_expected_parameter_counts(name, d_model, d_ff, parameters):
   config = configs.load_file(f"experiments/attention_is_all_you_need{name}.py")
   configs.validate(config)
   assert config.train.learning_rate == pytest.approx((d_model * 4000) ** -0.5)
@@ -312,21 +312,21 @@ def test_the_papers_models_have_their_sizes(name, d_model, d_ff, parameters):
   assert count(config) == expected == parameters
 
 
-def test_every_dataset_of_pairs_is_known_to_it():
+def test_datasets_of_pairs_are_registered():
   offered = [name for name in datasets if "pairs" in datasets[name].tasks]
   assert {"copy", "parallel_text", "random_pairs"} < set(offered)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-  """A finished run, and its configuration."""
+  """Folder and configuration of a finished run."""
   workdir = tmp_path_factory.mktemp("runs") / "pairs"
   config = pairs_config(**EVERY_TWO)
   assert train.run(config, str(workdir)) == 0
   return workdir, config
 
 
-def test_a_run_evaluates_and_answers(finished, capsys):
+def test_finished_run_evaluates_and_translates(finished, capsys):
   workdir, config = finished
   assert evaluate.run(config, str(workdir)) == 0
   found = json.loads((workdir / "evaluation.json").read_text())
@@ -345,7 +345,7 @@ def test_a_run_evaluates_and_answers(finished, capsys):
   (workdir / "lines").unlink()
 
 
-def test_a_run_that_stops_goes_on_as_if_it_had_not(finished, tmp_path):
+def test_resumed_run_equals_uninterrupted_run(finished, tmp_path):
   workdir, config = finished
   shutil.copytree(workdir, tmp_path / "run")
   for path in (tmp_path / "run" / "checkpoints").glob("*4-*"):
@@ -364,7 +364,7 @@ def test_a_run_that_stops_goes_on_as_if_it_had_not(finished, tmp_path):
     ),
   ],
 )
-def test_settings_of_the_other_way_of_decoding_are_refused(changes, setting):
+def test_settings_of_other_decoding_mode_are_refused(changes, setting):
   config = pairs_config(**changes)
   with pytest.raises(UserError, match=setting):
     make_sampler(assemble(config), config.sample)

@@ -340,9 +340,7 @@ def test_a_causal_mask_is_refused(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_causal_architecture_refuses_it(name):
-  with pytest.raises(
-    UserError, match="asks for causal attention. Use one of: .*standar"
-  ):
+  with pytest.raises(UserError, match="needs causal attention. Use one of: .*standar"):
     assemble(tiny_config(attention=name, position="none"))
 
 

@@ -60,8 +60,8 @@ def test_it_equals_standard_attention(
 @pytest.mark.parametrize("reference", REFERENCES)
 def test_schemes_that_find_no_way_in_are_refused(reference, position, hook):
   message = (
-    f"--position={position} acts by {hook}, in which the attention '{reference}' takes "
-    f"no part. Use one of: learned, none, sinusoidal."
+    f"--position={position} acts by {hook}, which the attention '{reference}' does "
+    f"not use. Use one of: learned, none, sinusoidal."
   )
   with pytest.raises(UserError) as error:
     assemble(tiny_config(attention=reference, position=position))

@@ -193,7 +193,7 @@ def test_it_acts_and_ends_where_the_scheme_inside_does(spec, hooks, reach):
     ),
     (
       {"position": "randomized(of=alibi)", "attention": "haiku"},
-      "acts by bias, in which the attention 'haiku' takes no part",
+      "acts by bias, which the attention 'haiku' does not use",
     ),
   ],
 )

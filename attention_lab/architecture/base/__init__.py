@@ -1,1 +1,1 @@
-"""The contract of an architecture, and what several of them share."""
+"""Contract of an architecture, and code that several architectures share."""

@@ -1,4 +1,4 @@
-"""One Transformer layer: attention and feed-forward, each with norm and residual."""
+"""A Transformer layer: attention and feed-forward, each with norm and residual."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +14,7 @@ from attention_lab.nn.gelu import gelu
 from attention_lab.nn.layer_norm import LayerNorm
 from attention_lab.nn.linear import Linear
 
-# Calls an attention on x and returns [B, T, D] and whatever else the caller wants out.
+# (attention, x [B, T, D]) → ([B, T, D], any further output)
 Mix = Callable[[Attention, jax.Array], tuple[jax.Array, Any]]
 
 NORMS = ("attention_norm", "cross_attention_norm")
@@ -23,10 +23,9 @@ NORMS = ("attention_norm", "cross_attention_norm")
 class Block(hk.Module):
   """x + f(norm(x)) for each sublayer f (pre-norm), or norm(x + f(x)) (post-norm).
 
-  The sublayers are one attention, or two of which the second reads another sequence, and
-  then the feed-forward one.
-
-  Post-norm is the Transformer's (arXiv:1706.03762), pre-norm GPT-2's (arXiv:2002.04745).
+  The sublayers are one or two attentions, the second of which is cross-attention,
+  and the feed-forward network. The Transformer is post-norm (arXiv:1706.03762), GPT-2 is
+  pre-norm (arXiv:2002.04745).
   """
 
   def __init__(
@@ -37,20 +36,20 @@ class Block(hk.Module):
     self._attentions = attentions
 
   def __call__(self, x: jax.Array, *mixes: Mix) -> tuple[jax.Array, tuple[Any, ...]]:
-    """[B, T, D] → [B, T, D], with what each attention's `mix` returned beside it."""
-    extras = []
+    """Apply the layer to x [B, T, D]; return [B, T, D] and each mix's further output."""
+    outputs = []
     attentions = [build() for build in self._attentions]
     for attention, mix, norm in zip(attentions, mixes, NORMS, strict=False):
-      x, extra = self._sublayer(x, partial(mix, attention), norm)
-      extras.append(extra)
+      x, output = self._sublayer(x, partial(mix, attention), norm)
+      outputs.append(output)
     x, _ = self._sublayer(
       x, lambda x: (self._feed_forward(x), None), "feed_forward_norm"
     )
-    return x, tuple(extras)
+    return x, tuple(outputs)
 
   @hk.name_like("__call__")
   def memorise(self, context: jax.Array, positions: jax.Array) -> Any:
-    """What the second attention keeps of another sequence [B, S, D]."""
+    """Return the memory that cross-attention keeps of a context [B, S, D]."""
     _, cross = [build() for build in self._attentions]
     return cross.memorise(context, positions)
 
@@ -61,10 +60,10 @@ class Block(hk.Module):
     options = self._options
     norm = LayerNorm(options.norm_offset, norm_name)
     if options.norm == "pre":
-      y, extra = f(norm(x))
-      return x + drop(y, options.dropout), extra
-    y, extra = f(x)
-    return norm(x + drop(y, options.dropout)), extra
+      y, output = f(norm(x))
+      return x + drop(y, options.dropout), output
+    y, output = f(x)
+    return norm(x + drop(y, options.dropout)), output
 
   @hk.name_like("__call__")
   def _feed_forward(self, x: jax.Array) -> jax.Array:

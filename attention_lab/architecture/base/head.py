@@ -1,4 +1,4 @@
-"""What logits were made of, shown to whoever would rather not form them."""
+"""Records of how logits were computed, so that a loss need not form them."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,27 +7,27 @@ import jax
 
 from attention_lab.nn.cross_entropy import Head
 
-_watchers: list[list[tuple[jax.Array, Head]]] = []
+_recorders: list[list[tuple[jax.Array, Head]]] = []
 
 
 @contextlib.contextmanager
-def watch_heads() -> Iterator[list[tuple[jax.Array, Head]]]:
-  """Collects the logits formed inside the block, each with what it was made of.
+def recorded_heads() -> Iterator[list[tuple[jax.Array, Head]]]:
+  """Record all logits computed inside the `with` block, each with its Head.
 
-  Use it inside one trace: what it collects are that trace's values. A model returned
-  the logits of a head unchanged if it returned that very object; whoever then uses the
-  head instead lets the compiler drop them.
+  The block must lie within one trace, since the records are values of that trace. If a
+  model returns recorded logits unchanged, it returns the same Python object. A caller
+  that then uses the Head instead lets the compiler remove the logits.
   """
-  seen: list[tuple[jax.Array, Head]] = []
-  _watchers.append(seen)
+  records: list[tuple[jax.Array, Head]] = []
+  _recorders.append(records)
   try:
-    yield seen
+    yield records
   finally:
-    _watchers.remove(seen)
+    _recorders.remove(records)
 
 
-def show_head(logits: jax.Array, head: Head) -> jax.Array:
-  """Shows logits to whoever watches, and returns them."""
-  for seen in _watchers:
-    seen.append((logits, head))
+def record_head(logits: jax.Array, head: Head) -> jax.Array:
+  """Add logits to all active records and return them."""
+  for records in _recorders:
+    records.append((logits, head))
   return logits

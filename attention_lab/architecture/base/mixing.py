@@ -1,4 +1,4 @@
-"""How a layer calls its attention, on its own tokens or on others (arXiv:1706.03762)."""
+"""Calls of a layer's attention, on its own tokens or on a context (arXiv:1706.03762)."""
 
 from typing import Any, Protocol
 
@@ -10,23 +10,23 @@ from attention_lab.kernel.weights import watch_weights
 
 
 class Mix(Protocol):
-  """(attention, x [B, T, D], layer's input) → ([B, T, D], layer's output)."""
+  """Function (attention, x [B, T, D], layer input) → ([B, T, D], layer output)."""
 
   def __call__(
-    self, attention: Attention, x: jax.Array, given: Any = None, /
+    self, attention: Attention, x: jax.Array, layer_input: Any = None, /
   ) -> tuple[jax.Array, Any]: ...
 
 
 def self_mask(tokens: jax.Array, positions: jax.Array | None, *, causal: bool) -> Mask:
-  """Who of tokens [B, T] sees whom, at positions [B, T], or 0, 1, 2, … if None."""
+  """Return the mask of tokens [B, T] at positions [B, T]; None for 0, 1, 2, …."""
   aligned = positions is None
   if positions is None:
     positions = default_positions(tokens)
   return Mask(positions, positions, causal=causal, aligned=aligned)
 
 
-def among(mask: Mask, context: jax.Array | None = None) -> Mix:
-  """Every layer's tokens read each other, or a context [B, S, D]; nothing is given out."""
+def attend(mask: Mask, context: jax.Array | None = None) -> Mix:
+  """Return a Mix that attends to x itself or to a context [B, S, D]; its output is None."""
 
   def mix(attention: Attention, x: jax.Array, _: Any = None) -> tuple[jax.Array, None]:
     return attention(x, x if context is None else context, mask), None
@@ -34,15 +34,15 @@ def among(mask: Mask, context: jax.Array | None = None) -> Mix:
   return mix
 
 
-def watched_among(mask: Mask, context: jax.Array | None = None) -> Mix:
-  """The same; each layer gives out the tuple of weights [B, N, T, S] that it formed."""
-  plain = among(mask, context)
+def attend_with_weights(mask: Mask, context: jax.Array | None = None) -> Mix:
+  """Return a Mix like that of `attend`; its output is a tuple of weights [B, N, T, S]."""
+  mix_without_weights = attend(mask, context)
 
   def mix(
     attention: Attention, x: jax.Array, _: Any = None
   ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    with watch_weights() as seen:
-      y, _ = plain(attention, x)
-    return y, tuple(seen)
+    with watch_weights() as weights:
+      y, _ = mix_without_weights(attention, x)
+    return y, tuple(weights)
 
   return mix

@@ -1,4 +1,4 @@
-"""What every architecture is given: the sizes and habits under `--config.model`."""
+"""Options of every architecture: the settings under `--config.model`."""
 
 import dataclasses
 import math
@@ -17,7 +17,7 @@ CHOICES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-  """The values of `config.model`; their defaults and units are in config.py."""
+  """Values of `config.model`; config.py declares their defaults and units."""
 
   num_layers: int
   num_heads: int
@@ -43,30 +43,37 @@ class Options:
 
   @property
   def w_init(self) -> hk.initializers.Initializer:
-    """Of every projection that does not end in the residual stream."""
+    """Initialiser of projections that do not end in the residual stream."""
     if self.init == "gpt2":
       return hk.initializers.RandomNormal(0.02)
     return hk.initializers.VarianceScaling(1.0, "fan_in", "truncated_normal")
 
   @property
   def output_init(self) -> hk.initializers.Initializer:
-    """Of projections into the residual stream; GPT-2 scales them down with depth."""
+    """Initialiser of projections into the residual stream.
+
+    GPT-2 divides their scale by √(2 · num_layers).
+    """
     if self.init == "gpt2":
       return hk.initializers.RandomNormal(0.02 / math.sqrt(2 * self.num_layers))
     return self.w_init
 
   @property
   def embedding_init(self) -> hk.initializers.Initializer:
-    """Of the token embeddings: small enough to serve as output weights too."""
+    """Initialiser of the token embeddings, scaled to serve as output weights, too."""
     if self.init == "gpt2":
       return hk.initializers.RandomNormal(0.02)
     return hk.initializers.RandomNormal(self.d_model**-0.5)
 
 
 def from_config(model: dict[str, object]) -> Options:
-  """Options from the values of `config.model`, unset sizes filled in.
+  """Return the options of `config.model`.
 
-  Unset `d_ff` is 4 · d_model; unset `key_size` is d_model / num_heads.
+  If unset, `d_ff` is 4 · d_model and `key_size` is d_model / num_heads.
+
+  Raises:
+    UserError: if `key_size` is unset and `num_heads` does not divide `d_model`, or if a
+      value is not one of its choices.
   """
   values = dict(model)
   d_model, num_heads = int(str(model["d_model"])), int(str(model["num_heads"]))
@@ -75,8 +82,8 @@ def from_config(model: dict[str, object]) -> Options:
   if values["key_size"] is None:
     if d_model % num_heads:
       raise UserError(
-        f"--config.model.num_heads={num_heads} does not divide d_model={d_model}; "
-        f"change one, or set --config.model.key_size."
+        f"--config.model.num_heads={num_heads} does not divide d_model={d_model}. "
+        f"Change one of them, or set --config.model.key_size."
       )
     values["key_size"] = d_model // num_heads
-  return Options(**values)  # type: ignore[arg-type]  # Types are the config's.
+  return Options(**values)  # type: ignore[arg-type]  # config.py checks the types.

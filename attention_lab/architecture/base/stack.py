@@ -1,4 +1,4 @@
-"""Layers one after another: each of them compiled, or one for all that are the same."""
+"""Stack of layers, either unrolled or compiled once and scanned."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,29 +12,27 @@ from attention_lab.architecture.base.block import Block
 from attention_lab.architecture.base.options import Options
 from attention_lab.attention.base.attention import Attention
 
-UNROLLED_LAYERS = 8  # Up to so many layers, "auto" compiles each of them.
+UNROLLED_LAYERS = 8  # Largest number of layers that "auto" unrolls.
 
 Build = Callable[[], Attention]
-# What a layer is used for: (block, x [B, T, D], layer's input) → (x, layer's output).
+# (block, x [B, T, D], layer input) → (x, layer output)
 Use = Callable[[Block, jax.Array, Any], tuple[jax.Array, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Stack:
-  """The layers of one side of a model; its parameters are the calling module's."""
+  """Layers of an encoder or a decoder; the calling module owns the parameters."""
 
   options: Options
-  attentions: tuple[
-    tuple[Build, ...], ...
-  ]  # Of each layer, in the order of its blocks.
-  name: str = "layer"  # What the layers' parameters are filed under.
+  attentions: tuple[tuple[Build, ...], ...]  # By layer, in the order of its sublayers.
+  name: str = "layer"  # Prefix of the names of the layers' parameters.
 
   @property
   def scanned(self) -> bool:
-    """Whether the layers are one scanned layer: compile time free of the depth.
+    """True if the layers are one scanned layer, whose compile time is constant in depth.
 
-    Only where all are the same. A scan slows a small model's step down on CPU, so a
-    shallow stack is unrolled unless it is asked for.
+    Only equal layers can be scanned. A scan slows down the steps of a small model on
+    CPU, so "auto" unrolls shallow stacks.
     """
     if len(set(self.attentions)) > 1 or self.options.layer_stack == "never":
       return False
@@ -42,21 +40,21 @@ class Stack:
     return self.options.layer_stack == "always" or many
 
   def __call__(self, x: jax.Array, use: Use, per_layer: Any = ()) -> Any:
-    """Runs all blocks over x.
+    """Apply all layers to x.
 
     Args:
       x: [B, T, D].
-      use: what is done with each block.
-      per_layer: one input for each layer: a list, or where `scanned` a tree whose leaves
-        lead with the layer. Empty for none.
+      use: function that applies a block.
+      per_layer: inputs of the layers: a list, or if `scanned` a tree whose leaves have
+        the layer as first axis. Empty for no inputs.
 
     Returns:
-      [B, T, D] and the layers' outputs, in the form of `per_layer`.
+      [B, T, D], and the layers' outputs in the form of `per_layer`.
     """
 
     def layer(attentions: tuple[Build, ...], name: str) -> Callable[..., Any]:
-      def body(x: jax.Array, given: Any) -> tuple[jax.Array, Any]:
-        return use(Block(self.options, attentions, name), x, given)
+      def body(x: jax.Array, layer_input: Any) -> tuple[jax.Array, Any]:
+        return use(Block(self.options, attentions, name), x, layer_input)
 
       return hk.remat(body) if self.options.rematerialise else body
 
@@ -67,13 +65,13 @@ class Stack:
       return scan(layer(self.attentions[0], self.name))(x, per_layer)
     outputs = []
     for i, attentions in enumerate(self.attentions):
-      given = per_layer[i] if per_layer else ()
-      x, output = layer(attentions, f"{self.name}_{i}")(x, given)
+      layer_input = per_layer[i] if per_layer else ()
+      x, output = layer(attentions, f"{self.name}_{i}")(x, layer_input)
       outputs.append(output)
     return x, outputs
 
   def initial_states(self, batch_size: int, length: int, dtype: Any) -> Any:
-    """The empty decode state of every layer's first attention, as `per_layer`."""
+    """Return the empty decode states of each layer's first attention, as `per_layer`."""
     states = [
       attentions[0]().initial_state(batch_size, length, dtype)
       for attentions in (self.attentions[:1] if self.scanned else self.attentions)
