@@ -18,7 +18,10 @@ from tests import commands
 from tests.parts import fill, tiny_config
 
 README = (commands.ROOT / "README.md").read_text()
-PLUGIN, WITH_OPTION = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+GUIDE = (commands.ROOT / "docs" / "guides" / "writing_an_attention.md").read_text()
+CODE = re.compile(r"```python\n(.*?)```", flags=re.DOTALL)
+(PLUGIN,) = CODE.findall(README)
+MEAN, WITH_OPTION, SCHEME = CODE.findall(GUIDE)
 
 
 @pytest.fixture
@@ -79,8 +82,8 @@ def registered(request, tmp_path, monkeypatch):
   discovery.load([str(path)])
 
 
-WRONG = PLUGIN.replace("seen = allowed.sum(axis=-1, keepdims=True).clip(1)", "")
-WRONG = WRONG.replace("/ seen", "/ scores.shape[-1]")
+WRONG = PLUGIN.replace("count = allowed.sum(axis=-1, keepdims=True).clip(1)", "")
+WRONG = WRONG.replace("/ count", "/ scores.shape[-1]")
 BROKEN = (
   padding.padding_is_ignored,
   decoding.decoding_equals_full_pass,
