@@ -20,6 +20,7 @@ from tests.parts import tiny_config
 
 README = ROOT / "README.md"
 NOTES = ROOT / "BUILD_NOTES.md"
+MEASUREMENTS = ROOT / "docs" / "measurements"
 GUIDE = ROOT / "docs" / "guides" / "writing_an_attention.md"
 DOCUMENTS = [
   *sorted(ROOT.glob("*.md")),
@@ -192,6 +193,23 @@ def test_the_test_command_is_that_of_continuous_integration():
   command = "-r requirements.txt -e '.[test]' && python -m pytest -n 2"
   assert f"\npip install {command}\n" in text_of(README)
   assert command in text_of(ROOT / ".ci" / "run")
+
+
+def test_every_document_is_in_the_index_of_its_folder():
+  for index in (ROOT / "docs" / "README.md", MEASUREMENTS / "README.md"):
+    listed = {(index.parent / link).resolve() for link in links(text_of(index))}
+    folders = [index.parent, *index.parent.glob("guides")]
+    pages = {page for folder in folders for page in folder.glob("*.md")} - {index}
+    assert pages <= listed, index
+
+
+@pytest.mark.parametrize(
+  "path", sorted(MEASUREMENTS.glob("[!R]*.md")), ids=lambda path: path.stem
+)
+def test_measurements_name_a_command_and_a_commit(path):
+  text = text_of(path)
+  assert re.search(r"`[0-9a-f]{7}`", text)
+  assert re.search(r"python (-m|experiments/)", text)
 
 
 @EVERY
