@@ -21,7 +21,7 @@ README = (commands.ROOT / "README.md").read_text()
 GUIDE = (commands.ROOT / "docs" / "guides" / "writing_an_attention.md").read_text()
 CODE = re.compile(r"```python\n(.*?)```", flags=re.DOTALL)
 (PLUGIN,) = CODE.findall(README)
-MEAN, WITH_OPTION, SCHEME = CODE.findall(GUIDE)
+WITH_OPTION = CODE.findall(GUIDE)[1]  # The attention `windowed`.
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_plugin_needs_no_other_edit(plugin, tmp_path):
 
 @pytest.fixture
 def windowed(tmp_path, monkeypatch):
-  """README's plugin with an option, registered for one test."""
+  """The guide's attention with an option, registered for one test."""
   monkeypatch.setattr(attentions, "_parts", dict(attentions._parts))
   path = tmp_path / "windowed.py"
   path.write_text(WITH_OPTION)
@@ -108,6 +108,6 @@ def test_its_wrong_version_breaks_the_laws_that_readme_names():
 
 @pytest.mark.parametrize("registered", [WITH_OPTION], indirect=True)
 @pytest.mark.usefixtures("registered")
-def test_readmes_plugin_with_an_option_decodes_as_it_trains():
+def test_guides_plugin_with_an_option_decodes_as_it_trains():
   verdict = judge(decoding.decoding_equals_full_pass, Subject("windowed(window=3)"))
   assert verdict.status == "holds"
