@@ -1,4 +1,7 @@
-"""What the tables of runs share: each cell is a run of its own, in a folder of its own."""
+"""Functions shared by the scripts that print a table of training runs.
+
+Each cell of a table is a separate run in its own folder.
+"""
 
 import argparse
 import json
@@ -8,34 +11,39 @@ from pathlib import Path
 from typing import Any
 
 
-def flags_of(
+def parse_flags(
   text: str | None, steps: int, workdir: str
 ) -> tuple[argparse.Namespace, list[str]]:
-  """The flags of a table (steps, seeds, workdir), and the words meant for every run.
+  """Parse the flags of a table, and return them with the unknown flags.
+
+  The table's flags are --steps, --seeds and --workdir. Unknown flags are meant for the
+  runs.
 
   Args:
-    text: what --help says.
-    steps: how many a run takes unless it is told otherwise.
-    workdir: where the cells' folders go unless it is told otherwise.
+    text: the text of --help.
+    steps: default number of steps per run.
+    workdir: default folder for the folders of the cells.
   """
   parser = argparse.ArgumentParser(
     description=text,
     formatter_class=argparse.RawDescriptionHelpFormatter,
-    allow_abbrev=False,  # --seed is not --seeds.
+    allow_abbrev=False,  # --seed must not be read as --seeds.
   )
-  parser.add_argument("--steps", type=int, default=steps, help="of every run")
-  parser.add_argument("--seeds", type=int, default=1, help="runs of every row")
-  parser.add_argument("--workdir", type=Path, default=Path(workdir))
+  parser.add_argument("--steps", type=int, default=steps, help="steps per run")
+  parser.add_argument("--seeds", type=int, default=1, help="runs per row")
+  parser.add_argument(
+    "--workdir", type=Path, default=Path(workdir), help="folder of all runs"
+  )
   return parser.parse_known_args(sys.argv[1:])
 
 
-def folder_of(workdir: Path, row: str, seed: int) -> Path:
-  """Where a cell's run lives."""
+def run_folder(workdir: Path, row: str, seed: int) -> Path:
+  """Return the folder of a cell's run."""
   return workdir / f"{row.replace(', ', '-').replace(' ', '_')}-seed{seed}"
 
 
 def train(folder: Path, steps: int, seed: int, words: list[str]) -> int:
-  """Trains one cell to its end, unless it has been; returns the exit status."""
+  """Train one cell unless it has finished; return the exit status."""
   if (folder / "summary.json").exists() and summary(folder)["steps"] >= steps:
     return 0
   command = [sys.executable, "-m", "attention_lab.main", *words]
@@ -44,17 +52,17 @@ def train(folder: Path, steps: int, seed: int, words: list[str]) -> int:
   while True:
     try:
       return run.wait()
-    except KeyboardInterrupt:  # It was interrupted too, and saves before it leaves.
+    except KeyboardInterrupt:  # The run gets Ctrl-C as well, and saves before it exits.
       continue
 
 
 def summary(folder: Path) -> dict[str, Any]:
-  """What a cell's run has written at its end."""
+  """Return the summary.json of a finished run."""
   content: dict[str, Any] = json.loads((folder / "summary.json").read_text("utf-8"))
   return content
 
 
 def markdown(lines: list[list[str]]) -> str:
-  """A table, the first line its heading."""
+  """Return a Markdown table; the first line is the heading."""
   lines = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
   return "".join(f"| {' | '.join(line)} |\n" for line in lines)

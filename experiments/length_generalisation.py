@@ -2,7 +2,8 @@
 
 python experiments/length_generalisation.py
 
-Trained on strings of 16 letters out of 8 (32 tokens), tried on shorter and longer ones.
+Models are trained to copy strings of 16 letters from an alphabet of 8 (32 tokens), and
+evaluated on shorter and longer ones.
 """
 
 import sys
@@ -24,7 +25,8 @@ SETTING = [
   "--dataset=copy(sequence_length=32)",
   "--batch_size=32",
   "--config.model.num_layers=3",
-  # Embeddings of gpt2's 0.02 drown in sinusoidal's sines, and nothing was learnt.
+  # With gpt2's standard deviation of 0.02, embeddings are negligible next to sinusoidal
+  # positions, and nothing was learnt.
   "--config.model.init=fan_in",
   "--config.train.learning_rate=2e-3",
   f"--config.evaluation.lengths={','.join(map(str, LENGTHS))}",
@@ -35,12 +37,12 @@ SETTING = [
 
 
 def main() -> int:
-  """Runs what is missing, and prints the table of what is there."""
-  flags, for_every_run = cells.flags_of(__doc__, 3_000, "runs/length_generalisation")
+  """Train the unfinished cells and print the table; return an exit status."""
+  flags, run_flags = cells.parse_flags(__doc__, 3_000, "runs/length_generalisation")
   for seed in range(flags.seeds):
     for position in POSITIONS:
       folder = _folder(flags.workdir, position, seed)
-      words = [f"--position={position}", *SETTING, *for_every_run]
+      words = [f"--position={position}", *SETTING, *run_flags]
       if (status := cells.train(folder, flags.steps, seed, words)) != 0:
         return status
     print(_table(flags.workdir, range(seed + 1)))
@@ -48,7 +50,7 @@ def main() -> int:
 
 
 def _folder(workdir: Path, position: str, seed: int) -> Path:
-  return cells.folder_of(workdir, position.partition("(")[0], seed)
+  return cells.run_folder(workdir, position.partition("(")[0], seed)
 
 
 def _table(workdir: Path, seeds: range) -> str:

@@ -2,8 +2,9 @@
 
 python experiments/recall.py
 
-Two layers, one head, learned positions, at two widths; 64 tokens with 8 pairs out of 64
-tokens; accuracy over the queries of 512 validation examples after training.
+The models have two layers, one head and learned positions, at two widths. Sequences have
+64 tokens with 8 pairs, from a vocabulary of 64. The table shows the accuracy over the
+queries of 512 validation examples after training.
 """
 
 import sys
@@ -28,8 +29,8 @@ SETTING = [
   "--config.model.num_layers=2",
   "--config.model.num_heads=1",
   "--config.model.init=fan_in",
-  # No decay: with 0.1 of it, standard attention stayed at guessing among the values
-  # that were not yet asked for.
+  # Without weight decay: with 0.1, standard attention only learnt to guess among the
+  # values of the pairs that had not been queried yet.
   "--config.train.optimizer=adamw(b2=0.99, weight_decay=0.0)",
   "--config.train.learning_rate=2e-3",
   "--config.evaluation.every=100000",
@@ -39,14 +40,14 @@ SETTING = [
 
 
 def main() -> int:
-  """Runs what is missing, and prints the table of what is there."""
-  flags, for_every_run = cells.flags_of(__doc__, 4_000, "runs/recall")
+  """Train the unfinished cells and print the table; return an exit status."""
+  flags, run_flags = cells.parse_flags(__doc__, 4_000, "runs/recall")
   for seed in range(flags.seeds):
     for attention in ATTENTIONS:
       for width in WIDTHS:
         words = [f"--attention={attention}", f"--config.model.d_model={width}"]
         folder = _folder(flags.workdir, attention, width, seed)
-        words += [*SETTING, *for_every_run]
+        words += [*SETTING, *run_flags]
         if (status := cells.train(folder, flags.steps, seed, words)) != 0:
           return status
     print(_table(flags.workdir, range(seed + 1)))
@@ -54,7 +55,7 @@ def main() -> int:
 
 
 def _folder(workdir: Path, attention: str, width: int, seed: int) -> Path:
-  return cells.folder_of(workdir, f"{attention.partition('(')[0]}-{width}", seed)
+  return cells.run_folder(workdir, f"{attention.partition('(')[0]}-{width}", seed)
 
 
 def _table(workdir: Path, seeds: range) -> str:

@@ -1,15 +1,15 @@
-"""The table by which selective attention was judged, as one command.
+"""Comparison of selective, standard and equinox attention on Tiny Shakespeare.
 
 python experiments/selective_attention.py --steps=2000 --seeds=3
 
-Standard, selective and equinox's attention on Tiny Shakespeare, each also without
-positions where it had one, and standard attention with as many parameters as selective, in
-the setting of shakespeare_gpt.py. Every cell is a run of its own in the work folder; the
-command, given again, goes on where it was interrupted. Flags that are not this script's go
-to every run: --data_dir=…, --wandb=offline.
+The setting is that of shakespeare_gpt.py. Standard and selective attention are trained
+with and without positions, equinox's without. One row gives standard attention as many
+parameters as selective has. Each cell is a separate run in the work folder; the same
+command resumes an interrupted table. Unknown flags, such as --data_dir=… and
+--wandb=offline, are passed to every run.
 
-The command above, as measured (2 CPU cores, jax 0.12.0.1; validation loss of three seeds on
-the last 20 % of the text, after 2,000 of the 200,000 steps):
+Results of the command above (2 CPU cores, jax 0.12.0.1): validation loss of three seeds on
+the last 20 % of the text, after 2,000 of the 200,000 steps, and mean top-1 accuracy:
 
   standard                  189,633 parameters   2.007 2.033 1.997   top-1 0.414
   standard, d_ff 320        222,401              2.002 1.983 1.980         0.420
@@ -25,8 +25,8 @@ from statistics import mean
 
 import cells
 
-# Row: the flags that tell it from the others. With d_ff 320 instead of 256, standard
-# attention has selective's 222,401 parameters.
+# Row → the flags in which it differs from the others. With d_ff 320 instead of 256,
+# standard attention has 222,401 parameters, as many as selective.
 STANDARD = "--attention=standard(output_projection=False)"
 ROWS = {
   "standard": [STANDARD, "--position=rope"],
@@ -38,17 +38,20 @@ ROWS = {
 }
 CONFIG = Path(__file__).with_name("shakespeare_gpt.py")
 COLUMNS = (
-  "attention | parameters | loss | of each seed | top-1 accuracy | minutes".split(" | ")
+  "attention | parameters | loss | loss by seed | top-1 accuracy | minutes".split(" | ")
 )
 
 
 def main() -> int:
-  """Runs what is missing, seed by seed, and prints the table of what is there."""
-  flags, for_every_run = cells.flags_of(__doc__, 200_000, "runs/selective_attention")
+  """Train the unfinished cells seed by seed, and print the table after each seed.
+
+  Returns an exit status: that of the first run that fails, else 0.
+  """
+  flags, run_flags = cells.parse_flags(__doc__, 200_000, "runs/selective_attention")
   for seed in range(flags.seeds):
     for row, words in ROWS.items():
-      folder = cells.folder_of(flags.workdir, row, seed)
-      command = [f"--config={CONFIG}", *words, *for_every_run]
+      folder = cells.run_folder(flags.workdir, row, seed)
+      command = [f"--config={CONFIG}", *words, *run_flags]
       if (status := cells.train(folder, flags.steps, seed, command)) != 0:
         return status
     table = _table(flags.workdir, range(seed + 1))
@@ -60,7 +63,7 @@ def main() -> int:
 def _table(workdir: Path, seeds: range) -> str:
   lines = [COLUMNS]
   for row in ROWS:
-    runs = [cells.summary(cells.folder_of(workdir, row, seed)) for seed in seeds]
+    runs = [cells.summary(cells.run_folder(workdir, row, seed)) for seed in seeds]
     losses = [run["validation"]["loss"] for run in runs]
     accuracy = mean(run["validation"]["accuracy"] for run in runs)
     lines.append(
