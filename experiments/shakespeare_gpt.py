@@ -34,7 +34,7 @@ def get_config():
     logits_bias=True,
   )
   config.train.update(
-    optimizer="adamw",  # With optax's defaults.
+    optimizer="adamw",  # The other options are optax's defaults.
     schedule="constant",
     learning_rate=1e-4,
     clip_norm=0.0,

@@ -205,7 +205,7 @@ def start(
   with open(job.log, "ab") as log:
     if not locks.take(log, wait):
       return None
-    if job.done:  # By the process that held the lock.
+    if job.done:  # The process that held the lock has finished it.
       command: Sequence[str] = (sys.executable, "-c", "")
     else:
       command = job.command

@@ -13,7 +13,7 @@ from attention_lab.compare.analysis.wording import setting_text
 from attention_lab.errors import UserError, one_line
 from attention_lab.experiment import assemble
 
-TOLERANCE = 0.01  # Of the baseline's cost.
+TOLERANCE = 0.01  # Accepted deviation, relative to the target.
 # Sizes that a user chooses: rows that differ in one of them are not matched.
 SIZES = (
   "dataset",
@@ -23,7 +23,7 @@ Cost = Callable[[config_dict.ConfigDict], int]
 
 
 class Matched(NamedTuple):
-  """The configuration whose cost is closest to a target."""
+  """Configuration whose cost is closest to a target."""
 
   config: config_dict.ConfigDict
   cost: int

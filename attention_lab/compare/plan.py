@@ -23,7 +23,7 @@ class Planned(NamedTuple):
   """A row of a comparison, before its runs."""
 
   name: str
-  config: config_dict.ConfigDict  # With the first seed.
+  config: config_dict.ConfigDict  # Has the first seed.
   parameters: int
   matched: str = ""  # How its cost was matched to the baseline's; "" if it was not.
 

@@ -23,7 +23,7 @@ class Progress:
     self._console = console
     self._live = Live(console=console, auto_refresh=False)
     self._updated = 0.0
-    self._first: dict[str, tuple[float, int]] = {}  # By cell: first time and step seen.
+    self._first: dict[str, tuple[float, int]] = {}  # First time and step, by cell.
 
   def __enter__(self) -> "Progress":
     if self._console.is_terminal:

@@ -11,9 +11,9 @@ CHECKED = ("passed", "not asked", "not applicable")
 class Metric(NamedTuple):
   """A quantity that is measured for every run."""
 
-  key: str  # In the results of `figures`, in `table.Line` and in results.jsonl.
+  key: str  # Key in the results of `figures`, in `table.Line` and in results.jsonl.
   name: str
-  unit: str  # Of the text from `text`; "" for a number without a unit.
+  unit: str  # Unit in reports; "" for a number without a unit.
   better: Literal["lower", "higher"]
   format: str  # Format specification of a value in `unit`.
   scale: float = 1.0  # Factor from the stored value to `unit`.

@@ -36,7 +36,7 @@ class Row(NamedTuple):
   settings: Mapping[str, Any]  # Those that differ from the baseline: setting → value.
   matched: str  # How its cost was matched to the baseline's; "" if it was not.
   runs: Sequence[Run]  # One per seed.
-  maps: Maps | None = None  # Of the first finished run; None if it has no maps.
+  maps: Maps | None = None  # Maps of the first finished run; None if it has none.
 
 
 class Comparison(NamedTuple):
@@ -52,4 +52,4 @@ class Comparison(NamedTuple):
   costs: Sequence[Mapping[str, Any]] = ()
   # The baseline's values of the settings in which rows differ: setting → value.
   baseline: Mapping[str, Any] = {}
-  dataset: str = ""  # The baseline's.
+  dataset: str = ""  # The baseline's dataset.

@@ -13,7 +13,7 @@ import numpy as np
 from attention_lab.errors import UserError
 
 MOST_SEEDS = 10_000  # The largest answer of `seeds_needed`.
-NODES = 200  # Of the quadrature in `power`; gives 5 correct digits.
+NODES = 200  # Nodes of the quadrature in `power`; they give 5 correct digits.
 # Relative range of equal differences, from rounding in the subtraction.
 _ROUNDING = 8 * np.finfo(np.float64).eps
 
@@ -22,7 +22,7 @@ class Interval(NamedTuple):
   """A mean and its confidence interval."""
 
   mean: float
-  low: float | None  # None for one value.
+  low: float | None  # Lower end; None for one value.
   high: float | None
 
 
@@ -30,10 +30,10 @@ class Paired(NamedTuple):
   """Mean of a row's values minus the baseline's, over the seeds of both."""
 
   mean: float
-  low: float | None  # Of the 95 % interval; None for one seed.
+  low: float | None  # Lower end of the 95 % interval; None for one seed.
   high: float | None
-  sd: float | None  # Of the differences (denominator n - 1); None for one seed.
-  p: float | None  # Two-sided; None for one seed.
+  sd: float | None  # Standard deviation (denominator n - 1); None for one seed.
+  p: float | None  # Two-sided p-value; None for one seed.
   seeds: int  # Number of pairs.
 
 

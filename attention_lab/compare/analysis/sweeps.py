@@ -12,7 +12,9 @@ class Curve(NamedTuple):
   """Loss of one attention by the value of a setting, with the other settings equal."""
 
   name: str
-  points: Mapping[float, Estimate | None]  # By increasing value; None: no finished run.
+  points: Mapping[
+    float, Estimate | None
+  ]  # Increasing value → loss; None: no finished run.
 
 
 class Sweep(NamedTuple):

@@ -21,20 +21,20 @@ class Estimate(NamedTuple):
   """A metric over the seeds of a row, as stored: `Metric.text` applies the scale."""
 
   mean: float
-  low: float | None  # Of the 95 % interval of the mean; None for one seed.
+  low: float | None  # Lower end of the 95 % interval; None for one seed.
   high: float | None
-  by_seed: Mapping[int, float]  # Of the finished runs, in order of the seed.
+  by_seed: Mapping[int, float]  # Values of the finished runs, in order of the seed.
 
 
 class Difference(NamedTuple):
   """A row's metric minus the baseline's, over the seeds that finished in both."""
 
   mean: float
-  low: float | None  # Of the 95 % interval, not corrected; None for one seed.
+  low: float | None  # Lower end of the uncorrected 95 % interval; None for one seed.
   high: float | None
-  p: float | None  # Of the two-sided paired t-test; None for one seed.
+  p: float | None  # p-value of the two-sided paired t-test; None for one seed.
   p_holm: float | None  # `p` corrected for the number of rows compared in this metric.
-  verdict: Verdict  # From `p_holm` and `ALPHA`.
+  verdict: Verdict  # Follows from `p_holm` and `ALPHA`.
   seeds: int  # Number of seeds that finished in both rows.
   # Seeds for a power of 80 % at the strictest level of Holm's method, `ALPHA` / rows, if
   # this is the true difference. None: more than `statistics.MOST_SEEDS`.
@@ -55,18 +55,16 @@ class Line(NamedTuple):
   name: str
   settings: Mapping[str, Any]  # Those that differ from the baseline.
   matched: str  # How its cost was matched to the baseline's; "" if it was not.
-  baseline: (
-    str  # The row it is compared with: the first on its dataset; "" for that row.
-  )
+  baseline: str  # The first row on the same dataset; "" for that row.
   seeds: Sequence[int]  # Seeds that finished.
   failed: Sequence[Failure]
   not_run: Sequence[int]  # Seeds.
   unchecked: Sequence[int]  # Seeds that finished without a passed leak check.
-  estimates: Mapping[str, Estimate]  # By metric key, in the order of `METRICS`.
-  differences: Mapping[str, Difference]  # By metric key, for the tested metrics.
+  estimates: Mapping[str, Estimate]  # Metric key → estimate, ordered as `METRICS`.
+  differences: Mapping[str, Difference]  # Metric key → difference; tested metrics.
 
 
-Figures = Mapping[int, Mapping[str, float]]  # By seed and metric key, of finished runs.
+Figures = Mapping[int, Mapping[str, float]]  # Finished seed → metric key → value.
 
 
 def lines(comparison: Comparison) -> list[Line]:

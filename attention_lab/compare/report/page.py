@@ -24,7 +24,7 @@ class Key(NamedTuple):
   """Entry of a legend."""
 
   name: str
-  number: int  # Of the colour.
+  number: int  # Index of the colour.
 
 
 class Group(NamedTuple):

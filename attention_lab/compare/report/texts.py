@@ -19,7 +19,7 @@ NOTES = (
   "because the observed difference is."
 )
 UNCHECKED = "leak check not passed"
-MOST_NAMES = 4  # In a title.
+MOST_NAMES = 4  # Most names that a title lists.
 
 
 def title(comparison: Comparison) -> str:

@@ -12,7 +12,7 @@ stats = pytest.importorskip("scipy.stats")
 
 VALUES = [1.52, 1.49, 1.61, 1.44, 1.57]
 BASELINE = [1.55, 1.50, 1.70, 1.49, 1.58]
-CONFIDENCE = 0.999  # Of the bounds on simulated counts, whose seeds are fixed.
+CONFIDENCE = 0.999  # Confidence of the bounds on simulated counts; the seeds are fixed.
 
 
 def by_seed(values):

@@ -1,4 +1,4 @@
-"""Time and memory by sequence length, with the length from which a row is cheaper."""
+"""Figures of time and memory by sequence length, with the crossings of two attentions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,15 +19,15 @@ KINDS = {
   "gradient": "gradient computation",
   "decode": "decoded token",
 }
-Costs = Mapping[str, Mapping[int, float]]  # By attention and length.
+Costs = Mapping[str, Mapping[int, float]]  # Attention → length → cost.
 
 
 class Resource(NamedTuple):
   """A resource whose cost is measured."""
 
-  key: str  # In the records.
+  key: str  # Key of the records.
   name: str
-  label: str  # Of the axis.
+  label: str  # Label of the axis.
   scale: float  # Factor from the record's unit to the label's.
   cheaper: str  # Verb and object of "A takes less time than B".
 

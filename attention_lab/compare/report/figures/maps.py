@@ -21,8 +21,8 @@ _LABEL_HEIGHT = 9.0  # Units; an axis has 300.
 class Sheet(NamedTuple):
   """All maps of a row in one image, with a line per layer and a column per head."""
 
-  number: int  # Of the row.
-  name: str  # Of the row.
+  number: int  # Index of the row.
+  name: str  # Name of the row.
   layers: int
   heads: int
   side: int  # Width and height of a map in pixels, one per token.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 class Palette:
   """Indices of colours: rows in their order, then other names.
 
-  An attention has the colour of the row that is named by it.
+  An attention has the colour of the row named after it.
 
   Args:
     rows: the names of the rows.

@@ -32,7 +32,7 @@ class Figure(NamedTuple):
 class Series(NamedTuple):
   """Values of one row in a figure."""
 
-  number: int  # Of the colour.
+  number: int  # Index of the colour.
   x: Sequence[float]
   y: Sequence[float]
   low: Sequence[float] = ()  # Lower edge of the band; () for no band.
