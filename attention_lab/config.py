@@ -15,6 +15,8 @@ from ml_collections import config_dict
 
 from attention_lab.errors import UserError, nearest, one_line
 
+Config = config_dict.ConfigDict
+
 
 def get_config() -> config_dict.ConfigDict:
   """The defaults. An experiment file starts from these and changes what it needs."""

@@ -119,7 +119,9 @@ def read_config(overrides: Sequence[str]) -> config_dict.ConfigDict:
     config.compile_cache = configs.get_config().compile_cache
   configs.validate(config)
   if stored is not None:
-    run_folder.refuse_other_config(Path(FLAGS.workdir), stored, config)
+    from attention_lab.training import preflight
+
+    preflight.refuse_other_config(Path(FLAGS.workdir), config)
   return config
 
 

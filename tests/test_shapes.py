@@ -1,7 +1,6 @@
 """Batches of several shapes train, stop and go on like those of one."""
 
 import dataclasses
-import functools
 import json
 import types
 
@@ -22,7 +21,8 @@ from attention_lab.mode import sample, train
 from attention_lab.nn.metrics import Measured
 from attention_lab.run import folder as run_folder
 from attention_lab.training.evaluation import evaluate
-from attention_lab.training.stepper import Trainer
+from attention_lab.training.seeds import make_stepper
+from attention_lab.training.window import Window
 from attention_lab.update import fresh_state, make_evaluate
 from tests.commands import last_checkpoint, records
 from tests.corpus import write_corpus
@@ -95,18 +95,20 @@ def trainer(dataset, num_devices=2, **changes):
   parts = types.SimpleNamespace(
     dataset=dataset, loss=bigram, optimizer=OPTIMIZER, fresh=fresh
   )
-  config = tiny_config(batch_size=B, **changes)
-  return Trainer(parts, config, jax.local_devices()[:num_devices])
+  return make_stepper(parts, jax.local_devices()[:num_devices], [0], B, **changes)
 
 
 def advance(one, step):
+  """Take steps up to `step`; return their window."""
+  window = Window.of()
   while one.step < step:
-    one.advance(step)
+    window.extend(one.advance(step))
+  return window
 
 
 @pytest.fixture(scope="module")
 def trained(pairs):
-  """A trainer after two passes, and the traces that it took."""
+  """A stepper after two passes, its window, and the shape and count of each call."""
   one, traces = trainer(pairs), []
   update = one._update
 
@@ -116,12 +118,12 @@ def trained(pairs):
 
   one._update = watched
   one.compile()
-  advance(one, 2 * pairs.num_batches("train", B))
-  return one, traces
+  window = advance(one, 2 * pairs.num_batches("train", B))
+  return one, window, traces
 
 
 def test_every_shape_is_compiled_before_the_first_step(trained, pairs):
-  _, calls = trained
+  _, _, calls = trained
   first = [count for _, count in calls].index(1)
   compiled = {shape for shape, _ in calls[:first]}
   assert len(compiled) == first == len(pairs.shapes("train", B)) == 3
@@ -129,47 +131,46 @@ def test_every_shape_is_compiled_before_the_first_step(trained, pairs):
 
 
 def test_a_call_takes_one_step_and_no_memory_for_more(trained):
-  _, calls = trained
+  _, _, calls = trained
   assert {count for _, count in calls} == {0, 1}
   assert {shape[0] for shape, _ in calls} == {1}
 
 
 def test_what_counts_in_a_pass_is_its_target_tokens(trained, pairs):
-  one, _ = trained
+  _, window, _ = trained
   half = pairs.num_batches("train", B)
-  assert sum(one.windows[0].weight[:half]) == pairs.tokens("train")
-  assert sum(one.windows[0].weight[half:]) == pairs.tokens("train")
+  assert sum(window.weight[:half]) == pairs.tokens("train")
+  assert sum(window.weight[half:]) == pairs.tokens("train")
 
 
 def test_it_learns(trained, pairs):
-  one, _ = trained
-  losses = np.array(one.windows[0].loss) / np.array(one.windows[0].weight)
+  _, window, _ = trained
+  losses = np.array(window.loss) / np.array(window.weight)
   assert losses[-3:].mean() < losses[0] - 0.5
 
 
 def test_any_number_of_devices_trains_the_same(trained, pairs):
-  one, _ = trained
+  one, window, _ = trained
   other = trainer(pairs, num_devices=1)
   other.compile()
-  advance(other, one.step)
-  close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
-  close(other.windows[0].loss, one.windows[0].loss)
-  assert other.windows[0].weight == one.windows[0].weight
+  found = advance(other, one.step)
+  np.testing.assert_allclose(found.loss, window.loss, rtol=1e-4, atol=1e-5)
+  assert found.weight == window.weight
 
 
 @pytest.mark.parametrize("stop", [1, 7])
 def test_it_goes_on_bit_for_bit_from_the_midst_of_a_pass(trained, pairs, stop):
-  one, _ = trained
+  one, window, _ = trained
   assert stop % pairs.num_batches("train", B)
   before = trainer(pairs)
   before.compile()
   advance(before, stop)
   after = trainer(dataclasses.replace(pairs))
-  after.load(before.states(), before.windows)
+  after.load(before.state(), stop)
   after.compile()
-  advance(after, one.step)
-  jax.tree.map(np.testing.assert_array_equal, after.states(), one.states())
-  assert after.windows == one.windows
+  rest = advance(after, one.step)
+  jax.tree.map(np.testing.assert_array_equal, after.state(), one.state())
+  assert rest == tuple(values[stop:] for values in window)
 
 
 def test_one_shape_more_than_promised_is_refused(pairs):
@@ -177,12 +178,12 @@ def test_one_shape_more_than_promised_is_refused(pairs):
   one.compile()
   wider = dataclasses.replace(pairs, sequence_length=40)
   with pytest.raises(AssertionError, match="traced > 3 times"):
-    one._update(one._state, trainer(wider)._make(0, 1), 1)
+    one._update(one.placed, trainer(wider)._make_batches(0, 1), 1)
 
 
 def test_one_bucket_takes_many_steps_a_call(pairs):
-  one = trainer(dataclasses.replace(pairs, buckets=1), train__steps_per_call=4)
-  assert one._make(0, 2).inputs.shape == (2, 4, B // 2, 32)
+  one = trainer(dataclasses.replace(pairs, buckets=1), steps_per_call=4)
+  assert one._make_batches(0, 2).inputs.shape == (2, 4, B // 2, 32)
 
 
 @pytest.mark.parametrize(("split", "count"), [("validation", 11), ("test", 7)])
@@ -326,7 +327,7 @@ def test_what_is_lost_or_damaged_comes_from_a_checkpoint(moved):
   for path in (moved / "checkpoints").iterdir():
     path.unlink()
   (moved / "letters.txt").write_bytes(b"abd")
-  with pytest.raises(UserError, match=r"letters\.txt is lost or damaged") as error:
+  with pytest.raises(UserError, match=r"letters\.txt is missing or damaged") as error:
     run_folder.kept(moved)
   assert "\n" not in str(error.value)
 

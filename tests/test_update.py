@@ -12,7 +12,13 @@ import pytest
 from attention_lab.dataset.base.dataset import Batch
 from attention_lab.distributed.devices import AXIS, replicate, shard, unreplicate
 from attention_lab.nn.metrics import Sums
-from attention_lab.update import _assert_trace, fresh_state, make_evaluate, make_update
+from attention_lab.update import (
+  _assert_trace,
+  fresh_state,
+  make_evaluate,
+  make_step,
+  make_update,
+)
 
 K, B, T, V = 3, 16, 4, 5
 
@@ -51,7 +57,7 @@ def state(optimizer=OPTIMIZER):
 def update_on(num_devices, micro_batches=1):
   """An update, compiled once for all tests here."""
   devices = jax.local_devices()[:num_devices]
-  return devices, make_update(loss, OPTIMIZER, devices, micro_batches)
+  return devices, make_update(make_step(loss, OPTIMIZER, micro_batches), devices)
 
 
 def train(num_devices, micro_batches=1, counts=(K,)):
@@ -131,11 +137,11 @@ def test_each_device_and_step_has_its_own_key():
     chance = jax.random.uniform(key)
     return sums._replace(loss=sums.loss * 0 + chance + 0 * params["table"].sum())
 
-  update = make_update(noisy, OPTIMIZER, devices)
+  update = make_update(make_step(noisy, OPTIMIZER), devices)
   _, metrics = update(replicate(state(), devices), shard(batches(), devices, axis=1), K)
   totals = unreplicate(metrics).sums.loss
   assert len(set(totals.tolist())) == K
-  single = make_update(noisy, OPTIMIZER, devices[:1])
+  single = make_update(make_step(noisy, OPTIMIZER), devices[:1])
   placed = shard(batches(), devices[:1], axis=1)
   _, alone = single(replicate(state(), devices[:1]), placed, K)
   first = unreplicate(alone).sums.loss[0]
@@ -178,7 +184,7 @@ def test_a_reversed_device_order_is_refused():
 
 def fresh_update(num_devices=2):
   devices = jax.local_devices()[:num_devices]
-  return devices, make_update(loss, OPTIMIZER, devices)
+  return devices, make_update(make_step(loss, OPTIMIZER), devices)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +227,7 @@ def test_an_optimizer_that_changes_a_dtype_is_refused():
       jnp.zeros((), jnp.int32),
     ),
   )
-  update = make_update(loss, broken, devices)
+  update = make_update(make_step(loss, broken), devices)
   with pytest.raises(AssertionError, match="(?s)dtype"):
     update(replicate(state(broken), devices), shard(batches(), devices, axis=1), K)
 

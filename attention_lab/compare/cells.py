@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from attention_lab.run import folder as run_folder
 from attention_lab.run.metrics_file import records
 from attention_lab.system.files import write_atomically
 
@@ -30,7 +31,7 @@ def folder_name(row: str) -> str:
 def summary(cell: Path) -> dict[str, Any]:
   """Return the content of a run's summary.json; empty until the run has finished."""
   try:
-    content: dict[str, Any] = json.loads((cell / "summary.json").read_text("utf-8"))
+    content: dict[str, Any] = json.loads((cell / run_folder.SUMMARY).read_text("utf-8"))
     return content
   except (OSError, ValueError):
     return {}
@@ -43,7 +44,7 @@ def finished(cell: Path, steps: int) -> bool:
 
 def curve(cell: Path) -> list[dict[str, Any]]:
   """Return the records that metrics.jsonl has so far."""
-  return records(cell / "metrics.jsonl")
+  return records(cell / run_folder.METRICS)
 
 
 def failure(cell: Path) -> str:

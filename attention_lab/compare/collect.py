@@ -6,9 +6,10 @@ from typing import Any
 from attention_lab import config as configs
 from attention_lab.compare import cells, maps
 from attention_lab.compare.analysis.record import Comparison, Maps, Row, Run
-from attention_lab.compare.plan import Plan, Planned, with_seed
+from attention_lab.compare.plan import Plan, Planned
 from attention_lab.run import folder as run_folder
 from attention_lab.system.files import read_json
+from attention_lab.training.preflight import with_seed
 
 
 def collect(

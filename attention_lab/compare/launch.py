@@ -15,9 +15,10 @@ from ml_collections import config_dict
 
 from attention_lab.benchmark.utilisation import flops_per_step
 from attention_lab.compare import cells, grid
-from attention_lab.compare.plan import Plan, Planned, with_seed
+from attention_lab.compare.plan import Plan, Planned
 from attention_lab.system import lock as locks
 from attention_lab.system.signals import Interrupt
+from attention_lab.training.preflight import with_seed
 from attention_lab.training.seeds import side_by_side_pays
 
 POLL = 0.25  # Seconds between two checks of the processes.

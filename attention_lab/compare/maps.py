@@ -27,7 +27,7 @@ def of_run(config: config_dict.ConfigDict, cell: Path) -> Maps | None:
   Returns:
     None if an attention computes no weights, or not one for each pair of tokens.
   """
-  checkpoint = max((cell / "checkpoints").glob("*.npz"), default=None)
+  checkpoint = max((cell / run_folder.CHECKPOINTS).glob("*.npz"), default=None)
   if checkpoint is None:
     return None
   path = cell.with_name(f"{cell.name}.maps-{checkpoint.stem}.npz")
@@ -46,7 +46,13 @@ def _compute(
   example = experiment.dataset.examples("validation", 0, np.zeros(1, np.int64))
   tokens = example.inputs[:, :LONGEST]
   sources = [] if example.source is None else [example.source[:, :LONGEST]]
-  params = restore_params(experiment, config, cell).params
+  params = restore_params(
+    experiment,
+    cell,
+    config.evaluation.checkpoint,
+    config.evaluation.average,
+    config.checkpoint.keep,
+  ).params
   params = experiment.policy.cast_to_compute(params)
   run = jax.jit(experiment.model.attention_weights)
   computed: Any = run(params, None, tokens, default_positions(tokens), *sources)

@@ -4,14 +4,13 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import jax
 from ml_collections import config_dict
 
 from attention_lab import config as configs
 from attention_lab.benchmark.utilisation import flops_per_step
 from attention_lab.compare.analysis.wording import setting_text
-from attention_lab.errors import UserError, one_line
-from attention_lab.experiment import assemble
+from attention_lab.errors import UserError
+from attention_lab.training.preflight import parameters
 
 TOLERANCE = 0.01  # Accepted deviation, relative to the target.
 # Sizes that a user chooses: rows that differ in one of them are not matched.
@@ -28,22 +27,6 @@ class Matched(NamedTuple):
   config: config_dict.ConfigDict
   cost: int
   within: bool  # Whether the cost is within TOLERANCE of the target.
-
-
-def parameters(config: config_dict.ConfigDict) -> int:
-  """Return the number of parameters of the model, without allocating them.
-
-  Raises:
-    UserError: the model cannot be built.
-  """
-  experiment = assemble(config)
-  try:
-    shapes = jax.eval_shape(lambda: experiment.init(0))
-  except UserError:
-    raise
-  except Exception as error:
-    raise UserError(f"--attention={config.attention}: {one_line(error)}.") from error
-  return sum(leaf.size for leaf in jax.tree.leaves(shapes))
 
 
 COSTS: dict[str, tuple[Cost, str]] = {

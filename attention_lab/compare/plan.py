@@ -5,16 +5,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ml_collections import config_dict
+import jax
 
 from attention_lab import config as configs
 from attention_lab.compare import cells, grid, match
 from attention_lab.compare.analysis.wording import setting_text
-from attention_lab.decode.translator import refuse_unscored
-from attention_lab.distributed.devices import refuse_indivisible
+from attention_lab.config import Config
 from attention_lab.errors import UserError
+from attention_lab.experiment import assemble
 from attention_lab.run import folder as run_folder
-from attention_lab.training.preflight import looked_over
+from attention_lab.run.disk_space import bytes_to_come, refuse_full
+from attention_lab.training import preflight
 
 POINTS = 5  # Fewest points of a curve of validation losses.
 
@@ -23,7 +24,7 @@ class Planned(NamedTuple):
   """A row of a comparison, before its runs."""
 
   name: str
-  config: config_dict.ConfigDict  # Has the first seed.
+  config: Config  # Has the first seed.
   parameters: int
   matched: str = ""  # How its cost was matched to the baseline's; "" if it was not.
 
@@ -50,7 +51,7 @@ class Plan(NamedTuple):
     return cells.finished(self.cell(row, seed), self.steps)
 
 
-def make(config: config_dict.ConfigDict, workdir: Path) -> Plan:
+def make(config: Config, workdir: Path) -> Plan:
   """Plan every row of the grid, and a matched row for each row of different cost.
 
   Raises:
@@ -66,44 +67,44 @@ def make(config: config_dict.ConfigDict, workdir: Path) -> Plan:
     raise UserError(
       f"{workdir} contains a single run, not a comparison. Choose another --workdir."
     )
-  rows = [Planned(name, row, _made_ready(row)) for name, row in combinations]
+  for _, row in combinations:
+    _prepare(row)
+  rows = [Planned(name, row, preflight.parameters(row)) for name, row in combinations]
   if config.compare.match != "none":
     rows += _matched(rows, config.compare.match)
   seeds = range(config.seed, config.seed + config.seeds)
   plan = Plan(workdir, rows, seeds, config.steps)
-  for row in rows:
-    for seed in seeds:
-      _refuse_other(plan.cell(row, seed), with_seed(row.config, seed))
+  needed = sum(_check(plan, row) for row in rows)
+  refuse_full(workdir, needed, config.checkpoint.keep)
   return plan
 
 
-def with_seed(config: config_dict.ConfigDict, seed: int) -> config_dict.ConfigDict:
-  """Return the configuration of a row's run with one seed."""
-  cell = config.copy_and_resolve_references()
-  cell.seed = seed
-  configs.validate(cell)
-  return cell
-
-
-def _made_ready(config: config_dict.ConfigDict) -> int:
-  """Validate a row's configuration, complete it, and return its number of parameters.
+def _prepare(config: Config) -> None:
+  """Set what the cells of a row measure by default.
 
   On a translation dataset, the scoring of translations is switched on. The default
   interval of validation is shortened so that the curve has at least `POINTS` points.
-
-  Raises:
-    UserError: training would reject the configuration.
   """
   configs.validate(config)
-  refuse_indivisible(config.batch_size, config.train.micro_batches, 1)
-  experiment = looked_over(config).experiment
-  config.evaluation.scores = experiment.dataset.sentences("validation") is not None
-  if config.evaluation.scores:
-    refuse_unscored(experiment)
+  dataset = assemble(config).dataset
+  config.evaluation.scores = dataset.sentences("validation") is not None
   if config.evaluation.every == configs.get_config().evaluation.every:
     often = max(1, config.steps // POINTS)
     config.evaluation.every = min(config.evaluation.every, often)
-  return match.parameters(config)
+
+
+def _check(plan: Plan, row: Planned) -> int:
+  """Refuse what training would refuse; return the bytes of checkpoints to come."""
+  checked = preflight.check(row.config, jax.local_devices()[:1])
+  dataset, unfinished = checked.experiment.dataset, []
+  for seed in plan.seeds:
+    cell = plan.cell(row, seed)
+    preflight.refuse_other_config(cell, preflight.with_seed(row.config, seed))
+    if not plan.finished(row, seed):
+      run_folder.refuse_other_data(cell, dataset.fingerprint)
+      unfinished.append(cell)
+  keep = row.config.checkpoint.keep
+  return bytes_to_come(unfinished, keep, checked.state, dataset.files())
 
 
 def _matched(rows: Sequence[Planned], resource: str) -> list[Planned]:
@@ -132,15 +133,9 @@ def _matched(rows: Sequence[Planned], resource: str) -> list[Planned]:
       Planned(
         ", ".join([row.name, *sizes]),
         matched.config,
-        match.parameters(matched.config),
+        preflight.parameters(matched.config),
         match.description(row.config, matched, target, unit, baseline),
       )
     )
   return planned
 
-
-def _refuse_other(cell: Path, config: config_dict.ConfigDict) -> None:
-  """Raise `UserError` if the cell's folder holds a run of another configuration."""
-  stored = run_folder.stored_config(cell)
-  if stored is not None:
-    run_folder.refuse_other_config(cell, stored, config)

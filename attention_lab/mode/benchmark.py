@@ -25,7 +25,7 @@ from attention_lab.plugin import spec as specs
 from attention_lab.run import folder as run_folder
 from attention_lab.system.files import make_folder, write_json
 from attention_lab.system.versions import all_versions
-from attention_lab.training.stepper import Trainer
+from attention_lab.training.seeds import make_stepper
 
 KINDS = ("forward", "gradient", "decode")
 
@@ -36,7 +36,11 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   if config.benchmark.step:  # What cannot be trained is refused before it is timed.
     for name in names:
       assemble(_with(config, name))
-  folder = Path(workdir) if workdir else run_folder.new_folder(config)
+  folder = (
+    Path(workdir)
+    if workdir
+    else run_folder.new_folder(config.attention, config.position, config.dataset)
+  )
   console = Console(highlight=False, soft_wrap=True)
   dtype = jmp.get_policy(config.train.precision).compute_dtype
   peak = matmul_peak(dtype)
@@ -83,7 +87,14 @@ def _steps(config: config_dict.ConfigDict, names: list[str]) -> list[dict[str, A
   for name in names:
     own = _with(config, name)
     experiment = assemble(own)
-    trainers[name] = Trainer(experiment, own, devices)
+    trainers[name] = make_stepper(
+      experiment,
+      devices,
+      [own.seed],
+      own.batch_size,
+      own.train.micro_batches,
+      own.train.steps_per_call,
+    )
     trainers[name].compile()
     trainers[name].advance(1)  # Warms up.
   seconds: dict[str, list[float]] = {name: [] for name in names}

@@ -32,7 +32,11 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   """Check the attentions, print and write the verdicts; return 1 if a law is broken."""
   names = list(dict.fromkeys(map(str, specs.parse_pattern(config.attention))))
   subjects = {name: Subject(name) for name in names}  # Refuses unknown names first.
-  folder = Path(workdir) if workdir else run_folder.new_folder(config)
+  folder = (
+    Path(workdir)
+    if workdir
+    else run_folder.new_folder(config.attention, config.position, config.dataset)
+  )
   make_folder(folder, "workdir")
   console = Console(highlight=False, soft_wrap=True)
   found: dict[str, list[Verdict]] = {}

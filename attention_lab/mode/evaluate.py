@@ -23,8 +23,8 @@ from attention_lab.training.evaluation import (
   evaluate,
   evaluate_lengths,
   length_measures,
-  told,
 )
+from attention_lab.training.messages import format_figures
 from attention_lab.update import make_evaluate
 
 
@@ -36,7 +36,13 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   experiment = assemble(config, run_folder.kept(folder))
   run_folder.refuse_other_data(folder, experiment.dataset.fingerprint)
   lengths = at_lengths(experiment, config.evaluation.lengths)
-  restored = restore_params(experiment, config, folder)
+  restored = restore_params(
+    experiment,
+    folder,
+    config.evaluation.checkpoint,
+    config.evaluation.average,
+    config.checkpoint.keep,
+  )
   params = replicate(restored.params, devices)
   measure = make_evaluate(experiment.measure, devices, experiment.dataset.num_shapes)
   result: dict[str, Any] = {"step": restored.step, "checkpoint": restored.path.name}
@@ -47,7 +53,7 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
       measure, params, experiment.dataset, split, config.batch_size, devices
     )
     result[split] = figures | {"perplexity": math.exp(min(figures["loss"], 700))}
-    print(f"step {restored.step}  {split}: {told(figures)}")
+    print(f"step {restored.step}  {split}: {format_figures(figures)}")
   if lengths:
     result["lengths"] = evaluate_lengths(
       length_measures(experiment.measure, lengths, devices),
@@ -57,11 +63,11 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
       devices,
     )
     for length, figures in result["lengths"].items():
-      print(f"step {restored.step}  length {length}: {told(figures)}")
+      print(f"step {restored.step}  length {length}: {format_figures(figures)}")
   translated = _translated(experiment, config, restored.params, folder)
   for name, scores in translated.items():
     result.setdefault(name, {}).update(scores)
-  write_json(folder / "evaluation.json", result)
+  write_json(folder / run_folder.EVALUATION, result)
   print(f"Written to {folder / 'evaluation.json'}")
   return 0
 
@@ -86,7 +92,7 @@ def _translated(
   for name, pairs in asked.items():
     if pairs is not None:
       translator = Translator(experiment, config.sample)
-      file = folder / f"translations.{name}.txt"
+      file = folder / run_folder.TRANSLATIONS.format(name)
       scored[name] = score_answers(translator, params, pairs, file)
       for key, score in scored[name].items():
         print(f"{name}: {key} {score['value']:.2f}  ({score['signature']})")

@@ -28,7 +28,13 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
       "This run's architecture sees both sides of a token, so it continues no text. "
       "Use --mode=evaluate."
     )
-  params = restore_params(experiment, config, folder).params
+  params = restore_params(
+    experiment,
+    folder,
+    config.evaluation.checkpoint,
+    config.evaluation.average,
+    config.checkpoint.keep,
+  ).params
   between = "\n\n" if config.sample.count > 1 else "\n"
   if isinstance(sampler, Translator):
     sources = [sampler.prompt] if lines is None else list(_read(lines))
@@ -42,7 +48,7 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
       print(text, end=between)
     maps = (of_text(experiment, params, text) for text in [sampler.prompt])
   if config.sample.maps:
-    _draw(maps, folder / "maps")
+    _draw(maps, folder / run_folder.MAPS)
   return 0
 
 

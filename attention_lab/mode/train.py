@@ -1,50 +1,193 @@
-"""--mode=train: trains, or goes on where an earlier run of the folder stopped.
+"""--mode=train: trains a run, or resumes the run in --workdir.
 
-With --seeds=5 five runs that differ in their seed alone train side by side, in one
+With --seeds=5, five runs that differ only in their seed train side by side in one
 program; each has a folder as if it had trained alone.
 """
 
 import contextlib
+import shlex
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-from ml_collections import config_dict
+import jax
 
-from attention_lab.conformance.leak import refuse_leak
-from attention_lab.distributed.devices import all_devices, here, refuse_indivisible
+from attention_lab.benchmark.utilisation import flops_per_step
+from attention_lab.config import Config
+from attention_lab.decode.translator import Translator, score_answers
+from attention_lab.distributed.devices import all_devices
+from attention_lab.distributed.group import Group, in_step
 from attention_lab.distributed.start import current, refuse_differences
 from attention_lab.run import folder as run_folder
-from attention_lab.run.null_recorder import Bystander
-from attention_lab.run.recorder import Logbook
-from attention_lab.run.shared_folder import kept_files, one_folder
-from attention_lab.system.memory import refuse_large_state
-from attention_lab.training.divergence import refuse_policy
-from attention_lab.training.loop import Training
-from attention_lab.training.preflight import looked_over
-from attention_lab.training.seeds import own_configs, own_folders
-from attention_lab.training.stepper import Trainer
+from attention_lab.run.checkpoint import Checkpoints, Restored, restore_together
+from attention_lab.run.recorder import Recorder, open_recorder
+from attention_lab.run.shared_folder import kept_files, share_path, share_restored
+from attention_lab.training import preflight
+from attention_lab.training.clock import Clock
+from attention_lab.training.loop import Loop
+from attention_lab.training.preflight import Checked
+from attention_lab.training.run import Options, Run
+from attention_lab.training.seeds import SeedState, make_stepper, seed_folders, stack
+from attention_lab.training.stepper import Stepper
+from attention_lab.update import make_evaluate
 
 
-def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
-  """Trains; returns the exit status (0, or 128 + signal where one ended it)."""
+def run(config: Config, workdir: str | None) -> int:
+  """Train; return the exit status: 0, or 128 + the signal that interrupted it."""
   group, devices = current(), all_devices()
-  refuse_indivisible(config.batch_size, config.train.micro_batches, len(devices))
-  own = own_configs(config)
-  refuse_policy(config, len(own))
-  root = one_folder(group, config, workdir)
-  folders = own_folders(root, own)
-  experiment, lengths, sampler = looked_over(config, kept_files(group, folders))
-  dataset = experiment.dataset
-  trainer = Trainer(experiment, own[0], devices, len(own), group)  # Traces the model.
-  refuse_large_state(trainer.expected, len(own), here(devices))
-  if group.first and not config.skip_checks:
-    for spec, build in experiment.causal.items():
-      refuse_leak(spec, build, config.position, config.kernel)
+  configs = preflight.seed_configs(config)
+  root = share_path(group, lambda: _folder(config, workdir))
+  folders = seed_folders(root, [each.seed for each in configs])
+  kept = kept_files(group, folders)
+  own_folders = folders if group.first else []
+  checked = preflight.check(config, devices, own_folders, kept, group.first)
+  dataset = checked.experiment.dataset
   refuse_differences(group, "data", {"sha256": dataset.fingerprint})
-  files, logbooks = dataset.files(), []
-  with contextlib.ExitStack() as stack:
-    for folder, each in zip(folders, own, strict=True):
-      if group.first:
-        stack.enter_context(run_folder.held(folder, each, dataset.fingerprint))
-      kind = Logbook if group.first else Bystander
-      logbooks.append(kind(folder, each, files, len(own)))
-    parts = (experiment, trainer, root, logbooks, sampler, lengths, devices, group)
-    return Training(*parts).run()
+  stepper = make_stepper(
+    checked.experiment,
+    devices,
+    [each.seed for each in configs],
+    config.batch_size,
+    config.train.micro_batches,
+    config.train.steps_per_call,
+    group,
+  )
+  files = dataset.files()
+  with contextlib.ExitStack() as stack_:
+    for folder in own_folders:
+      stack_.enter_context(run_folder.held(folder))
+    checkpoints = [
+      Checkpoints(folder / run_folder.CHECKPOINTS, config.checkpoint.keep, files)
+      for folder in folders
+    ]
+    restored = _restore(group, checkpoints, checked, stepper)
+    if group.first:  # From here on the folders are certain to be resumable.
+      for folder, each in zip(folders, configs, strict=True):
+        run_folder.record(folder, each.to_dict(), dataset.fingerprint, devices, files)
+    runs = _runs(
+      configs, root, folders, checked, stepper, checkpoints, restored, devices, group
+    )
+    return Loop(stepper, runs, root).run()
+
+
+def _folder(config: Config, workdir: str | None) -> Path:
+  if workdir:
+    return Path(workdir)
+  return run_folder.new_folder(config.attention, config.position, config.dataset)
+
+
+def _restore(
+  group: Group, checkpoints: list[Checkpoints], checked: Checked, stepper: Stepper
+) -> list[Restored]:
+  """Load the last step that all runs saved into the stepper; return it per run."""
+  restored = restore_together(checkpoints, checked.state) if group.first else []
+  restored = share_restored(group, restored, checked.state)
+  if restored:
+    states = [one.tree for one in restored]
+    stepper.load(stack(states), int(states[0].step))
+  return restored
+
+
+def _runs(
+  configs: list[Config],
+  root: Path,
+  folders: list[Path],
+  checked: Checked,
+  stepper: Stepper,
+  checkpoints: list[Checkpoints],
+  restored: list[Restored],
+  devices: list[jax.Device],
+  group: Group,
+) -> list[Run]:
+  """Build the run of each seed, and resume it."""
+  experiment, count = checked.experiment, len(configs)
+  measure = make_evaluate(experiment.measure, devices, experiment.dataset.num_shapes)
+  shared: dict[str, Any] = {
+    "experiment": experiment,
+    "options": _options(configs, root, checked),
+    "devices": devices,
+    "group": group,
+    "measure": in_step(group, measure),
+    "attention_weights": jax.jit(experiment.model.attention_weights),
+    "sampler": checked.sampler,
+    "extra_lengths": checked.extra_lengths,
+    "flops_per_step": partial(flops_per_step, configs[0], experiment.dataset.files()),
+    "translate": _scorer(configs[0], checked),
+    "siblings": count,
+  }
+  runs = []
+  for i, (config, folder) in enumerate(zip(configs, folders, strict=True)):
+    meta = restored[i].meta if restored else None
+    run = Run(
+      **shared,
+      seed=config.seed,
+      folder=folder,
+      state=SeedState(stepper, i, count) if count > 1 else stepper,
+      recorder=_recorder(config, folder, stepper.step, meta, group),
+      checkpoints=checkpoints[i],
+      clock=Clock(count),
+    )
+    if meta is not None:
+      run.resume(meta)
+    runs.append(run)
+  return runs
+
+
+def _recorder(
+  config: Config, folder: Path, step: int, meta: Any, group: Group
+) -> Recorder:
+  """Open the recorder of the first process; the others record nothing."""
+  if not group.first:
+    return Recorder()
+  copy = meta["journal"] if meta is not None else ""
+  log = config.log
+  return open_recorder(folder, step, copy, config.to_dict(), log.tensorboard, log.wandb)
+
+
+def _scorer(config: Config, checked: Checked) -> Any:
+  """Return what computes the scores of translations; None if none are requested."""
+  if not config.evaluation.scores:
+    return None
+  experiment = checked.experiment
+  pairs = experiment.dataset.sentences("validation")
+  assert pairs is not None  # Preflight refused a dataset without sentences.
+  translator = Translator(experiment, config.sample)
+  return lambda params, file: score_answers(translator, params, pairs, file)
+
+
+def _options(configs: list[Config], root: Path, checked: Checked) -> Options:
+  config, train = configs[0], configs[0].train
+  return Options(
+    attention=config.attention,
+    position=config.position,
+    dataset=config.dataset,
+    parameters=checked.parameters,
+    steps=config.steps,
+    batch_size=config.batch_size,
+    log_every=config.log.every,
+    validate_every=config.evaluation.every,
+    save_every=config.checkpoint.every,
+    learning_rate=train.learning_rate,
+    on_nonfinite=train.on_nonfinite,
+    nonfinite_limit=train.nonfinite_limit,
+    profile=config.profile,
+    leak_check=checked.leak_check,
+    files=_files(config),
+    resume=_resume_command(configs, root),
+  )
+
+
+def _files(config: Config) -> str:
+  """Return the names of what a run leaves in its folder, for the last message."""
+  names = [run_folder.SUMMARY, run_folder.METRICS, run_folder.CONFIG]
+  folders = [run_folder.CHECKPOINTS]
+  if config.log.tensorboard:
+    folders.append(run_folder.TENSORBOARD)
+  return ", ".join(names + [f"{name}/" for name in folders])
+
+
+def _resume_command(configs: list[Config], root: Path) -> str:
+  if len(configs) > 1:
+    return f"{run_folder.command()} --workdir={root}"
+  words = [f"--plugin={plugin}" for plugin in configs[0].plugins]
+  return shlex.join(["python", "-m", "attention_lab.main", f"--workdir={root}", *words])

@@ -1,34 +1,56 @@
-"""Whether a disk has room for what a run will keep there, asked before it starts."""
+"""Checks that the disk has room for the checkpoints of a run before it starts."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 
 from attention_lab.errors import UserError
+from attention_lab.run import folder as run_folder
 from attention_lab.run.checkpoint import Checkpoints
 
 MEGABYTE = 1e6
 
 
-def refuse_full(runs: Sequence[Checkpoints], state: Any) -> None:
-  """Raises UserError where the checkpoints still to come do not fit on the disk.
+def bytes_to_come(
+  folders: Sequence[Path], keep: int, state: Any, files: Mapping[str, bytes]
+) -> int:
+  """Return the size in bytes of the checkpoints that runs have still to write.
 
-  Beside the newest ones that are kept there are the best one and, while it is written,
-  the next. A quota is not seen, nor what others will write meanwhile.
+  Besides the newest `keep` checkpoints there are the best one and, while it is written,
+  the next one.
 
   Args:
-    runs: of each of the runs that train side by side, all on one disk.
-    state: a tree of shapes and dtypes: what a checkpoint holds besides its files.
+    folders: the folder of each run, on one disk.
+    keep: number of newest checkpoints that a run keeps.
+    state: shapes and dtypes of one run's state.
+    files: contents of the files that every checkpoint holds, by name.
   """
   size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
-  needed = sum(run.to_come() * (size + run.files_size) for run in runs)
-  folder, keep = runs[0].folder, runs[0].keep
-  free = shutil.disk_usage(folder).free
+  size += sum(map(len, files.values()))
+  runs = [Checkpoints(folder / run_folder.CHECKPOINTS, keep) for folder in folders]
+  return sum(run.to_come() * size for run in runs)
+
+
+def refuse_full(folder: Path, needed: int, keep: int) -> None:
+  """Raise `UserError` if checkpoints do not fit on the disk of a folder.
+
+  Quotas, and what other processes write meanwhile, are not considered.
+
+  Args:
+    folder: where they are to be written; it need not exist.
+    needed: their size in bytes.
+    keep: the setting `checkpoint.keep`, for the message.
+  """
+  existing = next(
+    path for path in (folder, *folder.absolute().parents) if path.exists()
+  )
+  free = shutil.disk_usage(existing).free
   if needed > free:
     raise UserError(
       f"{folder} has {free / MEGABYTE:,.1f} MB free, and the checkpoints to come take "
-      f"{needed / MEGABYTE:,.1f} MB. Make room, keep fewer with "
+      f"{needed / MEGABYTE:,.1f} MB. Free some space, keep fewer with "
       f"--config.checkpoint.keep=1 (now {keep}), or name another --workdir."
     )

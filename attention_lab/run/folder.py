@@ -1,4 +1,4 @@
-"""A run's folder: its config.json, and what may be read from and written to it."""
+"""The folder of a run: names of its files, its config.json, and who may write to it."""
 
 import contextlib
 import hashlib
@@ -7,13 +7,11 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from attention_lab import config as configs
-from attention_lab import optimizer as optimizers
 from attention_lab.errors import UserError
 from attention_lab.run.checkpoint import Checkpoints
 from attention_lab.system import lock as locks
@@ -27,27 +25,36 @@ from attention_lab.system.files import (
 )
 from attention_lab.system.versions import all_versions
 
+# Files and folders in the folder of a run. Nothing else in the package names them.
 CONFIG = "config.json"
+METRICS = "metrics.jsonl"
+SUMMARY = "summary.json"
+EVALUATION = "evaluation.json"
+TRANSLATIONS = "translations.{}.txt"  # Of a split.
 CHECKPOINTS = "checkpoints"
+TENSORBOARD = "tensorboard"
+PROFILE = "profile"
+MAPS = "maps"
+WANDB_ID = "wandb_id"
 LOCK = ".lock"
-RUNS = Path("runs")  # Where runs go that were given no folder.
+
+RUNS = Path("runs")  # Where runs without --workdir go.
 
 
 def stored_config(workdir: Path) -> dict[str, Any] | None:
-  """The configuration of the run in a folder; None if there is none."""
+  """Return the configuration of the run in a folder; None if there is no run."""
   path = workdir / CONFIG
   if not os.path.exists(path):
     return None
   content = read_json(path)
   if not (isinstance(content, dict) and isinstance(content.get("config"), dict)):
-    raise UserError(f"{path} is not a run's configuration: it has no 'config'.")
+    raise UserError(f"{path} is not the configuration of a run: it has no 'config'.")
   return content["config"]
 
 
-def new_folder(config: Any) -> Path:
-  """A folder named after the time and what is tried."""
+def new_folder(*words: str) -> Path:
+  """Return the path of a new folder, named after the time and `words`."""
   moment = time.strftime("%Y%m%d-%H%M%S")
-  words = [config.attention, config.position, config.dataset]
   safe = "-".join(
     "".join(c if c.isalnum() or c == "_" else "-" for c in w) for w in words
   )
@@ -55,11 +62,11 @@ def new_folder(config: Any) -> Path:
 
 
 def existing(workdir: str | None) -> Path:
-  """The folder of a run that is there; raises UserError if it is not."""
+  """Return `workdir`; raise `UserError` if it holds no run, naming the newest one."""
   if workdir and os.path.exists(Path(workdir) / CONFIG):
     return Path(workdir)
   newest = max(RUNS.glob(f"*/{CONFIG}"), key=lambda p: p.stat().st_mtime, default=None)
-  hint = f" The newest one here: --workdir={newest.parent}" if newest else ""
+  hint = f" The newest run is --workdir={newest.parent}" if newest else ""
   what = (
     f"There is no run in {workdir}." if workdir else "Name a run with --workdir=..."
   )
@@ -67,29 +74,27 @@ def existing(workdir: str | None) -> Path:
 
 
 def kept(workdir: Path) -> dict[str, bytes]:
-  """The files that a run keeps so that it can be used without its data, by name.
+  """Return the files that a run keeps to be usable without its data, by name.
 
-  Each is compared with its sha256 in config.json; one that is lost or damaged is taken
+  The sha256 of each file is compared with config.json; a missing or damaged file is taken
   from a checkpoint. A folder without a run has none.
 
   Raises:
-    UserError: a file is in neither.
+    UserError: a file is missing or damaged in both places.
   """
   if stored_config(workdir) is None:
     return {}
   found = {}
   for name, digest in read_json(workdir / CONFIG).get("files", {}).items():
     if Path(name).name != name or name in ("", ".."):
-      raise UserError(
-        f"{workdir / CONFIG}: {name!r} is no name of a file in its folder."
-      )
+      raise UserError(f"{workdir / CONFIG}: {name!r} is not the name of a file.")
     content = _content(workdir / name)
     if _sha256(content) != digest:
       content = Checkpoints(workdir / CHECKPOINTS, 1).files().get(name, b"")
     if _sha256(content) != digest:
       raise UserError(
-        f"{workdir / name} is lost or damaged, and no checkpoint beside it holds it. "
-        f"Bring it back, or name another --workdir."
+        f"{workdir / name} is missing or damaged, and no checkpoint holds a copy. "
+        f"Restore the file, or name another --workdir."
       )
     found[name] = content
   return found
@@ -104,17 +109,14 @@ def _sha256(content: bytes) -> str:
 
 
 @contextlib.contextmanager
-def held(workdir: Path, config: Any, fingerprint: str) -> Iterator[None]:
-  """Makes the folder, if need be, and keeps other processes from training in it.
+def held(workdir: Path) -> Iterator[None]:
+  """Make the folder if it does not exist, and lock it against other processes.
+
+  Files that a killed process left half written are removed.
 
   Raises:
-    UserError: the folder cannot be written to, is another process's, or holds a run of
-      another configuration or of other data.
+    UserError: the folder cannot be written to, or another process trains in it.
   """
-  stored = stored_config(workdir)
-  if stored is not None:
-    refuse_other_config(workdir, stored, config)
-    refuse_other_data(workdir, fingerprint)
   make_folder(workdir, "workdir")
   remedy = "Wait for it or end it, or name another --workdir."
   with locks.alone(workdir / LOCK, remedy):
@@ -126,13 +128,21 @@ def held(workdir: Path, config: Any, fingerprint: str) -> Iterator[None]:
 
 def record(
   workdir: Path,
-  config: Any,
+  settings: Mapping[str, Any],
   fingerprint: str,
-  devices: list[Any],
+  devices: Sequence[Any],
   files: Mapping[str, bytes] = MappingProxyType({}),
 ) -> None:
-  """Writes into a folder that is `held` its config.json, to which each start adds where
-  it came from, and the files that the run keeps.
+  """Write config.json, and the files that the run keeps, into a folder that is `held`.
+
+  The provenance of earlier starts is kept.
+
+  Args:
+    workdir: the folder.
+    settings: the configuration, by section.
+    fingerprint: sha256 of the data.
+    devices: the devices of this start.
+    files: contents of the files to keep, by name.
 
   Raises:
     UserError: the folder cannot be written to.
@@ -149,7 +159,11 @@ def record(
     "devices": [device.device_kind for device in devices],
     "platform": devices[0].platform,
   }
-  content = {"config": config.to_dict(), "provenance": provenance, "earlier": earlier}
+  content = {
+    "config": dict(settings),
+    "provenance": provenance,
+    "earlier": earlier,
+  }
   if files:
     content["files"] = {name: _sha256(data) for name, data in files.items()}
   with writing(workdir):
@@ -159,7 +173,7 @@ def record(
 
 
 def command() -> str:
-  """What was typed."""
+  """Return the command line that was typed."""
   return shlex.join(["python", "-m", "attention_lab.main", *sys.argv[1:]])
 
 
@@ -167,46 +181,33 @@ def _write(path: Path, content: bytes) -> None:
   write_atomically(path.parent, lambda file: file.write(content), lambda _: path.name)
 
 
-def refuse_other_config(workdir: Path, stored: Mapping[str, Any], config: Any) -> None:
-  """Raises UserError naming the settings in which a run and `config` differ."""
-  different = configs.differences(configs.from_stored(stored), config)
-  if "steps" in different and not optimizers.depends_on_steps(config.train.schedule):
-    del different["steps"]  # More steps of the same schedule: the same run, longer.
-  if different:
-    listed = ", ".join(
-      f"{k}: {old!r} there, {new!r} here" for k, (old, new) in different.items()
-    )
-    raise UserError(
-      f"{workdir} holds a run of another configuration ({listed}). Leave these flags "
-      f"out to go on with it, or name another --workdir."
-    )
-
-
 def refuse_other_data(workdir: Path, fingerprint: str) -> None:
-  """Raises UserError if the run was trained on other data."""
+  """Raise `UserError` if the folder holds a run that was trained on other data."""
+  if stored_config(workdir) is None:
+    return
   recorded = read_json(workdir / CONFIG).get("provenance", {}).get("dataset_sha256")
   if recorded != fingerprint:
     raise UserError(
       f"The data has changed since the run in {workdir} began (sha256 {recorded} then, "
-      f"{fingerprint} now). Bring the old data back, or name another --workdir."
+      f"{fingerprint} now). Restore the old data, or name another --workdir."
     )
 
 
 def _git_commit() -> str | None:
-  """The commit of the checkout this package lies in, "+" behind it if changed."""
+  """Return the commit of this package's checkout, with "+" if files have changed."""
   folder = Path(__file__).parent
   try:
-    ask = lambda *words: subprocess.run(  # noqa: E731
+    git = lambda *words: subprocess.run(  # noqa: E731
       ["git", "-C", folder, *words],
       capture_output=True,
       text=True,
       check=True,
       timeout=5,
     ).stdout.strip()
-    if not ask("ls-files", "--", __file__):
-      return None  # Somebody else's repository around an installed package.
-    return ask("rev-parse", "HEAD") + (
-      "+" if ask("status", "--porcelain", "-uno") else ""
+    if not git("ls-files", "--", __file__):
+      return None  # The package is installed inside another repository.
+    return git("rev-parse", "HEAD") + (
+      "+" if git("status", "--porcelain", "-uno") else ""
     )
   except (OSError, subprocess.SubprocessError):
     return None

@@ -12,7 +12,7 @@ from typing import Any
 from attention_lab.system.files import finite_or_named, write_atomically, writing
 
 
-class Journal:
+class MetricsFile:
   """Appends records to a file, and keeps a copy of them for the checkpoints.
 
   Args:

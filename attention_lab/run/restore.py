@@ -1,52 +1,58 @@
-"""Reads a trained run's parameters back."""
+"""Reads the parameters of a trained run."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from ml_collections import config_dict
 
 from attention_lab.errors import UserError
 from attention_lab.experiment import Experiment
 from attention_lab.run.checkpoint import Checkpoints
+from attention_lab.run.folder import CHECKPOINTS
 
 
 class Trained(NamedTuple):
-  """Parameters and where they come from."""
+  """Parameters, and the checkpoints that they were read from."""
 
   params: Any
   step: int
   path: Path
-  averaged: tuple[Path, ...] = ()  # Of which they are the mean, newest first.
+  averaged: tuple[Path, ...] = ()  # The checkpoints averaged over, newest first.
 
 
 def restore_params(
-  experiment: Experiment, config: config_dict.ConfigDict, folder: Path
+  experiment: Experiment,
+  folder: Path,
+  which: str = "newest",
+  average: int = 1,
+  keep: int = 1,
 ) -> Trained:
-  """The parameters of the checkpoint that `config.evaluation.checkpoint` names.
+  """Return the parameters of a checkpoint, or the mean over the newest ones.
 
-  Where `config.evaluation.average` is above 1, the mean of so many of the newest
-  (arXiv:1706.03762, section 6.1).
+  Args:
+    experiment: what the run trains.
+    folder: the run's folder.
+    which: "newest" or "best".
+    average: if above 1, number of the newest checkpoints to average over
+      (arXiv:1706.03762, section 6.1).
+    keep: number of newest checkpoints that the run keeps.
 
   Raises:
-    UserError: there is no readable checkpoint, or there are fewer than are averaged.
+    UserError: there is no readable checkpoint, or there are fewer than `average`.
   """
-  like = jax.eval_shape(lambda: experiment.fresh(config.seed))
-  checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
-  if config.evaluation.average > 1:
-    return _average(checkpoints, like, config, folder)
-  restored = checkpoints.restore(like, config.evaluation.checkpoint)
+  like = jax.eval_shape(lambda: experiment.fresh(0))
+  checkpoints = Checkpoints(folder / CHECKPOINTS, keep)
+  if average > 1:
+    return _average(checkpoints, like, average)
+  restored = checkpoints.restore(like, which)
   if restored is None:
     raise UserError(f"{folder} holds no checkpoint yet; train it first.")
   return Trained(restored.tree.params, int(restored.tree.step), restored.path)
 
 
-def _average(
-  checkpoints: Checkpoints, like: Any, config: config_dict.ConfigDict, folder: Path
-) -> Trained:
-  """The mean over the newest checkpoints, added up in float64, one read at a time."""
-  count = config.evaluation.average
+def _average(checkpoints: Checkpoints, like: Any, count: int) -> Trained:
+  """Return the mean over the newest checkpoints, summed in float64, read one by one."""
   paths, steps, total = [], [], None
   for restored in checkpoints.newest(like, count):
     paths.append(restored.path)
@@ -55,8 +61,9 @@ def _average(
     total = params if total is None else jax.tree.map(np.add, total, params)
   if len(paths) < count:
     raise UserError(
-      f"--config.evaluation.average={count}: of the newest checkpoints {folder} keeps "
-      f"{len(paths)}. Average no more, or train with --config.checkpoint.keep={count}."
+      f"--config.evaluation.average={count}: only {len(paths)} of the newest checkpoints "
+      f"are in {checkpoints.folder}. Average over fewer, or train with "
+      f"--config.checkpoint.keep={count}."
     )
   mean = jax.tree.map(
     lambda x, x_like: (x / count).astype(x_like.dtype), total, like.params

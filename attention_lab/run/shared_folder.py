@@ -1,12 +1,10 @@
-"""The run's folder, as the first process knows it; the others may not see it at all."""
+"""The folder of a run in several processes: only the first process can access it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-from ml_collections import config_dict
 
 from attention_lab.distributed.group import Group
 from attention_lab.distributed.tree import share_tree
@@ -14,19 +12,13 @@ from attention_lab.run import folder as run_folder
 from attention_lab.run.checkpoint import Restored
 
 
-def one_folder(
-  group: Group, config: config_dict.ConfigDict, workdir: str | None
-) -> Path:
-  """The folder that the first process names: a new one is named after the time."""
-
-  def name() -> bytes:
-    return str(workdir or run_folder.new_folder(config)).encode()
-
-  return Path(group.share("the run's folder", name).decode())
+def share_path(group: Group, make: Callable[[], Path]) -> Path:
+  """Return the path of the run's folder that the first process makes, on all processes."""
+  return Path(group.share("the run's folder", lambda: str(make()).encode()).decode())
 
 
 def kept_files(group: Group, folders: Sequence[Path]) -> dict[str, bytes]:
-  """The files that the runs of these folders keep, the same in all of them.
+  """Return the files that the runs of these folders keep, the same in all of them.
 
   Raises:
     UserError: as `run_folder.kept`, on the first process.
@@ -44,28 +36,28 @@ def kept_files(group: Group, folders: Sequence[Path]) -> dict[str, bytes]:
 def share_restored(
   group: Group, restored: Sequence[Restored], like: Any
 ) -> list[Restored]:
-  """What the first process has restored, one for each seed: with it all go on.
+  """Return the states that the first process restored, one per seed, on all processes.
 
   Args:
     group: the processes.
-    restored: from checkpoints; of the first process alone it counts.
-    like: a tree like each of theirs.
+    restored: restored from checkpoints; ignored on all processes but the first.
+    like: a tree with the structure, shapes and dtypes of one state.
   """
   if group.count == 1:
     return list(restored)
 
-  def about() -> bytes:
+  def describe() -> bytes:
     return json.dumps([(str(one.path), one.meta) for one in restored]).encode()
 
-  abouts = json.loads(group.share("a checkpoint", about))
-  own = [one.tree for one in restored] or [None] * len(abouts)  # None is never asked.
+  listed = json.loads(group.share("a checkpoint", describe))
+  own = [one.tree for one in restored] or [None] * len(listed)
   return [
     Restored(
       share_tree(group, f"the state of {path}", partial(_itself, x), like),
       meta,
       Path(path),
     )
-    for x, (path, meta) in zip(own, abouts, strict=True)
+    for x, (path, meta) in zip(own, listed, strict=True)
   ]
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import PIL.Image  # noqa: F401  Two boards' threads that import it at once break it.
 
 from attention_lab.errors import UserError, one_line
+from attention_lab.run.folder import WANDB_ID
 from attention_lab.run.tensorboard import Board
 from attention_lab.system.files import writing
 
 PROJECT = "attention_lab"
-ID = "wandb_id"  # The file that keeps a resumed run on its own curves.
 
 
 def wandb_board(folder: Path, mode: str, config: Mapping[str, Any]) -> Board:
@@ -34,7 +34,7 @@ def wandb_board(folder: Path, mode: str, config: Mapping[str, Any]) -> Board:
       f"--wandb={mode} needs the library: pip install wandb, or the extra [wandb] of "
       f"this one."
     ) from None
-  path = folder / ID
+  path = folder / WANDB_ID  # Keeps a resumed run on its own curves.
   if not path.exists():
     with writing(path):
       path.write_text(uuid.uuid4().hex[:12], "utf-8")

@@ -1,168 +1,156 @@
-"""What becomes of a run whose loss or gradient is not finite, and of one that spikes.
+"""Handles steps that are not finite, and reports spikes of the loss.
 
-Every event is a record of metrics.jsonl. All of it is a function of the data, the seed
-and the settings, so a run that was interrupted meets the same and does the same.
+Every event is a record of metrics.jsonl. Events depend on the data, the seed and the
+settings alone, so a resumed run has the same ones.
 """
 
 import math
 from collections.abc import Iterator, Sequence
-
-import numpy as np
-from ml_collections import config_dict
+from typing import Any
 
 from attention_lab.errors import UserError
-from attention_lab.run.recorder import Logbook
-from attention_lab.training.stepper import NonFinite, Trainer
-from attention_lab.update import TrainState
+from attention_lab.training.run import Run
+from attention_lab.training.seeds import select
+from attention_lab.training.stepper import NonFinite, Stepper
+from attention_lab.update import StepMetrics
 
 
-def refuse_policy(config: config_dict.ConfigDict, seeds: int) -> None:
-  """Raises UserError where one seed's trouble would change what another one learns."""
-  policy = config.train.on_nonfinite
+def refuse_policy(policy: str, seeds: int) -> None:
+  """Raise `UserError` if skipping a step of one seed would change the other seeds."""
   if seeds > 1 and policy != "stop":
     raise UserError(
-      f"--config.train.on_nonfinite={policy} leaves out a step of one seed, and seeds "
-      f"that train side by side take each step together. Leave it out, or train each "
-      f"seed alone: --seed=..."
+      f"--config.train.on_nonfinite={policy} skips a step of one seed, but seeds that "
+      f"train side by side take every step together. Omit it, or train each seed alone: "
+      f"--seed=..."
     )
 
 
-def advance(
-  trainer: Trainer,
-  limit: int,
-  logbooks: Sequence[Logbook],
-  config: config_dict.ConfigDict,
-) -> Iterator[str]:
-  """Takes some steps, at most to `limit`; tells what trouble there was.
+def refuse_nonfinite(run: Run, step: int, loss: float) -> None:
+  """Raise `UserError` if a validation loss is not finite."""
+  if not math.isfinite(loss):
+    run.recorder.event(step, "not_finite", validation_loss=loss)
+    rate = run.options.learning_rate
+    raise UserError(
+      f"At step {step} the validation loss of seed {run.seed} is {loss}, so this step is "
+      f"not saved. Lower --config.train.learning_rate (now {rate})."
+    )
+
+
+def advance(stepper: Stepper, runs: Sequence[Run], limit: int) -> Iterator[str]:
+  """Take some steps, at most up to step `limit`; yield messages about events.
 
   Raises:
-    UserError: the run has to stop; its state is that before the step that could not be
-      taken.
+    UserError: the run has to stop; its state is the one before the step that is not
+      finite.
   """
-  step, known, caught = trainer.step, len(trainer.windows[0].loss), None
+  step, failure = stepper.step, None
   try:
-    trainer.advance(limit)
-  except NonFinite as trouble:
-    caught = trouble
-  for logbook, window in zip(logbooks, trainer.windows, strict=True):
-    losses = np.divide(window.loss[known:], np.maximum(window.weight[known:], 1))
-    yield from _spikes(logbook, losses.tolist(), step)
-  if caught is not None:
-    yield _rescue(caught, trainer, logbooks, config)
+    metrics = stepper.advance(limit)
+  except NonFinite as error:
+    metrics, failure = error.taken, error
+  for i, run in enumerate(runs):
+    own: StepMetrics = select(metrics, i, len(runs), axis=1)
+    yield from _spikes(run, run.window.extend(own), step)
+  if failure is not None:
+    yield _recover(failure, stepper, runs)
 
 
-def _spikes(logbook: Logbook, losses: Sequence[float], step: int) -> Iterator[str]:
-  """Notes the spikes among the losses of the steps from `step` on, and tells of them."""
-  for taken, loss in enumerate(losses, step + 1):
-    mean = logbook.health.mean
-    if logbook.health.see(loss):
-      logbook.event(taken, "spike", loss=loss, mean=mean)
-      yield f"step {taken}: the loss jumped from about {mean:.3f} to {loss:.3f}"
+def _spikes(run: Run, losses: Sequence[float], step: int) -> Iterator[str]:
+  """Record the spikes among the losses of the steps after `step`; yield messages."""
+  for number, loss in enumerate(losses, step + 1):
+    mean = run.monitor.mean
+    if run.monitor.observe(loss):
+      run.recorder.event(number, "spike", loss=loss, mean=mean)
+      yield f"step {number}: the loss jumped from about {mean:.3f} to {loss:.3f}"
 
 
-def _rescue(
-  trouble: NonFinite,
-  trainer: Trainer,
-  logbooks: Sequence[Logbook],
-  config: config_dict.ConfigDict,
-) -> str:
-  """Goes on behind a step that could not be taken, as the settings say; tells how.
+def _recover(failure: NonFinite, stepper: Stepper, runs: Sequence[Run]) -> str:
+  """Continue after a step that is not finite, as the settings say; return a message.
 
-  To skip is to leave the state as it was. To roll back is to take parameters and
-  optimizer state of the last step that `checkpoint.every` divides; the steps since then
-  are not taken again, since they would lead to the same.
+  "skip" keeps the state. "rollback" restores parameters and optimizer state of the last
+  step that is a multiple of `checkpoint.every`; the steps since then are not repeated,
+  since they would lead to the same state.
 
   Raises:
     UserError: the run has to stop.
   """
-  policy, logbook = config.train.on_nonfinite, logbooks[trouble.index]
-  if policy == "stop":
-    raise _stop(trouble, logbooks, config, "")
-  limit = config.train.nonfinite_limit
-  if logbook.health.left_out >= limit:
+  run, options = runs[0], runs[0].options
+  if options.on_nonfinite == "stop":
+    raise _stop(failure, runs, "")
+  if run.monitor.left_out >= (limit := options.nonfinite_limit):
+    steps = "1 step was" if limit == 1 else f"{limit} steps were"
     raise _stop(
-      trouble,
-      logbooks,
-      config,
-      f" {limit} steps were left out before it, as many as "
-      f"--config.train.nonfinite_limit allows.",
+      failure,
+      runs,
+      f" {steps} skipped before it, the most that --config.train.nonfinite_limit allows.",
     )
-  figures = {"loss": trouble.loss, "grad_norm": trouble.grad_norm}
-  said = f"At step {trouble.step} the loss is {trouble.loss}: that step is skipped"
-  if policy == "skip":
-    trainer.leave_out(trainer.states())
-    logbook.event(trouble.step + 1, "skipped", **figures)
+  loss, norm = _figures(failure.failed)
+  figures = {"loss": loss, "grad_norm": norm}
+  message = f"At step {failure.step} the loss is {loss}: that step is skipped"
+  if options.on_nonfinite == "skip":
+    stepper.skip_to(stepper.state())
+    run.recorder.event(failure.step + 1, "skipped", **figures)
   else:
-    start = trouble.step // config.checkpoint.every * config.checkpoint.every
-    trainer.leave_out([_state_at(start, trainer, logbook)])
-    logbook.event(trouble.step + 1, "rolled_back", to=start, **figures)
-    said += f", and parameters are again those of step {start}"
-  logbook.health.left_out += 1
-  return f"{said} ({logbook.health.left_out} of at most {limit} times)"
+    start = failure.step // options.save_every * options.save_every
+    stepper.skip_to(_state_at(start, stepper, run))
+    run.recorder.event(failure.step + 1, "rolled_back", to=start, **figures)
+    message += f", and the parameters of step {start} are restored"
+  run.monitor.left_out += 1
+  return f"{message} ({run.monitor.left_out} of at most {limit} times)"
 
 
-def _state_at(step: int, trainer: Trainer, logbook: Logbook) -> TrainState:
+def _state_at(step: int, stepper: Stepper, run: Run) -> Any:
   if not step:
-    return trainer.fresh()[0]
+    return stepper.fresh()
 
-  def read() -> TrainState:
-    restored = logbook.checkpoints.at(trainer.expected, step)
+  def read() -> Any:
+    restored = run.checkpoints.at(stepper.expected, step)
     if restored is None:
       raise UserError(
-        f"The run has to go back to step {step}, but the checkpoint of that step is gone "
-        f"or damaged. Raise --config.checkpoint.keep, or take "
+        f"The run has to go back to step {step}, but the checkpoint of that step is "
+        f"missing or damaged. Raise --config.checkpoint.keep, or use "
         f"--config.train.on_nonfinite=skip."
       )
-    state: TrainState = restored.tree
-    return state
+    return restored.tree
 
-  return trainer.shared(f"the state of step {step}", read)
+  return stepper.shared(f"the state of step {step}", read)
 
 
-def _stop(
-  trouble: NonFinite,
-  logbooks: Sequence[Logbook],
-  config: config_dict.ConfigDict,
-  before: str,
-) -> UserError:
-  logbook = logbooks[trouble.index]
-  logbook.event(
-    trouble.step, "not_finite", loss=trouble.loss, grad_norm=trouble.grad_norm
-  )
-  saved = logbook.checkpoints.paths()
-  kept = (
-    f"The last good checkpoint is {saved[0]}." if saved else "Nothing was saved yet."
-  )
-  whose, others = "", ""
-  if len(logbooks) > 1:
-    whose = f" of seed {logbook.config.seed}"
-    others = " The other seeds stop with it; each can go on alone in its own folder."
-  what = (
-    f"the loss{whose} is {trouble.loss} and the gradient's norm {trouble.grad_norm}"
-  )
-  if math.isfinite(trouble.loss) and math.isfinite(trouble.grad_norm):
-    what = f"the new parameters{whose} are not finite"
+def _figures(failed: StepMetrics) -> tuple[float, float]:
+  """Return mean loss in nats and gradient norm of one run's step."""
+  loss, _, weight = failed.sums
+  return float(loss) / max(float(weight), 1.0), float(failed.grad_norm)
+
+
+def _stop(failure: NonFinite, runs: Sequence[Run], reason: str) -> UserError:
+  """Record that training stops, and return the error that says why."""
+  each = [select(failure.failed, i, len(runs), axis=0) for i in range(len(runs))]
+  index = next(i for i, own in enumerate(each) if not own.taken)
+  run, (loss, norm) = runs[index], _figures(each[index])
+  run.recorder.event(failure.step, "not_finite", loss=loss, grad_norm=norm)
+  of_seed, others = "", ""
+  if len(runs) > 1:
+    of_seed = f" of seed {run.seed}"
+    others = (
+      " The other seeds stop with it; each can be resumed alone in its own folder."
+    )
+  if math.isfinite(loss) and math.isfinite(norm):
+    what = f"the new parameters{of_seed} are not finite"
+  else:
+    what = f"the loss{of_seed} is {loss} and the gradient norm {norm}"
+  saved = run.checkpoints.paths()
+  kept = f"The last checkpoint is {saved[0]}." if saved else "Nothing was saved yet."
+  options = run.options
   remedy = (
-    f"Lower --config.train.learning_rate (now {config.train.learning_rate}), or leave "
-    f"such steps out with --config.train.on_nonfinite=skip or rollback."
+    f"Lower --config.train.learning_rate (now {options.learning_rate}), or skip such "
+    f"steps with --config.train.on_nonfinite=skip or rollback."
   )
-  if trouble.step == 0 and not math.isfinite(trouble.loss):
+  if failure.step == 0 and not math.isfinite(loss):
     remedy = (
-      f"No step was taken yet, so the model itself gives it: look closer with "
-      f"--mode=check --attention={config.attention!r}."
+      f"No step was taken yet, so the cause is the model itself: try "
+      f"--mode=check --attention={options.attention!r}."
     )
   return UserError(
-    f"At step {trouble.step} {what}: training stopped before that step.{before} {kept} "
+    f"At step {failure.step} {what}: training stopped before that step.{reason} {kept} "
     f"{remedy}{others}"
   )
-
-
-def refuse_nonfinite(logbook: Logbook, step: int, loss: float) -> None:
-  """Raises UserError if a validation loss is not finite; it is no figure to report."""
-  if not math.isfinite(loss):
-    logbook.event(step, "not_finite", validation_loss=loss)
-    raise UserError(
-      f"At step {step} the validation loss of seed {logbook.config.seed} is {loss}, so "
-      f"this step is not saved. Lower --config.train.learning_rate (now "
-      f"{logbook.config.train.learning_rate})."
-    )

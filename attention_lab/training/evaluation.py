@@ -17,7 +17,6 @@ from attention_lab.errors import UserError
 from attention_lab.experiment import Experiment
 from attention_lab.nn.metrics import means
 from attention_lab.training.prefetch import placed_batches
-from attention_lab.training.progress import spreads
 from attention_lab.update import Measure, make_evaluate
 
 # Settings of "sample" that one of the two ways of decoding alone has a use for.
@@ -115,18 +114,6 @@ def evaluate_lengths(
     )
     for length, dataset in datasets.items()
   }
-
-
-def told(*seeds: dict[str, Any]) -> str:
-  """Loss and accuracy as a person reads them: of one run, or over several seeds."""
-  names = {
-    "loss": "loss {} nats",
-    "accuracy": "accuracy {}",
-    "sequence_accuracy": "of whole answers {}",
-  }
-  known = [{key: x[key] for key in names if key in x} for x in seeds]
-  spread = spreads(known, "{:.4f}".format)
-  return ", ".join(names[key].format(spread[key]) for key in spread)
 
 
 def make_sampler(

@@ -1,76 +1,64 @@
-"""What training says on the terminal of itself, line by line."""
+"""Messages that training prints, line by line."""
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
-from ml_collections import config_dict
 
-from attention_lab.run import folder as run_folder
-from attention_lab.run.recorder import Logbook
-from attention_lab.training.evaluation import told
+from attention_lab.training.progress import spreads
+from attention_lab.training.run import Run
+from attention_lab.training.stepper import Stepper
 
 
-def beginning(
-  config: config_dict.ConfigDict,
-  parameters: int,
-  devices: Sequence[jax.Device],
-  described: str,
-) -> Iterator[str]:
-  """What is trained, on what: `described` are the data's own words, if there are any."""
+def beginning(runs: Sequence[Run], stepper: Stepper, root: Path) -> Iterator[str]:
+  """Yield the lines at the start: model, data, devices, and where the run stands."""
+  run, devices = runs[0], runs[0].devices
+  options, dataset = run.options, run.experiment.dataset
   yield (
-    f"{config.attention} attention, position {config.position}, on {config.dataset}: "
-    f"{parameters:,} parameters, {len(devices)} {devices[0].platform} "
+    f"{options.attention} attention, position {options.position}, on {options.dataset}: "
+    f"{options.parameters:,} parameters, {len(devices)} {devices[0].platform} "
     f"device{'s' * (len(devices) > 1)}"
   )
-  if described:
+  if described := dataset.described(options.batch_size):
     yield described
-
-
-def standing(root: Path, step: int, logbooks: Sequence[Logbook]) -> Iterator[str]:
-  """Where a start finds the run, or the runs of several seeds."""
-  several = logbooks if len(logbooks) > 1 else ()
-  if several:
-    first, *_, last = (logbook.config.seed for logbook in several)
-    yield f"Seeds {first} to {last}, side by side"
-  yield f"{f'Going on at step {step}' if step else 'New run'} in {root}"
-  for logbook in several:
-    if (further := logbook.checkpoints.last_step()) > step:
+  step = stepper.step
+  if len(runs) > 1:
+    yield f"Seeds {runs[0].seed} to {runs[-1].seed}, side by side"
+  yield f"{f'Resuming at step {step}' if step else 'New run'} in {root}"
+  for other in runs if len(runs) > 1 else ():
+    if (last := other.checkpoints.last_step()) > step:
       yield (
-        f"Seed {logbook.config.seed} was at step {further}: the seeds go on together "
-        f"from the last step that all of them saved"
+        f"Seed {other.seed} was at step {last}: the seeds resume together from the last "
+        f"step that all of them saved"
       )
 
 
-def left(root: Path, step: int, logbooks: Sequence[Logbook]) -> str:
-  """Where the run stands, for whoever reads a traceback."""
-  saved = min(logbook.checkpoints.last_step() for logbook in logbooks)
+def crash_note(runs: Sequence[Run], step: int, root: Path) -> str:
+  """Return a note for a traceback: how far the run came, and how to resume it."""
+  saved = min(run.checkpoints.last_step() for run in runs)
   return (
-    f"The run in {root} came to step {step}; its last checkpoint is of step {saved}. Go "
-    f"on from there with: {command(root, logbooks)}"
+    f"The run in {root} came to step {step}; its last checkpoint is of step {saved}. "
+    f"Resume it with: {runs[0].options.resume}"
   )
 
 
-def command(root: Path, logbooks: Sequence[Logbook]) -> str:
-  """What goes on with the run."""
-  if len(logbooks) > 1:
-    return f"{run_folder.command()} --workdir={root}"
-  words = [f"--plugin={plugin}" for plugin in logbooks[0].config.plugins]
-  start = ["python", "-m", "attention_lab.main", f"--workdir={root}"]
-  return shlex.join([*start, *words])
+def interrupted(runs: Sequence[Run], step: int, paths: Sequence[Path]) -> str:
+  """Return the line after a signal; `paths` are the checkpoints saved."""
+  saved = str(paths[0])
+  if len(paths) > 1:
+    saved = f"all {len(paths)} seeds in {runs[0].folder.parent}"
+  return (
+    f"Interrupted at step {step}; saved {saved}. Resume with: {runs[0].options.resume}"
+  )
 
 
 def ending(
-  summaries: Sequence[Mapping[str, Any]],
-  root: Path,
-  logbooks: Sequence[Logbook],
+  summaries: Sequence[Mapping[str, Any]], runs: Sequence[Run], root: Path
 ) -> Iterator[str]:
-  """What came of it, and where it is written."""
-  yield f"     train: {told(*(x['train'] for x in summaries))}"
-  line = f"validation: {told(*(x['validation'] for x in summaries))}"
+  """Yield the lines at the end: final metrics, and the files written."""
+  yield f"     train: {format_figures(*(x['train'] for x in summaries))}"
+  line = f"validation: {format_figures(*(x['validation'] for x in summaries))}"
   if "above_best" in summaries[0]:
     above = np.mean([x["above_best"] for x in summaries])
     line += f", {above:.4f} nats above the best possible"
@@ -81,12 +69,20 @@ def ending(
       mean = np.mean([score["value"] for score in scores])
       yield f"validation: {key} {mean:.2f}  ({scores[0]['signature']})"
   for length in summaries[0].get("lengths", {}):
-    figures = told(*(x["lengths"][length] for x in summaries))
+    figures = format_figures(*(x["lengths"][length] for x in summaries))
     yield f"{'length ' + length:>10}: {figures}"
-  names = ", ".join(f"seed{x.config.seed}" for x in logbooks)
-  yield (
-    f"Written to {root}"
-    + (f", in each of {names}" if len(summaries) > 1 else "")
-    + ": summary.json, metrics.jsonl, config.json, checkpoints/"
-    + ", tensorboard/" * logbooks[0].config.log.tensorboard
-  )
+  names = ", ".join(f"seed{run.seed}" for run in runs)
+  each = f", in each of {names}" if len(runs) > 1 else ""
+  yield f"Written to {root}{each}: {runs[0].options.files}"
+
+
+def format_figures(*seeds: Mapping[str, Any]) -> str:
+  """Return loss and accuracy as text: of one run, or the spread over several seeds."""
+  names = {
+    "loss": "loss {} nats",
+    "accuracy": "accuracy {}",
+    "sequence_accuracy": "sequence accuracy {}",
+  }
+  known = [{key: x[key] for key in names if key in x} for x in seeds]
+  spread = spreads(known, "{:.4f}".format)
+  return ", ".join(names[key].format(spread[key]) for key in spread)

@@ -1,4 +1,4 @@
-"""Brings a dataset's batches onto the devices, ahead of time."""
+"""Places batches on the devices, and prefetches the next ones on a thread."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,29 +12,29 @@ from attention_lab.dataset.base.validation import refuse_unsound
 from attention_lab.distributed.devices import part, shard
 
 
-class Ahead:
+class Prefetcher:
   """Makes batches on a thread of its own while the devices compute.
 
   Args:
-    make: (step, count) → the batches of `count` steps from `step` on.
+    make: (step, count) → the batches of `count` steps, from step `step` on.
   """
 
   def __init__(self, make: Callable[[int, int], Any]):
     self._make = make
     self._thread = ThreadPoolExecutor(1, "batches")
-    self._foreseen: tuple[int, int, Future[Any]] | None = None
-    self.waited = 0.0  # Seconds that `take` took.
+    self._next: tuple[int, int, Future[Any]] | None = None
+    self.waited = 0.0  # Seconds spent in `take`.
 
-  def foresee(self, step: int, count: int) -> None:
-    """Begins to make what will be asked for next."""
-    self._foreseen = (step, count, self._thread.submit(self._make, step, count))
+  def prefetch(self, step: int, count: int) -> None:
+    """Start to make the batches of the next call."""
+    self._next = (step, count, self._thread.submit(self._make, step, count))
 
   def take(self, step: int, count: int) -> Any:
-    """The batches, which may reach further than `count` steps."""
+    """Return the batches of `count` steps, and maybe of more."""
     start = time.perf_counter()
-    foreseen, self._foreseen = self._foreseen, None
-    if foreseen and foreseen[0] == step and foreseen[1] >= count:
-      batches = foreseen[2].result()
+    prefetched, self._next = self._next, None
+    if prefetched and prefetched[0] == step and prefetched[1] >= count:
+      batches = prefetched[2].result()
     else:
       batches = self._make(step, count)
     self.waited += time.perf_counter() - start
@@ -47,11 +47,19 @@ def stack(
   count: int,
   length: int,
   batch_size: int,
-  part: tuple[int, int] = (0, 1),
+  shard: tuple[int, int] = (0, 1),
 ) -> Batch:
-  """The training batches of `count` steps as one: [length, B, T], the rest empty; of
-  their rows one part of so many."""
-  batches = dataset.batches("train", step, count, batch_size, part)
+  """Return the training batches of `count` steps as one: [length, B, T], padded with zeros.
+
+  Args:
+    dataset: source of the batches.
+    step: the first step.
+    count: number of steps.
+    length: number of steps after padding.
+    batch_size: examples per step, over all devices.
+    shard: (index, count), the shard of each batch that this process feeds.
+  """
+  batches = dataset.batches("train", step, count, batch_size, shard)
   refuse_unsound(dataset, "train", batches)
 
   def fill(array: np.ndarray) -> np.ndarray:
@@ -64,9 +72,9 @@ def stack(
 def placed_stack(
   dataset: Dataset, step: int, count: int, length: int, batch_size: int, devices: Any
 ) -> Any:
-  """`stack`, split over the devices along the batch: [n, length, B/n, T].
+  """Return `stack`, split over the devices along the batch: [n, length, B/n, T].
 
-  Of several processes each makes what its own devices are given.
+  Each process makes the shard of its own devices.
   """
   batches = stack(dataset, step, count, length, batch_size, part(devices))
   return shard(batches, devices, axis=1)
@@ -75,7 +83,7 @@ def placed_stack(
 def placed_batches(
   dataset: Dataset, split: str, count: int, batch_size: int, devices: Any
 ) -> Iterator[Any]:
-  """The first batches of a split, each split over the devices: [n, B/n, T]."""
+  """Yield the first batches of a split, each split over the devices: [n, B/n, T]."""
   for step in range(count):
     batch = dataset.batch(split, step, batch_size, part(devices))
     refuse_unsound(dataset, split, batch)

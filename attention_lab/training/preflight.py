@@ -1,46 +1,172 @@
-"""Looks a run over: what training would refuse is refused before anything is written."""
+"""Preflight: refuses a configuration that cannot be trained, before anything is written.
 
-from collections.abc import Mapping
+This is the one list of what training refuses; --mode=train, --mode=compare and its
+--dry_run use it alike.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ml_collections import config_dict
+import jax
 
+from attention_lab import optimizer as optimizers
+from attention_lab.attention.base.attention import Attention
+from attention_lab.config import Config, differences, from_stored, validate
+from attention_lab.conformance.leak import refuse_leak
 from attention_lab.dataset.base.dataset import Dataset
 from attention_lab.dataset.base.validation import refuse_unsound_dataset
 from attention_lab.decode.translator import Translator, refuse_unscored
+from attention_lab.distributed.devices import refuse_indivisible
+from attention_lab.errors import UserError, one_line
 from attention_lab.experiment import Experiment, assemble
-from attention_lab.system.memory import refuse_large_batches
+from attention_lab.plugin import attribution
+from attention_lab.run import folder as run_folder
+from attention_lab.run.disk_space import bytes_to_come, refuse_full
+from attention_lab.system.memory import refuse_large_batches, refuse_large_state
+from attention_lab.training.divergence import refuse_policy
 from attention_lab.training.evaluation import Sampler, at_lengths, make_sampler
+from attention_lab.update import TrainState, count_parameters
 
 
-class Ready(NamedTuple):
-  """An experiment that can be trained, and what goes with it."""
+class Checked(NamedTuple):
+  """An experiment that can be trained, with its sizes."""
 
   experiment: Experiment
-  lengths: dict[int, Dataset]  # At which the end is evaluated too.
+  state: TrainState  # Shapes and dtypes of one run's state.
+  parameters: int
+  extra_lengths: dict[int, Dataset]  # To evaluate the end of the run at.
   sampler: Sampler | Translator | None
+  leak_check: str  # "passed", "skipped" or "not applicable".
+  disk_bytes: int  # Size of the checkpoints that are still to be written.
 
 
-def looked_over(
-  config: config_dict.ConfigDict, kept: Mapping[str, bytes] = MappingProxyType({})
-) -> Ready:
-  """What a configuration trains.
+def check(
+  config: Config,
+  devices: Sequence[jax.Device],
+  folders: Sequence[Path] = (),
+  kept: Mapping[str, bytes] = MappingProxyType({}),
+  first: bool = True,
+) -> Checked:
+  """Return the experiment of a configuration, or raise what training would refuse.
+
+  Nothing is written but the verdict of the leak check, in the user's cache.
 
   Args:
-    config: the configuration.
-    kept: the files of the run that is gone on with, as `assemble` takes them.
+    config: the configuration, with the first seed.
+    devices: the devices that each step is split over.
+    folders: the folder of each seed's run; none for a process that does not write.
+    kept: files of the run to resume, as `assemble` takes them.
+    first: whether this process runs the leak check and looks at the folders.
 
   Raises:
-    UserError: it cannot be trained.
+    UserError: the configuration cannot be trained.
   """
+  train, seeds = config.train, config.seeds
+  refuse_indivisible(config.batch_size, train.micro_batches, len(devices))
+  refuse_policy(train.on_nonfinite, seeds)
+  if folders:
+    for folder, own in zip(folders, seed_configs(config), strict=True):
+      refuse_other_config(folder, own)
   experiment = assemble(config, kept)
   dataset = experiment.dataset
   tokens = config.batch_size * dataset.sequence_length
-  refuse_large_batches(tokens, config.train.steps_per_call)
+  refuse_large_batches(tokens, train.steps_per_call)
   refuse_unsound_dataset(dataset, config.batch_size)
   if config.evaluation.scores:
     refuse_unscored(experiment)
-  lengths = at_lengths(experiment, config.evaluation.lengths)
+  extra_lengths = at_lengths(experiment, config.evaluation.lengths)
   sampler = make_sampler(experiment, config.sample, clip=True)
-  return Ready(experiment, lengths, sampler)
+  state = _shapes(experiment, config.attention)
+  local = [d for d in devices if d.process_index == jax.process_index()]
+  refuse_large_state(state, seeds, local)
+  for folder in folders:
+    run_folder.refuse_other_data(folder, dataset.fingerprint)
+  leak_check = _check_leaks(config, experiment.causal, first)
+  needed = bytes_to_come(folders, config.checkpoint.keep, state, dataset.files())
+  if folders:
+    refuse_full(folders[0], needed, config.checkpoint.keep)
+  parameters = count_parameters(state.params)
+  return Checked(
+    experiment, state, parameters, extra_lengths, sampler, leak_check, needed
+  )
+
+
+def with_seed(config: Config, seed: int) -> Config:
+  """Return the configuration of one run with another seed.
+
+  Raises:
+    UserError: the seed is too large.
+  """
+  own = config.copy_and_resolve_references()
+  own.seed, own.seeds = seed, 1
+  validate(own)
+  return own
+
+
+def seed_configs(config: Config) -> list[Config]:
+  """Return the configuration of each seed's run.
+
+  Raises:
+    UserError: a seed is too large.
+  """
+  return [with_seed(config, config.seed + i) for i in range(config.seeds)]
+
+
+def refuse_other_config(folder: Path, config: Config) -> None:
+  """Raise `UserError` naming the settings in which a folder's run differs, if any.
+
+  Args:
+    folder: the folder of a run; one without a run is accepted.
+    config: the configuration to run, with the run's seed.
+  """
+  stored = run_folder.stored_config(folder)
+  if stored is None:
+    return
+  different = differences(from_stored(stored), config)
+  if "steps" in different and not optimizers.depends_on_steps(config.train.schedule):
+    del different["steps"]  # More steps of the same schedule: the same run, longer.
+  if different:
+    listed = ", ".join(
+      f"{key}: {old!r} there, {new!r} here" for key, (old, new) in different.items()
+    )
+    raise UserError(
+      f"{folder} holds a run of another configuration ({listed}). Omit these flags to "
+      f"resume it, or name another --workdir."
+    )
+
+
+def _shapes(experiment: Experiment, attention: str) -> TrainState:
+  """Return shapes and dtypes of the state; this traces the model's initialisation."""
+  try:
+    return jax.eval_shape(lambda: experiment.fresh(0))
+  except UserError:
+    raise
+  except Exception as error:
+    plugin_error = attribution.of_plugin(error)
+    if plugin_error is not None:
+      raise plugin_error from error
+    raise UserError(f"--attention={attention}: {one_line(error)}.") from error
+
+
+def _check_leaks(
+  config: Config, causal: Mapping[str, Callable[[], Attention]], first: bool
+) -> str:
+  """Run the leak check of every causal attention; return what the summary says of it."""
+  if not causal:
+    return "not asked"  # The stored word for: not applicable.
+  if config.skip_checks:
+    return "skipped"
+  for spec, build in causal.items() if first else ():
+    refuse_leak(spec, build, config.position, config.kernel)
+  return "passed"
+
+
+def parameters(config: Config) -> int:
+  """Return the number of parameters of a configuration's model; none is made.
+
+  Raises:
+    UserError: the model cannot be built.
+  """
+  return count_parameters(_shapes(assemble(config), config.attention).params)

@@ -1,69 +1,133 @@
-"""Several seeds of one experiment: their configurations, their folders, what pays."""
+"""Several seeds of one experiment: their settings and folders, and one program for all.
+
+The program of several seeds is the step of one, vmapped over a leading axis of the state.
+`Stepper` and `update` treat that state as they treat any other; this module alone stacks
+and selects.
+"""
 
 import os
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from ml_collections import config_dict
+import jax
+import numpy as np
 
-from attention_lab import config as configs
+from attention_lab.distributed.devices import unreplicate
+from attention_lab.distributed.group import Group
 from attention_lab.errors import UserError
+from attention_lab.experiment import Experiment
 from attention_lab.run.folder import CONFIG
+from attention_lab.training.stepper import ALONE, Stepper
+from attention_lab.update import make_step
 
 # FLOPs of one seed's step below which an accelerator is assumed to wait more than it
-# computes: at 10^14 a second such a step is over in 0.5 ms, and starting its few hundred
-# kernels takes longer than that.
+# computes: at 10^14 FLOP/s such a step takes 0.5 ms, and launching its few hundred kernels
+# takes longer than that.
 SMALL_STEP = 5e10
 
 
 def side_by_side_pays(flops_per_step: float, platform: str) -> bool:
-  """Whether several seeds train faster in one program than one after another.
+  """Return whether several seeds train faster in one program than one after another.
 
-  On an accelerator, where the model is small. Not on a CPU: there one seed's products
-  keep a core busy, and as batched products they are slower (per seed and step 1.05 to
-  1.24 times the time of one alone, BUILD_NOTES.md).
+  On an accelerator they do if the model is small. On a CPU they do not: there the matrix
+  products of one seed keep a core busy, and batched products are slower (1.05 to 1.24
+  times the time per seed and step, docs/measurements/speed.md).
 
   Args:
-    flops_per_step: of one seed, from `utilisation.flops_per_step`.
-    platform: of the devices: "cpu", "gpu" or "tpu".
+    flops_per_step: FLOPs of one seed, from `utilisation.flops_per_step`.
+    platform: "cpu", "gpu" or "tpu".
   """
   return platform != "cpu" and flops_per_step < SMALL_STEP
 
 
-def own_configs(config: config_dict.ConfigDict) -> list[config_dict.ConfigDict]:
-  """The configuration of each seed's run: that of a run of its own.
+def seed_folders(workdir: Path, seeds: Sequence[int]) -> list[Path]:
+  """Return the folder of each seed's run: `workdir`, or seed0, seed1, … in it.
 
   Raises:
-    UserError: a seed is too large.
+    UserError: `workdir` holds several runs and one is requested, or the reverse.
   """
-  found = []
-  for i in range(config.seeds):
-    own = config.copy_and_resolve_references()
-    own.seed, own.seeds = config.seed + i, 1
-    configs.validate(own)
-    found.append(own)
-  return found
-
-
-def own_folders(workdir: Path, own: list[config_dict.ConfigDict]) -> list[Path]:
-  """The folder of each seed's run: `workdir` for one seed, else seed0, seed1, … in it.
-
-  Raises:
-    UserError: one run is to go where several are, or several where one is.
-  """
-  if not os.path.isdir(workdir):  # Nor is it one where its name is too long.
-    inside, holds_one = [], False
-  else:
-    inside = sorted(path.parent for path in workdir.glob(f"seed*/{CONFIG}"))
+  runs, holds_one = [], False
+  if os.path.isdir(workdir):  # False also for a name that is too long.
+    runs = sorted(path.parent for path in workdir.glob(f"seed*/{CONFIG}"))
     holds_one = (workdir / CONFIG).exists()
-  if len(own) > 1:
+  if len(seeds) > 1:
     if holds_one:
       raise UserError(
-        f"{workdir} holds one run; name another --workdir for {len(own)} seeds."
+        f"{workdir} holds one run; name another --workdir for {len(seeds)} seeds."
       )
-    return [workdir / f"seed{config.seed}" for config in own]
-  if inside and not holds_one:
+    return [workdir / f"seed{seed}" for seed in seeds]
+  if runs and not holds_one:
     raise UserError(
-      f"{workdir} holds {len(inside)} seeds: go on with all by --seeds={len(inside)}, or "
-      f"with one by --workdir={inside[0]}."
+      f"{workdir} holds {len(runs)} seeds: resume all with --seeds={len(runs)}, or one "
+      f"with --workdir={runs[0]}."
     )
   return [workdir]
+
+
+def make_stepper(
+  experiment: Experiment,
+  devices: Sequence[jax.Device],
+  seeds: Sequence[int],
+  batch_size: int,
+  micro_batches: int = 1,
+  steps_per_call: int = 64,
+  group: Group = ALONE,
+) -> Stepper:
+  """Build the stepper of one or several seeds; several share one program."""
+  count = len(seeds)
+  step = make_step(experiment.loss, experiment.optimizer, micro_batches)
+  if count > 1:
+    step = jax.vmap(step, in_axes=(0, None), axis_size=count)
+  fresh = jax.jit(experiment.fresh)  # One program for every seed.
+  shapes = jax.eval_shape(fresh, np.uint32(0))
+  if count > 1:
+    shapes = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype), shapes
+    )
+  return Stepper(
+    experiment.dataset,
+    step,
+    partial(_fresh_states, fresh, seeds),
+    shapes,
+    devices,
+    batch_size,
+    steps_per_call,
+    group,
+  )
+
+
+def _fresh_states(fresh: Any, seeds: Sequence[int]) -> Any:
+  return stack([fresh(np.uint32(seed)) for seed in seeds])
+
+
+def stack(states: Sequence[Any]) -> Any:
+  """Return one tree of several runs' states, with a leading axis if there are several."""
+  if len(states) == 1:
+    return states[0]
+  return jax.tree.map(lambda *leaves: np.stack(leaves), *states)
+
+
+def select(tree: Any, index: int, count: int, axis: int) -> Any:
+  """Return one run's part of a tree whose axis of runs is `axis`, if it has one."""
+  if count == 1:
+    return tree
+  at = (slice(None),) * axis + (index,)
+  return jax.tree.map(lambda x: x[at], tree)
+
+
+class SeedState:
+  """The training state of one of several seeds that share a stepper."""
+
+  def __init__(self, stepper: Stepper, index: int, count: int):
+    self._stepper, self._index, self._count = stepper, index, count
+
+  @property
+  def params(self) -> Any:
+    """The parameters on the devices: arrays [n, ...]."""
+    return select(self._stepper.params, self._index, self._count, axis=1)
+
+  def state(self) -> Any:
+    """Return the state, on the host."""
+    return unreplicate(select(self._stepper.placed, self._index, self._count, axis=1))

@@ -9,7 +9,7 @@ import jax
 from attention_lab import config as configs
 from attention_lab.experiment import assemble
 from attention_lab.plugin import discovery
-from attention_lab.training.stepper import Trainer
+from attention_lab.training.seeds import make_stepper
 
 
 def main() -> None:
@@ -29,7 +29,9 @@ def main() -> None:
     schedule="constant", learning_rate=1e-3, micro_batches=sizes.micro_batches
   )
   experiment = assemble(config)
-  trainer = Trainer(experiment, config, jax.devices())
+  trainer = make_stepper(
+    experiment, jax.devices(), [config.seed], sizes.batch, sizes.micro_batches
+  )
   trainer.compile()
   trainer.advance(3)
   leaves = jax.tree.leaves(trainer.expected.params)

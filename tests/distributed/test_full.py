@@ -94,7 +94,7 @@ def test_a_run_may_go_on_with_other_processes(alone, tmp_path):
     for path in (tmp_path / "run" / "checkpoints").glob(f"{step:09d}-*"):
       path.unlink()
   (first, _) = go_on(tmp_path / "run")
-  assert "Going on at step" in first[1]
+  assert "Resuming at step" in first[1]
   runs.assert_same_end(tmp_path / "run", alone(2))
 
 

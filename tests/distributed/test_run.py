@@ -44,7 +44,7 @@ def test_where_one_is_killed_the_others_end_and_name_it(killed):
 def test_one_writes_and_tells(finished):
   _, ((first, out, err), (second, other, _)) = finished
   assert (first, second) == (0, 0), err
-  assert "Going on at step" in out
+  assert "Resuming at step" in out
   assert "validation" in out
   assert "step" not in other
 

@@ -133,7 +133,7 @@ def test_a_cancelled_job_saves_and_the_same_command_goes_on(slurm, tmp_path):
   job.communicate(timeout=runs.PATIENCE)
   second = (tmp_path / "second.out").read_text()
   assert job.returncode == 0, second
-  assert "Going on at step" in second
+  assert "Resuming at step" in second
   assert "2 cpu devices" in second
   (status, _, err) = runs.finished([*runs.WORDS, f"--workdir={tmp_path / 'alone'}"], 2)
   assert status == 0, err

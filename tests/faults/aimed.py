@@ -53,7 +53,7 @@ class Scene:
     life = self.live()
     assert life.status == 0, life
     assert (err in life.err) if err else not life.err, life.err
-    assert not saved or f"Going on at step {saved} in" in life.out, life.out
+    assert not saved or f"Resuming at step {saved} in" in life.out, life.out
     if same:
       assert lives.outcome(self.workdir) == self.expected
     assert not list(self.workdir.rglob("*.partial"))
@@ -137,7 +137,7 @@ def more_devices(scene):
   scene.begin(words)
   life = scene.live(faults.two_devices, words)
   assert (life.status, life.err) == (0, ""), life
-  assert f"Going on at step {STEP_OF['step']} in" in life.out
+  assert f"Resuming at step {STEP_OF['step']} in" in life.out
   (actual, arrays), (expected, others) = map(lives.outcome, (scene.workdir, alone))
   assert arrays.keys() == others.keys()
   assert [record.keys() for record in actual] == [x.keys() for x in expected]

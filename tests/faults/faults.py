@@ -119,15 +119,15 @@ def two_devices():
 
 def signalled(place, number, times):
   """Plants signals that the process gets, one after the other, at a place of a run."""
-  from attention_lab.training import loop as training
-  from attention_lab.training.stepper import Trainer
+  from attention_lab.training import due
+  from attention_lab.training.stepper import Stepper
 
   steps = {"compilation": 0, "warm-up": 0, "step": 12}
   owner, name = {
-    "compilation": (Trainer, "compile"),
-    "warm-up": (Trainer, "advance"),
-    "step": (Trainer, "advance"),
-    "evaluation": (training, "evaluate"),
+    "compilation": (Stepper, "compile"),
+    "warm-up": (Stepper, "advance"),
+    "step": (Stepper, "advance"),
+    "evaluation": (due, "evaluate"),
     "save": (np, "savez"),
   }[place]
   sent = []

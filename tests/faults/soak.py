@@ -100,8 +100,8 @@ class Soak:
     if life.status == 2:
       assert kind == "full", told
       assert life.err.count("error: ") == 1, told
-    if "Going on at step" in life.out:
-      assert f"Going on at step {before} in" in life.out, f"{before}, {told}"
+    if "Resuming at step" in life.out:
+      assert f"Resuming at step {before} in" in life.out, f"{before}, {told}"
     else:
       assert before == 0 or "New run in" not in life.out, f"{before}, {told}"
     assert lives.saved_step(self._workdir) >= before, told

@@ -43,7 +43,7 @@ def test_a_plugin_needs_no_other_edit(plugin, tmp_path):
   named = f"--plugin={plugin}"
   status, out, err = commands.run(f"--workdir={workdir}", named, "--steps=4")
   assert (status, err) == (0, "")
-  assert "Going on at step 2" in out
+  assert "Resuming at step 2" in out
   trusting = f"--workdir={workdir}", "--trust_plugins"
   status, out, _ = commands.run("--mode=evaluate", *trusting)
   assert status == 0

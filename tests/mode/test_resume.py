@@ -23,7 +23,7 @@ def test_a_finished_run_has_nothing_left_to_do(finished, command):
   before = commands.records(finished), commands.last_checkpoint(finished).keys()
   status, out, err = command(f"--workdir={finished}")  # The folder says all.
   assert (status, err) == (0, "")
-  assert f"Going on at step {STEPS}" in out
+  assert f"Resuming at step {STEPS}" in out
   after = commands.records(finished), commands.last_checkpoint(finished).keys()
   assert before == after
 

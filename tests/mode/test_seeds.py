@@ -13,9 +13,11 @@ from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
 from attention_lab.mode import evaluate, train
 from attention_lab.nn import cross_entropy
-from attention_lab.training import loop
-from attention_lab.training.seeds import own_configs, side_by_side_pays
-from attention_lab.training.stepper import Trainer
+from attention_lab.training import loop, preflight
+from attention_lab.training.preflight import seed_configs
+from attention_lab.training.seeds import make_stepper, select, side_by_side_pays
+from attention_lab.training.stepper import Stepper
+from attention_lab.training.window import Window
 from tests.commands import last_checkpoint, records
 from tests.parts import tiny_config
 
@@ -52,7 +54,7 @@ def together(tmp_path_factory):
 def alone(tmp_path_factory):
   """The same seeds, one after the other."""
   folder = tmp_path_factory.mktemp("runs")
-  for own in own_configs(a_config(seeds=2)):
+  for own in seed_configs(a_config(seeds=2)):
     assert train.run(own, str(folder / f"seed{own.seed}")) == 0
   return folder
 
@@ -98,7 +100,7 @@ def test_a_folder_is_that_of_a_run_of_its_own(together, alone):
 
 def test_a_seed_is_evaluated_from_its_folder(together):
   run = together / f"seed{SEED + 1}"
-  assert evaluate.run(own_configs(a_config(seeds=2))[1], str(run)) == 0
+  assert evaluate.run(seed_configs(a_config(seeds=2))[1], str(run)) == 0
   evaluation = json.loads((run / "evaluation.json").read_text())
   evaluation["validation"].pop("perplexity")
   summary = json.loads((run / "summary.json").read_text())
@@ -158,8 +160,8 @@ def test_an_interrupted_run_goes_on_bit_for_bit(stopped, together, capsys):
   max((folder / f"seed{SEED + 1}" / "checkpoints").iterdir()).unlink()
   assert train.run(a_config(seeds=2), str(folder)) == 0
   out = capsys.readouterr().out
-  assert "Going on at step 3 in" in out
-  assert f"Seed {SEED} was at step 4: the seeds go on together" in out
+  assert "Resuming at step 3 in" in out
+  assert f"Seed {SEED} was at step 4: the seeds resume together" in out
   assert f"Seed {SEED + 1} was at" not in out
   for seed in (SEED, SEED + 1):
     assert_same_bits(folder / f"seed{seed}", together / f"seed{seed}")
@@ -167,7 +169,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(stopped, together, capsys):
 
 def test_one_seed_goes_on_alone(stopped, alone):
   folder, _ = stopped
-  own = own_configs(a_config(seeds=2))[1]
+  own = seed_configs(a_config(seeds=2))[1]
   assert train.run(own, str(folder / f"seed{own.seed}")) == 0
   assert_same_end(folder / f"seed{own.seed}", alone / f"seed{own.seed}")
 
@@ -189,13 +191,22 @@ def test_runs_that_began_alone_go_on_side_by_side(alone, tmp_path, capsys):
 
 
 def states(config, count):
-  """States and windows after a few steps of `count` seeds."""
-  devices = jax.local_devices()[:1]
-  trainer = Trainer(assemble(config), config, devices, seeds=count)
-  trainer.compile()
-  while trainer.step < 3:
-    trainer.advance(3)
-  return trainer.states(), trainer.windows
+  """Return states and windows after a few steps of `count` seeds."""
+  devices, windows = jax.local_devices()[:1], [Window.of() for _ in range(count)]
+  stepper = make_stepper(
+    assemble(config),
+    devices,
+    [config.seed + i for i in range(count)],
+    config.batch_size,
+    config.train.micro_batches,
+  )
+  stepper.compile()
+  while stepper.step < 3:
+    metrics = stepper.advance(3)
+    for i, window in enumerate(windows):
+      window.extend(select(metrics, i, count, axis=1))
+  state = stepper.state()
+  return [select(state, i, count, axis=0) for i in range(count)], windows
 
 
 def test_what_is_computed_in_blocks_is_the_same_side_by_side(monkeypatch):
@@ -208,7 +219,7 @@ def test_what_is_computed_in_blocks_is_the_same_side_by_side(monkeypatch):
   }
   config = a_config(**changes)
   both, windows = states(config, 2)
-  second = own_configs(a_config(seeds=2, **changes))[1]
+  second = seed_configs(a_config(seeds=2, **changes))[1]
   (expected,), (window,) = states(second, 1)
   np.testing.assert_allclose(windows[1], window, rtol=1e-4)
   close = functools.partial(np.testing.assert_allclose, rtol=5e-4, atol=5e-6)
@@ -217,15 +228,17 @@ def test_what_is_computed_in_blocks_is_the_same_side_by_side(monkeypatch):
 
 def test_the_seed_that_is_not_finite_is_named(stopped, monkeypatch):
   folder, _ = stopped
-  real = Trainer.compile
+  real = Stepper.compile
 
   def spoil(self):
-    first, second = self._loaded
-    params = jax.tree.map(lambda x: x * np.float32(np.nan), second.params)
-    self._loaded = [first, second._replace(params=params)]
+    factor = np.array([1, np.nan], np.float32)  # Of the first and the second seed.
+    spoiled = jax.tree.map(
+      lambda x: x * factor.reshape(2, *[1] * (x.ndim - 1)), self._loaded.params
+    )
+    self._loaded = self._loaded._replace(params=spoiled)
     real(self)
 
-  monkeypatch.setattr(Trainer, "compile", spoil)
+  monkeypatch.setattr(Stepper, "compile", spoil)
   before = {path: path.read_bytes() for path in folder.rglob("*.npz")}
   with pytest.raises(UserError, match=f"the loss of seed {SEED + 1} is nan") as error:
     train.run(a_config(seeds=2), str(folder))
@@ -236,7 +249,7 @@ def test_the_seed_that_is_not_finite_is_named(stopped, monkeypatch):
 
 
 def test_folders_of_one_and_of_several_are_not_mixed(together):
-  with pytest.raises(UserError, match="holds 2 seeds: go on with all by --seeds=2"):
+  with pytest.raises(UserError, match="holds 2 seeds: resume all with --seeds=2"):
     train.run(a_config(), str(together))
   one = together / f"seed{SEED}"
   with pytest.raises(UserError, match="holds one run; name another --workdir"):
@@ -245,7 +258,7 @@ def test_folders_of_one_and_of_several_are_not_mixed(together):
 
 def test_a_seed_that_is_too_large_is_refused():
   with pytest.raises(UserError, match="--seed=4294967296: take less"):
-    own_configs(a_config(seed=2**32 - 1, seeds=2))
+    seed_configs(a_config(seed=2**32 - 1, seeds=2))
 
 
 class Idle:
@@ -265,7 +278,7 @@ def test_side_by_side_pays_for_a_small_model_on_an_accelerator(flops, platform, 
 
 def test_the_check_for_leaks_runs_once(tmp_path, monkeypatch):
   checked = []
-  monkeypatch.setattr(train, "refuse_leak", lambda *parts: checked.append(parts))
-  monkeypatch.setattr(train, "Training", lambda *parts: Idle())
+  monkeypatch.setattr(preflight, "refuse_leak", lambda *parts: checked.append(parts))
+  monkeypatch.setattr(train, "Loop", lambda *parts: Idle())
   train.run(a_config(seeds=2, skip_checks=False), str(tmp_path / "run"))
   assert len(checked) == 1

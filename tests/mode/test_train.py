@@ -199,7 +199,7 @@ def test_every_part_trains_resumes_evaluates_and_samples(
   workdir = str(tmp_path / "run")
   assert train.run(config, workdir) == 128 + signal.SIGTERM
   assert train.run(config, workdir) == 0
-  assert "Going on at step 1 in" in capsys.readouterr().out
+  assert "Resuming at step 1 in" in capsys.readouterr().out
   assert evaluate.run(config, workdir) == 0
   if "architecture.name" not in parts:
     capsys.readouterr()

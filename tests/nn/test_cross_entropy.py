@@ -15,7 +15,7 @@ from attention_lab.experiment import assemble
 from attention_lab.nn import cross_entropy
 from attention_lab.nn.cross_entropy import Head, head_hits, head_sums
 from attention_lab.nn.metrics import token_sums
-from attention_lab.update import make_evaluate, make_update
+from attention_lab.update import make_evaluate, make_step, make_update
 from tests.parts import fill, tiny_config
 
 
@@ -240,7 +240,7 @@ def test_updates_on_devices_are_the_same(monkeypatch, small_blocks):
   found = []
   for room in (1, 2**22):
     monkeypatch.setattr(cross_entropy, "ROOM_ON_CPU", room)
-    update = make_update(experiment.loss, experiment.optimizer, places, 2)
+    update = make_update(make_step(experiment.loss, experiment.optimizer, 2), places)
     placed = devices.shard(batches, places, axis=1)
     new, metrics = update(devices.replicate(state, places), placed, 1)
     evaluate = make_evaluate(experiment.measure, places)

@@ -11,6 +11,7 @@ import pytest
 from attention_lab import config as configs
 from attention_lab.errors import UserError
 from attention_lab.run import folder as run_folder
+from attention_lab.training import preflight
 
 DEVICES = [types.SimpleNamespace(device_kind="Abacus", platform="cpu")] * 2
 
@@ -29,8 +30,10 @@ def workdir(tmp_path, config):
 
 def open_(workdir, config, fingerprint, devices):
   """Does what a start of a run does."""
-  with run_folder.held(workdir, config, fingerprint):
-    run_folder.record(workdir, config, fingerprint, devices)
+  preflight.refuse_other_config(workdir, config)
+  run_folder.refuse_other_data(workdir, fingerprint)
+  with run_folder.held(workdir):
+    run_folder.record(workdir, config.to_dict(), fingerprint, devices)
 
 
 def content(workdir):
@@ -50,7 +53,7 @@ def test_what_a_killed_run_left_half_written_goes(workdir, config):
   left = [folder / ".9.partial" for folder in (workdir, workdir / "checkpoints")]
   for path in left:
     path.write_bytes(b"half")
-  with run_folder.held(workdir, config, "data"):
+  with run_folder.held(workdir):
     assert not any(path.exists() for path in left)
 
 
@@ -143,7 +146,7 @@ def test_a_folder_that_cannot_be_made_is_refused(config, tmp_path):
 
 def test_a_new_folders_name_tells_what_is_tried(config):
   config.attention = "window(size=64)*3, standard"
-  path = run_folder.new_folder(config)
+  path = run_folder.new_folder(config.attention, config.position, config.dataset)
   assert path.parent == run_folder.RUNS
   date, time, words = path.name.split("-", 2)
   assert (len(date), len(time)) == (8, 6)
@@ -152,7 +155,7 @@ def test_a_new_folders_name_tells_what_is_tried(config):
 
 def test_a_new_folders_name_is_no_path_and_not_too_long(config):
   config.dataset = f"text_file(path='../{'x' * 300}')"
-  path = run_folder.new_folder(config)
+  path = run_folder.new_folder(config.attention, config.position, config.dataset)
   assert path.parent == run_folder.RUNS
   assert len(path.name) <= 100
 
@@ -176,7 +179,7 @@ def test_a_run_that_is_not_there_is_answered_with_the_newest(
     os.utime(path, (1000 - age, 1000 - age))
   with pytest.raises(UserError) as error:
     run_folder.existing(asked)
-  assert str(error.value) == f"{answer} The newest one here: --workdir=runs/new"
+  assert str(error.value) == f"{answer} The newest run is --workdir=runs/new"
 
 
 def test_where_there_is_no_run_at_all_none_is_named(tmp_path, monkeypatch):

@@ -1,10 +1,10 @@
-"""Proves that the journal holds every record once, whatever cut the run short."""
+"""Proves that the file holds every record once, whatever cut the run short."""
 
 import json
 
 import pytest
 
-from attention_lab.run.metrics_file import Journal
+from attention_lab.run.metrics_file import MetricsFile
 
 
 @pytest.fixture
@@ -22,18 +22,18 @@ def steps(path):
 
 def write(path, *steps, copy=""):
   """Writes records of steps; returns the copy that a checkpoint would hold then."""
-  journal = Journal(path, copy)
+  file = MetricsFile(path, copy)
   for step in steps:
-    journal.write(step, "train", loss=1 / step)
-  journal.close()
-  return journal.copy()
+    file.write(step, "train", loss=1 / step)
+  file.close()
+  return file.copy()
 
 
 def test_records_are_one_json_object_a_line_in_order(path):
-  journal = Journal(path)
-  journal.write(1, "train", loss=2.5, accuracy=0.25)
-  journal.write(1, "event", event="a\nb")
-  journal.close()
+  file = MetricsFile(path)
+  file.write(1, "train", loss=2.5, accuracy=0.25)
+  file.write(1, "event", event="a\nb")
+  file.close()
   assert records(path) == [
     {"step": 1, "split": "train", "loss": 2.5, "accuracy": 0.25},
     {"step": 1, "split": "event", "event": "a\nb"},
@@ -41,17 +41,17 @@ def test_records_are_one_json_object_a_line_in_order(path):
 
 
 def test_a_record_can_be_read_as_soon_as_it_is_written(path):
-  journal = Journal(path)
-  journal.write(1, "train")
+  file = MetricsFile(path)
+  file.write(1, "train")
   assert steps(path) == [1]
-  journal.close()
+  file.close()
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
 def test_a_number_that_is_not_finite_becomes_its_name(path, value):
-  journal = Journal(path)
-  journal.write(1, "train", loss=float(value))
-  journal.close()
+  file = MetricsFile(path)
+  file.write(1, "train", loss=float(value))
+  file.close()
   assert records(path)[0]["loss"] == value
 
 

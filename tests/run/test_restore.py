@@ -1,4 +1,4 @@
-"""Averaged parameters are the mean of the newest checkpoints', and of no others."""
+"""Averaged parameters are the mean over the newest checkpoints only."""
 
 import json
 
@@ -27,19 +27,19 @@ def experiment():
 
 
 def states(experiment, steps):
-  """States of different parameters."""
+  """Yield states with different parameters."""
   like = jax.eval_shape(lambda: experiment.fresh(0))
   for step in steps:
     rng = np.random.default_rng(step)
-    draw = lambda x, rng=rng: rng.normal(size=x.shape).astype(x.dtype)  # noqa: E731
+    sample = lambda x, rng=rng: rng.normal(size=x.shape).astype(x.dtype)  # noqa: E731
     zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), like)
-    params = jax.tree.map(draw, like.params)
+    params = jax.tree.map(sample, like.params)
     yield zeros._replace(step=np.array(step, np.int32), params=params)
 
 
 @pytest.fixture
 def saved(experiment, tmp_path):
-  """The states of a run whose best checkpoint is older than the newest ones."""
+  """States of a run whose best checkpoint is older than the newest ones."""
   folder = tmp_path / "checkpoints"
   folder.mkdir()
   made = list(states(experiment, range(1, 6)))
@@ -50,8 +50,8 @@ def saved(experiment, tmp_path):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_the_mean_is_of_the_newest(experiment, saved, tmp_path, count):
-  trained = restore_params(experiment, config_with(evaluation__average=count), tmp_path)
+def test_mean_is_over_the_newest_checkpoints(experiment, saved, tmp_path, count):
+  trained = restore_params(experiment, tmp_path, average=count, keep=KEEP)
   newest = [state.params for state in saved[-count:]]
   expected = jax.tree.map(lambda *xs: np.mean(xs, axis=0, dtype=np.float64), *newest)
   jax.tree.map(
@@ -61,23 +61,26 @@ def test_the_mean_is_of_the_newest(experiment, saved, tmp_path, count):
   assert trained.step == 5
 
 
-def test_more_than_are_kept_are_refused(experiment, saved, tmp_path):
+def test_averaging_more_checkpoints_than_are_kept_is_refused(
+  experiment, saved, tmp_path
+):
   # The best is a fourth file, but not the fourth newest of the run.
   assert len(Checkpoints(tmp_path / "checkpoints", KEEP).paths()) == 4
-  with pytest.raises(UserError, match=r"keeps 3\. .*--config\.checkpoint\.keep=4"):
-    restore_params(experiment, config_with(evaluation__average=4), tmp_path)
+  with pytest.raises(
+    UserError, match=r"only 3 of the newest .*--config\.checkpoint\.keep=4"
+  ):
+    restore_params(experiment, tmp_path, average=4, keep=KEEP)
 
 
 def test_a_damaged_checkpoint_is_not_averaged(experiment, saved, tmp_path, capsys):
-  config = config_with(evaluation__average=3)
   newest = Checkpoints(tmp_path / "checkpoints", KEEP).paths()[0]
   newest.write_bytes(newest.read_bytes()[:-1])
-  with pytest.raises(UserError, match=r"keeps 2\."):
-    restore_params(experiment, config, tmp_path)
+  with pytest.raises(UserError, match=r"only 2 of the newest"):
+    restore_params(experiment, tmp_path, average=3, keep=KEEP)
   assert f"{newest} is damaged" in capsys.readouterr().err
 
 
-def test_the_modes_use_the_mean_and_tell_its_files(
+def test_modes_use_the_mean_and_name_its_checkpoints(
   experiment, saved, tmp_path, monkeypatch, capsys
 ):
   config = config_with(evaluation__average=2)
@@ -97,7 +100,7 @@ def test_the_modes_use_the_mean_and_tell_its_files(
   assert evaluate_mode.run(config, str(tmp_path)) == 0
   assert sample_mode.run(config, str(tmp_path)) == 0
   assert [len(trained.averaged) for trained in used] == [2, 2]
-  told = json.loads((tmp_path / "evaluation.json").read_text())
+  written = json.loads((tmp_path / "evaluation.json").read_text())
   paths = Checkpoints(tmp_path / "checkpoints", KEEP).paths()
-  assert told["averaged"] == [path.name for path in paths[:2]]
-  assert told["checkpoint"] == paths[0].name
+  assert written["averaged"] == [path.name for path in paths[:2]]
+  assert written["checkpoint"] == paths[0].name

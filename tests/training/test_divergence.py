@@ -13,11 +13,12 @@ from attention_lab.distributed.devices import AXIS, replicate, shard, unreplicat
 from attention_lab.errors import UserError
 from attention_lab.mode import train
 from attention_lab.nn.metrics import Sums
-from attention_lab.run.recorder import Logbook
-from attention_lab.training import loop, preflight
+from attention_lab.run.recorder import open_recorder
+from attention_lab.training import due, loop, preflight
 from attention_lab.training.divergence import advance
-from attention_lab.training.stepper import Window
-from attention_lab.update import make_update
+from attention_lab.training.loss_monitor import LossMonitor
+from attention_lab.training.window import Window
+from attention_lab.update import StepMetrics, make_step, make_update
 from tests.commands import last_checkpoint, records
 from tests.parts import tiny_config
 from tests.test_update import OPTIMIZER, K, batches, state
@@ -46,7 +47,7 @@ def poisoned(where):
 @pytest.mark.parametrize("where", ["nan", "inf", "gradient"])
 def test_trouble_on_one_device_keeps_all_from_the_step(where):
   devices = jax.local_devices()[:2]
-  update = make_update(poisoned(where), OPTIMIZER, devices)
+  update = make_update(make_step(poisoned(where), OPTIMIZER), devices)
   given = batches()
   given.targets[:, B_HALF, 0] = given.inputs[:, B_HALF, 0] + 1
   given.targets[1, B_HALF, 0] = given.inputs[1, B_HALF, 0]
@@ -71,7 +72,7 @@ def assert_stopped_before(step, after, metrics):
 @pytest.fixture(scope="module")
 def plain():
   devices = jax.local_devices()[:2]
-  return devices, make_update(bigram, OPTIMIZER, devices)
+  return devices, make_update(make_step(bigram, OPTIMIZER), devices)
 
 
 def test_a_batch_that_is_not_finite_is_not_trained_on(plain):
@@ -102,7 +103,7 @@ def test_parameters_that_are_damaged_on_one_device_stop_all(plain, copy):
 
 def test_an_update_that_overflows_is_not_taken():
   devices = jax.local_devices()[:1]
-  update = make_update(bigram, optax.sgd(3e38), devices)
+  update = make_update(make_step(bigram, optax.sgd(3e38)), devices)
   after, metrics = update(
     replicate(state(optax.sgd(3e38)), devices), shard(batches(), devices, axis=1), K
   )
@@ -172,26 +173,27 @@ def test_a_run_goes_on_behind_trouble_and_a_resumed_one_does_the_same(
 def test_only_so_many_steps_are_left_out_over_all_starts(troubled, tmp_path):
   limited = {"train__on_nonfinite": "skip", "train__nonfinite_limit": 1}
   assert train.run(config(steps=9, **limited), str(tmp_path / "run")) == 0
-  with pytest.raises(UserError, match="1 steps were left out before it, as many as"):
+  with pytest.raises(UserError, match="1 step was skipped before it, the most that"):
     train.run(config(steps=12, **limited), str(tmp_path / "run"))
   events = [r["event"] for r in records(tmp_path / "run") if "event" in r]
   assert events == ["skipped", "not_finite"]
 
 
 def test_a_spike_is_told_and_recorded(tmp_path):
-  logbook = Logbook(tmp_path, config(), {}, 1)
-  logbook.open(300, None)
+  recorder = open_recorder(tmp_path, 300, "", {}, False, "off")
+  monitor = LossMonitor()
   for step in range(300):
-    logbook.health.see(2 + 0.01 * (-1) ** step)
-  window = Window([2.0], [1.0], [1.0], [1.0])
+    monitor.observe(2 + 0.01 * (-1) ** step)
+  window = Window.of([[2.0], [1.0], [1.0], [1.0]])
+  run = SimpleNamespace(recorder=recorder, monitor=monitor, window=window)
 
   def take(limit):
-    window.loss.extend([4.0, 14.0, 4.0])  # Of 2 tokens each.
-    window.weight.extend([2.0, 2.0, 2.0])
+    losses, two = np.array([4.0, 14.0, 4.0]), np.full(3, 2.0)  # Of 2 tokens each.
+    return StepMetrics(Sums(losses, two, two), two, np.ones(3))
 
-  trainer = SimpleNamespace(step=300, windows=[window], advance=take)
-  (line,) = advance(trainer, 303, [logbook], logbook.config)
-  logbook.close()
+  stepper = SimpleNamespace(step=300, advance=take)
+  (line,) = advance(stepper, [run], 303)
+  recorder.close()
   assert line == "step 302: the loss jumped from about 2.000 to 7.000"
   (record,) = records(tmp_path)
   assert (record["step"], record["event"], record["loss"]) == (302, "spike", 7.0)
@@ -207,15 +209,13 @@ def test_a_step_to_go_back_to_that_is_gone_is_named(troubled, tmp_path):
 
 
 def test_seeds_side_by_side_only_stop(tmp_path):
-  with pytest.raises(
-    UserError, match="on_nonfinite=skip leaves out a step of one seed"
-  ):
+  with pytest.raises(UserError, match="on_nonfinite=skip skips a step of one seed"):
     train.run(config(train__on_nonfinite="skip", seeds=2), str(tmp_path / "run"))
   assert not (tmp_path / "run").exists()
 
 
 def test_a_validation_loss_that_is_no_number_is_not_reported(tmp_path, monkeypatch):
-  monkeypatch.setattr(loop, "evaluate", lambda *_: {"loss": float("nan")})
+  monkeypatch.setattr(due, "evaluate", lambda *_: {"loss": float("nan")})
   with pytest.raises(UserError, match="At step 1 the validation loss of seed 0 is nan"):
     train.run(config(steps=1), str(tmp_path / "run"))
   assert not list((tmp_path / "run" / "checkpoints").iterdir())

@@ -1,0 +1,68 @@
+"""Actions that are due while a run trains: log, validate, write samples and images."""
+
+from typing import Any
+
+import numpy as np
+
+from attention_lab.decode.attention_maps import attention_image
+from attention_lab.distributed.devices import unreplicate
+from attention_lab.kernel.mask import default_positions
+from attention_lab.training.evaluation import evaluate
+from attention_lab.training.run import Run
+from attention_lab.training.window import Window
+
+
+def log(run: Run, step: int, spent: float, wait: float) -> dict[str, float]:
+  """Record the means over the window, empty it, and return them.
+
+  Args:
+    run: the run.
+    step: steps taken.
+    spent: seconds in training steps since this start, by all runs.
+    wait: share of the time spent waiting for batches.
+  """
+  figures, run.window = run.window.report(), Window.of()
+  rate = float(run.experiment.schedule(step - 1))
+  speed = run.tokens_per_second(step, spent)
+  pace = {"tokens_per_second": speed, "data_wait": wait}
+  run.recorder.train(step, figures | {"learning_rate": rate}, pace)
+  return figures
+
+
+def evaluate_split(run: Run, split: str) -> dict[str, float]:
+  """Return loss, accuracy and the like of a run on a split."""
+  return evaluate(
+    run.measure,
+    run.state.params,
+    run.experiment.dataset,
+    split,
+    run.options.batch_size,
+    run.devices,
+  )
+
+
+def record_validation(run: Run, step: int, figures: dict[str, float]) -> None:
+  """Record metrics of the validation split, with a sample and attention maps."""
+  run.validation = figures
+  run.recorder.validation(step, figures)
+  if run.recorder.shows_pictures:
+    params = unreplicate(run.state.params)
+    run.recorder.picture(step, sample(run, params), attention_images(run, params))
+
+
+def sample(run: Run, params: Any) -> str | None:
+  """Return a continuation of the prompt; None if the model generates no text."""
+  return None if run.sampler is None else run.sampler(params)[0]
+
+
+def attention_images(run: Run, params: Any) -> dict[str, np.ndarray]:
+  """Return the attention maps of the first validation example, by place."""
+  example = run.experiment.dataset.examples("validation", 0, np.zeros(1, np.int64))
+  source = () if example.source is None else (example.source,)
+  positions = default_positions(example.inputs)
+  maps = run.attention_weights(params, None, example.inputs, positions, *source)
+  by_name = {"attention": maps}
+  if isinstance(maps, dict):
+    by_name = {f"attention/{place}": maps[place] for place in maps}
+  images = {name: attention_image(layers) for name, layers in by_name.items()}
+  return {name: image for name, image in images.items() if image is not None}
