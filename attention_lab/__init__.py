@@ -37,17 +37,17 @@ if TYPE_CHECKING:
   )
 
 _HOMES = {
-  "architecture.base": ("Architecture", "register_architecture"),
-  "attention.base": ("Attention", "register_attention"),
-  "attention.mask": ("Mask",),
-  "attention.multi_head": ("MultiHead",),
-  "attention.weighted": ("Weighted",),
-  "attention.weights": ("softmax",),
-  "dataset.base": ("Batch", "Dataset", "register_dataset"),
-  "dataset.generated": ("Generated",),
-  "dataset.text": ("Text",),
-  "dataset.vocabulary": ("CharacterVocabulary", "WordVocabulary"),
-  "position.base": ("Position", "register_position"),
+  "architecture.base.architecture": ("Architecture", "register_architecture"),
+  "attention.base.attention": ("Attention", "register_attention"),
+  "kernel.mask": ("Mask",),
+  "attention.base.multi_head": ("MultiHead",),
+  "attention.base.weighted": ("Weighted",),
+  "kernel.weights": ("softmax",),
+  "dataset.base.dataset": ("Batch", "Dataset", "register_dataset"),
+  "dataset.base.generated": ("Generated",),
+  "dataset.base.text": ("Text",),
+  "dataset.base.vocabulary": ("CharacterVocabulary", "WordVocabulary"),
+  "position.base.position": ("Position", "register_position"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -146,7 +146,7 @@ def _dataset(
       f"targets of --dataset={config.dataset} are {' or '.join(offered)}. Use one of: "
       f"{', '.join(usable)}."
     )
-  made: Dataset = dataset(data_dir=config.data_dir, task=task, kept=kept)
+  made: Dataset = dataset(data_dir=config.data_dir, task=task, kept=dict(kept))
   return made
 
 

@@ -188,7 +188,7 @@ def test_an_attention_that_gives_no_number_is_found_before_a_step(command):
   status, _, err = command(*TINY, *words, "--workdir=run")
   assert status == 2
   assert err.startswith("error: At step 0 the loss is nan")
-  assert "look closer with --mode=check --attention='mine'." in err
+  assert "try --mode=check --attention='mine'." in err
   assert err.count("\n") == 1
   assert not list(Path("run/checkpoints").iterdir())
 
@@ -196,7 +196,7 @@ def test_an_attention_that_gives_no_number_is_found_before_a_step(command):
 DATASET = (
   HEAD
   + """
-from attention_lab.dataset.vocabulary import CharacterVocabulary
+from attention_lab.dataset.base.vocabulary import CharacterVocabulary
 
 @attention_lab.register_dataset("mine")
 @dataclasses.dataclass(kw_only=True)

@@ -53,9 +53,9 @@ def run(config: Config, workdir: str | None) -> int:
     group,
   )
   files = dataset.files()
-  with contextlib.ExitStack() as stack_:
+  with contextlib.ExitStack() as resources:
     for folder in own_folders:
-      stack_.enter_context(run_folder.held(folder))
+      resources.enter_context(run_folder.held(folder))
     checkpoints = [
       Checkpoints(folder / run_folder.CHECKPOINTS, config.checkpoint.keep, files)
       for folder in folders
@@ -67,6 +67,8 @@ def run(config: Config, workdir: str | None) -> int:
     runs = _runs(
       configs, root, folders, checked, stepper, checkpoints, restored, devices, group
     )
+    for one in runs:
+      resources.callback(one.recorder.close)
     return Loop(stepper, runs, root).run()
 
 

@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import json
 import math
+import os
 import sys
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -67,6 +68,8 @@ class Checkpoints:
 
   def paths(self) -> list[Path]:
     """All checkpoints, newest first."""
+    if not os.path.isdir(self.folder):
+      return []
     found = filter(_is_checkpoint, self.folder.glob("*-*.npz"))
     return sorted(found, key=_step, reverse=True)
 

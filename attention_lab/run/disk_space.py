@@ -1,5 +1,6 @@
 """Checks that the disk has room for the checkpoints of a run before it starts."""
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,11 +45,10 @@ def refuse_full(folder: Path, needed: int, keep: int) -> None:
     needed: their size in bytes.
     keep: the setting `checkpoint.keep`, for the message.
   """
-  existing = next(
-    path for path in (folder, *folder.absolute().parents) if path.exists()
-  )
-  free = shutil.disk_usage(existing).free
-  if needed > free:
+  paths = (folder, *folder.absolute().parents)
+  existing = next(path for path in paths if os.path.isdir(path))
+  total, _, free = shutil.disk_usage(existing)
+  if needed > free and total:  # A file system without a size holds no files.
     raise UserError(
       f"{folder} has {free / MEGABYTE:,.1f} MB free, and the checkpoints to come take "
       f"{needed / MEGABYTE:,.1f} MB. Free some space, keep fewer with "

@@ -73,8 +73,6 @@ class Loop:
       raise
     finally:
       self._show.close()
-      for run in self._runs:
-        run.recorder.close()
 
   def _advance(self) -> None:
     """Take some steps, and do what is due after them."""

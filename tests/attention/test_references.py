@@ -79,9 +79,9 @@ def test_equinox_is_imported_only_where_it_is_used():
   code = """
 import sys
 import attention_lab
-from attention_lab import plugins
+from attention_lab.plugin import discovery
 from attention_lab.attention.base import attentions
-plugins.load()
+discovery.load()
 print("equinox" in attentions, "equinox" in sys.modules)
 """
   result = subprocess.run(

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -9,15 +10,10 @@ import pytest
 
 from attention_lab.distributed.group import Group
 from attention_lab.distributed.start import Place, place, refuse_differences
+from attention_lab.distributed.tree import share_tree
 from attention_lab.errors import UserError
 from attention_lab.run.checkpoint import Restored
-from attention_lab.run.shared_folder import (
-  kept_files,
-  one_folder,
-  share_restored,
-  share_tree,
-)
-from tests.parts import tiny_config
+from attention_lab.run.shared_folder import kept_files, share_path, share_restored
 
 SLURM = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "3"}
 OPEN_MPI = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "0"}
@@ -120,8 +116,7 @@ def test_where_nothing_was_saved_nothing_is_shared():
 
 
 def test_the_first_names_the_folder_and_brings_its_files(tmp_path):
-  assert str(one_folder(Pair(b"runs/of the first"), tiny_config(), "mine")) == (
-    "runs/of the first"
-  )
+  path = share_path(Pair(b"runs/of the first"), lambda: Path("mine"))
+  assert path == Path("runs/of the first")
   pair = Pair(said(["vocabulary"]), b"\x00its content")
   assert kept_files(pair, [tmp_path]) == {"vocabulary": b"\x00its content"}

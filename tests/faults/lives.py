@@ -46,7 +46,7 @@ def warm():
   """Imports what a run does."""
   import tests.imported
 
-  assert tests.imported.plugins
+  assert tests.imported.discovery
   threads = len(os.listdir("/proc/self/task"))
   assert threads == 1, f"{threads} threads: what is forked from here may hang"
 

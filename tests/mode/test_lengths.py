@@ -35,7 +35,7 @@ def test_other_lengths_are_reported(tmp_path, capsys, monkeypatch):
   assert list(summary["lengths"]) == ["4", "8", "12"]
   assert summary["lengths"]["8"] == summary["validation"]
   experiment = assemble(config)
-  params = restore_params(experiment, config, folder).params
+  params = restore_params(experiment, folder).params
   longer = datasets.bind("copy(sequence_length=12, validation_examples=8)")(data_dir="")
   devices = local_devices()
   run = make_evaluate(experiment.measure, devices)

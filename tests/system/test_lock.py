@@ -12,7 +12,7 @@ from attention_lab.system.lock import alone
 
 HOLD = """
 import sys, pathlib
-from attention_lab.lock import alone
+from attention_lab.system.lock import alone
 with alone(pathlib.Path(sys.argv[1]), ""):
   print(flush=True)
   sys.stdin.read()

@@ -62,7 +62,7 @@ def test_a_runs_provenance_names_python_and_every_package():
 
 def test_the_check_itself_imports_no_jax():
   code = (
-    "import sys; from attention_lab import versions; versions.refuse_known_bad(); "
+    "import sys; from attention_lab.system import versions; versions.refuse_known_bad(); "
     "sys.exit('jax' in sys.modules)"
   )
   assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,1 +1,10 @@
-"""The contract of a dataset, and what several of them share."""
+"""Contract of a dataset, and code that several datasets share."""
+
+from attention_lab.dataset.base.dataset import (
+  Batch,
+  Dataset,
+  datasets,
+  register_dataset,
+)
+
+__all__ = ["Batch", "Dataset", "datasets", "register_dataset"]
