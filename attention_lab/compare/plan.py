@@ -138,4 +138,3 @@ def _matched(rows: Sequence[Planned], resource: str) -> list[Planned]:
       )
     )
   return planned
-
