@@ -29,7 +29,7 @@ SETTING = [
   # positions, and nothing was learnt.
   "--config.model.init=fan_in",
   "--config.train.learning_rate=2e-3",
-  f"--config.evaluation.lengths={','.join(map(str, LENGTHS))}",
+  f"--config.evaluation.extra_lengths={','.join(map(str, LENGTHS))}",
   "--config.evaluation.every=100000",
   "--config.checkpoint.every=100000",
   "--config.log.tensorboard=false",

@@ -13,6 +13,7 @@ from absl import flags
 from attention_lab import config as configs
 from attention_lab import main
 from attention_lab.experiment import assemble
+from attention_lab.settings import flags as command_line
 from tests.commands import ROOT
 from tests.parts import count
 
@@ -180,7 +181,7 @@ def settings(script, start, training, shakespeare, own_flags):
 
   def read(row):
     _python, _m, *argv = training.commands[list(script.ROWS).index(row)]
-    return main.read_config(main.read_flags(argv))
+    return main.read_config(command_line.parse(argv))
 
   return read
 
@@ -236,5 +237,5 @@ def test_other_tables_start_valid_runs(
   assert len(training.commands) == cells
   assert len({training.flag(call, "workdir") for call in range(cells)}) == cells
   for _python, _m, *words in training.commands:
-    assert assemble(main.read_config(main.read_flags(words))).decodes
+    assert assemble(main.read_config(command_line.parse(words))).decodes
     flags.FLAGS.unparse_flags()

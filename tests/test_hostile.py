@@ -19,7 +19,8 @@ from attention_lab.dataset.base.token_file import token_file
 from attention_lab.errors import UserError
 from attention_lab.run import folder as run_folder
 from attention_lab.run.checkpoint import DIGEST_LENGTH, Checkpoints
-from attention_lab.run.metrics_file import Journal
+from attention_lab.run.metrics_file import MetricsFile
+from attention_lab.settings import flags as command_line
 from attention_lab.system.files import made_once, write_atomically, write_json
 from tests.commands import ROOT, assert_refused
 
@@ -156,7 +157,7 @@ def test_a_strangers_plugin_is_asked_for_and_not_run(command, stranger, trace, m
 
 
 def read(*words):
-  return main.read_config(main.read_flags(["main.py", *words]))
+  return main.read_config(command_line.parse(["main.py", *words]))
 
 
 @pytest.mark.parametrize("word", ["--plugin=theirs.py", "--trust_plugins"])
@@ -197,7 +198,7 @@ def test_no_file_of_a_run_lies_outside_of_its_folder(tmp_path, name):
   (tmp_path / "run").mkdir()
   files = {name: hashlib.sha256(b"secret").hexdigest()}
   write_json(tmp_path / "run" / "config.json", {"config": {}, "files": files})
-  with pytest.raises(UserError, match="is no name of a file in its folder"):
+  with pytest.raises(UserError, match="is not the name of a file"):
     run_folder.kept(tmp_path / "run")
 
 
@@ -211,7 +212,7 @@ def test_no_file_may_be_read_by_more_than_the_umask_says(tmp_path, umask):
   try:
     write_json(tmp_path / "a.json", {})
     Checkpoints(tmp_path, 3).save(1, LIKE, {})
-    Journal(tmp_path / "metrics.jsonl").close()
+    MetricsFile(tmp_path / "metrics.jsonl").close()
     made_once(tmp_path / "data" / "made", _make, "data_dir")
   finally:
     os.umask(before)

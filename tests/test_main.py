@@ -10,6 +10,7 @@ import attention_lab
 from attention_lab import config as configs
 from attention_lab import main
 from attention_lab.dataset.copy import Copy
+from attention_lab.settings import flags as command_line
 from tests import commands
 from tests.commands import assert_refused
 
@@ -25,7 +26,7 @@ def empty_folder(tmp_path, monkeypatch, own_flags):
 
 def read(*words):
   """The configuration that a command line leads to."""
-  return main.read_config(main.read_flags(["main.py", *words]))
+  return main.read_config(command_line.parse(["main.py", *words]))
 
 
 def write(name, text):
@@ -44,7 +45,7 @@ def store(**settings):
   ("words", "answer"),
   [
     # Flags.
-    ("--attenton=standard", "There is no flag --attenton. Did you mean 'attention'?"),
+    ("--attenton=standard", "There is no flag --attenton. Did you mean --attention?"),
     ("-config.model.num_layers=2", "There is no flag --config.model.num_layers."),
     ("standard", "'standard' is no flag; flags are written --name=value."),
     (f"{COPY} -- --steps=2", "'--steps=2' is no flag"),
@@ -66,7 +67,7 @@ def store(**settings):
       f"{COPY} --config.model.norm=pree",
       "--config.model.norm=pree: Did you mean 'pre'?",
     ),
-    ("--config.sample.top_p=2", "--config.sample.top_p=2.0: take 0 < p <= 1."),
+    ("--config.sample.top_p=2", "--config.sample.top_p=2.0: take 1 or less."),
     # Parts.
     (f"{COPY} --attention=standrad", "Did you mean 'standard'?"),
     (f"{COPY} --attention=standard(", "is not of the form name or name(option=value"),

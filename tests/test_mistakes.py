@@ -9,12 +9,11 @@ import pytest
 
 from attention_lab import config as configs
 from attention_lab.errors import UserError
+from attention_lab.settings.table import SETTINGS
 from tests.commands import TINY, assert_refused
 
 NUMBERS = {
-  key: configs._type(configs.get_config(), key)
-  for key, _ in configs.flatten(configs.get_config())
-  if configs._type(configs.get_config(), key) in (int, float)
+  key: setting.type for key, setting in SETTINGS.items() if setting.type in (int, float)
 }
 NOWHERE = ["-1", "nan", "-inf", "inf", "1e400", "x", "", "None"]
 NOWHERE += ["1e39", "0x10", "(1,)", "True", "1 2", "9" * 5000]
@@ -24,6 +23,9 @@ NO_WHOLE_NUMBERS = ["1.5", "1e3", "1" + "0" * 30, str(2**32)]
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
+
+
+NOT_NEGATIVE = [key for key, setting in SETTINGS.items() if setting.at_least == 0]
 
 
 def refusal(key, text):
@@ -40,7 +42,7 @@ def refusal(key, text):
 @pytest.mark.parametrize("key", NUMBERS)
 def test_no_number_takes_what_makes_no_sense(key):
   wrong = NOWHERE + (NO_WHOLE_NUMBERS if NUMBERS[key] is int else [])
-  if key not in configs.NOT_NEGATIVE:
+  if key not in NOT_NEGATIVE:
     wrong = [*wrong, "0"]
   flag = configs.flag_of(key)
   for text in wrong:
@@ -49,7 +51,7 @@ def test_no_number_takes_what_makes_no_sense(key):
     assert "\n" not in said
 
 
-@pytest.mark.parametrize("key", configs.NOT_NEGATIVE)
+@pytest.mark.parametrize("key", NOT_NEGATIVE)
 def test_where_0_makes_sense_it_is_taken(key):
   assert refusal(key, "0") == ""
 
@@ -135,7 +137,7 @@ def test_a_part_or_size_that_cannot_be_is_refused(command, word, answer):
 
 FLAGS = [
   # Flags.
-  ("--stesp=3", "There is no flag --stesp. Did you mean 'steps'?"),
+  ("--stesp=3", "There is no flag --stesp. Did you mean --steps?"),
   ("--nosteps", "nosteps"),
   ("--steps", "steps"),
   ("--steps=", "--config.steps=: expected int"),
@@ -153,10 +155,10 @@ FLAGS = [
   ("--launcher=pbs", "--launcher=pbs: "),
   ("--lengths=x", "expected tuple"),
   ("--lengths=0", "take whole numbers of 1 or more"),
-  ("--workdir=", "--workdir='' is no path"),
-  ("--workdir=a\0b", "is no path"),
-  ("--config=", "--config='' is no path"),
-  ("--dry_run", "--dry_run tells what --mode=compare would run"),
+  ("--workdir=", "--workdir='' is not a path"),
+  ("--workdir=a\0b", "is not a path"),
+  ("--config=", "--config='' is not a path"),
+  ("--dry_run", "--dry_run is for --mode=compare"),
   ("--config.", "Write --config.=value"),
   ("--config.=3", "There is no setting --config.."),
   ("--config.train=", "There is no setting --config.train."),
@@ -175,11 +177,11 @@ FLAGS = [
   ("--config.model.layer_stack=maybe", "--config.model.layer_stack=maybe: "),
   ("--config.compare.vmap_seeds=yes", "--config.compare.vmap_seeds=yes: "),
   ("--config.evaluation.checkpoint=last", "--config.evaluation.checkpoint=last: "),
-  ("--config.evaluation.lengths=8,x", "expected tuple"),
-  ("--config.evaluation.lengths=1.5", "take whole numbers"),
-  ("--config.evaluation.lengths=99999999999", "take whole numbers"),
-  ("--config.sample.top_p=0", "take 0 < p <= 1"),
-  ("--config.sample.top_p=-1", "take 0 < p <= 1"),
+  ("--config.evaluation.extra_lengths=8,x", "expected tuple"),
+  ("--config.evaluation.extra_lengths=1.5", "take whole numbers"),
+  ("--config.evaluation.extra_lengths=99999999999", "take whole numbers"),
+  ("--config.sample.top_p=0", "take a number above 0"),
+  ("--config.sample.top_p=-1", "take a number above 0"),
   ("--config.sample.beam_size=9", "which takes no such thing"),
   ("--prompt=", "--prompt is empty"),
   ("--prompt=ü", "The character 'ü' is not in this dataset's vocabulary"),

@@ -76,7 +76,7 @@ def read(
   """
   grid = _stored(config)
   for name, text in assignments:
-    key = configs.RENAMED.get(name, name)
+    key = name
     items = alternatives(text) if _may_vary(config, key) else [text]
     if key == "compare.grid":
       raise UserError("Write lists in flags: --attention=standard,linear.")
@@ -110,8 +110,9 @@ def _stored(config: config_dict.ConfigDict) -> dict[str, tuple[Any, ...]]:
 def _may_vary(config: config_dict.ConfigDict, key: str) -> bool:
   """Return whether a setting may have a list of values."""
   known = dict(configs.flatten(config))
-  free = key.startswith(configs.FREE)
-  return key in known and not free and not isinstance(known[key], tuple)
+  return (
+    key in known and not configs.is_resumable(key) and not isinstance(known[key], tuple)
+  )
 
 
 def rows(config: config_dict.ConfigDict) -> list[Named]:
@@ -135,7 +136,9 @@ def rows(config: config_dict.ConfigDict) -> list[Named]:
 def words(config: config_dict.ConfigDict) -> Iterator[str]:
   """Yield the flags that give a run this configuration."""
   for key, (_, value) in configs.differences(
-    configs.get_config(), config, free=("compare.", "seeds", "plugins")
+    configs.get_config(),
+    config,
+    ignore=lambda key: key.startswith(("compare.", "seeds", "plugins")),
   ).items():
     text = str(value).lower() if isinstance(value, bool) else str(value)
     yield f"{configs.flag_of(key)}={text}"

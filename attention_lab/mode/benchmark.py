@@ -50,7 +50,7 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   )
   records: list[dict[str, Any]] = []
   of = dict.fromkeys(names, config)
-  for length in config.benchmark.lengths:
+  for length in config.benchmark.sequence_lengths:
     found = at_length(benches(of, length, dtype), peak, config.benchmark.rounds)
     console.print(_table(f"length {length}", found))
     records += found

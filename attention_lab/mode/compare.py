@@ -61,7 +61,7 @@ class Reports:
 
   def __init__(self, planned: Plan, config: config_dict.ConfigDict):
     self.plan = planned
-    self.lengths = config.compare.lengths
+    self.lengths = config.compare.cost_lengths
     self.local = config.compare.launcher == "local"
     self.command = shlex.join(["python", "-m", "attention_lab.main", *sys.argv[1:]])
     if not any(word.startswith("--workdir") for word in sys.argv[1:]):

@@ -35,7 +35,7 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   refuse_indivisible(config.batch_size, 1, len(devices))
   experiment = assemble(config, run_folder.kept(folder))
   run_folder.refuse_other_data(folder, experiment.dataset.fingerprint)
-  lengths = at_lengths(experiment, config.evaluation.lengths)
+  lengths = at_lengths(experiment, config.evaluation.extra_lengths)
   restored = restore_params(
     experiment,
     folder,

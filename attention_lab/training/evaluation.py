@@ -70,7 +70,7 @@ def at_lengths(experiment: Experiment, lengths: Sequence[int]) -> dict[int, Data
   for length in lengths:
     if room is not None and length > room:
       raise UserError(
-        f"--config.evaluation.lengths: {length} tokens need more than the {room} "
+        f"--config.evaluation.extra_lengths: {length} tokens need more than the {room} "
         f"positions that this model learns. Take lengths up to {room}, or another "
         f"--position."
       )
@@ -78,7 +78,7 @@ def at_lengths(experiment: Experiment, lengths: Sequence[int]) -> dict[int, Data
       found[length] = dataclasses.replace(experiment.dataset, sequence_length=length)
       found[length].size("validation")  # Texts are read, and looked at, only now.
     except UserError as error:
-      raise UserError(f"--config.evaluation.lengths: {error}") from None
+      raise UserError(f"--config.evaluation.extra_lengths: {error}") from None
   return found
 
 

@@ -76,7 +76,7 @@ def check(
   refuse_unsound_dataset(dataset, config.batch_size)
   if config.evaluation.scores:
     refuse_unscored(experiment)
-  extra_lengths = at_lengths(experiment, config.evaluation.lengths)
+  extra_lengths = at_lengths(experiment, config.evaluation.extra_lengths)
   sampler = make_sampler(experiment, config.sample, clip=True)
   state = _shapes(experiment, config.attention)
   local = [d for d in devices if d.process_index == jax.process_index()]

@@ -71,7 +71,7 @@ def test_nanogpt_cpu_model_has_the_parameter_count_of_nanogpt(shakespeare):
   ids=str,
 )
 def test_decoding_in_chunks_equals_full_pass(architecture, changes):
-  experiment, params, logits = built(architecture=architecture, **changes)
+  experiment, params, logits = built(architecture__name=architecture, **changes)
   for chunks in ((3, 5), (1,) * 8):
     decoded = decode(experiment, params, chunks)
     np.testing.assert_allclose(decoded, logits, rtol=1e-4, atol=1e-4)
@@ -230,4 +230,4 @@ def test_num_heads_must_divide_d_model():
 
 def test_unknown_choice_is_refused_with_nearest_choice():
   with pytest.raises(UserError, match="model.norm=prae: .*'pre'"):
-    assemble(tiny_config(model__norm="prae"))
+    configs.validate(tiny_config(model__norm="prae"))

@@ -19,7 +19,7 @@ from tests.commands import records
 from tests.parts import fill, tiny_config
 
 DATASET = "majority(sequence_length=8, validation_examples=8)"
-ENCODER = {"architecture": "encoder", "dataset": DATASET, "position": "learned"}
+ENCODER = {"architecture__name": "encoder", "dataset": DATASET, "position": "learned"}
 POOLED = "encoder(head='pooled')"
 TOKENS = jnp.asarray(np.random.default_rng(0).integers(4, size=(2, 8)), jnp.int32)
 POSITIONS = default_positions(TOKENS)
@@ -41,7 +41,7 @@ def built(**changes):
 
 def influence(architecture, **changes):
   """Return the effect [T, T] of changing each token on the logits of each position."""
-  apply, params = built(architecture=architecture, **changes)
+  apply, params = built(architecture__name=architecture, **changes)
   logits = apply(params, None, TOKENS, None)
   changed = [
     apply(params, None, TOKENS.at[:, t].set((TOKENS[:, t] + 1) % 4), None)
@@ -62,7 +62,7 @@ def test_decoder_does_not_attend_to_future_tokens():
 @pytest.mark.parametrize("architecture", ["encoder", POOLED])
 @pytest.mark.parametrize("attention", ["standard", "fourier", "nystrom", "linformer"])
 def test_padding_content_is_ignored(architecture, attention):
-  apply, params = built(architecture=architecture, attention=attention)
+  apply, params = built(architecture__name=architecture, attention=attention)
   real = np.asarray(PADDED >= 0)
   logits = np.asarray(apply(params, None, TOKENS, PADDED))[real]
   other = jnp.where(real, TOKENS, (TOKENS + 1) % 4)
@@ -75,7 +75,7 @@ def test_padding_content_is_ignored(architecture, attention):
 
 @pytest.mark.parametrize("architecture", ["encoder", POOLED])
 def test_padding_does_not_change_logits(architecture):
-  apply, params = built(architecture=architecture)
+  apply, params = built(architecture__name=architecture)
   padded = apply(params, None, TOKENS, PADDED)
   np.testing.assert_allclose(
     padded[0, 2:], apply(params, None, TOKENS[:1, 2:], None)[0], **CLOSE
@@ -87,7 +87,7 @@ def test_padding_does_not_change_logits(architecture):
 
 def test_pooled_logits_are_mean_of_token_logits():
   # The head is linear: the mean of the logits equals the logits of the mean.
-  pooled, params = built(architecture=POOLED)
+  pooled, params = built(architecture__name=POOLED)
   tokens, _ = built()
   for positions in (None, PADDED):
     each = np.asarray(tokens(params, None, TOKENS, positions))
@@ -100,7 +100,7 @@ def test_pooled_logits_are_mean_of_token_logits():
 
 
 def test_gradients_of_padding_alone_are_finite():
-  apply, params = built(architecture=POOLED)
+  apply, params = built(architecture__name=POOLED)
   padding = jnp.full_like(POSITIONS, -1)
   gradient = jax.grad(lambda p: (apply(p, None, TOKENS, padding) ** 2).sum())(params)
   assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
@@ -161,7 +161,7 @@ def test_attention_weights_are_bidirectional(layer_stack):
 
 def test_encoder_learns_majority(tmp_path):
   config = encoder_config(
-    architecture=POOLED, position="none", steps=60, log__every=20, batch_size=32
+    architecture__name=POOLED, position="none", steps=60, log__every=20, batch_size=32
   )
   config.log.tensorboard = False
   config.train.update(learning_rate=0.02, schedule="constant")
@@ -215,7 +215,7 @@ def test_dataset_of_next_tokens_is_refused(dataset):
 
 
 def test_decoder_accepts_dataset_of_labels():
-  assert assemble(encoder_config(architecture="decoder_only")).decodes
+  assert assemble(encoder_config(architecture__name="decoder_only")).decodes
 
 
 def test_attention_for_causal_models_only_is_refused(monkeypatch):
@@ -242,7 +242,7 @@ def test_decode_methods_of_encoder_raise():
 def test_benchmark_of_encoder_has_no_decoding(tmp_path):
   config = encoder_config(
     attention="fourier",
-    benchmark__lengths=(4, 20),
+    benchmark__sequence_lengths=(4, 20),
     benchmark__rounds=1,
     train__steps_per_call=2,
     model__num_layers=1,

@@ -285,7 +285,7 @@ def test_benchmark_measures_attention_in_its_place(tmp_path):
   config = pairs_config(
     attention="linformer",
     model__num_layers=1,
-    benchmark__lengths=(4,),
+    benchmark__sequence_lengths=(4,),
     benchmark__rounds=1,
     train__steps_per_call=2,
     **others,

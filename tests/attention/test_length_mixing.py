@@ -368,9 +368,9 @@ def test_bad_options_are_refused(spec, message):
 )
 def test_schemes_that_find_no_way_in_are_refused(name, position, usable):
   config = tiny_config(
-    architecture="encoder", dataset="majority", attention=name, position=position
+    architecture__name="encoder", dataset="majority", attention=name, position=position
   )
-  with pytest.raises(UserError, match=f"takes? .*part. Use one of: {usable}"):
+  with pytest.raises(UserError, match=f"does not use. Use one of: {usable}"):
     assemble(config)
 
 

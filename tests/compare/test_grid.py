@@ -5,6 +5,7 @@ import pytest
 from attention_lab import config as configs
 from attention_lab.compare import cells, grid
 from attention_lab.errors import UserError
+from attention_lab.settings.flags import NAMED
 
 
 def rows(*assignments):
@@ -46,10 +47,10 @@ def test_later_flag_overrides_list():
 
 
 def test_tuples_and_settings_without_effect_on_results_are_not_split():
-  found = rows(("sample.prompt", "a,b"), ("evaluation.lengths", "64,128"))
+  found = rows(("sample.prompt", "a,b"), ("evaluation.extra_lengths", "64,128"))
   assert len(found) == 1
   assert found[0].config.sample.prompt == "a,b"
-  assert found[0].config.evaluation.lengths == (64, 128)
+  assert found[0].config.evaluation.extra_lengths == (64, 128)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_flags_of_row_reproduce_its_configuration():
   (row, _) = rows(
     ("attention", "linear,standard"),
     ("model.norm_offset", "true"),
-    ("evaluation.lengths", "64"),
+    ("evaluation.extra_lengths", "64"),
     ("model.d_ff", "32"),
     ("log.wandb", "offline"),
   )
@@ -81,7 +82,7 @@ def test_flags_of_row_reproduce_its_configuration():
   for word in grid.words(row.config):
     flag, _, text = word.partition("=")
     name = flag.removeprefix("--").removeprefix("config.")
-    configs.set_text(again, configs.FLAGS.get(name, flags.get(name)), text)
+    configs.set_text(again, NAMED.get(name, flags.get(name)), text)
   assert again == row.config
 
 

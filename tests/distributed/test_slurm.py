@@ -144,7 +144,7 @@ def test_a_comparison_is_an_array_of_jobs(slurm, tmp_path):
   pytest.importorskip("submitit")
   work = tmp_path / "work"
   words = [*commands.TINY, "--mode=compare", "--attention=standard,linear", "--steps=4"]
-  words += ["--launcher=slurm", "--match=none", "--config.compare.lengths=()"]
+  words += ["--launcher=slurm", "--match=none", "--config.compare.cost_lengths=()"]
   words += ["--config.compare.slurm.memory_gb=1", "--config.compare.slurm.cpus=1"]
   words += ["--config.compare.slurm.gpus=0"]
   command = [sys.executable, "-m", "attention_lab.main", *words, f"--workdir={work}"]

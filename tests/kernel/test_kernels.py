@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attention_lab import config as configs
 from attention_lab.errors import UserError
 from attention_lab.kernel import bands, choose
 from attention_lab.kernel import blocked as blocks
@@ -19,6 +18,7 @@ from attention_lab.kernel.problem import Problem, is_constant
 from attention_lab.kernel.reference import reference
 from attention_lab.kernel.weights import watch_weights
 from attention_lab.kernel.xla import xla
+from attention_lab.settings.table import SETTINGS
 
 B, N, K, V = 2, 4, 4, 3
 
@@ -244,7 +244,7 @@ def test_what_a_kernel_cannot_do_is_refused(kernel, change, message):
 
 
 def test_the_configuration_knows_every_kernel():
-  assert configs.CHOICES["kernel"] == choose.NAMES
+  assert SETTINGS["kernel"].choices == choose.NAMES
 
 
 def test_what_is_differentiated_is_no_constant():

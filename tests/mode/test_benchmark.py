@@ -11,7 +11,7 @@ from attention_lab.errors import UserError
 from attention_lab.mode import benchmark
 from tests.parts import tiny_config
 
-SMALL = {"benchmark__lengths": (4, 8), "benchmark__rounds": 2}
+SMALL = {"benchmark__sequence_lengths": (4, 8), "benchmark__rounds": 2}
 
 
 def run(folder, **changes):
@@ -68,7 +68,12 @@ def test_what_does_not_fit_is_told_and_not_run(tmp_path, monkeypatch, capsys):
 
 def test_without_matplotlib_the_figure_is_left_out(tmp_path, monkeypatch, capsys):
   monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-  run(tmp_path, benchmark__step=False, attention="standard", benchmark__lengths=(4,))
+  run(
+    tmp_path,
+    benchmark__step=False,
+    attention="standard",
+    benchmark__sequence_lengths=(4,),
+  )
   assert not (tmp_path / "benchmark.png").exists()
   assert "pip install matplotlib" in capsys.readouterr().out
 
@@ -81,9 +86,9 @@ def test_the_figure_is_a_png(tmp_path):
 
 def read(text):
   config = configs.get_config()
-  configs.set_text(config, "benchmark.lengths", text)
+  configs.set_text(config, "benchmark.sequence_lengths", text)
   configs.validate(config)
-  return config.benchmark.lengths
+  return config.benchmark.sequence_lengths
 
 
 @pytest.mark.parametrize("text", ["0", "128,-1", "1.5", "128,x"])

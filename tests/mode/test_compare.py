@@ -23,7 +23,7 @@ class Broken(Standard):
       raise RuntimeError("no such luck")
     return super().__call__(query, context, mask)
 """
-COMPARE = ["--mode=compare", *TINY, "--config.compare.lengths=()"]
+COMPARE = ["--mode=compare", *TINY, "--config.compare.cost_lengths=()"]
 
 
 def test_killed_comparison_is_resumed_and_failure_is_reported(tmp_path):

@@ -25,7 +25,7 @@ def best_loss(monkeypatch, value):
 
 def test_other_lengths_are_reported(tmp_path, capsys, monkeypatch):
   best_loss(monkeypatch, 0.25)
-  config = tiny_config(evaluation__lengths=(4, 8, 12), **QUIET)
+  config = tiny_config(evaluation__extra_lengths=(4, 8, 12), **QUIET)
   folder = tmp_path / "run"
   assert train.run(config, str(folder)) == 0
   printed = capsys.readouterr().out
@@ -48,7 +48,7 @@ def test_other_lengths_are_reported(tmp_path, capsys, monkeypatch):
   assert summary["above_best"] == pytest.approx(above)
   assert f", {above:.4f} nats above the best possible\n" in printed
 
-  config.evaluation.lengths = (12,)
+  config.evaluation.extra_lengths = (12,)
   assert evaluate_mode.run(config, str(folder)) == 0
   evaluation = json.loads((folder / "evaluation.json").read_text())
   assert evaluation["lengths"] == {"12": summary["lengths"]["12"]}
@@ -90,8 +90,8 @@ def test_impossible_length_is_rejected_before_anything_is_written(
   changes, answer, tmp_path
 ):
   config = tiny_config(**QUIET)
-  config.evaluation.lengths = changes["lengths"]
+  config.evaluation.extra_lengths = changes["lengths"]
   config.position = changes.get("position", "none")
-  with pytest.raises(UserError, match=f"^--config.evaluation.lengths: {answer}"):
+  with pytest.raises(UserError, match=f"^--config.evaluation.extra_lengths: {answer}"):
     train.run(config, str(tmp_path / "run"))
   assert not (tmp_path / "run").exists()

@@ -150,7 +150,7 @@ CONFIGS = {
   },
   "own": {"model__tied_embeddings": False, "model__logits_bias": True},
   "encoder": {
-    "architecture": "encoder",
+    "architecture__name": "encoder",
     "dataset": "majority(sequence_length=8, validation_examples=8)",
   },
 }

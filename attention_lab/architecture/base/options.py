@@ -5,19 +5,12 @@ import math
 
 import haiku as hk
 
-from attention_lab.errors import UserError, nearest
-
-CHOICES = {
-  "norm": ("pre", "post"),
-  "activation": ("relu", "gelu", "swiglu"),
-  "init": ("fan_in", "gpt2"),
-  "layer_stack": ("auto", "always", "never"),
-}
+from attention_lab.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-  """Values of `config.model`; config.py declares their defaults and units."""
+  """Values of `config.model`; the table of settings declares them."""
 
   num_layers: int
   num_heads: int
@@ -34,12 +27,6 @@ class Options:
   tied_embeddings: bool
   layer_stack: str
   rematerialise: bool
-
-  def __post_init__(self) -> None:
-    for key, allowed in CHOICES.items():
-      value = getattr(self, key)
-      if value not in allowed:
-        raise UserError(f"--config.model.{key}={value}: {nearest(value, allowed)}")
 
   @property
   def w_init(self) -> hk.initializers.Initializer:
@@ -72,8 +59,7 @@ def from_config(model: dict[str, object]) -> Options:
   If unset, `d_ff` is 4 · d_model and `key_size` is d_model / num_heads.
 
   Raises:
-    UserError: if `key_size` is unset and `num_heads` does not divide `d_model`, or if a
-      value is not one of its choices.
+    UserError: if `key_size` is unset and `num_heads` does not divide `d_model`.
   """
   values = dict(model)
   d_model, num_heads = int(str(model["d_model"])), int(str(model["num_heads"]))

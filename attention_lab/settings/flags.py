@@ -1,0 +1,195 @@
+"""The flags: defined from the table of settings, parsed, and described by --help."""
+
+import shutil
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from absl import flags
+
+import attention_lab
+from attention_lab.errors import UserError, nearest
+from attention_lab.settings.table import SETTINGS
+
+FLAGS = flags.FLAGS
+OVERRIDE = "--config."
+PAGE = "docs/guides/settings.md"
+HELP = ("-h", "--h", "-help", "--help", "--helpshort", "--helpfull", "--helpxml")
+VERSION = ("-version", "--version")
+
+# Settings that have a flag of their own: flag → setting.
+NAMED = {setting.flag: key for key, setting in SETTINGS.items() if setting.flag}
+
+
+class Flag(NamedTuple):
+  """A flag that sets no setting."""
+
+  default: Any
+  help: str
+  choices: str = ""
+
+
+OTHERS: Mapping[str, Flag] = {
+  "mode": Flag(
+    "train",
+    "What to do.",
+    "train, compare, evaluate, sample, check, benchmark or list",
+  ),
+  "config": Flag(None, "Experiment file; --config.section.key=value sets one setting."),
+  "plugin": Flag(
+    [], "Module or .py file that registers components; may be given several times."
+  ),
+  "trust_plugins": Flag(False, "Load the plugins that the run in --workdir names."),
+  "workdir": Flag(
+    None, "Folder of the run; one that holds a run resumes it. Default: new, in runs/."
+  ),
+  "coordinator": Flag(None, "Address of process 0, HOST:PORT."),
+  "num_processes": Flag(None, "Number of processes that train one run."),
+  "process_id": Flag(None, "Number of this process, from 0."),
+}
+
+GROUPS: Mapping[str, tuple[str, ...]] = {
+  "Experiment": (
+    *("mode", "attention", "position", "dataset", "architecture"),
+    *("steps", "batch_size", "seed", "seeds", "config", "plugin", "skip_checks"),
+  ),
+  "Folders and logging": ("workdir", "data_dir", "trust_plugins", "wandb"),
+  "With --mode=sample": ("prompt", "input_file"),
+  "With --mode=compare": ("match", "launcher", "dry_run"),
+  "With --mode=benchmark": ("lengths",),
+  "Several processes": ("coordinator", "num_processes", "process_id"),
+}
+
+EXAMPLES = """\
+  python -m attention_lab.main --attention=standard
+  python -m attention_lab.main --mode=check --plugin=mine.py --attention=mine
+  python -m attention_lab.main --mode=compare --attention=standard,linear --seeds=3"""
+
+
+def define() -> None:
+  """Define the absl flags. Settings are None unless their flag is given."""
+  for name, flag in OTHERS.items():
+    if isinstance(flag.default, bool):
+      flags.DEFINE_bool(name, flag.default, flag.help)
+    elif isinstance(flag.default, list):
+      flags.DEFINE_multi_string(name, flag.default, flag.help)
+    else:
+      flags.DEFINE_string(name, flag.default, flag.help)
+  for name, key in NAMED.items():
+    kind = flags.DEFINE_bool if SETTINGS[key].type is bool else flags.DEFINE_string
+    kind(name, None, SETTINGS[key].help)
+
+
+def parse(argv: Sequence[str]) -> list[str]:
+  """Parse the flags; return the words --config.key=value as "key=value".
+
+  Raises:
+    UserError: an unknown flag, a value of another type, or a word that is no flag.
+  """
+  overrides = [word.removeprefix(OVERRIDE) for word in argv[1:] if _overrides(word)]
+  for override in overrides:
+    if "=" not in override:
+      raise UserError(f"Write --config.{override}=value.")
+  others = [word for word in argv if not _overrides(word)]
+  try:
+    surplus = FLAGS(others)[1:]
+  except flags.UnrecognizedFlagError as error:
+    raise _unknown(error.flagname, others) from None
+  except flags.Error as error:
+    raise UserError(" ".join(str(error).split())) from None
+  if surplus:
+    raise UserError(f"{surplus[0]!r} is no flag; flags are written --name=value.")
+  return overrides
+
+
+def _overrides(word: str) -> bool:
+  return word.startswith(OVERRIDE)
+
+
+def _unknown(name: str, argv: Sequence[str]) -> UserError:
+  """Return what to type instead of a flag that does not exist."""
+  written = next((word for word in argv if word.lstrip("-").startswith(name)), "")
+  value = written.partition("=")[2] or "value"
+  key = name.removeprefix("config.")
+  known = [k for k in SETTINGS if k == key or k.rpartition(".")[2] == key]
+  start = f"There is no flag --{name}."
+  if len(known) == 1:
+    return UserError(f"{start} Type --config.{known[0]}={value}.")
+  if known:
+    options = ", ".join(f"--config.{k}={value}" for k in known)
+    return UserError(f"{start} Type one of {options}.")
+  inside = [k for k, s in SETTINGS.items() if f"{name}=" in str(s.default)]
+  if inside:
+    default = SETTINGS[inside[0]].default
+    return UserError(
+      f"{start} {name} is an option: --config.{inside[0]}={default!r}, for example."
+    )
+  names = {flag: f"--{flag}" for flag in (*OTHERS, *NAMED)}
+  for k in SETTINGS:
+    names.setdefault(k.rpartition(".")[2], f"--config.{k}")
+  hint = nearest(name, names)
+  for short, full in names.items():
+    hint = hint.replace(f"{short!r}?", f"{full}?")
+  if hint.startswith("Known"):
+    hint = "See --help."
+  return UserError(f"{start} {hint} Settings are written --config.section.key=value.")
+
+
+def answer(argv: Sequence[str]) -> str | None:
+  """Return the text that --help or --version prints; None without either."""
+  if any(word in HELP for word in argv[1:]):
+    return help_text(shutil.get_terminal_size().columns)
+  if any(word in VERSION for word in argv[1:]):
+    return f"attention_lab {attention_lab.__version__}"
+  return None
+
+
+def help_text(columns: int) -> str:
+  """Return the text of --help: every flag, by group, with its default and choices."""
+  width = max(60, min(columns, 100))
+  lines = [
+    "Train, check, compare and time attention mechanisms.",
+    "",
+    "usage: python -m attention_lab.main [--flag=value …] [--config.key=value …]",
+    "",
+    "Examples:",
+    EXAMPLES,
+  ]
+  for group, names in GROUPS.items():
+    lines += ["", f"{group}:"]
+    for name in names:
+      lines += _described(name, width)
+  ends = (
+    "--mode=list shows every attention, positional scheme, dataset, architecture, "
+    "optimizer and schedule with its options.",
+    f"--config.section.key=value sets any other setting, for example "
+    f"--config.train.learning_rate=1e-3; {PAGE} lists them all.",
+  )
+  for text in ends:
+    lines += ["", *textwrap.wrap(text, width)]
+  return "\n".join(lines)
+
+
+def _described(name: str, width: int) -> list[str]:
+  """Return the lines of one flag."""
+  if name in OTHERS:
+    default, text, choices = OTHERS[name]
+  else:
+    setting = SETTINGS[NAMED[name]]
+    default, text, choices = setting.default, setting.help, setting.accepts()
+  notes = [f"Accepts: {choices}."] if choices else []
+  if default not in (None, [], ""):
+    notes.append(f"Default: {_shown(default)}.")
+  text = " ".join([text, *notes])
+  indent = " " * 20
+  wrapped = textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent)
+  first = f"  --{name}"
+  if len(first) < len(indent):
+    return [first + wrapped[0][len(first) :], *wrapped[1:]]
+  return [first, *wrapped]
+
+
+def _shown(default: Any) -> str:
+  if isinstance(default, tuple):
+    return ",".join(map(str, default))
+  return str(default).lower() if isinstance(default, bool) else str(default)
