@@ -3,12 +3,13 @@
 import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
+from difflib import SequenceMatcher
 from typing import Any, NamedTuple
 
 from absl import flags
 
 import attention_lab
-from attention_lab.errors import UserError, nearest
+from attention_lab.errors import UserError
 from attention_lab.settings.table import SETTINGS
 
 FLAGS = flags.FLAGS
@@ -124,15 +125,22 @@ def _unknown(name: str, argv: Sequence[str]) -> UserError:
     return UserError(
       f"{start} {name} is an option: --config.{inside[0]}={default!r}, for example."
     )
-  names = {flag: f"--{flag}" for flag in (*OTHERS, *NAMED)}
-  for k in SETTINGS:
-    names.setdefault(k.rpartition(".")[2], f"--config.{k}")
-  hint = nearest(name, names)
-  for short, full in names.items():
-    hint = hint.replace(f"{short!r}?", f"{full}?")
-  if hint.startswith("Known"):
-    hint = "See --help."
-  return UserError(f"{start} {hint} Settings are written --config.section.key=value.")
+  return UserError(
+    f"{start} {_nearest(name)} Settings are written --config.section.key=value."
+  )
+
+
+def _nearest(name: str) -> str:
+  """Return the nearest flag or setting as a question; flags come first."""
+  names = {flag: (f"--{flag}", 0.1) for flag in (*OTHERS, *NAMED)}
+  for key in SETTINGS:
+    names.setdefault(key.rpartition(".")[2], (f"--config.{key}", 0.0))
+
+  def similarity(known: str) -> float:
+    return SequenceMatcher(None, name, known).ratio() + names[known][1]
+
+  best = max(names, key=similarity)
+  return f"Did you mean {names[best][0]}?" if similarity(best) > 0.6 else "See --help."
 
 
 def answer(argv: Sequence[str]) -> str | None:
