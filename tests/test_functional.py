@@ -1,4 +1,4 @@
-"""The equations are the paper's: compared with plain loops and with each other."""
+"""Tests of the equations: against plain loops and against each other."""
 
 import ast
 import doctest
@@ -28,8 +28,8 @@ D, H, K, F, V = 6, 3, 2, 5, 7
 S, T = 5, 3
 
 
-def draws(seed=0):
-  """Draws arrays of given shapes, one after another."""
+def random_arrays(seed=0):
+  """Return a function that draws an array of a given shape in each call."""
   rng = np.random.default_rng(seed)
   return lambda *shape: rng.normal(size=shape)
 
@@ -42,8 +42,8 @@ def attention_parameters(draw):
   )
 
 
-def rest(draw):
-  """Of the sublayer behind attention: its norms and itself."""
+def feed_forward_sublayer(draw):
+  """Return the norm before the feed-forward sublayer, the sublayer and its norm."""
   feed_forward = FeedForwardParameters(draw(D, F), draw(F), draw(F, D), draw(D))
   return (
     NormParameters(draw(D), draw(D)),
@@ -53,12 +53,16 @@ def rest(draw):
 
 
 def encoder_layer(draw):
-  return EncoderLayerParameters(attention_parameters(draw), *rest(draw))
+  return EncoderLayerParameters(
+    attention_parameters(draw), *feed_forward_sublayer(draw)
+  )
 
 
 def decoder_layer(draw):
   cross = NormParameters(draw(D), draw(D)), attention_parameters(draw)
-  return DecoderLayerParameters(attention_parameters(draw), *cross, *rest(draw))
+  return DecoderLayerParameters(
+    attention_parameters(draw), *cross, *feed_forward_sublayer(draw)
+  )
 
 
 def transformer(draw, layers=2, **changes):
@@ -73,7 +77,7 @@ def transformer(draw, layers=2, **changes):
 SOURCE = np.array([[1, 7, 3, 0, 0], [4, 2, 5, 1, 6]])
 TARGET = np.array([[6, 1, 2], [3, 3, 0]])
 SEEN = np.array([[True, True, True, False, False], [True] * 5])
-PARAMETERS = transformer(draws())
+PARAMETERS = transformer(random_arrays())
 decode = jax.jit(partial(functional.decoder_layer, h=H))
 
 
@@ -83,7 +87,7 @@ def compiled(*arguments):
 
 
 def forward(source=SOURCE, target=TARGET, seen=SEEN, kept=TARGET >= 0, eps=1e-6):
-  """Logits from one compiled program for all tests."""
+  """Return logits, from one compiled program for all tests."""
   return np.asarray(compiled(source, target, PARAMETERS, seen, kept, eps))
 
 
@@ -158,34 +162,34 @@ def forward_by_hand(source, target, seen, eps=1e-6):
 
 
 @pytest.mark.parametrize("eps", [1e-6, 0.1])
-def test_the_whole_model_is_that_of_plain_loops(eps):
+def test_forward_pass_equals_plain_loops(eps):
   examples = zip(SOURCE, TARGET, SEEN, strict=True)
   by_hand = [forward_by_hand(*example, eps) for example in examples]
   np.testing.assert_allclose(forward(eps=eps), by_hand, **CLOSE)
 
 
-def test_attention_is_that_of_plain_loops():
-  draw = draws()
+def test_attention_equals_plain_loops():
+  draw = random_arrays()
   q, k, v = draw(T, K), draw(S, K), draw(S, 4)
   mask = np.random.default_rng(1).random((T, S)) < 0.6
-  mask[1] = False  # Nobody.
+  mask[1] = False
   output, weights = functional.scaled_dot_product_attention(q, k, v, mask)
   by_hand = weights_by_hand(q, k, mask)
   np.testing.assert_allclose(weights, by_hand, **CLOSE)
   np.testing.assert_allclose(output, by_hand @ v, **CLOSE)
 
 
-def test_each_query_shares_out_one_whole_among_the_keys():
-  draw = draws()
+def test_weights_of_each_query_sum_to_one():
+  draw = random_arrays()
   q, k = draw(2, T, K), draw(2, S, K)
   _, weights = functional.scaled_dot_product_attention(q, k, k)
   np.testing.assert_allclose(weights.sum(axis=-1), np.ones((2, T)), **CLOSE)
   _, alone = functional.scaled_dot_product_attention(q[:, :1], k, k)
-  np.testing.assert_allclose(weights[:, :1], alone, **CLOSE)  # Queries do not compete.
+  np.testing.assert_allclose(weights[:, :1], alone, **CLOSE)  # Queries are independent.
 
 
-def test_heads_are_the_concatenation_of_single_ones():
-  draw = draws()
+def test_multi_head_attention_concatenates_single_heads():
+  draw = random_arrays()
   x, context, p = draw(2, T, D), draw(2, S, D), attention_parameters(draw)
   qkv = x, context, context
   mask = SEEN[:, None, :]
@@ -199,14 +203,14 @@ def test_heads_are_the_concatenation_of_single_ones():
 
 
 def test_values_may_be_wider_than_keys():
-  draw = draws()
+  draw = random_arrays()
   x = draw(2, T, D)
   weights = draw(D, H * K), draw(D, H * K), draw(D, H * 4), draw(H * 4, D)
   assert functional.multi_head_attention(x, x, x, *weights, h=H).shape == x.shape
 
 
-def test_the_feed_forward_takes_any_activation():
-  draw = draws()
+def test_feed_forward_uses_the_given_activation():
+  draw = random_arrays()
   x, p = draw(2, T, D), FeedForwardParameters(draw(D, F), draw(F), draw(F, D), draw(D))
   np.testing.assert_allclose(
     functional.position_wise_ffn(x, *p, activation=jnp.sin),
@@ -215,8 +219,8 @@ def test_the_feed_forward_takes_any_activation():
   )
 
 
-def test_a_norm_has_gamma_and_beta_only_if_given():
-  draw = draws()
+def test_layer_norm_uses_gamma_and_beta_only_if_given():
+  draw = random_arrays()
   x, y, gamma, beta = draw(2, T, D), draw(2, T, D), draw(D), draw(D)
   plain = np.asarray(functional.layer_norm(x, eps=0.0))
   np.testing.assert_allclose(plain.mean(axis=-1), 0, **CLOSE)
@@ -229,23 +233,23 @@ def test_a_norm_has_gamma_and_beta_only_if_given():
   )
 
 
-def test_positions_are_encoded_by_the_papers_formula():
+def test_positional_encoding_equals_plain_loops():
   encoding = functional.positional_encoding(50, 512)
   np.testing.assert_allclose(encoding, position_by_hand(50, 512), **CLOSE)
-  # sin 1, cos 1, and the sine of 1 / 10000^(510/512), its wave the longest.
+  # sin 1, cos 1, and the sine of 1 / 10000^(510/512), the longest wavelength.
   figures = [0.8414709848, 0.5403023059, 1.0366329e-4]
   np.testing.assert_allclose(encoding[1, np.array([0, 1, 510])], figures, rtol=1e-7)
 
 
-def test_no_later_token_has_a_gradient():
-  draw = draws()
+def test_gradient_by_future_tokens_is_zero():
+  draw = random_arrays()
   x, memory, layer = draw(T, D), draw(S, D), decoder_layer(draw)
   jacobian = jax.jit(jax.jacobian(lambda x: decode(x, memory, layer)))(x)
   seen = np.abs(jacobian).max(axis=(1, 3)) > 0  # [T, T]
   np.testing.assert_array_equal(seen, np.tril(np.ones((T, T), bool)))
 
 
-def test_padding_changes_nothing():
+def test_padding_is_ignored():
   kept = np.array([[True, True, False], [True] * 3])
   alone = forward_by_hand(SOURCE[0, :3], TARGET[0, :2], SEEN[0, :3])
   for junk in (5, -1, 10**6):
@@ -255,14 +259,14 @@ def test_padding_changes_nothing():
 
 
 def two_examples():
-  """Arguments of a decoder layer, under two batch axes."""
-  draw = draws()
+  """Return arguments of a decoder layer with two batch axes."""
+  draw = random_arrays()
   x, memory, layer = draw(2, 1, T, D), draw(2, 1, S, D), decoder_layer(draw)
   mask = np.array([[False, True, True], [True, True, True]])[:, None, None, :]
   return x, memory, layer, mask, SEEN[:, None, None, :]
 
 
-def test_leading_padding_is_not_seen_by_the_decoder():
+def test_decoder_ignores_leading_padding():
   x, *others = two_examples()
   changed = x.copy()
   changed[:, :, 0, 0] += 1
@@ -270,38 +274,38 @@ def test_leading_padding_is_not_seen_by_the_decoder():
   np.testing.assert_array_equal(moved, [[True, False, False], [True, True, True]])
 
 
-def test_batches_are_examples_one_by_one():
+def test_vmap_over_examples_equals_batch():
   arguments = two_examples()
   mapped = jax.jit(jax.vmap(decode, in_axes=(0, 0, None, 0, 0)))(*arguments)
   np.testing.assert_allclose(mapped, decode(*arguments), **CLOSE)
 
 
-def test_who_may_attend_to_nobody_receives_zeros():
-  draw = draws()
+def test_query_that_may_attend_to_no_key_receives_zeros():
+  draw = random_arrays()
   x, p = draw(T, D), attention_parameters(draw)
-  nobody = np.zeros((T, T), bool)
+  masked = np.zeros((T, T), bool)
 
   @jax.jit
   def attend(x):
-    return functional.multi_head_attention(x, x, x, *p[:4], nobody, H)
+    return functional.multi_head_attention(x, x, x, *p[:4], masked, H)
 
   np.testing.assert_array_equal(attend(x), np.zeros((T, D)))
   np.testing.assert_array_equal(jax.jacobian(attend)(x), np.zeros((T, D, T, D)))
-  with jax.debug_nans(True):  # Nor is there a NaN in between.
-    functional.scaled_dot_product_attention(x, x, x, nobody)
+  with jax.debug_nans(True):  # Intermediate results have no NaN, either.
+    functional.scaled_dot_product_attention(x, x, x, masked)
 
 
-def test_a_source_of_padding_alone_gives_finite_logits():
+def test_source_of_padding_alone_gives_finite_logits():
   assert np.isfinite(forward(seen=np.zeros_like(SEEN))).all()
 
 
-def test_an_unknown_id_is_not_taken_for_another():
+def test_unknown_id_gives_nan():
   assert np.isnan(forward(SOURCE + 2)).any()
 
 
-def test_logits_come_from_the_targets_table_unless_there_is_an_output():
+def test_output_matrix_defaults_to_target_embedding():
   bare = PARAMETERS._replace(encoder=(), decoder=(), output=None, output_bias=None)
-  own = bare._replace(output=draws(1)(D, V))
+  own = bare._replace(output=random_arrays(1)(D, V))
   shared, other = (
     functional.transformer_forward_pass(SOURCE, TARGET, p) for p in (bare, own)
   )
@@ -311,7 +315,7 @@ def test_logits_come_from_the_targets_table_unless_there_is_an_output():
   np.testing.assert_allclose(other, x @ own.output, **CLOSE)
 
 
-def test_every_layer_takes_the_activation():
+def test_every_layer_uses_the_given_activation():
   run = partial(functional.transformer_forward_pass, h=H, activation=jnp.tanh)
   program = str(jax.make_jaxpr(run)(SOURCE, TARGET, PARAMETERS))
   layers = len(PARAMETERS.encoder) + len(PARAMETERS.decoder)
@@ -319,7 +323,7 @@ def test_every_layer_takes_the_activation():
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-def test_precision_is_that_of_the_parameters(dtype):
+def test_logits_have_dtype_of_parameters(dtype):
   low = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, dtype), PARAMETERS)
   logits = jax.eval_shape(compiled, SOURCE, TARGET, low, SEEN, None, 1e-6)
   assert logits.dtype == dtype
@@ -333,44 +337,59 @@ X = np.ones((T, D))
   [
     (
       lambda: functional.multi_head_attention(X, X, X, *4 * [np.eye(D)], h=4),
-      "h=4 does",
+      "h=4 must divide",
     ),
     (
       lambda: functional.scaled_dot_product_attention(X, X, X, np.zeros((T, T))),
-      "A mask is bool .* not float64",
+      "A mask must be bool .* not float64",
     ),
     (
       lambda: functional.decoder_layer(
-        X, X, decoder_layer(draws()), np.zeros((T, T)), h=H
+        X, X, decoder_layer(random_arrays()), np.zeros((T, T)), h=H
       ),
-      "A mask is bool",
+      "A mask must be bool",
     ),
-    (lambda: functional.positional_encoding(4, 5), "dim_model is even, not 5"),
+    (lambda: functional.positional_encoding(4, 5), r"dim_model must be even .* not 5"),
     (
       lambda: forward(seen=SEEN[:, None, :]),
-      r"ids \(2, 5\) has their shape, not \(2, 1, 5\)",
+      r"ids must have shape \(2, 5\), not \(2, 1, 5\)",
     ),
   ],
 )
-def test_mistakes_are_refused(call, message):
+def test_invalid_arguments_raise_value_error(call, message):
   with pytest.raises(ValueError, match=message):
     call()
 
 
-def test_every_function_has_an_example_and_all_of_them_run():
+def public_functions():
   for name, function in inspect.getmembers(functional, inspect.isfunction):
     if function.__module__ == functional.__name__ and not name.startswith("_"):
-      examples = doctest.DocTestParser().get_examples(function.__doc__)
-      assert any(f"{name}(" in example.source for example in examples), name
-  assert doctest.testmod(functional).failed == 0
+      yield function
 
 
-def test_the_equations_need_nothing_but_jax():
+def test_every_function_has_an_example_and_all_of_them_run():
+  for function in public_functions():
+    name = function.__name__
+    examples = doctest.DocTestParser().get_examples(function.__doc__)
+    assert any(f"{name}(" in example.source for example in examples), name
+  runner, parser = doctest.DocTestRunner(), doctest.DocTestParser()
+  # The module's own examples come first: all others share their values.
+  values = dict(vars(functional))
+  for documented in (functional, *public_functions()):
+    name = documented.__name__
+    test = parser.get_doctest(documented.__doc__, values, name, None, None)
+    assert test.examples
+    runner.run(test, clear_globs=False)
+    values = test.globs
+  assert runner.summarize().failed == 0
+
+
+def test_functional_imports_nothing_but_jax():
   roots = set()
   for node in ast.walk(ast.parse(Path(functional.__file__).read_text())):
     if isinstance(node, ast.Import):
       roots.update(alias.name.split(".")[0] for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
-      assert not node.level, "a relative import is one of attention_lab"
+      assert not node.level, "relative imports are imports of attention_lab"
       roots.add(node.module.split(".")[0])
   assert roots == {"collections", "jax", "math", "typing"}

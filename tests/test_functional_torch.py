@@ -1,4 +1,4 @@
-"""The equations' layers are torch.nn's, whose figures are stored: no test needs torch."""
+"""Tests of the layers against stored outputs of torch.nn; torch is not needed."""
 
 import math
 
@@ -58,7 +58,7 @@ TORCH_OUTPUT = [
 
 
 class TorchParameters:
-  """A torch layer's parameters by the formula above, in the order of torch's list."""
+  """Parameters of a torch layer by the formula above, in the order of `parameters()`."""
 
   def __init__(self):
     self._index = 0
@@ -69,7 +69,7 @@ class TorchParameters:
     return values
 
   def attention(self):
-    weights = np.split(self.draw(12, 4), 3)  # Of queries, keys and values.
+    weights = np.split(self.draw(12, 4), 3)  # Queries, keys and values.
     biases = np.split(self.draw(12), 3)
     weights.append(self.draw(4, 4))
     return AttentionParameters(*(w.T for w in weights), *biases, self.draw(4))
@@ -82,7 +82,7 @@ class TorchParameters:
     return NormParameters(self.draw(4), self.draw(4))
 
 
-def test_one_layer_of_each_kind_is_torchs(in_float64):
+def test_encoder_and_decoder_layer_equal_torch(in_float64):
   torch = TorchParameters()
   attention, ffn, *norms = (
     torch.attention(),
