@@ -156,7 +156,7 @@ def test_a_comparison_is_an_array_of_jobs(slurm, tmp_path):
     asked, env=slurm, capture_output=True, text=True, check=False, timeout=100
   )
   assert refused.returncode == 2
-  assert "\nerror: Slurm takes none of these jobs: " in refused.stderr
+  assert "\nerror: Slurm accepted none of the jobs: " in refused.stderr
   assert refused.stderr.count("\n") == 2  # The first is sbatch's own.
   assert found.returncode == 0, found.stdout + found.stderr
   lines = (work / "results.jsonl").read_text().splitlines()
