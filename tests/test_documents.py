@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shlex
 from itertools import chain
 
 import pytest
@@ -219,15 +220,15 @@ def test_python_examples_parse(path):
 
 
 @pytest.fixture
-def guide(tmp_path, monkeypatch):
-  """The components of the guide, registered for one test."""
+def examples(tmp_path, monkeypatch):
+  """A folder with the guide's components, which are registered for one test only."""
   for registry in (attentions, positions):
     monkeypatch.setattr(registry, "_parts", dict(registry._parts))
-  code = re.findall(r"```python\n(.*?)```", text_of(GUIDE), flags=re.DOTALL)
-  for number, text in enumerate(code):
-    path = tmp_path / f"plugin{number}.py"
-    path.write_text(text)
-    discovery.load([str(path)])
+  for code in re.findall(r"```python\n(.*?)```", text_of(GUIDE), flags=re.DOTALL):
+    name = re.findall(r'@attention_lab\.register_\w+\("(\w+)"\)', code)[0]
+    (tmp_path / f"{name}.py").write_text(code)
+  monkeypatch.chdir(tmp_path)
+  return tmp_path
 
 
 @pytest.mark.parametrize(
@@ -238,6 +239,17 @@ def guide(tmp_path, monkeypatch):
     ("standard", "logarithmic(slope=0.5)"),
   ],
 )
-@pytest.mark.usefixtures("guide")
-def test_components_of_the_guide_are_accepted(attention, position):
+def test_components_of_the_guide_are_accepted(examples, attention, position):
+  discovery.load(str(path) for path in examples.glob("*.py"))
   assert assemble(tiny_config(attention=attention, position=position)).decodes
+
+
+@EVERY
+@pytest.mark.usefixtures("examples")
+def test_mistakes_are_answered_as_shown(path, command):
+  shown = re.findall(
+    r"^\$ python -m attention_lab\.main (.*)\n(error: .*)$", text_of(path), re.MULTILINE
+  )
+  for words, answer in shown:
+    assert command(*shlex.split(words)) == (2, "", f"{answer}\n")
+    flags.FLAGS.unparse_flags()
