@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any
 
-import haiku as hk
 import jax
 
 from attention_lab.architecture.base.architecture import (
@@ -39,7 +38,6 @@ class DecoderOnly(Architecture):
     mask = self_mask(tokens, positions, causal=True)
     return self._around(tokens, positions, attend_with_weights(mask))[1]
 
-  @hk.name_like("__call__")
   def _around(
     self, tokens: jax.Array, positions: jax.Array, mix: Any, per_layer: Any = ()
   ) -> tuple[jax.Array, Any]:

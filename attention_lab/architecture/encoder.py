@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 
@@ -50,7 +49,6 @@ class Encoder(Architecture):
     mask = self_mask(tokens, positions, causal=False)
     return self._encode(tokens, positions, attend_with_weights(mask))[2]
 
-  @hk.name_like("__call__")
   def _encode(
     self, tokens: jax.Array, positions: jax.Array, mix: Any
   ) -> tuple[jax.Array, jax.Array, Any]:

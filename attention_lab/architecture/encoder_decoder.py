@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 
@@ -106,7 +105,6 @@ class EncoderDecoder(Architecture):
   def _scale(self) -> float:
     return math.sqrt(self.options.d_model) if self.scaled_embeddings else 1.0
 
-  @hk.name_like("__call__")
   def _whole(
     self,
     tokens: jax.Array,
@@ -132,7 +130,6 @@ class EncoderDecoder(Architecture):
     logits, outputs = self._decode(tokens, own.query_positions, use)
     return logits, encoder_outputs, outputs
 
-  @hk.name_like("__call__")
   def _encode(self, source: jax.Array, make_mix: Any) -> tuple[Memory, Any]:
     positions = jnp.where(source >= 0, default_positions(source), -1)
     name = "token_embedding" if self.shared_embedding else "source_embedding"
@@ -147,7 +144,6 @@ class EncoderDecoder(Architecture):
     x, outputs = self._encoder(x, use)
     return Memory(self.final_norm(x, "encoder_norm"), positions), outputs
 
-  @hk.name_like("__call__")
   def _decode(
     self, tokens: jax.Array, positions: jax.Array, use: Any, per_layer: Any = ()
   ) -> tuple[jax.Array, Any]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,12 +31,10 @@ class Based(Normalised):
       raise UserError(f"feature={self.feature}: take 1 to {MOST}.")
     return 1 + self.feature + self.feature * (self.feature + 1) // 2
 
-  @hk.name_like("__call__")
   def query_features(self, x: jax.Array, positions: jax.Array) -> jax.Array:
     q = self.project(x, "query", self.feature)
     return taylor(self.position.rotate(q, positions))
 
-  @hk.name_like("__call__")
   def key_features(self, x: jax.Array, positions: jax.Array) -> jax.Array:
     k = self.project(x, "key", self.feature)
     return taylor(self.position.rotate_keys(k, positions))

@@ -3,7 +3,6 @@
 import dataclasses
 from typing import ClassVar
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 
@@ -29,11 +28,9 @@ class Cosformer(Normalised):
   def feature_size(self) -> int:
     return 2 * self.key_size
 
-  @hk.name_like("__call__")
   def query_features(self, x: jax.Array, positions: jax.Array) -> jax.Array:
     return self._reweighted(self.project(x, "query"), positions)
 
-  @hk.name_like("__call__")
   def key_features(self, x: jax.Array, positions: jax.Array) -> jax.Array:
     return self._reweighted(self.project(x, "key"), positions)
 

@@ -26,14 +26,14 @@ class Cosine(MultiHead):
   scale: float | None = None  # Where g starts; None: log2(n² - n), n training's length.
 
   def queries(self, x: jax.Array, positions: jax.Array) -> jax.Array:
-    q = unit(self._project(x, self.num_heads, "query"))
+    q = unit(self.project(x, self.num_heads, "query"))
     return self.position.rotate(q, positions)
 
   def keys_values(
     self, x: jax.Array, positions: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
-    k = unit(self._project(x, self.kv_heads, "key"))
-    return self.position.rotate_keys(k, positions), self._project(
+    k = unit(self.project(x, self.kv_heads, "key"))
+    return self.position.rotate_keys(k, positions), self.project(
       x, self.kv_heads, "value"
     )
 

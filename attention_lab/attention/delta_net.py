@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import haiku as hk
 import jax
 
 from attention_lab.attention.base.attention import register_attention
@@ -20,6 +19,5 @@ class DeltaNet(Delta):
   afterwards, so that products depend on distances.
   """
 
-  @hk.name_like("__call__")
   def finish(self, heads: jax.Array, query: jax.Array) -> jax.Array:
     return self.output(HeadNorm(name="norm")(heads).astype(query.dtype))

@@ -38,14 +38,13 @@ class Differential(MultiHead):
   ) -> tuple[jax.Array, jax.Array]:
     """Both halves, rotated each, [B, S, G, 2H], and values [B, S, G, K]."""
     k = self._halves(x, self.kv_heads, positions, "key", self.position.rotate_keys)
-    return k, self._project(x, self.kv_heads, "value")
+    return k, self.project(x, self.kv_heads, "value")
 
   def initial_state(self, batch_size: int, length: int, dtype: Any) -> KVCache:
     state = super().initial_state(batch_size, length, dtype)
     shape = (batch_size, length, self.kv_heads, 2 * self._half)
     return state._replace(keys=jnp.zeros(shape, dtype))
 
-  @hk.name_like("__call__")
   def attend(self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask) -> jax.Array:
     q = q * math.sqrt(self.key_size / self._half)  # dot_product divides by √K.
     first, second = (
@@ -65,7 +64,6 @@ class Differential(MultiHead):
     """H: the entries of each half of a head's queries and keys."""
     return 2 * math.ceil(self.key_size / 4)
 
-  @hk.name_like("__call__")
   def _halves(
     self, x: jax.Array, heads: int, positions: jax.Array, name: str, rotate: Rotation
   ) -> jax.Array:

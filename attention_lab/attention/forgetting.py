@@ -3,12 +3,11 @@
 import dataclasses
 from typing import Any, ClassVar, NamedTuple
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 
 from attention_lab.attention.base.attention import append, register_attention
-from attention_lab.attention.base.multi_head import KVCache
+from attention_lab.attention.base.multi_head import KVCache, remember
 from attention_lab.attention.base.weighted import Weighted
 from attention_lab.kernel.mask import Mask
 from attention_lab.kernel.weights import show_weights
@@ -50,7 +49,7 @@ class Forgetting(Weighted):
     self, query: jax.Array, state: Any, positions: jax.Array
   ) -> tuple[jax.Array, Any]:
     q = self.queries(query, positions)
-    tokens = self.remember(query, state.tokens, positions)
+    tokens = remember(self, query, state.tokens, positions)
     new = jnp.cumsum(self._log_gates(query, positions), axis=2)
     new += state.total[:, :, None]
     forgotten = append(state.forgotten.mT, new.mT, state.tokens.filled).mT
@@ -58,7 +57,6 @@ class Forgetting(Weighted):
     y = self._read(q, tokens.keys, tokens.values, mask, forgotten)
     return y, ForgettingCache(tokens, forgotten, new[:, :, -1])
 
-  @hk.name_like("__call__")
   def _read(
     self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask, forgotten: jax.Array
   ) -> jax.Array:
@@ -67,7 +65,6 @@ class Forgetting(Weighted):
     weights = show_weights(self.weights(scores, mask.dense()))
     return self.merge(self.read_out(weights, v).astype(q.dtype))
 
-  @hk.name_like("__call__")
   def _log_gates(self, x: jax.Array, positions: jax.Array) -> jax.Array:
     """log f, at most 0: [B, S, D], [B, S] → [B, N, S], in float32 at least."""
     gates = Linear(self.num_heads, True, self.w_init, "forget")(x).mT

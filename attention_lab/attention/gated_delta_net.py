@@ -25,12 +25,10 @@ class GatedDeltaNet(Delta):
   distances.
   """
 
-  @hk.name_like("__call__")
   def finish(self, heads: jax.Array, query: jax.Array) -> jax.Array:
     gate = jax.nn.silu(self.project(query, "gate"))
     return self.output(gate * HeadNorm(name="norm")(heads).astype(query.dtype))
 
-  @hk.name_like("__call__")
   def log_decay(self, x: jax.Array) -> jax.Array:
     step = self.project(x, "decay", 1)[..., 0]
     step = step.astype(wide(step.dtype))

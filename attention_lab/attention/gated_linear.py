@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any
 
-import haiku as hk
 import jax
 
 from attention_lab.attention.base.attention import register_attention
@@ -27,7 +26,6 @@ class GatedLinear(Recurrent):
   rank: int = 16  # Columns of W1.
   temperature: float = 16.0  # τ; the larger, the slower it forgets.
 
-  @hk.name_like("__call__")
   def advance(
     self, query: jax.Array, context: jax.Array, mask: Mask, state: Any
   ) -> tuple[jax.Array, Any]:
@@ -39,13 +37,11 @@ class GatedLinear(Recurrent):
     heads, memory = decayed(q, k, v, log_decay, state.memory, self.chunk)
     return heads, Memory(memory)
 
-  @hk.name_like("__call__")
   def finish(self, heads: jax.Array, query: jax.Array) -> jax.Array:
     gate = Linear(self.num_heads * self.key_size, True, self.w_init, "gate")(query)
     heads = LayerNorm(with_offset=True, name="norm")(heads).astype(query.dtype)
     return self.output(jax.nn.silu(gate).reshape(heads.shape) * heads)
 
-  @hk.name_like("__call__")
   def _log_decay(self, x: jax.Array) -> jax.Array:
     """log α: [B, S, D] → [B, S, N, K], float32 at least."""
     if self.rank < 1 or self.temperature <= 0:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from attention_lab.attention.base.attention import append, register_attention
-from attention_lab.attention.base.multi_head import MultiHead
+from attention_lab.attention.base.multi_head import MultiHead, split_heads
 from attention_lab.errors import UserError
 from attention_lab.kernel.mask import Mask
 from attention_lab.nn.linear import Linear, matmul
@@ -55,8 +55,8 @@ class Latent(MultiHead):
   def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:
     q = self.queries(query, mask.query_positions)
     latents, shared = self.keys_values(context, mask.context_positions)
-    k = self.split(matmul(latents, self._up("key", latents.dtype)))
-    v = self.split(matmul(latents, self._up("value", latents.dtype)))
+    k = split_heads(matmul(latents, self._up("key", latents.dtype)), self.key_size)
+    v = split_heads(matmul(latents, self._up("value", latents.dtype)), self.key_size)
     every = jnp.broadcast_to(shared[:, :, None], (*k.shape[:3], self._rope_size))
     k = jnp.concatenate([k, every], axis=-1)
     return self.read(jnp.concatenate(q, axis=-1), k, v, mask)
@@ -91,7 +91,6 @@ class Latent(MultiHead):
     q = self.queries(query, positions)
     return self._absorbed(q, memory.latents, memory.shared, mask)
 
-  @hk.name_like("__call__")
   def _absorbed(
     self, q: LatentQuery, latents: jax.Array, shared: jax.Array, mask: Mask
   ) -> jax.Array:
@@ -111,59 +110,57 @@ class Latent(MultiHead):
   def every_head(self, k: jax.Array, v: jax.Array) -> tuple[jax.Array, jax.Array]:
     return k, v  # The kernel shares them among the heads.
 
-  @hk.name_like("__call__")
   def queries(self, x: jax.Array, positions: jax.Array) -> LatentQuery:
     if self.q_rank is not None:
-      x = self._down(x, self._size("q_rank", self.q_rank), "query_latent")
-      x = self._norm(x, "query_norm")
+      x = self._down(x, _positive("q_rank", self.q_rank), "query_latent")
+      x = _rms_norm(x, "query_norm")
     sizes = (self.key_size, self._rope_size)
     q = Linear(self.num_heads * sum(sizes), False, self.w_init, "query")(x)
     q = q.reshape(*q.shape[:2], self.num_heads, -1)
     content, rotated = jnp.split(q, [self.key_size], axis=-1)
     return LatentQuery(content, self.position.rotate(rotated, positions))
 
-  @hk.name_like("__call__")
   def keys_values(
     self, x: jax.Array, positions: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
     """What both are made of: latents [B, S, C] and the shared key [B, S, R]."""
-    latents = self._norm(self._down(x, self._kv_rank, "latent"), "latent_norm")
+    latents = _rms_norm(self._down(x, self._kv_rank, "latent"), "latent_norm")
     shared = self._down(x, self._rope_size, "shared_key")[:, :, None]
     return latents, self.position.rotate_keys(shared, positions)[:, :, 0]
 
   @property
   def _kv_rank(self) -> int:
     half = math.ceil(self.num_heads * self.key_size / 2)
-    return self._size("kv_rank", half if self.kv_rank is None else self.kv_rank)
+    return _positive("kv_rank", half if self.kv_rank is None else self.kv_rank)
 
   @property
   def _rope_size(self) -> int:
     even = 2 * math.ceil(self.key_size / 4)  # Rotations turn pairs.
-    return self._size("rope_size", even if self.rope_size is None else self.rope_size)
+    return _positive("rope_size", even if self.rope_size is None else self.rope_size)
 
-  def _size(self, option: str, size: int) -> int:
-    if size < 1:
-      raise UserError(f"latent({option}={size}): take 1 or more, or None.")
-    return size
-
-  @hk.name_like("__call__")
   def _down(self, x: jax.Array, size: int, name: str) -> jax.Array:
     return Linear(size, self.bias, self.w_init, name)(x)
 
-  @hk.name_like("__call__")
-  def _norm(self, x: jax.Array, name: str) -> jax.Array:
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    norm = hk.RMSNorm(axis=-1, create_scale=True, eps=1e-6, name=name)
-    return norm(wide).astype(x.dtype)
-
-  @hk.name_like("__call__")
   def _up(self, name: str, dtype: Any) -> jax.Array:
     """U or W, without bias as in the paper's code: [C, G·K]."""
     linear = Linear(self.kv_heads * self.key_size, False, self.w_init, name)
     return linear.weights(self._kv_rank, dtype)
 
-  @hk.name_like("__call__")
   def _up_heads(self, name: str, dtype: Any) -> jax.Array:
     """The same for every head: [C, N, K]."""
     repeats = self.num_heads // self.kv_heads
-    return jnp.repeat(self.split(self._up(name, dtype)), repeats, axis=1)
+    return jnp.repeat(
+      split_heads(self._up(name, dtype), self.key_size), repeats, axis=1
+    )
+
+
+def _positive(option: str, size: int) -> int:
+  if size < 1:
+    raise UserError(f"latent({option}={size}): take 1 or more, or None.")
+  return size
+
+
+def _rms_norm(x: jax.Array, name: str) -> jax.Array:
+  wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+  norm = hk.RMSNorm(axis=-1, create_scale=True, eps=1e-6, name=name)
+  return norm(wide).astype(x.dtype)

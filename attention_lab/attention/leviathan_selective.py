@@ -3,12 +3,11 @@
 import dataclasses
 from typing import Any, ClassVar, NamedTuple
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 
 from attention_lab.attention.base.attention import register_attention
-from attention_lab.attention.base.multi_head import KVCache
+from attention_lab.attention.base.multi_head import KVCache, remember
 from attention_lab.attention.base.weighted import Weighted
 from attention_lab.kernel.mask import Mask
 from attention_lab.kernel.weights import show_weights
@@ -47,13 +46,12 @@ class LeviathanSelective(Weighted):
     self, query: jax.Array, state: Any, positions: jax.Array
   ) -> tuple[jax.Array, Any]:
     q = self.queries(query, positions)
-    tokens = self.remember(query, state.tokens, positions)
+    tokens = remember(self, query, state.tokens, positions)
     mask = Mask(positions, tokens.positions, causal=True)
     k, v = self.every_head(tokens.keys, tokens.values)
     heads, hidden = self._select(q, k, v, mask, state.hidden)
     return self.merge(heads.astype(q.dtype)), SelectionCache(tokens, hidden)
 
-  @hk.name_like("__call__")
   def _select(
     self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask, hidden: jax.Array
   ) -> tuple[jax.Array, jax.Array]:

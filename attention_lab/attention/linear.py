@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 
@@ -24,12 +23,10 @@ class Linear(Normalised):
   def feature_size(self) -> int:
     return self.key_size
 
-  @hk.name_like("__call__")
   def query_features(self, x: jax.Array, positions: jax.Array) -> jax.Array:
     del positions
     return elu_plus_one(self.project(x, "query"))
 
-  @hk.name_like("__call__")
   def key_features(self, x: jax.Array, positions: jax.Array) -> jax.Array:
     del positions
     return elu_plus_one(self.project(x, "key"))

@@ -58,7 +58,6 @@ class Linformer(MultiHead):
     columns = matrix[jnp.clip(mask.context_positions, 0, length - 1)]
     return jnp.einsum(f"B{axes},BSNK->BRNK", columns, x)
 
-  @hk.name_like("__call__")
   def _matrix(self, name: str, dtype: Any) -> jax.Array:
     """E or F, transposed: [length, R], or [length, N, R] where heads have their own.
 

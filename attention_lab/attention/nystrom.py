@@ -56,7 +56,6 @@ class Nystrom(MultiHead):
     scores = jnp.einsum("BTNK,BSNK->BNTS", q, k) * self.key_size**-0.5
     return softmax(scores, allowed[:, None, None])
 
-  @hk.name_like("__call__")
   def _convolved(self, v: jax.Array) -> jax.Array:
     """Every head's own filter along the length: [B, S, N, V] → [B, S, N, V]."""
     init = hk.initializers.RandomNormal(self.convolution**-0.5)

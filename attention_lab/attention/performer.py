@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any, NamedTuple
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,20 +48,17 @@ class Performer(Normalised):
     top = jnp.full((batch_size, self.num_heads), -jnp.inf, wide(dtype))
     return ScaledSums(super().initial_state(batch_size, length, dtype), top)
 
-  @hk.name_like("__call__")
   def query_features(self, x: jax.Array, positions: jax.Array) -> jax.Array:
     q = self.position.rotate(self.project(x, "query"), positions)
     exponents = self._exponents(q)
     top = jax.lax.stop_gradient(exponents.max(axis=-1, keepdims=True))
     return jnp.exp(exponents - top)
 
-  @hk.name_like("__call__")
   def key_features(self, x: jax.Array, positions: jax.Array) -> jax.Array:
     """The exponents alone: `advance` knows what they are to be divided by."""
     k = self.project(x, "key")
     return self._exponents(self.position.rotate_keys(k, positions))
 
-  @hk.name_like("__call__")
   def advance(
     self, query: jax.Array, context: jax.Array, mask: Mask, state: Any
   ) -> tuple[jax.Array, Any]:

@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 
@@ -23,7 +22,6 @@ class Retention(Recurrent):
   keys is the positional scheme's: --position=rope.
   """
 
-  @hk.name_like("__call__")
   def advance(
     self, query: jax.Array, context: jax.Array, mask: Mask, state: Any
   ) -> tuple[jax.Array, Any]:
@@ -37,7 +35,6 @@ class Retention(Recurrent):
     heads, memory = decayed(q, k, v, log_decay, state.memory, self.chunk)
     return heads, Memory(memory)
 
-  @hk.name_like("__call__")
   def finish(self, heads: jax.Array, query: jax.Array) -> jax.Array:
     gate = jax.nn.silu(self.project(query, "gate"))
     heads = LayerNorm(with_offset=True, name="norm")(heads)

@@ -7,12 +7,16 @@ attention. Not the selective attention of Leviathan et al., arXiv:2410.02703.
 import dataclasses
 from typing import Any, ClassVar, NamedTuple
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 
 from attention_lab.attention.base.attention import append, register_attention
-from attention_lab.attention.base.multi_head import KVCache, MultiHead
+from attention_lab.attention.base.multi_head import (
+  KVCache,
+  MultiHead,
+  remember,
+  split_heads,
+)
 from attention_lab.kernel.mask import Mask
 from attention_lab.kernel.problem import is_constant
 from attention_lab.nn.linear import Linear, matmul
@@ -26,10 +30,10 @@ class Query(NamedTuple):
 
 
 class SelectiveCache(NamedTuple):
-  """The tokens' part of keys and values, and under a rotation their waves."""
+  """The tokens' part of keys and values, and under a rotation their rotations."""
 
   tokens: KVCache
-  waves: jax.Array | None  # [B, S, K]
+  rotations: jax.Array | None  # [B, S, K]
 
 
 @register_attention("selective")
@@ -54,18 +58,16 @@ class Selective(MultiHead):
 
   turns_pairs: ClassVar[bool] = True
 
-  @hk.name_like("__call__")
   def queries(self, x: jax.Array, positions: jax.Array) -> Query:
     """Queries, rotated and widened, and what they add to the values."""
     q = Linear(self._width, self.bias, self.w_init, "query")(x)
-    u = self.position.rotate(self.split(q), positions)
+    u = self.position.rotate(split_heads(q, self.key_size), positions)
     if self._rotated:
       a = self._of_query("key", q)
       (u1, u2), (a1, a2) = jnp.split(u, 2, axis=-1), jnp.split(a, 2, axis=-1)
       u = jnp.concatenate([u, u1 * a1 + u2 * a2, u2 * a1 - u1 * a2], axis=-1)
     return Query(u, self._of_query("value", q))
 
-  @hk.name_like("__call__")
   def keys_values(
     self, x: jax.Array, positions: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
@@ -82,24 +84,23 @@ class Selective(MultiHead):
     self, query: jax.Array, state: Any, positions: jax.Array
   ) -> tuple[jax.Array, Any]:
     q = self.queries(query, positions)
-    waves = state.waves
-    if waves is not None:
-      waves = append(waves, self._waves(positions), state.tokens.filled)
-    tokens = self.remember(query, state.tokens, positions)
+    rotations = state.rotations
+    if rotations is not None:
+      rotations = append(rotations, self._rotations(positions), state.tokens.filled)
+    tokens = remember(self, query, state.tokens, positions)
     mask = Mask(positions, tokens.positions, causal=True)
-    y = self.read(q, tokens.keys, tokens.values, mask, waves)
-    return y, SelectiveCache(tokens, waves)
+    y = self.read(q, tokens.keys, tokens.values, mask, rotations)
+    return y, SelectiveCache(tokens, rotations)
 
-  @hk.name_like("__call__")
   def read(
     self,
     q: Any,
     k: jax.Array,
     v: jax.Array,
     mask: Mask,
-    waves: jax.Array | None = None,
+    rotations: jax.Array | None = None,
   ) -> jax.Array:
-    heads = self.attend(q.scores, k, v, mask, waves) + q.values
+    heads = self.attend(q.scores, k, v, mask, rotations) + q.values
     return self.merge(heads.astype(q.values.dtype))
 
   def attend(
@@ -108,15 +109,15 @@ class Selective(MultiHead):
     k: jax.Array,
     v: jax.Array,
     mask: Mask,
-    waves: jax.Array | None = None,
+    rotations: jax.Array | None = None,
   ) -> jax.Array:
-    """The formula; `waves` are those of the context where they are known already."""
-    if waves is None and self._rotated:
-      waves = self._waves(mask.context_positions)
-    if waves is None or is_constant(self._waves, mask.context_positions):
-      return self.dot_product(q, k, v, mask, waves=waves)
-    # The waves are learned: as a part of the keys they get a gradient.
-    every = jnp.broadcast_to(waves[:, :, None], k.shape).astype(k.dtype)
+    """The formula; `rotations` are those of the context where they are known already."""
+    if rotations is None and self._rotated:
+      rotations = self._rotations(mask.context_positions)
+    if rotations is None or is_constant(self._rotations, mask.context_positions):
+      return self.dot_product(q, k, v, mask, rotations=rotations)
+    # The rotations are learned: as a part of the keys they get a gradient.
+    every = jnp.broadcast_to(rotations[:, :, None], k.shape).astype(k.dtype)
     return self.dot_product(q, jnp.concatenate([k, every], axis=-1), v, mask)
 
   @property
@@ -127,26 +128,23 @@ class Selective(MultiHead):
   def _width(self) -> int:
     return self.num_heads * self.key_size
 
-  def _waves(self, positions: jax.Array) -> jax.Array:
+  def _rotations(self, positions: jax.Array) -> jax.Array:
     """(cos_j, sin_j) [B, S, K], as the scheme itself makes them of the pairs (1, 0)."""
     half = (*positions.shape, 1, self.key_size // 2)
     ones = jnp.concatenate([jnp.ones(half), jnp.zeros(half)], axis=-1)
     return self.position.rotate_keys(ones, positions)[:, :, 0]
 
-  @hk.name_like("__call__")
   def _of_query(self, name: str, q: jax.Array) -> jax.Array:
     """A q or C q, for every head: [B, T, N·K] → [B, T, N, K]."""
     w = self._pair_linear(name).weights(self._width + self.d_model, q.dtype)
-    y = self.split(matmul(q, w[: self._width]))
+    y = split_heads(matmul(q, w[: self._width]), self.key_size)
     return jnp.repeat(y, self.num_heads // self.kv_heads, axis=2)
 
-  @hk.name_like("__call__")
   def _of_token(self, name: str, x: jax.Array) -> jax.Array:
     """B x or D x, and the bias if there is one: [B, S, D] → [B, S, G, K]."""
     linear = self._pair_linear(name)
     w = linear.weights(self._width + self.d_model, x.dtype)
-    return self.split(linear.add_bias(matmul(x, w[self._width :])))
+    return split_heads(linear.add_bias(matmul(x, w[self._width :])), self.key_size)
 
-  @hk.name_like("__call__")
   def _pair_linear(self, name: str) -> Linear:
     return Linear(self.kv_heads * self.key_size, self.bias, self.w_init, name)

@@ -5,7 +5,6 @@ Not the selective attention of Leviathan et al., arXiv:2410.02703.
 
 import dataclasses
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 
@@ -48,7 +47,6 @@ class SelectiveNaive(Attention):
     y = jnp.einsum("BNTS,BTSNK->BTNK", weights.astype(v.dtype), v)
     return y.reshape(*y.shape[:2], size)
 
-  @hk.name_like("__call__")
   def _heads(self, name: str, pairs: jax.Array) -> jax.Array:
     """[B, T, S, N·K + D] → [B, T, S, N, K]."""
     y = Linear(self.num_heads * self.key_size, False, self.w_init, name)(pairs)

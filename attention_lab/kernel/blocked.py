@@ -33,16 +33,16 @@ class Context(NamedTuple):
 
   k: jax.Array  # [N, S, K]
   v: jax.Array  # [N, S, V]
-  waves: jax.Array  # [1, S, F]
+  rotations: jax.Array  # [1, S, F]
   positions: jax.Array  # [S]
 
   @property
   def wide(self) -> jax.Array:
     """Keys with all their columns: [N, S, K + F]."""
-    waves = jnp.broadcast_to(
-      self.waves, (self.k.shape[0], *self.waves.shape[1:])
+    rotations = jnp.broadcast_to(
+      self.rotations, (self.k.shape[0], *self.rotations.shape[1:])
     ).astype(self.k.dtype)
-    return jnp.concatenate([self.k, waves], axis=-1)
+    return jnp.concatenate([self.k, rotations], axis=-1)
 
 
 class Output(NamedTuple):
@@ -93,12 +93,12 @@ def _units(problem: Problem) -> tuple[Queries, Context]:
   def each(x: jax.Array) -> jax.Array:
     return jnp.repeat(x, heads // together, axis=0)
 
-  waves = problem.waves
-  if waves is None:
-    waves = jnp.zeros((*k.shape[:2], 0), k.dtype)
+  rotations = problem.rotations
+  if rotations is None:
+    rotations = jnp.zeros((*k.shape[:2], 0), k.dtype)
   return (
     Queries(units(q * problem.scale), each(mask.query_positions)),
-    Context(units(k), units(v), each(waves)[:, None], each(mask.context_positions)),
+    Context(units(k), units(v), each(rotations)[:, None], each(mask.context_positions)),
   )
 
 

@@ -74,8 +74,8 @@ def _obstacle_on_gpu(problem: Problem) -> str | None:
     return "needs an NVIDIA GPU"
   if problem.q.dtype not in (jnp.bfloat16, jnp.float16):
     return "computes in 16 bits alone (--config.train.precision=bfloat16)"
-  waves = 0 if problem.waves is None else problem.waves.shape[-1]
-  for size in (problem.k.shape[-1] + waves, problem.v.shape[-1]):
+  rotations = 0 if problem.rotations is None else problem.rotations.shape[-1]
+  for size in (problem.k.shape[-1] + rotations, problem.v.shape[-1]):
     if size > LARGEST_CUDNN_HEAD or size % 8:
       return f"takes heads of a multiple of 8 up to {LARGEST_CUDNN_HEAD}, not of {size}"
   return None

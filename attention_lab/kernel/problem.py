@@ -23,7 +23,9 @@ class Problem(NamedTuple):
   window: int | None = None  # Of `mask.dense`: tokens a query sees, itself included.
   bias: Bias | jax.Array | None = None  # A function has no parameters of its own.
   dropout: float = 0.0  # Share of weights zeroed while training.
-  waves: jax.Array | None = None  # [B, S, F]: constants, further columns of every key.
+  rotations: jax.Array | None = (
+    None  # [B, S, F]: constants, further columns of every key.
+  )
 
   @property
   def bias_array(self) -> jax.Array | None:
@@ -39,16 +41,16 @@ class Problem(NamedTuple):
 
 
 def widened(problem: Problem) -> Problem:
-  """The same problem with the waves as part of the keys, and a key for every head."""
-  q, k, v, waves = problem.q, problem.k, problem.v, problem.waves
-  if waves is not None:
-    shape = (*k.shape[:3], waves.shape[-1])
-    columns = jnp.broadcast_to(waves[:, :, None].astype(k.dtype), shape)
+  """The same problem with the rotations as part of the keys, and a key for every head."""
+  q, k, v, rotations = problem.q, problem.k, problem.v, problem.rotations
+  if rotations is not None:
+    shape = (*k.shape[:3], rotations.shape[-1])
+    columns = jnp.broadcast_to(rotations[:, :, None].astype(k.dtype), shape)
     k = jnp.concatenate([k, columns], axis=-1)
   repeats = q.shape[2] // k.shape[2]
   if repeats > 1:
     k, v = jnp.repeat(k, repeats, axis=2), jnp.repeat(v, repeats, axis=2)
-  return problem._replace(k=k, v=v, waves=None)
+  return problem._replace(k=k, v=v, rotations=None)
 
 
 def is_constant(function: Callable[..., Any], *arguments: Any) -> bool:

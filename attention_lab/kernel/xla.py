@@ -19,7 +19,7 @@ def cudnn(problem: Problem) -> jax.Array:
 
 
 def _by(problem: Problem, implementation: Literal["xla", "cudnn"]) -> jax.Array:
-  problem = widened(problem) if problem.waves is not None else problem
+  problem = widened(problem) if problem.rotations is not None else problem
   q, k, v, mask = problem.q, problem.k, problem.v, problem.mask
   bias = problem.bias_array
   by_index = mask.aligned and q.shape[1] == k.shape[1]

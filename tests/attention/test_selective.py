@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attention_lab.attention.base.attention import attentions
+from attention_lab.attention.base.multi_head import split_heads
 from attention_lab.attention.selective import Query, Selective
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
@@ -203,10 +204,9 @@ def test_it_equals_its_definition_in_values_and_gradients(case, data):
 class Rewritten(Selective):
   """Selective attention, its query's features in a method of their own."""
 
-  @hk.name_like("__call__")
   def queries(self, x, positions):
     q = Linear(self._width, self.bias, self.w_init, "query")(x)
-    u = self.position.rotate(self.split(q), positions)
+    u = self.position.rotate(split_heads(q, self.key_size), positions)
     a = self._of_query("key", q)
     (u1, u2), (a1, a2) = jnp.split(u, 2, axis=-1), jnp.split(a, 2, axis=-1)
     features = self.of_cosine(u1, u2, a1, a2), self.of_sine(u1, u2, a1, a2)
@@ -240,11 +240,11 @@ class NoSine(Rewritten):
     return jnp.zeros_like(u1)
 
 
-class WavesRunBack(Selective):
-  """The waves turn the other way round."""
+class RotationsReversed(Selective):
+  """The rotations have the opposite direction."""
 
-  def _waves(self, positions):
-    cos, sin = jnp.split(super()._waves(positions), 2, axis=-1)
+  def _rotations(self, positions):
+    cos, sin = jnp.split(super()._rotations(positions), 2, axis=-1)
     return jnp.concatenate([cos, -sin], axis=-1)
 
 
@@ -259,7 +259,7 @@ def rewritten(monkeypatch, request):
 
 
 @pytest.mark.parametrize(
-  "rewritten", [MinusInCosine, PlusInSine, NoSine, WavesRunBack], indirect=True
+  "rewritten", [MinusInCosine, PlusInSine, NoSine, RotationsReversed], indirect=True
 )
 def test_a_wrong_sign_is_caught(rewritten):
   with pytest.raises(AssertionError, match="is off by"):
@@ -402,7 +402,7 @@ def scheme(monkeypatch, request):
 
 @pytest.mark.parametrize("scheme", [Interleaved], indirect=True)
 def test_a_rotation_of_other_pairs_is_refused_where_pairs_are_relied_on(scheme):
-  with pytest.raises(UserError, match="pairs.*as rope does; --position=mine") as error:
+  with pytest.raises(UserError, match="pairs .*as in rope; --position=mine") as error:
     assemble(tiny_config(attention="selective", position=scheme))
   assert "\n" not in str(error.value)
   for attention in (ORACLE, "standard"):

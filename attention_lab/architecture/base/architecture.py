@@ -18,12 +18,13 @@ from attention_lab.nn.cross_entropy import Head
 from attention_lab.nn.dropout import drop
 from attention_lab.nn.layer_norm import LayerNorm
 from attention_lab.nn.linear import Linear, matmul
+from attention_lab.nn.module import Module
 from attention_lab.plugin.registry import Registry, fields_of
 from attention_lab.position.base.position import Position, one_draw
 
 
 @dataclasses.dataclass(kw_only=True)
-class Architecture(hk.Module):
+class Architecture(Module):
   """Combines attentions, a positional scheme and feed-forward layers into a model.
 
   The experiment sets the fields below; the fields of a subclass are its options.
@@ -50,9 +51,6 @@ class Architecture(hk.Module):
     super().__init_subclass__(**kwargs)
     if cls.decodes and cls.extend is Architecture.extend:
       raise TypeError(f"{cls.__name__} must define extend, or set decodes = False.")
-    for method in ("initial_state", "extend", "attention_weights"):
-      if method in vars(cls):  # All find the same parameters.
-        hk.name_like("__call__")(vars(cls)[method])
 
   @abc.abstractmethod
   def __call__(self, tokens: jax.Array, positions: jax.Array | None) -> jax.Array:
@@ -92,13 +90,11 @@ class Architecture(hk.Module):
     (attentions,) = self.attentions.values()
     return Stack(self.options, tuple((build,) for build in attentions))
 
-  @hk.name_like("__call__")
   def token_vectors(self, name: str = "token_embedding") -> hk.Embed:
     """Return the module that embeds tokens, with its table [V, D]."""
     init = self.options.embedding_init
     return hk.Embed(self.vocabulary_size, self.options.d_model, w_init=init, name=name)
 
-  @hk.name_like("__call__")
   def embed(
     self, tokens: jax.Array, positions: jax.Array, table: hk.Embed, scale: float = 1.0
   ) -> jax.Array:
@@ -107,14 +103,12 @@ class Architecture(hk.Module):
     x = self.position().embed(x if scale == 1 else scale * x, positions)
     return drop(x, self.options.dropout)
 
-  @hk.name_like("__call__")
   def final_norm(self, x: jax.Array, name: str = "final_norm") -> jax.Array:
     """Normalise the output [B, T, D] of pre-norm layers; return that of post-norm ones."""
     if self.options.norm == "post":
       return x
     return LayerNorm(self.options.norm_offset, name)(x)
 
-  @hk.name_like("__call__")
   def logits(self, x: jax.Array, embeddings: jax.Array) -> jax.Array:
     """Compute logits of vectors x and the embedding table: [B, T, D], [V, D] → [B, T, V].
 
@@ -134,7 +128,6 @@ class Architecture(hk.Module):
       logits += jnp.broadcast_to(bias, logits.shape)
     return record_head(logits, Head(x, embeddings, bias))
 
-  @hk.name_like("__call__")
   def layers(
     self,
     x: jax.Array,

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import haiku as hk
 import jax
 
 from attention_lab.architecture.base.options import Options
@@ -13,6 +12,7 @@ from attention_lab.nn.dropout import drop
 from attention_lab.nn.gelu import gelu
 from attention_lab.nn.layer_norm import LayerNorm
 from attention_lab.nn.linear import Linear
+from attention_lab.nn.module import Module
 
 # (attention, x [B, T, D]) → ([B, T, D], any further output)
 Mix = Callable[[Attention, jax.Array], tuple[jax.Array, Any]]
@@ -20,7 +20,7 @@ Mix = Callable[[Attention, jax.Array], tuple[jax.Array, Any]]
 NORMS = ("attention_norm", "cross_attention_norm")
 
 
-class Block(hk.Module):
+class Block(Module):
   """x + f(norm(x)) for each sublayer f (pre-norm), or norm(x + f(x)) (post-norm).
 
   The sublayers are one or two attentions, the second of which is cross-attention,
@@ -47,13 +47,11 @@ class Block(hk.Module):
     )
     return x, tuple(outputs)
 
-  @hk.name_like("__call__")
   def memorise(self, context: jax.Array, positions: jax.Array) -> Any:
     """Return the memory that cross-attention keeps of a context [B, S, D]."""
     _, cross = [build() for build in self._attentions]
     return cross.memorise(context, positions)
 
-  @hk.name_like("__call__")
   def _sublayer(
     self, x: jax.Array, f: Callable[[jax.Array], tuple[jax.Array, Any]], norm_name: str
   ) -> tuple[jax.Array, Any]:
@@ -65,7 +63,6 @@ class Block(hk.Module):
     y, output = f(x)
     return norm(x + drop(y, options.dropout)), output
 
-  @hk.name_like("__call__")
   def _feed_forward(self, x: jax.Array) -> jax.Array:
     options = self._options
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from attention_lab.kernel.mask import Mask
+from attention_lab.nn.module import Module
 from attention_lab.plugin.registry import Registry, fields_of
 from attention_lab.position.base.position import Position
 
@@ -35,7 +36,7 @@ class ContextBuffer(NamedTuple):
 
 
 @dataclasses.dataclass(kw_only=True)
-class Attention(hk.Module):
+class Attention(Module):
   """Mixes information over positions: [B, T, D] and [B, S, D] → [B, T, D].
 
   Write `__call__`. The decode methods have defaults that are always right; override them
@@ -68,12 +69,6 @@ class Attention(hk.Module):
   # by its own angle. Assembly proves that of the scheme.
   turns_pairs: ClassVar[bool] = False
 
-  def __init_subclass__(cls, **kwargs: Any):
-    super().__init_subclass__(**kwargs)
-    for method in ("extend", "memorise", "recall"):
-      if method in vars(cls):  # Decoding must find the parameters of the full pass.
-        hk.name_like("__call__")(vars(cls)[method])
-
   @abc.abstractmethod
   def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:
     """Reads `context` for every query.
@@ -95,7 +90,6 @@ class Attention(hk.Module):
       filled=jnp.zeros((), jnp.int32),
     )
 
-  @hk.name_like("__call__")
   def extend(
     self, query: jax.Array, state: Any, positions: jax.Array
   ) -> tuple[Any, Any]:
@@ -117,7 +111,6 @@ class Attention(hk.Module):
     mask = Mask(positions, state.positions, causal=True)
     return self(query, state.context, mask), state
 
-  @hk.name_like("__call__")
   def memorise(self, context: jax.Array, positions: jax.Array) -> Any:
     """What is kept of another sequence, so that many queries may `recall` it: a tree.
 
@@ -127,7 +120,6 @@ class Attention(hk.Module):
     """
     return ContextMemory(context, positions)
 
-  @hk.name_like("__call__")
   def recall(self, query: jax.Array, positions: jax.Array, memory: Any) -> jax.Array:
     """Reads another sequence for some queries, as `__call__` does without causality.
 

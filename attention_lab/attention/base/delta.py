@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any, NamedTuple
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 
@@ -40,7 +39,6 @@ class Delta(Recurrent):
     del x
     return None
 
-  @hk.name_like("__call__")
   def advance(
     self, query: jax.Array, context: jax.Array, mask: Mask, state: Any
   ) -> tuple[jax.Array, Any]:
@@ -66,7 +64,6 @@ class Delta(Recurrent):
     memory = super().initial_state(batch_size, length, dtype).memory
     return Written(memory, jnp.zeros(recent, dtype))
 
-  @hk.name_like("__call__")
   def _convolved(
     self, query: jax.Array, context: jax.Array, mask: Mask, recent: jax.Array
   ) -> tuple[jax.Array, ...]:

@@ -1,4 +1,4 @@
-"""Projections, grouped heads, rotation, bias and KV cache, for attentions over heads."""
+"""Multi-head attention up to its formula: projections, grouped heads, rotation, cache."""
 
 import abc
 import dataclasses
@@ -15,7 +15,7 @@ from attention_lab.kernel.choose import attend
 from attention_lab.kernel.mask import Mask
 from attention_lab.kernel.problem import Bias, Problem, is_constant
 from attention_lab.nn.linear import Linear
-from attention_lab.position.base.position import drawn
+from attention_lab.position.base.position import Position, drawn
 
 
 class KVMemory(NamedTuple):
@@ -23,24 +23,25 @@ class KVMemory(NamedTuple):
 
   keys: jax.Array  # [B, S, G, K]
   values: jax.Array  # [B, S, G, K]
-  positions: jax.Array  # [B, S] int32; negative = padding
+  positions: jax.Array  # [B, S] int32; negative for padding
 
 
 class KVCache(NamedTuple):
-  """Keys (rotated) and values of the tokens seen so far."""
+  """Keys (rotated) and values of the previous tokens."""
 
   keys: jax.Array  # [B, S, G, K]
   values: jax.Array  # [B, S, G, K]
-  positions: jax.Array  # [B, S] int32; negative = not filled yet
+  positions: jax.Array  # [B, S] int32; negative for empty slots
   filled: jax.Array  # [] int32: slots in use
 
 
 @dataclasses.dataclass(kw_only=True)
 class MultiHead(Attention):
-  """Multi-head attention up to its formula: a subclass writes `attend` (1706.03762).
+  """Multi-head attention up to its formula (arXiv:1706.03762): a subclass writes `attend`.
 
-  With fewer key-value heads than heads, groups of heads share keys and values: grouped
-  (arXiv:2305.13245) or, with one, multi-query attention (arXiv:1911.02150).
+  With fewer key-value heads than heads, groups of heads share keys and values:
+  grouped-query attention (arXiv:2305.13245) or, with one, multi-query attention
+  (arXiv:1911.02150).
   """
 
   num_kv_heads: int | None = None  # Heads of keys and values; None for num_heads.
@@ -49,7 +50,7 @@ class MultiHead(Attention):
 
   @abc.abstractmethod
   def attend(self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask) -> jax.Array:
-    """The formula: [B, T, N, K], [B, S, N, K], [B, S, N, K] → [B, T, N, K]."""
+    """Apply the formula: [B, T, N, K], [B, S, N, K], [B, S, N, K] → [B, T, N, K]."""
 
   def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:
     q = self.queries(query, mask.query_positions)
@@ -69,40 +70,24 @@ class MultiHead(Attention):
     self, query: jax.Array, state: KVCache, positions: jax.Array
   ) -> tuple[jax.Array, KVCache]:
     q = self.queries(query, positions)
-    state = self.remember(query, state, positions)
+    state = remember(self, query, state, positions)
     mask = Mask(positions, state.positions, causal=True)
     return self.read(q, state.keys, state.values, mask), state
 
-  @hk.name_like("__call__")
-  def remember(self, x: jax.Array, state: KVCache, positions: jax.Array) -> KVCache:
-    """The cache with the keys and values of new tokens [B, T, D]."""
-    k, v = self.keys_values(x, positions)
-    return KVCache(
-      keys=append(state.keys, k, state.filled),
-      values=append(state.values, v, state.filled),
-      positions=append(state.positions, positions, state.filled),
-      filled=state.filled + x.shape[1],
-    )
-
   def memorise(self, context: jax.Array, positions: jax.Array) -> Any:
-    if not self._plain:
+    if not _has_default_pass(self):
       return super().memorise(context, positions)
     return KVMemory(*self.keys_values(context, positions), positions)
 
   def recall(self, query: jax.Array, positions: jax.Array, memory: Any) -> jax.Array:
-    if not self._plain:
+    if not _has_default_pass(self):
       return super().recall(query, positions, memory)
     mask = Mask(positions, memory.positions, causal=False)
     return self.read(self.queries(query, positions), memory.keys, memory.values, mask)
 
   @property
-  def _plain(self) -> bool:
-    """Whether a pass is made of `queries`, `keys_values` and `read` alone."""
-    return type(self).__call__ is MultiHead.__call__
-
-  @property
   def kv_heads(self) -> int:
-    """How many heads keys and values have."""
+    """Number of heads of keys and values."""
     heads = self.num_heads if self.num_kv_heads is None else self.num_kv_heads
     if heads < 1 or self.num_heads % heads:
       divisors = [n for n in range(1, self.num_heads + 1) if self.num_heads % n == 0]
@@ -112,72 +97,54 @@ class MultiHead(Attention):
       )
     return heads
 
-  @hk.name_like("__call__")
   def queries(self, x: jax.Array, positions: jax.Array) -> Any:
-    """Projected and rotated queries: [B, T, D], [B, T] → [B, T, N, K].
+    """Return projected and rotated queries: [B, T, D], [B, T] → [B, T, N, K].
 
-    A subclass whose queries bring more along overrides `read` as well.
+    A subclass that returns another structure overrides `read` as well.
     """
-    return self.position.rotate(self._project(x, self.num_heads, "query"), positions)
+    return self.position.rotate(self.project(x, self.num_heads, "query"), positions)
 
-  @hk.name_like("__call__")
   def keys_values(
     self, x: jax.Array, positions: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
-    """Keys (rotated) and values: [B, S, D], [B, S] → twice [B, S, G, K]."""
-    k = self.position.rotate_keys(self._project(x, self.kv_heads, "key"), positions)
-    return k, self._project(x, self.kv_heads, "value")
+    """Return keys (rotated) and values: [B, S, D], [B, S] → twice [B, S, G, K]."""
+    k = self.position.rotate_keys(self.project(x, self.kv_heads, "key"), positions)
+    return k, self.project(x, self.kv_heads, "value")
 
   def every_head(self, k: jax.Array, v: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Gives every head its group's keys and values: [B, S, G, K] → [B, S, N, K]."""
+    """Repeat keys and values for every head: [B, S, G, K] → [B, S, N, K]."""
     repeats = self.num_heads // self.kv_heads
     if repeats == 1:
       return k, v
     return jnp.repeat(k, repeats, axis=2), jnp.repeat(v, repeats, axis=2)
 
   def position_bias(self, mask: Mask) -> jax.Array | float:
-    """What the positional scheme adds to the scores: [B, N, T, S], or 0."""
-    bias = self._bias(mask.query_positions, mask.context_positions)
+    """Return what the positional scheme adds to the scores: [B, N, T, S], or 0."""
+    positions = mask.query_positions, mask.context_positions
+    bias = self.position.bias(*positions, self.num_heads)
     return 0.0 if bias is None else bias
 
   def dot_product(
     self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask, **more: Any
   ) -> jax.Array:
-    """softmax(Q Kᵀ / √K + position bias) V by the run's kernel: exact, and fast.
+    """Compute softmax(Q Kᵀ / √K + position bias) V exactly, with the run's kernel.
 
     Args:
       q: [B, T, N, K].
-      k: [B, S, G, K]; with G below N, groups of heads share one.
+      k: [B, S, G, K]; with G < N, groups of heads share keys and values.
       v: [B, S, G, V].
-      mask: who may see whom.
+      mask: which query may attend to which context token.
       **more: further fields of `kernel.problem.Problem`, such as `window` or `dropout`.
 
     Returns:
       [B, T, N, V].
     """
-    scale = self.key_size**-0.5
-    problem = Problem(q, k, v, mask, scale, bias=self._kernel_bias(mask), **more)
+    bias = _kernel_bias(self.position, self.num_heads, mask)
+    problem = Problem(q, k, v, mask, self.key_size**-0.5, bias=bias, **more)
     return attend(problem, self.kernel)
 
-  def _kernel_bias(self, mask: Mask) -> Bias | jax.Array | None:
-    """The scheme's bias as a function of positions alone, or else as an array.
-
-    A kernel may call the function in a backward pass, when this transform is over, and
-    the trace of parameters and draws with it: so it is a transform of its own.
-    """
-    first = (mask.query_positions[:, :1], mask.context_positions[:, :1])
-    if self._bias(*first) is None:
-      return None
-    if drawn() is None and is_constant(self._bias, *first):
-      return partial(hk.transform(self._bias).apply, {}, None)
-    return self._bias(mask.query_positions, mask.context_positions)
-
-  def _bias(self, query_positions: Any, context_positions: Any) -> jax.Array | None:
-    return self.position.bias(query_positions, context_positions, self.num_heads)
-
-  @hk.name_like("__call__")
   def merge(self, heads: jax.Array) -> jax.Array:
-    """Joins the heads again: [B, T, N, K] → [B, T, D]."""
+    """Concatenate the heads and project them: [B, T, N, K] → [B, T, D]."""
     x = heads.reshape(*heads.shape[:2], -1)
     if self.output_projection:
       return Linear(self.d_model, self.bias, self.output_init, "output")(x)
@@ -188,14 +155,13 @@ class MultiHead(Attention):
       )
     return x
 
-  @hk.name_like("__call__")
   def read(self, q: Any, k: jax.Array, v: jax.Array, mask: Mask) -> jax.Array:
-    """The formula with every head's own keys and values, its result joined.
+    """Apply the formula to every head, and merge the heads.
 
     Args:
-      q: what `queries` gave.
-      k, v: what `keys_values` gave, or the cache of it.
-      mask: who may see whom.
+      q: the result of `queries`.
+      k, v: the result of `keys_values`, or its cache.
+      mask: which query may attend to which context token.
 
     Returns:
       [B, T, D].
@@ -203,10 +169,50 @@ class MultiHead(Attention):
     heads = self.attend(q, *self.every_head(k, v), mask)
     return self.merge(heads.astype(q.dtype))  # Weights in float32 must not widen x.
 
-  @hk.name_like("__call__")
-  def _project(self, x: jax.Array, heads: int, name: str) -> jax.Array:
-    return self.split(Linear(heads * self.key_size, self.bias, self.w_init, name)(x))
+  def project(self, x: jax.Array, heads: int, name: str) -> jax.Array:
+    """Apply a linear layer: [B, T, D] → [B, T, heads, K]."""
+    linear = Linear(heads * self.key_size, self.bias, self.w_init, name)
+    return split_heads(linear(x), self.key_size)
 
-  def split(self, x: jax.Array) -> jax.Array:
-    """[..., heads · K] → [..., heads, K]."""
-    return x.reshape(*x.shape[:-1], -1, self.key_size)
+
+def remember(
+  attention: MultiHead, x: jax.Array, state: KVCache, positions: jax.Array
+) -> KVCache:
+  """Return the cache with the keys and values of new tokens [B, T, D]."""
+  k, v = attention.keys_values(x, positions)
+  return KVCache(
+    keys=append(state.keys, k, state.filled),
+    values=append(state.values, v, state.filled),
+    positions=append(state.positions, positions, state.filled),
+    filled=state.filled + x.shape[1],
+  )
+
+
+def split_heads(x: jax.Array, size: int) -> jax.Array:
+  """Split the last axis into heads: [..., heads · size] → [..., heads, size]."""
+  return x.reshape(*x.shape[:-1], -1, size)
+
+
+def _has_default_pass(attention: MultiHead) -> bool:
+  """Return whether a pass consists of `queries`, `keys_values` and `read` only."""
+  return type(attention).__call__ is MultiHead.__call__
+
+
+def _kernel_bias(
+  position: Position, num_heads: int, mask: Mask
+) -> Bias | jax.Array | None:
+  """Return the scheme's bias as a function of positions, or else as an array.
+
+  A kernel may call the function in a backward pass, after this transform has ended. So
+  the function is a transform of its own, without parameters or random numbers.
+  """
+
+  def bias(query_positions: Any, context_positions: Any) -> jax.Array | None:
+    return position.bias(query_positions, context_positions, num_heads)
+
+  first = (mask.query_positions[:, :1], mask.context_positions[:, :1])
+  if bias(*first) is None:
+    return None
+  if drawn() is None and is_constant(bias, *first):
+    return partial(hk.transform(bias).apply, {}, None)
+  return bias(mask.query_positions, mask.context_positions)

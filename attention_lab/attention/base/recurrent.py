@@ -64,7 +64,6 @@ class Recurrent(Attention):
     heads, _ = self.advance(query, context, mask, state)
     return self.finish(heads, query)
 
-  @hk.name_like("__call__")
   def _by_segments(
     self, query: jax.Array, context: jax.Array, mask: Mask, state: Any
   ) -> jax.Array:
@@ -118,7 +117,6 @@ class Recurrent(Attention):
     `mask.aligned` says of them that there is no padding before a token, and no more.
     """
 
-  @hk.name_like("__call__")
   def finish(self, heads: jax.Array, query: jax.Array) -> jax.Array:
     """Joins the heads: [B, T, N, V], [B, T, D] → [B, T, D]."""
     return self.output(heads.astype(query.dtype))
@@ -128,14 +126,12 @@ class Recurrent(Attention):
     shape = (batch_size, self.num_heads, self.key_size, self.key_size)
     return Memory(jnp.zeros(shape, wide(dtype)))
 
-  @hk.name_like("__call__")
   def project(self, x: jax.Array, name: str, size: int | None = None) -> jax.Array:
     """A linear layer for every head: [B, T, D] → [B, T, N, size], by default K."""
     size = self.key_size if size is None else size
     y = Linear(self.num_heads * size, False, self.w_init, name)(x)
     return y.reshape(*x.shape[:-1], self.num_heads, size)
 
-  @hk.name_like("__call__")
   def output(self, heads: jax.Array) -> jax.Array:
     """The projection that goes out: [B, T, N, V] → [B, T, D]."""
     x = heads.reshape(*heads.shape[:2], -1)
@@ -179,7 +175,6 @@ class Normalised(Recurrent):
       weights=jnp.zeros((*shape, 1), wide(dtype)),
     )
 
-  @hk.name_like("__call__")
   def advance(
     self, query: jax.Array, context: jax.Array, mask: Mask, state: Any
   ) -> tuple[jax.Array, Any]:

@@ -1,5 +1,7 @@
 """A short convolution in front of a recurrence (Poli et al., arXiv:2302.10866)."""
 
+import functools
+
 import haiku as hk
 import jax
 import jax.numpy as jnp
@@ -39,8 +41,8 @@ class ShortConvolution(hk.Module):
       after = joined[:, length:]
     else:
       read, after = _among_padding(joined, mask.context_positions >= 0, width)
-    y = sum(w * tokens for w, tokens in zip(weights[:, None, None], read, strict=True))
-    return y, after
+    products = [w * x for w, x in zip(weights[:, None, None], read, strict=True)]
+    return functools.reduce(jnp.add, products), after
 
 
 def _among_padding(

@@ -8,11 +8,12 @@ from typing import ClassVar, NamedTuple
 import haiku as hk
 import jax
 
+from attention_lab.nn.module import Module
 from attention_lab.plugin.registry import Registry, fields_of
 
 
 @dataclasses.dataclass(kw_only=True)
-class Position(hk.Module):
+class Position(Module):
   """Tells a model where its tokens stand. Override the hook where the scheme acts.
 
   Positions are int32; a negative position marks padding and may get any value, since
