@@ -24,6 +24,7 @@ if TYPE_CHECKING:
   from attention_lab.dataset.base.dataset import Dataset as Dataset
   from attention_lab.dataset.base.dataset import register_dataset as register_dataset
   from attention_lab.dataset.base.generated import Generated as Generated
+  from attention_lab.dataset.base.pairs import PairDataset as PairDataset
   from attention_lab.dataset.base.text import Text as Text
   from attention_lab.dataset.base.vocabulary import (
     CharacterVocabulary as CharacterVocabulary,
@@ -45,6 +46,7 @@ _HOMES = {
   "kernel.weights": ("softmax",),
   "dataset.base.dataset": ("Batch", "Dataset", "register_dataset"),
   "dataset.base.generated": ("Generated",),
+  "dataset.base.pairs": ("PairDataset",),
   "dataset.base.text": ("Text",),
   "dataset.base.vocabulary": ("CharacterVocabulary", "WordVocabulary"),
   "position.base.position": ("Position", "register_position"),

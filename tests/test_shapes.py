@@ -12,7 +12,7 @@ import pytest
 
 from attention_lab.benchmark.utilisation import flops_per_step
 from attention_lab.dataset.base.bucketed import Bucketed
-from attention_lab.dataset.base.dataset import Batch, datasets
+from attention_lab.dataset.base.dataset import Batch, datasets, num_batches
 from attention_lab.dataset.base.vocabulary import CharacterVocabulary
 from attention_lab.distributed.devices import replicate
 from attention_lab.errors import UserError
@@ -118,7 +118,7 @@ def trained(pairs):
 
   one._update = watched
   one.compile()
-  window = advance(one, 2 * pairs.num_batches("train", B))
+  window = advance(one, 2 * num_batches(pairs, "train", B))
   return one, window, traces
 
 
@@ -138,7 +138,7 @@ def test_a_call_takes_one_step_and_no_memory_for_more(trained):
 
 def test_what_counts_in_a_pass_is_its_target_tokens(trained, pairs):
   _, window, _ = trained
-  half = pairs.num_batches("train", B)
+  half = num_batches(pairs, "train", B)
   assert sum(window.weight[:half]) == pairs.tokens("train")
   assert sum(window.weight[half:]) == pairs.tokens("train")
 
@@ -161,7 +161,7 @@ def test_any_number_of_devices_trains_the_same(trained, pairs):
 @pytest.mark.parametrize("stop", [1, 7])
 def test_it_goes_on_bit_for_bit_from_the_midst_of_a_pass(trained, pairs, stop):
   one, window, _ = trained
-  assert stop % pairs.num_batches("train", B)
+  assert stop % num_batches(pairs, "train", B)
   before = trainer(pairs)
   before.compile()
   advance(before, stop)
@@ -260,7 +260,7 @@ def test_a_run_is_evaluated_as_it_was_trained(run):
     assert found[split] == summary[split]
   assert summary["utilisation"] > 0
   data = Varied(data_dir="")
-  passes = 9 / data.num_batches("train", 8)
+  passes = 9 / num_batches(data, "train", 8)
   expected = passes * data.tokens("train") / summary["tokens_per_second"]
   assert 0 < expected <= summary["seconds"]
 

@@ -11,6 +11,7 @@ from attention_lab import config as configs
 from attention_lab.compare import cells, grid, match
 from attention_lab.compare.analysis.wording import setting_text
 from attention_lab.config import Config
+from attention_lab.dataset.base.pairs import sentences_of
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
 from attention_lab.run import folder as run_folder
@@ -87,7 +88,7 @@ def _prepare(config: Config) -> None:
   """
   configs.validate(config)
   dataset = assemble(config).dataset
-  config.evaluation.scores = dataset.sentences("validation") is not None
+  config.evaluation.scores = sentences_of(dataset, "validation") is not None
   if config.evaluation.every == configs.get_config().evaluation.every:
     often = max(1, config.steps // POINTS)
     config.evaluation.every = min(config.evaluation.every, often)

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from attention_lab.dataset.base.dataset import Dataset
+from attention_lab.dataset.base.pairs import as_pairs
 from attention_lab.errors import UserError
 from attention_lab.experiment import Experiment
 from attention_lab.kernel.mask import default_positions
@@ -56,7 +57,7 @@ def of_pair(experiment: Experiment, params: Any, source: str, answer: str) -> li
   Raises:
     UserError: unknown characters, or no attention that forms weights.
   """
-  dataset = experiment.dataset
+  dataset = as_pairs(experiment.dataset)
   asked = dataset.source_tokens(source)
   said = dataset.vocabulary.encode(answer)
   end = [] if dataset.end_token is None else [dataset.end_token]
@@ -77,7 +78,8 @@ def labels(dataset: Dataset, tokens: np.ndarray) -> list[str]:
   names = [dataset.vocabulary.decode([token]) for token in tokens.tolist()]
   special = {}
   if dataset.task == "pairs":
-    special = {dataset.start_token: "‹start›", dataset.end_token: "‹end›"}
+    pairs = as_pairs(dataset)
+    special = {pairs.start_token: "‹start›", pairs.end_token: "‹end›"}
   return [
     special.get(token) or BLANKS.get(name, name.strip())
     for token, name in zip(tokens.tolist(), names, strict=True)

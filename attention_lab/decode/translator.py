@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from attention_lab.dataset.base.bucketed import bucket_lengths
+from attention_lab.dataset.base.pairs import as_pairs, sentences_of
 from attention_lab.decode.beam_search import make_beam_search
 from attention_lab.decode.bleu import refuse_missing, translation_scores
 from attention_lab.errors import UserError
@@ -28,7 +29,8 @@ class Translator:
     self._experiment = experiment
     self._sample = sample
     self._searches: dict[int, Callable[..., Any]] = {}
-    dataset = experiment.dataset
+    dataset = as_pairs(experiment.dataset)
+    self._dataset = dataset
     self.prompt = dataset.prompt() if sample.prompt is None else sample.prompt
     self._tokens(self.prompt, 1)  # Refuses what it cannot read now.
 
@@ -82,7 +84,7 @@ class Translator:
   def _search(self, length: int) -> Callable[..., Any]:
     """The compiled search for sources of a length."""
     if length not in self._searches:
-      dataset, sample = self._experiment.dataset, self._sample
+      dataset, sample = self._dataset, self._sample
       room = dataset.answer_length
       if dataset.end_token is not None:  # What repeats itself is cut before long.
         room = min(max(room, length), 2 * length + 10)
@@ -103,7 +105,7 @@ class Translator:
 
   def _tokens(self, text: str, line: int) -> np.ndarray:
     """A source; raises UserError if the model has not enough positions for it."""
-    tokens = self._experiment.dataset.source_tokens(text)
+    tokens = self._dataset.source_tokens(text)
     room = self._experiment.max_positions
     if room is not None and len(tokens) > room:
       raise UserError(
@@ -114,7 +116,7 @@ class Translator:
 
   def _text(self, tokens: np.ndarray) -> str:
     """An answer up to its end."""
-    dataset = self._experiment.dataset
+    dataset = self._dataset
     over = (tokens < 0) | (tokens == dataset.end_token)
     end = int(np.argmax(over)) if over.any() else len(tokens)
     return dataset.vocabulary.decode(tokens[:end])
@@ -143,7 +145,7 @@ def score_answers(
 
 def refuse_unscored(experiment: Experiment) -> None:
   """Raises UserError unless there are answers to score, and what scores them."""
-  if experiment.dataset.sentences("validation") is None:
+  if sentences_of(experiment.dataset, "validation") is None:
     raise UserError(
       "--config.evaluation.scores: this dataset has no sentences whose answers could be "
       "scored. Leave it out, or take --dataset=parallel_text."

@@ -7,6 +7,7 @@ from typing import Any
 from ml_collections import config_dict
 
 from attention_lab.dataset.base.lines import read_lines
+from attention_lab.dataset.base.pairs import sentences_of
 from attention_lab.decode.translator import Translator, score_answers
 from attention_lab.distributed.devices import (
   local_devices,
@@ -78,7 +79,7 @@ def _translated(
   """BLEU and chrF, with what they mean, of every split of sentences but training's, or
   of the files that were named. The translations are written beside."""
   dataset, scored = experiment.dataset, {}
-  asked = {split: dataset.sentences(split) for split in dataset.splits[1:]}
+  asked = {split: sentences_of(dataset, split) for split in dataset.splits[1:]}
   if config.evaluation.files:
     if dataset.task != "pairs":
       raise UserError("--config.evaluation.files: this run translates nothing.")

@@ -14,6 +14,7 @@ import jax
 
 from attention_lab.benchmark.utilisation import flops_per_step
 from attention_lab.config import Config
+from attention_lab.dataset.base.pairs import sentences_of
 from attention_lab.decode.translator import Translator, score_answers
 from attention_lab.distributed.devices import all_devices
 from attention_lab.distributed.group import Group, in_step
@@ -151,7 +152,7 @@ def _scorer(config: Config, checked: Checked) -> Any:
   if not config.evaluation.scores:
     return None
   experiment = checked.experiment
-  pairs = experiment.dataset.sentences("validation")
+  pairs = sentences_of(experiment.dataset, "validation")
   assert pairs is not None  # Preflight refused a dataset without sentences.
   translator = Translator(experiment, config.sample)
   return lambda params, file: score_answers(translator, params, pairs, file)

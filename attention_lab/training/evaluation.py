@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from attention_lab.config import get_config
-from attention_lab.dataset.base.dataset import Dataset
+from attention_lab.dataset.base.dataset import Dataset, num_batches
 from attention_lab.decode.sampling import left_pad, make_generate
 from attention_lab.decode.translator import Translator
 from attention_lab.distributed.devices import unreplicate
@@ -46,7 +46,7 @@ def evaluate(
     devices: where to compute.
   """
   whole = "validation" if split == "train" else split
-  count = dataset.num_batches(whole, batch_size)
+  count = num_batches(dataset, whole, batch_size)
   batches = placed_batches(dataset, split, count, batch_size, devices)
   totals = [unreplicate(run(params, batch)) for batch in batches]
   sums, right, sequences = jax.tree.map(lambda *values: np.array(values), *totals)

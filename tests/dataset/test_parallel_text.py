@@ -11,7 +11,7 @@ import pytest
 from attention_lab.dataset import parallel_text
 from attention_lab.dataset.base import token_file
 from attention_lab.dataset.base.bucketed import bucket_lengths
-from attention_lab.dataset.base.dataset import datasets
+from attention_lab.dataset.base.dataset import datasets, num_batches
 from attention_lab.dataset.base.subwords import SubwordVocabulary
 from attention_lab.errors import UserError
 from tests.corpus import SIZES, sentences, write_corpus
@@ -63,7 +63,7 @@ def texts(data, *batches):
 
 def whole_pass(data, split, epoch=0, batch_size=B):
   """All batches of a pass."""
-  count = data.num_batches(split, batch_size)
+  count = num_batches(data, split, batch_size)
   return [data.batch(split, epoch * count + i, batch_size) for i in range(count)]
 
 
@@ -81,7 +81,7 @@ def test_every_other_pair_comes_once(corpus, split, name, batch_size):
   data = pairs(corpus, sequence_length=64)
   found = texts(data, *whole_pass(data, split, batch_size=batch_size))
   assert sorted(found) == sorted(sentences(name))
-  after = data.num_batches(split, batch_size)
+  after = num_batches(data, split, batch_size)
   assert not data.batch(split, after, batch_size).weights.any()
 
 
@@ -148,7 +148,7 @@ def test_shards_together_are_the_whole(corpus, split, count):
 
 
 def test_any_step_can_be_gone_on_from(corpus):
-  steps = [3 * pairs(corpus).num_batches("train", B) - 2 + i for i in range(4)]
+  steps = [3 * num_batches(pairs(corpus), "train", B) - 2 + i for i in range(4)]
   data = pairs(corpus)
   [data.batch("train", step, B) for step in range(5)]
   for step in steps:
@@ -167,7 +167,7 @@ def test_buckets_bound_the_shapes(corpus):
       assert B * 32 - B * length < rows * length <= B * 32
     announced = data.shapes("train", B)
     assert {data.batch("train", s, B).inputs.shape for s in announced} == shapes
-    assert sum(announced.values()) == data.num_batches("train", B)
+    assert sum(announced.values()) == num_batches(data, "train", B)
 
 
 def test_the_lengths_of_buckets_lose_none_of_the_budget():
@@ -200,7 +200,7 @@ def test_what_is_padded_is_told(corpus):
   share = 1 - counted / sum(batch.weights.size for batch in batches)
   text = data.described(B)
   assert f"{share:.0%} padding" in text
-  assert f"{SIZES['train'] - data.size('train')} of {SIZES['train']} left out" in text
+  assert f"{SIZES['train'] - data.size('train')} of {SIZES['train']} omitted" in text
   assert data.tokens_per_step(B) == pytest.approx(counted / len(batches))
 
 
@@ -290,8 +290,8 @@ def test_tokens_are_encoded_once_and_mapped_into_memory(own, monkeypatch):
   monkeypatch.setattr(parallel_text, "learn_subwords", refuse)
   for data in (pairs(own), pairs(own, sequence_length=20)):
     whole_pass(data, "train")
-    assert isinstance(data._pairs("train").source.tokens, np.memmap)
-    assert isinstance(data._pairs("train").target.ends, np.memmap)
+    assert isinstance(data._splits["train"].source.tokens, np.memmap)
+    assert isinstance(data._splits["train"].target.ends, np.memmap)
   jax.tree.map(np.testing.assert_array_equal, first, whole_pass(pairs(own), "train"))
 
 
@@ -379,7 +379,7 @@ def test_what_takes_long_is_told(own, capsys, monkeypatch):
 
 
 def test_of_many_lines_subwords_are_learnt_from_some(own, monkeypatch):
-  monkeypatch.setattr(parallel_text, "LEARNT_FROM", 60)
+  monkeypatch.setattr(parallel_text, "LEARN_FROM", 60)
   seen = []
   monkeypatch.setattr(
     parallel_text, "learn_subwords", lambda lines, size: seen.extend(lines) or b"model"
@@ -477,7 +477,7 @@ def test_blank_files_are_refused(own):
 @pytest.mark.parametrize(
   ("options", "message"),
   [
-    ({"source": "train.en"}, r"source='train.en'\): write \{split\} where"),
+    ({"source": "train.en"}, r"source='train.en'\): write \{split\} in place"),
     ({"sequence_length": 1}, r"sequence_length=1\): take 2 or more"),
     ({"buckets": 0}, r"buckets=0\): take 1 or more"),
     ({"seed": -1}, r"seed=-1\): take 0 or more"),

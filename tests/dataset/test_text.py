@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from attention_lab.dataset import shakespeare
-from attention_lab.dataset.base.dataset import datasets
+from attention_lab.dataset.base.dataset import datasets, num_batches
 from attention_lab.dataset.base.vocabulary import CharacterVocabulary, WordVocabulary
 from attention_lab.errors import UserError
 from attention_lab.nn.metrics import Measured, Sums
@@ -32,7 +32,7 @@ LETTERS = "".join(chr(ord("A") + i) for i in range(58))  # All different.
 def test_validation_predicts_every_character_after_the_first_once(tmp_path, length):
   data = text_file(tmp_path, LETTERS, validation_fraction=0.5, sequence_length=length)
   predicted = []
-  for step in range(data.num_batches("validation", 2)):
+  for step in range(num_batches(data, "validation", 2)):
     batch = data.batch("validation", step, 2)
     predicted += list(batch.targets[batch.weights > 0])
   assert data.vocabulary.decode(predicted) == LETTERS[30:]

@@ -93,9 +93,6 @@ class Bucketed(Dataset):
     some = [self._batch(split, step + i, batch_size, shard) for i in range(count)]
     return each_array(lambda *arrays: np.stack(arrays), *some)
 
-  def num_batches(self, split: str, batch_size: int) -> int:
-    return self._plan(split, batch_size).batches
-
   @property
   def num_shapes(self) -> int:
     return len(bucket_lengths(self.sequence_length, self.buckets))

@@ -1,4 +1,4 @@
-"""What a dataset is: batches as a pure function of the step, in numpy."""
+"""Contract of a dataset: batches as a pure function of the step, in numpy."""
 
 import abc
 import dataclasses
@@ -15,16 +15,16 @@ SPLITS = ("train", "validation")
 
 
 class Batch(NamedTuple):
-  """Token sequences and what is to be predicted at each of their positions."""
+  """Token sequences, and the targets at each of their positions."""
 
   inputs: np.ndarray  # [B, T] int32
   targets: np.ndarray  # [B, T] int32
-  weights: np.ndarray  # [B, T] float32; 0 where a position does not count
-  source: np.ndarray | None = None  # [B, S] int32, negative = padding; for "pairs".
+  weights: np.ndarray  # [B, T] float32; 0 at positions that do not count
+  source: np.ndarray | None = None  # [B, S] int32, negative for padding; for "pairs".
 
 
 def each_array(function: Callable[..., np.ndarray], *batches: Batch) -> Batch:
-  """The batch of what `function` makes of the batches' arrays of one name."""
+  """Apply a function to the arrays of the same name of all batches."""
   inputs, targets, weights, sources = zip(*batches, strict=True)
   source = None if sources[0] is None else function(*sources)
   return Batch(function(*inputs), function(*targets), function(*weights), source)
@@ -32,32 +32,31 @@ def each_array(function: Callable[..., np.ndarray], *batches: Batch) -> Batch:
 
 @dataclasses.dataclass(kw_only=True)
 class Dataset(abc.ABC):
-  """Examples by number. `data_dir`, `task` and `kept` are given by the experiment; the
-  other fields, and those that a subclass adds, are options.
+  """Examples by number.
 
-  A subclass writes `vocabulary`, `fingerprint`, `size` and `examples`. Nothing is kept
-  between calls, so an exact resume needs no iterator state and any process can make its
-  own shard.
+  A subclass writes `vocabulary`, `fingerprint`, `size` and `examples`; one that offers
+  pairs is a `pairs.PairDataset` too. The experiment supplies `data_dir`, `task` and `kept`;
+  the other fields, and those that a subclass adds, are options. No state is kept between
+  calls, so that an exact resume needs none and every process can make its own shard.
   """
 
-  data_dir: str  # Where files are looked for and kept; "" for the user's cache.
-  task: str = ""  # Which of `tasks` the examples are; "" for the first.
-  # What `files` was when the run began that is gone on with.
+  data_dir: str  # Folder to read and store files in; "" for the user's cache.
+  task: str = ""  # One of `tasks`; "" for the first.
+  # The `files` of the run that is resumed.
   kept: Mapping[str, bytes] = dataclasses.field(default_factory=dict, repr=False)
 
-  # The forms that its examples can take, by what the targets that count are:
-  # "next_token", of which some stand among the inputs, for who sees no token's successors
-  # alone; "labels", which do not stand there; "pairs", next tokens given a source, which
-  # is an array of its own.
+  # The forms that its examples can take. "next_token": targets may be among the inputs,
+  # only for causal models. "labels": targets are not among the inputs. "pairs": next
+  # tokens given a source, which is an array of its own.
   tasks: ClassVar[tuple[str, ...]] = ("next_token",)
 
-  sequence_length: int = 128  # Tokens in an example (T).
-  seed: int = 0  # Of the order of the examples.
+  sequence_length: int = 128  # Tokens per example (T).
+  seed: int = 0  # Seed of the order of the examples.
 
   @property
   @abc.abstractmethod
   def vocabulary(self) -> Vocabulary:
-    """The tokens."""
+    """The vocabulary."""
 
   @property
   @abc.abstractmethod
@@ -66,65 +65,44 @@ class Dataset(abc.ABC):
 
   @abc.abstractmethod
   def size(self, split: str) -> int:
-    """How many examples one pass over a split has."""
+    """Return the number of examples in one pass over a split."""
 
   @abc.abstractmethod
   def examples(self, split: str, epoch: int, indices: np.ndarray) -> Batch:
-    """The examples with these numbers, 0 <= number < size, in one pass over a split."""
+    """Return the examples with these numbers, 0 <= number < size, of one pass."""
 
   @property
   def splits(self) -> tuple[str, ...]:
-    """The splits that there are: SPLITS, and perhaps "test"."""
+    """The splits: those in `SPLITS`, and perhaps "test"."""
     return SPLITS
 
   def files(self) -> Mapping[str, bytes]:
-    """What a run keeps in its folder to be used without the data, by file name; a
-    dataset that is given it as `kept` takes it from there."""
+    """Return the files that make a run usable without the data, by name.
+
+    A run keeps them in its folder, and gives them to the dataset as `kept`.
+    """
     return {}
 
   def described(self, batch_size: int) -> str:
-    """What a person should know of the examples before training; "" for nothing."""
+    """Return a line about the examples to print before training; "" for none."""
     del batch_size
     return ""
 
   @property
   def best_loss(self) -> float | None:
-    """The least loss that is possible, in nats a position that counts; None: unknown."""
+    """The lowest possible loss, in nats per position that counts; None if unknown."""
     return None
 
   @property
   def characters_per_token(self) -> float | None:
-    """Characters of the validation split that a target stands for, on average; None
-    where the loss says nothing about a text."""
-    return None
-
-  @property
-  def start_token(self) -> int:
-    """What the inputs of pairs begin with."""
-    raise TypeError(f"{type(self).__name__} offers no pairs.")
-
-  @property
-  def end_token(self) -> int | None:
-    """What the answers of pairs end with; None where all are of `answer_length`."""
-    return None
-
-  @property
-  def answer_length(self) -> int:
-    """Tokens that the answer of a pair has at most."""
-    return self.sequence_length
-
-  def source_tokens(self, text: str) -> np.ndarray:
-    """A text as the source of a pair: [S] int32."""
-    return self.vocabulary.encode(text)
-
-  def sentences(self, split: str) -> tuple[list[str], list[str]] | None:
-    """The sources and answers of a split as texts; None where figures say it all."""
-    del split
+    """Mean number of characters per target of the validation split; None if not text."""
     return None
 
   def prompt(self) -> str:
-    """What a sample continues if nothing else is asked for: the first validation
-    example up to the first position that counts, or the source of a pair."""
+    """Return the default prompt of a sample.
+
+    It is the first validation example up to its first position that counts, or its source.
+    """
     example = self.examples("validation", 0, np.zeros(1, np.int64))
     if example.source is not None:
       return self.vocabulary.decode(example.source[0])
@@ -134,17 +112,17 @@ class Dataset(abc.ABC):
   def batch(
     self, split: str, step: int, batch_size: int, shard: tuple[int, int] = (0, 1)
   ) -> Batch:
-    """The batch of a step: a pure function of its arguments.
+    """Return the batch of a step: a pure function of its arguments.
 
-    Training passes over the split again and again, each time in another order, every
-    example once a pass. The validation split is passed over once, in order; after its
-    end rows have weight 0.
+    Training passes over the split repeatedly, in another order each time; every example
+    occurs once per pass. The validation split is passed over once, in order; rows after
+    its end have weight 0.
 
     Args:
       split: one of `splits`.
-      step: the batch's number, from 0.
+      step: the number of the batch, from 0.
       batch_size: examples in the whole batch, over all shards.
-      shard: (index, count): which contiguous part of the rows to make.
+      shard: (index, count), the contiguous part of the rows to return.
     """
     one = self.batches(split, step, 1, batch_size, shard)
     return each_array(lambda array: array[0], one)
@@ -157,9 +135,9 @@ class Dataset(abc.ABC):
     batch_size: int,
     shard: tuple[int, int] = (0, 1),
   ) -> Batch:
-    """The batches of `count` steps from `step` on, as one: arrays [count, B, T].
+    """Return the batches of `count` steps from `step` on, stacked: [count, B, T].
 
-    Where batches have several shapes, those of one call have to have the same.
+    If batches have several shapes, those of one call must have the same.
     """
     index, shards = shard
     rows = batch_size // shards
@@ -167,46 +145,47 @@ class Dataset(abc.ABC):
     numbers = (steps * batch_size + index * rows + np.arange(rows)).ravel()
     size = self.size(split)
     if split == "train":
-      batch = self._shuffled(numbers, size)
+      batch = _shuffled(self, numbers, size)
     else:
       batch = self.examples(split, 0, np.minimum(numbers, size - 1))
       inside = (numbers < size)[:, None].astype(np.float32)
       batch = batch._replace(weights=batch.weights * inside)
     return each_array(lambda array: array.reshape(count, rows, -1), batch)
 
-  def _shuffled(self, numbers: np.ndarray, size: int) -> Batch:
-    """Training examples by their number in the endless sequence of passes."""
-    epochs, within = np.divmod(numbers, size)
-    parts = []
-    for epoch in range(epochs[0], epochs[-1] + 1):  # A batch may span passes.
-      wanted = _order(self.seed, epoch, size)[within[epochs == epoch]]
-      parts.append(self.examples("train", epoch, wanted))
-    if len(parts) == 1:
-      return parts[0]
-    return each_array(lambda *arrays: np.concatenate(arrays), *parts)
-
-  def num_batches(self, split: str, batch_size: int) -> int:
-    """How many batches one pass over a split takes."""
-    return -(-self.size(split) // batch_size)
-
   @property
   def num_shapes(self) -> int:
-    """How many shapes batches of one size have at most, over all splits."""
+    """Largest number of shapes that batches of one size have, over all splits."""
     return 1
 
   def shapes(self, split: str, batch_size: int) -> dict[int, int]:
-    """A step of each shape that a pass over a split has: step → how many have it."""
-    return {0: self.num_batches(split, batch_size)}
+    """Return a step of each batch shape in a pass: step → number of its batches."""
+    return {0: -(-self.size(split) // batch_size)}
 
   def tokens_per_step(self, batch_size: int) -> float:
-    """Tokens that a training step takes in; where batches are padded, how many of them
-    count on average."""
+    """Return the mean number of tokens per training step, without padding."""
     return batch_size * self.sequence_length
+
+
+def num_batches(dataset: Dataset, split: str, batch_size: int) -> int:
+  """Return the number of batches in one pass over a split."""
+  return sum(dataset.shapes(split, batch_size).values())
+
+
+def _shuffled(dataset: Dataset, numbers: np.ndarray, size: int) -> Batch:
+  """Return training examples by their number in the endless sequence of passes."""
+  epochs, within = np.divmod(numbers, size)
+  passes = []
+  for epoch in range(epochs[0], epochs[-1] + 1):  # A batch may span passes.
+    indices = _order(dataset.seed, epoch, size)[within[epochs == epoch]]
+    passes.append(dataset.examples("train", epoch, indices))
+  if len(passes) == 1:
+    return passes[0]
+  return each_array(lambda *arrays: np.concatenate(arrays), *passes)
 
 
 @functools.lru_cache(maxsize=2)
 def _order(seed: int, epoch: int, size: int) -> np.ndarray:
-  """The order of one training pass."""
+  """Return the order of one training pass."""
   return np.random.default_rng((seed, epoch)).permutation(size)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from attention_lab.dataset.base.dataset import Batch, each_array
 from attention_lab.dataset.base.draws import Draws
 from attention_lab.dataset.base.generated import Generated
+from attention_lab.dataset.base.pairs import PairDataset
 from attention_lab.dataset.base.vocabulary import (
   MOST_WORDS,
   CharacterVocabulary,
@@ -19,7 +20,7 @@ from attention_lab.dataset.base.vocabulary import (
 
 
 @dataclasses.dataclass(kw_only=True)
-class Strings(Generated):
+class Strings(Generated, PairDataset):
   """`source|answer`, both of T / 2 letters: the answer counts.
 
   As pairs the source is an array of its own, and the inputs are the bar and the answer
