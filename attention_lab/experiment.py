@@ -1,4 +1,4 @@
-"""Assembles an experiment: the one room where names become parts."""
+"""Assembles an experiment: the one place where names become components."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import jmp
 import optax
-from ml_collections import config_dict
 
 from attention_lab import optimizer as optimizers
 from attention_lab.architecture.base import options as model_options
@@ -22,7 +21,9 @@ from attention_lab.architecture.base.architecture import (
 from attention_lab.architecture.base.head import recorded_heads
 from attention_lab.attention.base.attention import Attention, attentions
 from attention_lab.compatibility import refuse_incompatible
+from attention_lab.config import Config
 from attention_lab.dataset.base.dataset import Dataset, datasets
+from attention_lab.dataset.base.pairs import as_pairs
 from attention_lab.errors import UserError
 from attention_lab.nn import cross_entropy
 from attention_lab.nn.metrics import Measured, Sums, measured, token_sums
@@ -32,67 +33,59 @@ from attention_lab.update import Loss, Measure, TrainState, fresh_state
 
 
 class Experiment(NamedTuple):
-  """Everything that a mode needs; nothing in it knows a flag."""
+  """Everything that a mode needs: an assembled model, its data and its optimizer."""
 
   dataset: Dataset
   model: Model
-  causal: Mapping[str, Callable[[], Attention]]  # What must not see ahead, by its spec.
+  causal: Mapping[
+    str, Callable[[], Attention]
+  ]  # Builders of causal attentions, by spec.
   loss: Loss
   measure: Measure
   schedule: optimizers.Schedule
   optimizer: optax.GradientTransformation
-  policy: jmp.Policy  # What is computed in which dtype.
-  max_positions: int | None  # Positions that the model can tell apart; None: no limit.
-  decodes: bool  # Whether the model can continue a text.
+  policy: jmp.Policy  # Dtypes of parameters, computation and output.
+  max_positions: int | None  # Number of distinct positions; None for no limit.
+  decodes: bool  # Whether the model can generate text.
 
   def init(self, seed: Any) -> Any:
-    """Fresh parameters; the seed is an int, or a uint32 scalar that may be traced."""
+    """Return fresh parameters; `seed` is an int, or a uint32 scalar that may be traced."""
     tokens = jnp.zeros((1, self.dataset.sequence_length), jnp.int32)
     source = (tokens,) if self.dataset.task == "pairs" else ()
     return self.model.init(jax.random.key(seed), tokens, None, *source)
 
   def fresh(self, seed: Any) -> TrainState:
-    """The state before the first step."""
+    """Return the state before the first step."""
     return fresh_state(self.init(seed), self.optimizer, seed)
 
 
 def assemble(
-  config: config_dict.ConfigDict, kept: Mapping[str, bytes] = MappingProxyType({})
+  config: Config, kept: Mapping[str, bytes] = MappingProxyType({})
 ) -> Experiment:
-  """Builds what the configuration names.
+  """Build the experiment that a configuration names.
 
   Args:
     config: the configuration.
-    kept: the files of the run that is gone on with (`run_folder.kept`).
+    kept: files of the run that is resumed, from `run_folder.kept`.
 
   Raises:
-    UserError: an unknown name or option, parts that do not go together, or data that is
-      not there. Nothing has been compiled or written by then.
+    UserError: an unknown name or option, components that do not go together, or missing
+      data. Nothing has been compiled or written at that point.
   """
-  architecture = architectures.bind(config.architecture.name)
-  house = cast(type[Architecture], architecture.func)
-  dataset = _dataset(config, house, kept)
+  bound = architectures.bind(config.architecture.name)
+  architecture = cast(type[Architecture], bound.func)
+  dataset = _dataset(config, architecture, kept)
   max_length = dataset.sequence_length
   position = partial(positions.bind(config.position), max_length=max_length)
-  scheme = facts_of(position)
   options = model_options.from_config(config.model.to_dict())
   policy = jmp.get_policy(
     f"params=float32,compute={config.train.precision},output=float32"
   )
-  patterns = _patterns(config, house, options.num_layers)
-  builders = {
-    str(spec): attention_builder(spec, options, position, config.kernel)
-    for pattern in patterns.values()
-    for spec in pattern
-  }
-  asked = _asked(patterns, house)
-  for name, kinds in asked.items():
-    refuse_incompatible(
-      name, builders[name], config.position, scheme.hooks, kinds, policy.compute_dtype
-    )
+  patterns = _patterns(config, architecture, options.num_layers)
+  builders, causal = _attentions(config, architecture, patterns, options, position)
   model = as_functions(
     partial(
-      architecture,
+      bound,
       options=options,
       vocabulary_size=dataset.vocabulary.size,
       attentions={
@@ -102,36 +95,78 @@ def assemble(
       position=position,
     )
   )
-  schedule = optimizers.make_schedule(
-    config.train.schedule, config.train.learning_rate, config.steps
-  )
-  optimizer = optimizers.make_optimizer(
-    config.train.optimizer, schedule, config.train.clip_norm
-  )
+  train = config.train
+  schedule = optimizers.make_schedule(train.schedule, train.learning_rate, config.steps)
   return Experiment(
     dataset=dataset,
     model=model,
-    causal={
-      name: builders[name]
-      for name, kinds in asked.items()
-      if "causal" in kinds.values()
-    },
-    loss=partial(_loss, model, policy, config.train.label_smoothing),
+    causal=causal,
+    loss=partial(_loss, model, policy, train.label_smoothing),
     measure=partial(_measure, model, policy),
     schedule=schedule,
-    optimizer=optimizer,
+    optimizer=optimizers.make_optimizer(train.optimizer, schedule, train.clip_norm),
     policy=policy,
-    max_positions=scheme.reach,
-    decodes=house.decodes,
+    max_positions=facts_of(position).reach,
+    decodes=architecture.decodes,
   )
 
 
-def _dataset(
-  config: config_dict.ConfigDict,
+def assemble_plain(
+  config: Config, kept: Mapping[str, bytes] = MappingProxyType({})
+) -> Experiment:
+  """Build the same experiment with the plain formulas, to count their FLOPs.
+
+  Its attentions form every score, and no activation is recomputed.
+  """
+  plain = config.copy_and_resolve_references()
+  plain.kernel, plain.model.rematerialise = "reference", False
+  return assemble(plain, kept)
+
+
+def places_of(config: Config) -> dict[str, str]:
+  """Return the places that have the attention of --attention, with their kinds."""
+  bound = architectures.bind(config.architecture.name)
+  places = cast(type[Architecture], bound.func).places
+  named = named_attentions(config)
+  return {place: kind for place, kind in places.items() if place not in named}
+
+
+Builders = dict[str, Callable[[], Attention]]  # By spec.
+
+
+def _attentions(
+  config: Config,
   architecture: type[Architecture],
-  kept: Mapping[str, bytes],
+  patterns: "Patterns",
+  options: model_options.Options,
+  position: Any,
+) -> tuple[Builders, Builders]:
+  """Return the builders of all attentions, and of those that are causal.
+
+  Raises:
+    UserError: an attention does not go with the positional scheme, or with its place.
+  """
+  builders = {
+    str(spec): attention_builder(spec, options, position, config.kernel)
+    for pattern in patterns.values()
+    for spec in pattern
+  }
+  hooks, dtype = facts_of(position).hooks, jnp.dtype(config.train.precision)
+  required = _required_kinds(patterns, architecture)
+  for name, kinds in required.items():
+    refuse_incompatible(name, builders[name], config.position, hooks, kinds, dtype)
+  causal = {
+    name: builders[name]
+    for name, kinds in required.items()
+    if "causal" in kinds.values()
+  }
+  return builders, causal
+
+
+def _dataset(
+  config: Config, architecture: type[Architecture], kept: Mapping[str, bytes]
 ) -> Dataset:
-  """The dataset, in the form that the architecture learns.
+  """Return the dataset, in the first form that the architecture learns and it offers.
 
   Raises:
     UserError: the dataset has no such form.
@@ -147,11 +182,13 @@ def _dataset(
       f"{', '.join(usable)}."
     )
   made: Dataset = dataset(data_dir=config.data_dir, task=task, kept=dict(kept))
+  if task == "pairs":
+    as_pairs(made)  # Refuses a plugin that offers pairs without their contract.
   return made
 
 
 def _tasks(dataset: Any) -> tuple[str, ...]:
-  """The forms that a registered dataset offers."""
+  """Return the forms that a registered dataset offers."""
   return cast(type[Dataset], dataset).tasks
 
 
@@ -163,7 +200,7 @@ def _loss(
   key: jax.Array | None,
   batch: Any,
 ) -> Sums:
-  """Training has a random key and smooths the labels; evaluation has neither."""
+  """Return the sums of a batch; labels are smoothed only with a random key, in training."""
   smoothing = 0.0 if key is None else label_smoothing
   output = _output(model, policy, params, key, batch)
   if isinstance(output, cross_entropy.Head):
@@ -172,6 +209,7 @@ def _loss(
 
 
 def _measure(model: Model, policy: jmp.Policy, params: Any, batch: Any) -> Measured:
+  """Return the sums of a batch over tokens and over whole sequences."""
   output = _output(model, policy, params, None, batch)
   if isinstance(output, cross_entropy.Head):
     sums, hits = cross_entropy.head_hits(output, batch.targets, batch.weights)
@@ -184,23 +222,23 @@ def _measure(model: Model, policy: jmp.Policy, params: Any, batch: Any) -> Measu
 def _output(
   model: Model, policy: jmp.Policy, params: Any, key: jax.Array | None, batch: Any
 ) -> jax.Array | cross_entropy.Head:
-  """The logits, or what they are made of where they are too many to form at once."""
+  """Return the logits, or their factors if the logits are too large to form at once."""
   params = policy.cast_to_compute(params)
   source = () if batch.source is None else (batch.source,)
   with recorded_heads() as heads:
     logits = model.apply(params, key, batch.inputs, None, *source)
   if cross_entropy.pays(logits.size):
     for unchanged, head in heads:
-      if unchanged is logits:  # Nobody reads them now, so they are not computed.
+      if unchanged is logits:  # They are not used now, so XLA does not compute them.
         return head
   return cast(jax.Array, policy.cast_to_output(logits))
 
 
-Patterns = Mapping[str, tuple[specs.Spec, ...]]  # By place, one for each layer.
+Patterns = Mapping[str, tuple[specs.Spec, ...]]  # By place, one spec per layer.
 
 
-def named_attentions(config: config_dict.ConfigDict) -> dict[str, str]:
-  """The attentions of those places that have another than `--attention`."""
+def named_attentions(config: Config) -> dict[str, str]:
+  """Return the attentions of places that differ from --attention, by place."""
   return {
     place: section.attention
     for place, section in config.architecture.items()
@@ -209,12 +247,12 @@ def named_attentions(config: config_dict.ConfigDict) -> dict[str, str]:
 
 
 def _patterns(
-  config: config_dict.ConfigDict, architecture: type[Architecture], num_layers: int
+  config: Config, architecture: type[Architecture], num_layers: int
 ) -> Patterns:
-  """The attention of each layer in each of the architecture's places.
+  """Return the attention of each layer, by the architecture's places.
 
   Raises:
-    UserError: an attention was named for a place that there is not.
+    UserError: an attention is set for a place that the architecture does not have.
   """
   named = named_attentions(config)
   if missing := [place for place in named if place not in architecture.places]:
@@ -229,19 +267,19 @@ def _patterns(
   }
 
 
-def _asked(
+def _required_kinds(
   patterns: Patterns, architecture: type[Architecture]
 ) -> dict[str, dict[str, str]]:
-  """What kind each attention has to be, by its spec and then by the places it has."""
-  asked: dict[str, dict[str, str]] = {}
+  """Return the kind that each attention has to be, by its spec and place."""
+  required: dict[str, dict[str, str]] = {}
   for place, pattern in patterns.items():
     for spec in pattern:
-      asked.setdefault(str(spec), {})[place] = architecture.places[place]
-  return asked
+      required.setdefault(str(spec), {})[place] = architecture.places[place]
+  return required
 
 
 def _pattern(text: str, num_layers: int) -> tuple[specs.Spec, ...]:
-  """The attention of each layer: the pattern, repeated along the layers."""
+  """Return the attention of each layer: the pattern, repeated along the layers."""
   pattern = specs.parse_pattern(text)
   if len(pattern) > num_layers:
     raise UserError(
@@ -257,7 +295,7 @@ def attention_builder(
   position: Callable[[], Position],
   kernel: str,
 ) -> Callable[[], Attention]:
-  """What makes the attention of a spec, inside a transform."""
+  """Return a function that builds the attention of a spec, inside a transform."""
   attention = attentions.bind(spec)
 
   def build() -> Attention:

@@ -101,9 +101,10 @@ def main(overrides: list[str]) -> int:
     os.environ |= versions.quieting() | os.environ
     config, place = read_config(overrides), _place()
     compile_cache.enable(config.compile_cache)
-    with processes.joined(place, config) as group:
+    limits = config.processes
+    with processes.joined(place, limits.join, limits.lag) as group:
       discovery.load(config.plugins)
-      processes.agree(group, config)
+      processes.agree(group, dict(configs.flatten(config.to_dict())))
       mode = importlib.import_module(f"attention_lab.mode.{FLAGS.mode}")
       status = int(mode.run(config, FLAGS.workdir))
     sys.stdout.flush()

@@ -138,7 +138,53 @@ def test_only_main_reads_flags():
       assert "absl" not in path.read_text(), module
 
 
-def test_every_file_says_first_what_it_is():
+CONFIGURED = ("experiment", "training.preflight", "main", "config")
+
+
+def test_only_upper_layers_know_the_configuration():
+  for module, path in MODULES.items():
+    upper = module in CONFIGURED or folder(module) in ("compare", "mode")
+    assert upper or "config" not in imports(path), module
+    if module != "config":
+      assert "ml_collections" not in path.read_text(), module
+
+
+READING_PATH = ("main", "experiment", "update", "training.loop")
+
+
+def test_the_reading_path_is_short():
+  assert sum(len(lines(MODULES[module])) for module in READING_PATH) < 900
+
+
+def lines(path):
+  return path.read_text().splitlines()
+
+
+def too_long(path):
+  """Yield what exceeds the limits of files, classes and functions."""
+  if len(lines(path)) > 320:
+    yield f"{path}: {len(lines(path))} lines"
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.ClassDef):
+      methods = [x for x in node.body if isinstance(x, ast.FunctionDef)]
+      if len(methods) > 15:
+        yield f"{path}: {node.name} has {len(methods)} methods"
+    if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 50:
+      yield f"{path}: {node.name} has {node.end_lineno - node.lineno + 1} lines"
+
+
+def test_files_classes_and_functions_are_small():
+  assert [found for path in MODULES.values() for found in too_long(path)] == []
+
+
+def test_a_long_function_class_and_file_are_detected(tmp_path):
+  path = tmp_path / "long.py"
+  methods = "".join(f"  def f{i}(self):\n    pass\n" for i in range(16))
+  path.write_text("def f():\n" + "  x = 1\n" * 300 + "class A:\n" + methods)
+  assert len(list(too_long(path))) == 3
+
+
+def test_every_file_begins_with_a_docstring():
   for module, path in MODULES.items():
     text = ast.get_docstring(ast.parse(path.read_text()))
     assert text, module

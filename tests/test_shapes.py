@@ -10,7 +10,6 @@ import numpy as np
 import optax
 import pytest
 
-from attention_lab.benchmark.utilisation import flops_per_step
 from attention_lab.dataset.base.bucketed import Bucketed
 from attention_lab.dataset.base.dataset import Batch, datasets, num_batches
 from attention_lab.dataset.base.vocabulary import CharacterVocabulary
@@ -21,6 +20,7 @@ from attention_lab.mode import sample, train
 from attention_lab.nn.metrics import Measured
 from attention_lab.run import folder as run_folder
 from attention_lab.training.evaluation import evaluate
+from attention_lab.training.preflight import training_flops
 from attention_lab.training.seeds import make_stepper
 from attention_lab.training.window import Window
 from attention_lab.update import fresh_state, make_evaluate
@@ -277,7 +277,7 @@ def test_flops_are_the_mean_over_the_shapes():
   assert {r * n for r, n in rows.values()} == {positions}
   scores = sum(steps[s] * 2 * rows[s][0] * rows[s][1] ** 2 * d for s in steps)
   expected = 6 * 8 * (positions * token + scores / sum(steps.values()))
-  assert flops_per_step(changed) == int(expected)
+  assert training_flops(changed) == int(expected)
 
 
 # What a run keeps.

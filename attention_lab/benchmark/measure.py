@@ -1,70 +1,71 @@
-"""What attentions cost at a length, one beside the other: time and memory of each kind."""
+"""Time and memory of attentions at a sequence length, measured interleaved."""
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
-
-from ml_collections import config_dict
+from typing import Any, NamedTuple
 
 from attention_lab.architecture.base import options as model_options
-from attention_lab.architecture.base.architecture import architectures
 from attention_lab.benchmark.program import Bench, Program, fits
 from attention_lab.benchmark.timing import Timing, interleaved
 from attention_lab.compatibility import refuse_incompatible
-from attention_lab.experiment import attention_builder, named_attentions
+from attention_lab.experiment import attention_builder
 from attention_lab.plugin import spec as specs
 from attention_lab.position.base.position import facts_of, positions
 
 
-def benches(
-  of: Mapping[str, config_dict.ConfigDict], length: int, dtype: Any
-) -> dict[str, Bench]:
-  """Each attention alone, over sequences of one length, its output found right.
+class Measured(NamedTuple):
+  """An attention to measure, and the settings that it is built with."""
+
+  spec: specs.Spec
+  options: model_options.Options
+  position: str  # Spec of the positional scheme.
+  kinds: Mapping[str, str]  # Required kind, by the places that have this attention.
+  kernel: str
+  batch_size: int  # Sequences.
+
+
+def benches(of: Mapping[str, Measured], length: int, dtype: Any) -> dict[str, Bench]:
+  """Return each attention as programs over sequences of one length, verified.
 
   Args:
-    of: by attention, the configuration whose other settings it is measured with.
-    length: tokens.
-    dtype: what is computed in.
+    of: the attentions, by name.
+    length: tokens per sequence.
+    dtype: dtype of the computation.
 
   Raises:
-    UserError: an attention that does not go with its configuration, or computes wrongly.
+    UserError: an attention is incompatible with its settings, or its output is wrong.
   """
-  found = {name: _bench(name, config, length, dtype) for name, config in of.items()}
+  found = {name: _bench(name, one, length, dtype) for name, one in of.items()}
   for name, bench in found.items():
     bench.refuse_wrong(name)
   return found
 
 
-def _bench(name: str, config: config_dict.ConfigDict, length: int, dtype: Any) -> Bench:
-  options = model_options.from_config(config.model.to_dict())
-  position = partial(positions.bind(config.position), max_length=length)
-  house: Any = architectures.bind(config.architecture.name).func
-  # What --attention stands for; the places that have another are in the step alone.
-  named = named_attentions(config)
-  asked = {place: kind for place, kind in house.places.items() if place not in named}
-  (spec,) = specs.parse_pattern(name)
+def _bench(name: str, measured: Measured, length: int, dtype: Any) -> Bench:
+  spec, options, text, kinds, kernel, batch_size = measured
+  position = partial(positions.bind(text), max_length=length)
   build = partial(attention_builder, spec, options, position)
-  acts = facts_of(position).hooks
-  refuse_incompatible(name, build(config.kernel), config.position, acts, asked, dtype)
+  hooks = facts_of(position).hooks
+  refuse_incompatible(name, build(kernel), text, hooks, kinds, dtype)
   return Bench(
     lambda kernel: build(kernel)(),
-    config.kernel,
-    config.benchmark.batch_size,
+    kernel,
+    batch_size,
     length,
     dtype,
-    causal="causal" in asked.values(),
+    causal="causal" in kinds.values(),
   )
 
 
 def at_length(
   benches: Mapping[str, Bench], peak: float, rounds: int
 ) -> list[dict[str, Any]]:
-  """A record of each attention and kind: forward, gradient and decode, timed in turns.
+  """Return a record per attention and kind (forward, gradient, decode), timed in turns.
 
   Args:
-    benches: from `benches`, one or more.
-    peak: operations a second of a large matrix product.
-    rounds: how often each is timed.
+    benches: from `benches`, at least one.
+    peak: FLOP/s of a large matrix product.
+    rounds: number of times that each program is timed.
   """
   records = []
   for kind in next(iter(benches.values())).programs:

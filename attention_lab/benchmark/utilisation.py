@@ -1,33 +1,24 @@
-"""How much of what the device can do a training run uses."""
+"""Model FLOPs of a training step: what utilisation is measured by."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from ml_collections import config_dict
 
 from attention_lab.benchmark.flops import matmul_flops
-from attention_lab.experiment import assemble
+from attention_lab.experiment import Experiment
 
 
-def flops_per_step(
-  config: config_dict.ConfigDict, kept: Mapping[str, bytes] = MappingProxyType({})
-) -> int:
-  """Operations in matrix products that one training step asks for: the model FLOPs.
+def flops_per_step(experiment: Experiment, batch_size: int) -> int:
+  """Return the model FLOPs of one training step: those of its matrix products.
 
-  Counted as the formulas say, whatever a kernel skips or computes again: without
-  rematerialisation, and with every score of the plain formula. Where steps have several
-  shapes it is their mean.
+  They are counted as the formulas have them, whatever a kernel skips or recomputes. If
+  batches have several shapes, the result is their mean.
 
   Args:
-    config: the configuration.
-    kept: the files of the run, as `assemble` takes them.
+    experiment: from `experiment.assemble_plain`.
+    batch_size: examples per step, over all devices.
   """
-  plain = config.copy_and_resolve_references()
-  plain.kernel, plain.model.rematerialise = "reference", False
-  experiment = assemble(plain, kept)
   params = jax.eval_shape(lambda: experiment.init(0))
 
   def flops(step: int) -> int:
@@ -40,4 +31,4 @@ def flops_per_step(
 
   shapes = experiment.dataset.shapes("train", 1)
   whole = sum(count * flops(step) for step, count in shapes.items())
-  return int(config.batch_size) * whole // sum(shapes.values())
+  return batch_size * whole // sum(shapes.values())

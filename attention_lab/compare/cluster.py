@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ml_collections import config_dict
-
 from attention_lab.compare.launch import Job, Listener, record_outcome, start
+from attention_lab.config import Config
 from attention_lab.errors import UserError
 from attention_lab.system.signals import Interrupt
 
@@ -18,7 +17,7 @@ POLL = 2.0  # Seconds between two requests for the jobs' states.
 def run_on_slurm(
   jobs: Sequence[Job],
   workdir: Path,
-  slurm: config_dict.ConfigDict,
+  slurm: Config,
   listener: Listener,
   cluster: str = "slurm",
 ) -> int | None:
@@ -78,7 +77,7 @@ def _record(job: Job, task: Any) -> None:
   record_outcome(job, task.result() if task.exception() is None else 1)
 
 
-def _executor(folder: Path, slurm: config_dict.ConfigDict, cluster: str) -> Any:
+def _executor(folder: Path, slurm: Config, cluster: str) -> Any:
   try:
     import submitit
   except ImportError:

@@ -7,11 +7,14 @@ from typing import Any
 import jax
 import jmp
 
-from attention_lab.benchmark.measure import at_length, benches
+from attention_lab.architecture.base import options as model_options
+from attention_lab.benchmark.measure import Measured, at_length, benches
 from attention_lab.benchmark.program import Bench
 from attention_lab.benchmark.timing import matmul_peak
 from attention_lab.compare.plan import Plan
+from attention_lab.config import Config
 from attention_lab.errors import UserError
+from attention_lab.experiment import places_of
 from attention_lab.plugin import spec as specs
 from attention_lab.system.files import read_json, write_json
 
@@ -46,7 +49,7 @@ def measure(plan: Plan, lengths: Sequence[int]) -> list[str]:
     found: dict[str, Bench] = {}
     for name, config in configs.items():
       try:
-        found |= benches({name: config}, length, dtype)
+        found |= benches({name: measured(config, name)}, length, dtype)
       except UserError as error:
         left_out.append(f"Cost at {length} tokens was not measured: {error}")
     if found:
@@ -82,3 +85,16 @@ def _conditions(plan: Plan, lengths: Sequence[int]) -> dict[str, Any]:
     "batch_size": first.benchmark.batch_size,
     "device": jax.devices()[0].device_kind,
   }
+
+
+def measured(config: Config, name: str) -> Measured:
+  """Return an attention to measure with the settings of a configuration."""
+  (spec,) = specs.parse_pattern(name)
+  return Measured(
+    spec=spec,
+    options=model_options.from_config(config.model.to_dict()),
+    position=config.position,
+    kinds=places_of(config),
+    kernel=config.kernel,
+    batch_size=config.benchmark.batch_size,
+  )

@@ -8,10 +8,9 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from ml_collections import config_dict
-
 from attention_lab import config as configs
 from attention_lab.compare.analysis.wording import row_name
+from attention_lab.config import Config
 from attention_lab.errors import UserError
 
 # Settings that all rows share, with the advice for those who give a list.
@@ -25,7 +24,7 @@ class Named(NamedTuple):
   """A combination of the grid, with the name of its row."""
 
   name: str
-  config: config_dict.ConfigDict
+  config: Config
 
 
 def alternatives(text: str) -> list[str]:
@@ -57,7 +56,7 @@ def _without_brackets(item: str) -> str:
 
 
 def read(
-  config: config_dict.ConfigDict, assignments: Sequence[tuple[str, str]]
+  config: Config, assignments: Sequence[tuple[str, str]]
 ) -> dict[str, tuple[Any, ...]]:
   """Assign settings from text, and return the lists of values among them as a grid.
 
@@ -96,7 +95,7 @@ def read(
   return grid
 
 
-def _stored(config: config_dict.ConfigDict) -> dict[str, tuple[Any, ...]]:
+def _stored(config: Config) -> dict[str, tuple[Any, ...]]:
   """Return the grid that the configuration already has, from an experiment file."""
   try:
     return {str(key): tuple(values) for key, values in config.compare.grid}
@@ -107,7 +106,7 @@ def _stored(config: config_dict.ConfigDict) -> dict[str, tuple[Any, ...]]:
     ) from None
 
 
-def _may_vary(config: config_dict.ConfigDict, key: str) -> bool:
+def _may_vary(config: Config, key: str) -> bool:
   """Return whether a setting may have a list of values."""
   known = dict(configs.flatten(config))
   return (
@@ -115,7 +114,7 @@ def _may_vary(config: config_dict.ConfigDict, key: str) -> bool:
   )
 
 
-def rows(config: config_dict.ConfigDict) -> list[Named]:
+def rows(config: Config) -> list[Named]:
   """Return every combination of the grid; the values of its last setting vary fastest.
 
   Args:
@@ -133,7 +132,7 @@ def rows(config: config_dict.ConfigDict) -> list[Named]:
   return combinations
 
 
-def words(config: config_dict.ConfigDict) -> Iterator[str]:
+def words(config: Config) -> Iterator[str]:
   """Yield the flags that give a run this configuration."""
   for key, (_, value) in configs.differences(
     configs.get_config(),

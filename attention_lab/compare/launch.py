@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import jax
-from ml_collections import config_dict
 
-from attention_lab.benchmark.utilisation import flops_per_step
 from attention_lab.compare import cells, grid
 from attention_lab.compare.plan import Plan, Planned
+from attention_lab.config import Config
 from attention_lab.system import lock as locks
 from attention_lab.system.signals import Interrupt
-from attention_lab.training.preflight import with_seed
+from attention_lab.training.preflight import training_flops, with_seed
 from attention_lab.training.seeds import side_by_side_pays
 
 POLL = 0.25  # Seconds between two checks of the processes.
@@ -54,7 +53,7 @@ class Listener(Protocol):
     """Update the display; called after every check of the processes."""
 
 
-def jobs(plan: Plan, config: config_dict.ConfigDict) -> list[Job]:
+def jobs(plan: Plan, config: Config) -> list[Job]:
   """Return the unfinished jobs in the order in which they should run.
 
   Rows whose seeds share a program come first. The other runs are ordered by seed, so
@@ -70,9 +69,7 @@ def jobs(plan: Plan, config: config_dict.ConfigDict) -> list[Job]:
   return [job for job in together + single if not job.done]
 
 
-def _trains_seeds_together(
-  plan: Plan, row: Planned, compare: config_dict.ConfigDict
-) -> bool:
+def _trains_seeds_together(plan: Plan, row: Planned, compare: Config) -> bool:
   """Return whether all seeds of a row are trained side by side in one program."""
   started = any(plan.finished(row, seed) for seed in plan.seeds)
   if started or len(plan.seeds) == 1 or compare.vmap_seeds == "never":
@@ -83,7 +80,7 @@ def _trains_seeds_together(
     return True
   on_gpus = compare.launcher == "slurm" and compare.slurm.gpus
   platform = "gpu" if on_gpus else jax.default_backend()
-  return platform != "cpu" and side_by_side_pays(flops_per_step(row.config), platform)
+  return platform != "cpu" and side_by_side_pays(training_flops(row.config), platform)
 
 
 def _single_seed(plan: Plan, row: Planned, seed: int) -> Job:
@@ -109,7 +106,7 @@ def _all_seeds(plan: Plan, row: Planned) -> Job:
   )
 
 
-def _command(config: config_dict.ConfigDict, workdir: Path) -> list[str]:
+def _command(config: Config, workdir: Path) -> list[str]:
   """Return the command line that trains a configuration with this Python."""
   start = [sys.executable, "-m", "attention_lab.main", f"--workdir={workdir}"]
   return [*start, *grid.words(config)]

@@ -6,9 +6,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import config_dict
 
 from attention_lab.compare.analysis.record import Maps
+from attention_lab.config import Config
 from attention_lab.decode.attention_maps import labels, per_layer
 from attention_lab.experiment import assemble
 from attention_lab.kernel.mask import default_positions
@@ -19,7 +19,7 @@ from attention_lab.system.files import write_atomically
 LONGEST = 64  # Tokens of the text that are used.
 
 
-def of_run(config: config_dict.ConfigDict, cell: Path) -> Maps | None:
+def of_run(config: Config, cell: Path) -> Maps | None:
   """Return the maps of a finished run on the start of the first validation example.
 
   They are stored next to the run's folder, under the name of its checkpoint.
@@ -38,9 +38,7 @@ def of_run(config: config_dict.ConfigDict, cell: Path) -> Maps | None:
   return Maps(tokens, weights) if weights.size else None
 
 
-def _compute(
-  config: config_dict.ConfigDict, cell: Path
-) -> tuple[list[str], np.ndarray]:
+def _compute(config: Config, cell: Path) -> tuple[list[str], np.ndarray]:
   """Return the text's tokens and the weights [layers, heads, S, S], or an empty array."""
   experiment = assemble(config, run_folder.kept(cell))
   example = experiment.dataset.examples("validation", 0, np.zeros(1, np.int64))

@@ -4,13 +4,11 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from ml_collections import config_dict
-
 from attention_lab import config as configs
-from attention_lab.benchmark.utilisation import flops_per_step
 from attention_lab.compare.analysis.wording import setting_text
+from attention_lab.config import Config
 from attention_lab.errors import UserError
-from attention_lab.training.preflight import parameters
+from attention_lab.training.preflight import parameters, training_flops
 
 TOLERANCE = 0.01  # Accepted deviation, relative to the target.
 # Sizes that a user chooses: rows that differ in one of them are not matched.
@@ -18,20 +16,20 @@ SIZES = (
   "dataset",
   *(f"model.{size}" for size in "num_layers num_heads d_model d_ff key_size".split()),
 )
-Cost = Callable[[config_dict.ConfigDict], int]
+Cost = Callable[[Config], int]
 
 
 class Matched(NamedTuple):
   """Configuration whose cost is closest to a target."""
 
-  config: config_dict.ConfigDict
+  config: Config
   cost: int
   within: bool  # Whether the cost is within TOLERANCE of the target.
 
 
 COSTS: dict[str, tuple[Cost, str]] = {
   "parameters": (parameters, "parameters"),
-  "flops": (flops_per_step, "training FLOPs per step"),
+  "flops": (training_flops, "training FLOPs per step"),
 }
 
 
@@ -40,7 +38,7 @@ def differs(cost: int, target: int) -> bool:
   return abs(cost - target) > TOLERANCE * target
 
 
-def match(config: config_dict.ConfigDict, target: int, cost: Cost) -> Matched | None:
+def match(config: Config, target: int, cost: Cost) -> Matched | None:
   """Return a configuration with d_ff set so that its cost is `target`.
 
   If no d_ff reaches the target, d_model is reduced to the largest value that allows one.
@@ -57,7 +55,7 @@ def match(config: config_dict.ConfigDict, target: int, cost: Cost) -> Matched | 
   for narrower in _widths(config):
 
     @functools.cache
-    def cost_of(d_ff: int, config: config_dict.ConfigDict = narrower) -> int:
+    def cost_of(d_ff: int, config: Config = narrower) -> int:
       return cost(_with_d_ff(config, d_ff))
 
     try:
@@ -96,7 +94,7 @@ def nearest(cost: Callable[[int], int], target: int, start: int) -> int:
 
 
 def description(
-  old: config_dict.ConfigDict, matched: Matched, target: int, unit: str, baseline: str
+  old: Config, matched: Matched, target: int, unit: str, baseline: str
 ) -> str:
   """Return how a configuration was matched to the baseline, in words."""
   sizes = " and ".join(
@@ -107,12 +105,12 @@ def description(
   return f"{closest}{sizes}: {matched.cost:,} {unit}; {baseline} has {target:,}"
 
 
-def _size(config: config_dict.ConfigDict, key: str) -> int:
+def _size(config: Config, key: str) -> int:
   value = dict(configs.flatten(config))[key]
   return int(4 * config.model.d_model if value is None else value)
 
 
-def _widths(config: config_dict.ConfigDict) -> Iterator[config_dict.ConfigDict]:
+def _widths(config: Config) -> Iterator[Config]:
   """Yield the configuration, then copies with smaller and smaller d_model."""
   model = config.model
   step = 2 if model.key_size is not None else 2 * model.num_heads
@@ -122,7 +120,7 @@ def _widths(config: config_dict.ConfigDict) -> Iterator[config_dict.ConfigDict]:
     yield narrower
 
 
-def _with_d_ff(config: config_dict.ConfigDict, d_ff: int) -> config_dict.ConfigDict:
+def _with_d_ff(config: Config, d_ff: int) -> Config:
   changed = config.copy_and_resolve_references()
   changed.model.d_ff = d_ff
   return changed

@@ -22,17 +22,30 @@ class Translator:
 
   Args:
     experiment: a model that learns pairs, and its vocabulary.
-    sample: the configuration's section "sample".
+    prompt: the default source; None for the dataset's own.
+    length: largest number of tokens of a translation.
+    count: number of best translations to return.
+    beam_size: number of hypotheses.
+    length_penalty: α of arXiv:1609.08144, eq. 14.
   """
 
-  def __init__(self, experiment: Experiment, sample: Any):
+  def __init__(
+    self,
+    experiment: Experiment,
+    prompt: str | None = None,
+    length: int = 300,
+    count: int = 1,
+    beam_size: int = 4,
+    length_penalty: float = 0.6,
+  ):
     self._experiment = experiment
-    self._sample = sample
+    self._length, self._count = length, count
+    self._beam_size, self._length_penalty = beam_size, length_penalty
     self._searches: dict[int, Callable[..., Any]] = {}
     dataset = as_pairs(experiment.dataset)
     self._dataset = dataset
-    self.prompt = dataset.prompt() if sample.prompt is None else sample.prompt
-    self._tokens(self.prompt, 1)  # Refuses what it cannot read now.
+    self.prompt = dataset.prompt() if prompt is None else prompt
+    self._tokens(self.prompt, 1)  # Refuses an invalid prompt.
 
   def __call__(self, params: Any) -> list[str]:
     """The best answers to the prompt; `params` as they are trained, on the host."""
@@ -84,21 +97,21 @@ class Translator:
   def _search(self, length: int) -> Callable[..., Any]:
     """The compiled search for sources of a length."""
     if length not in self._searches:
-      dataset, sample = self._dataset, self._sample
+      dataset = self._dataset
       room = dataset.answer_length
       if dataset.end_token is not None:  # What repeats itself is cut before long.
         room = min(max(room, length), 2 * length + 10)
-      room = min(room, sample.length)
+      room = min(room, self._length)
       if self._experiment.max_positions is not None:
         room = min(room, self._experiment.max_positions)
       self._searches[length] = make_beam_search(
         self._experiment.model,
         room,
-        sample.beam_size,
+        self._beam_size,
         dataset.start_token,
         dataset.end_token,
-        sample.length_penalty,
-        sample.count,
+        self._length_penalty,
+        self._count,
         self._experiment.policy.compute_dtype,
       )
     return self._searches[length]

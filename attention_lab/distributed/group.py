@@ -121,10 +121,6 @@ class Group:
       return number
     return int(max(self.gather(what, number)))
 
-  def signal(self, own: int | None) -> int:
-    """A signal that any of the processes was sent, 0 for none: all leave together."""
-    return self.highest("the next step", own or 0)
-
   @contextlib.contextmanager
   def busy(self, what: str, patience: float = UNHURRIED) -> Iterator[None]:
     """While entered, this process may take `patience` seconds before anyone worries."""
@@ -207,17 +203,15 @@ class Group:
         if message.kind == "failed":
           self.end(message.about["line"], message.about["status"])
         if message.kind == "busy":
-          self._hear(rank, message.about["what"], message.about["patience"])
+          what, patience = message.about["what"], message.about["patience"]
+          if self._busy[rank][:2] != (what, patience):
+            self._busy[rank] = Busy(what, patience, time.monotonic())
         else:
           self._inbox[rank].put(message)
     if not self._left.is_set():
       self.end(
         f"process {rank} ended without saying why: killed, or out of memory? {AGAIN}", 1
       )
-
-  def _hear(self, rank: int, what: str, patience: float) -> None:
-    if self._busy[rank][:2] != (what, patience):
-      self._busy[rank] = Busy(what, patience, time.monotonic())
 
   def _watch(self) -> None:
     """Tells the others that this process lives, and looks whether they do."""
@@ -238,7 +232,13 @@ class Group:
   def _look(self, now: float) -> None:
     for rank, peer in self._peers.items():
       if now - peer.link.heard > self._lag:
-        self._end_silent(rank, peer.identity)
+        # A stopped process cannot end itself, but another one on its machine can end it.
+        self.end(
+          f"process {rank} has not answered for {self._lag:g} s "
+          f"(--config.processes.lag): stopped, or disconnected? {AGAIN}",
+          1,
+          kill=peer.identity.pid if peer.identity.is_near() else None,
+        )
     waits, own = self._waits, self._own
     if waits:
       rank, where, since = waits
@@ -255,16 +255,6 @@ class Group:
         f"process {self.index} has been {own.what} for {own.patience:.0f} s. {AGAIN}",
         1,
       )
-
-  def _end_silent(self, rank: int, identity: Identity) -> None:
-    """Ends all where a process does not answer. One that is stopped cannot end itself,
-    but another on its machine can."""
-    self.end(
-      f"process {rank} has not answered for {self._lag:g} s (--config.processes.lag): "
-      f"stopped, or cut off? {AGAIN}",
-      1,
-      kill=identity.pid if identity.is_near() else None,
-    )
 
 
 def in_step(group: Group, call: Callable[..., Any]) -> Callable[..., Any]:

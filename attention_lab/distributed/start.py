@@ -11,9 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from ml_collections import config_dict
 
-from attention_lab import config as configs
 from attention_lab.distributed.group import Group
 from attention_lab.distributed.join import join, join_as_first, listen
 from attention_lab.errors import UserError, one_line
@@ -33,6 +31,13 @@ _current = Group()
 def current() -> Group:
   """The processes of this run; this one alone by default."""
   return _current
+
+
+class Patience(NamedTuple):
+  """Time limits of the processes, in seconds."""
+
+  join: float  # To wait for each other at the start.
+  lag: float  # That one may be silent or late.
 
 
 class Place(NamedTuple):
@@ -96,10 +101,15 @@ def _launched(environment: Mapping[str, str]) -> Place | None:
 
 
 @contextlib.contextmanager
-def joined(place: Place | None, config: config_dict.ConfigDict) -> Iterator[Group]:
-  """While entered, this process and the others are one run.
+def joined(place: Place | None, join: float, lag: float) -> Iterator[Group]:
+  """Join the processes of a run, which all leave this context together.
 
-  What ends one of them ends all: this context is left only together.
+  An error that ends one process ends all of them.
+
+  Args:
+    place: this process's place among them; None if it is alone.
+    join: seconds to wait for the others at the start.
+    lag: seconds that a process may be silent or late.
 
   Raises:
     UserError: the others were not found.
@@ -108,7 +118,7 @@ def joined(place: Place | None, config: config_dict.ConfigDict) -> Iterator[Grou
   if place is None:
     yield _current
     return
-  group = _current = _start(place, config.processes)
+  group = _current = _start(place, Patience(join, lag))
   try:
     yield group
   except UserError as error:
@@ -121,8 +131,12 @@ def joined(place: Place | None, config: config_dict.ConfigDict) -> Iterator[Grou
   group.leave(_part)
 
 
-def agree(group: Group, config: config_dict.ConfigDict) -> None:
-  """Compares configuration, code and devices; the plugins are loaded by now.
+def agree(group: Group, settings: Mapping[str, Any]) -> None:
+  """Compare settings, code and devices; all plugins have to be loaded.
+
+  Args:
+    group: the processes.
+    settings: this process's settings, by "section.key".
 
   Raises:
     UserError: a process has others than the first; on all of them the same.
@@ -131,7 +145,7 @@ def agree(group: Group, config: config_dict.ConfigDict) -> None:
 
   own = {
     f"--config.{key}": value
-    for key, value in configs.flatten(config.to_dict())
+    for key, value in settings.items()
     if not key.startswith(OWN)
   }
   refuse_differences(group, "settings", own)
@@ -163,7 +177,7 @@ def _short(value: Any) -> str:
   return value[:12] if hashed else json.dumps(value)
 
 
-def _start(place: Place, patience: config_dict.ConfigDict) -> Group:
+def _start(place: Place, patience: Patience) -> Group:
   import jax  # Slow to import: a mistake in the flags was told before.
 
   # It would swallow SIGTERM, which the training loop answers itself.
@@ -176,7 +190,7 @@ def _start(place: Place, patience: config_dict.ConfigDict) -> Group:
   return group
 
 
-def _timeouts(patience: config_dict.ConfigDict) -> dict[str, Any]:
+def _timeouts(patience: Patience) -> dict[str, Any]:
   return {
     "initialization_timeout": patience.join,
     "heartbeat_timeout_seconds": HEARTBEAT,
@@ -184,7 +198,7 @@ def _timeouts(patience: config_dict.ConfigDict) -> dict[str, Any]:
   }
 
 
-def _by_flags(place: Place, patience: config_dict.ConfigDict) -> Group:
+def _by_flags(place: Place, patience: Patience) -> Group:
   """The processes meet, and only then start JAX's own service, on a port of its own: it
   ends a process that it cannot reach by a crash."""
   import jax
@@ -215,7 +229,7 @@ def _free_port(host: str) -> int:
   return port
 
 
-def _by_launcher(patience: config_dict.ConfigDict) -> Group:
+def _by_launcher(patience: Patience) -> Group:
   """JAX has found the processes; the first one tells the others by it where to come."""
   import jax
   from jax.experimental import multihost_utils

@@ -11,7 +11,6 @@ from typing import Any
 import jax
 import jmp
 import numpy as np
-from ml_collections import config_dict
 from rich.console import Console
 from rich.table import Table
 
@@ -19,6 +18,8 @@ from attention_lab.benchmark.measure import at_length, benches
 from attention_lab.benchmark.plot import plot_benchmark
 from attention_lab.benchmark.scaling import crossover, exponent
 from attention_lab.benchmark.timing import matmul_peak
+from attention_lab.compare.costs import measured
+from attention_lab.config import Config
 from attention_lab.distributed.devices import local_devices, refuse_indivisible
 from attention_lab.experiment import assemble
 from attention_lab.plugin import spec as specs
@@ -30,7 +31,7 @@ from attention_lab.training.seeds import make_stepper
 KINDS = ("forward", "gradient", "decode")
 
 
-def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
+def run(config: Config, workdir: str | None) -> int:
   """Measures, prints tables and writes the files."""
   names = list(dict.fromkeys(map(str, specs.parse_pattern(config.attention))))
   if config.benchmark.step:  # What cannot be trained is refused before it is timed.
@@ -49,7 +50,7 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
     f"runs at {peak / 1e9:,.0f} GFLOP/s"
   )
   records: list[dict[str, Any]] = []
-  of = dict.fromkeys(names, config)
+  of = {name: measured(config, name) for name in names}
   for length in config.benchmark.sequence_lengths:
     found = at_length(benches(of, length, dtype), peak, config.benchmark.rounds)
     console.print(_table(f"length {length}", found))
@@ -79,7 +80,7 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
   return 0
 
 
-def _steps(config: config_dict.ConfigDict, names: list[str]) -> list[dict[str, Any]]:
+def _steps(config: Config, names: list[str]) -> list[dict[str, Any]]:
   """The whole training step with each attention in all layers, in turns."""
   devices = local_devices()
   refuse_indivisible(config.batch_size, config.train.micro_batches, len(devices))
@@ -118,7 +119,7 @@ def _steps(config: config_dict.ConfigDict, names: list[str]) -> list[dict[str, A
   ]
 
 
-def _with(config: config_dict.ConfigDict, attention: str) -> config_dict.ConfigDict:
+def _with(config: Config, attention: str) -> Config:
   """The configuration with one attention in all layers."""
   own = config.copy_and_resolve_references()
   own.attention = attention

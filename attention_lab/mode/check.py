@@ -7,11 +7,11 @@ The exit status is 1 if a law is broken.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ml_collections import config_dict
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from attention_lab.config import Config
 from attention_lab.conformance.check import LAWS, verdicts
 from attention_lab.conformance.law import Verdict
 from attention_lab.conformance.subject import Subject
@@ -28,7 +28,7 @@ STATUS_LABELS = {
 }
 
 
-def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
+def run(config: Config, workdir: str | None) -> int:
   """Check the attentions, print and write the verdicts; return 1 if a law is broken."""
   names = list(dict.fromkeys(map(str, specs.parse_pattern(config.attention))))
   subjects = {name: Subject(name) for name in names}  # Refuses unknown names first.

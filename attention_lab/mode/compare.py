@@ -13,12 +13,10 @@ import sys
 from pathlib import Path
 
 import jmp
-from ml_collections import config_dict
 from rich.console import Console
 
 from attention_lab import config as configs
 from attention_lab.benchmark.timing import matmul_peak
-from attention_lab.benchmark.utilisation import flops_per_step
 from attention_lab.compare import costs, launch, plan
 from attention_lab.compare.analysis.record import Comparison
 from attention_lab.compare.analysis.sentences import sentence
@@ -28,13 +26,15 @@ from attention_lab.compare.collect import collect
 from attention_lab.compare.plan import Plan, Planned
 from attention_lab.compare.progress import Progress, duration
 from attention_lab.compare.report import markdown, page, results
+from attention_lab.config import Config
 from attention_lab.run import folder as run_folder
 from attention_lab.system.files import make_folder, write_atomically
+from attention_lab.training.preflight import training_flops
 
 UTILISATION = 0.3  # Typical speed of a small run, relative to a large matrix product.
 
 
-def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
+def run(config: Config, workdir: str | None) -> int:
   """Run a comparison and return the exit status.
 
   It is 1 if any run failed, and 128 + the signal's number after a signal.
@@ -59,7 +59,7 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
 class Reports:
   """The report files of a comparison."""
 
-  def __init__(self, planned: Plan, config: config_dict.ConfigDict):
+  def __init__(self, planned: Plan, config: Config):
     self.plan = planned
     self.lengths = config.compare.cost_lengths
     self.local = config.compare.launcher == "local"
@@ -99,9 +99,7 @@ class ReportingProgress:
     self._reports.write()
 
 
-def _launch(
-  planned: Plan, config: config_dict.ConfigDict, listener: launch.Listener
-) -> int | None:
+def _launch(planned: Plan, config: Config, listener: launch.Listener) -> int | None:
   """Run the unfinished jobs; return the signal that interrupted them, if any."""
   jobs = launch.jobs(planned, config)
   if config.compare.launcher == "slurm":
@@ -130,7 +128,7 @@ def _finish(reports: Reports, console: Console) -> int:
   return 1 if failed else 0
 
 
-def _print_plan(planned: Plan, config: config_dict.ConfigDict, console: Console) -> int:
+def _print_plan(planned: Plan, config: Config, console: Console) -> int:
   """Print the runs of a comparison and estimates of their time; return 0."""
   first = planned.rows[0].config
   peak = matmul_peak(jmp.get_policy(first.train.precision).compute_dtype)
@@ -138,7 +136,7 @@ def _print_plan(planned: Plan, config: config_dict.ConfigDict, console: Console)
   total = 0.0
   for row in planned.rows:
     left = sum(not planned.finished(row, seed) for seed in planned.seeds)
-    flops = flops_per_step(row.config)
+    flops = training_flops(row.config)
     seconds = _seconds(planned, row) or flops * planned.steps / (peak * UTILISATION)
     total += seconds * left
     matched = f" (matched to the baseline: {row.matched})" if row.matched else ""
@@ -168,7 +166,7 @@ def _seconds(planned: Plan, row: Planned) -> float | None:
   return sum(seconds) / len(seconds) if seconds else None
 
 
-def _folder(config: config_dict.ConfigDict) -> Path:
+def _folder(config: Config) -> Path:
   """Return a folder that depends on the comparison alone, so that it can be resumed."""
   settings = dict(configs.differences({}, config)) | {"grid": config.compare.grid}
   settings["match"] = config.compare.match

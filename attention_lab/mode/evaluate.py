@@ -4,10 +4,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-from ml_collections import config_dict
-
+from attention_lab.config import Config
 from attention_lab.dataset.base.lines import read_lines
 from attention_lab.dataset.base.pairs import sentences_of
+from attention_lab.decode.sampler import make_sampler
 from attention_lab.decode.translator import Translator, score_answers
 from attention_lab.distributed.devices import (
   local_devices,
@@ -26,10 +26,11 @@ from attention_lab.training.evaluation import (
   length_measures,
 )
 from attention_lab.training.messages import format_figures
+from attention_lab.training.preflight import sample_options
 from attention_lab.update import make_evaluate
 
 
-def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
+def run(config: Config, workdir: str | None) -> int:
   """Prints the figures and writes evaluation.json."""
   folder = run_folder.existing(workdir)
   devices = local_devices()
@@ -74,7 +75,7 @@ def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
 
 
 def _translated(
-  experiment: Experiment, config: config_dict.ConfigDict, params: Any, folder: Path
+  experiment: Experiment, config: Config, params: Any, folder: Path
 ) -> dict[str, Any]:
   """BLEU and chrF, with what they mean, of every split of sentences but training's, or
   of the files that were named. The translations are written beside."""
@@ -92,7 +93,8 @@ def _translated(
     asked = {"files": (source, target)}
   for name, pairs in asked.items():
     if pairs is not None:
-      translator = Translator(experiment, config.sample)
+      translator = make_sampler(experiment, *sample_options(config))
+      assert isinstance(translator, Translator)
       file = folder / run_folder.TRANSLATIONS.format(name)
       scored[name] = score_answers(translator, params, pairs, file)
       for key, score in scored[name].items():

@@ -3,12 +3,12 @@
 import inspect
 from typing import Any
 
-from ml_collections import config_dict
 from rich.console import Console
 from rich.table import Table
 
 from attention_lab.architecture.base.architecture import architectures
 from attention_lab.attention.base.attention import attentions
+from attention_lab.config import Config
 from attention_lab.dataset.base.dataset import datasets
 from attention_lab.optimizer import optimizers, schedules
 from attention_lab.plugin.registry import Registry
@@ -17,7 +17,7 @@ from attention_lab.position.base.position import positions
 REGISTRIES = (attentions, positions, datasets, architectures, optimizers, schedules)
 
 
-def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
+def run(config: Config, workdir: str | None) -> int:
   """Prints a table for each registry."""
   del config, workdir
   console = Console(highlight=False)

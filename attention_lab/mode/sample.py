@@ -4,25 +4,25 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from ml_collections import config_dict
-
 from attention_lab.benchmark.plot import plot_maps
+from attention_lab.config import Config
 from attention_lab.decode.attention_maps import Map, of_pair, of_text
+from attention_lab.decode.sampler import make_sampler
 from attention_lab.decode.translator import Translator
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
 from attention_lab.run import folder as run_folder
 from attention_lab.run.restore import restore_params
 from attention_lab.system.files import make_folder
-from attention_lab.training.evaluation import make_sampler
+from attention_lab.training.preflight import sample_options
 
 
-def run(config: config_dict.ConfigDict, workdir: str | None) -> int:
+def run(config: Config, workdir: str | None) -> int:
   """Prints the prompt with each of its continuations, or the answers to each line."""
   folder = run_folder.existing(workdir)
   experiment = assemble(config, run_folder.kept(folder))
   lines = config.sample.input_file
-  sampler = make_sampler(experiment, config.sample)
+  sampler = make_sampler(experiment, *sample_options(config))
   if sampler is None:
     raise UserError(
       "This run's architecture sees both sides of a token, so it continues no text. "

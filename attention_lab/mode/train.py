@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 
-from attention_lab.benchmark.utilisation import flops_per_step
 from attention_lab.config import Config
 from attention_lab.dataset.base.pairs import sentences_of
 from attention_lab.decode.translator import Translator, score_answers
@@ -114,7 +113,9 @@ def _runs(
     "attention_weights": jax.jit(experiment.model.attention_weights),
     "sampler": checked.sampler,
     "extra_lengths": checked.extra_lengths,
-    "flops_per_step": partial(flops_per_step, configs[0], experiment.dataset.files()),
+    "flops_per_step": partial(
+      preflight.training_flops, configs[0], experiment.dataset.files()
+    ),
     "translate": _scorer(configs[0], checked),
     "siblings": count,
   }
@@ -154,7 +155,8 @@ def _scorer(config: Config, checked: Checked) -> Any:
   experiment = checked.experiment
   pairs = sentences_of(experiment.dataset, "validation")
   assert pairs is not None  # Preflight refused a dataset without sentences.
-  translator = Translator(experiment, config.sample)
+  translator = checked.sampler
+  assert isinstance(translator, Translator)
   return lambda params, file: score_answers(translator, params, pairs, file)
 
 

@@ -1,4 +1,4 @@
-"""Evaluates parameters on a whole split, at other lengths too, and continues prompts."""
+"""Evaluates parameters on whole splits, and at other sequence lengths."""
 
 import dataclasses
 import math
@@ -8,20 +8,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from attention_lab.config import get_config
 from attention_lab.dataset.base.dataset import Dataset, num_batches
-from attention_lab.decode.sampling import left_pad, make_generate
-from attention_lab.decode.translator import Translator
 from attention_lab.distributed.devices import unreplicate
 from attention_lab.errors import UserError
 from attention_lab.experiment import Experiment
 from attention_lab.nn.metrics import means
 from attention_lab.training.prefetch import placed_batches
 from attention_lab.update import Measure, make_evaluate
-
-# Settings of "sample" that one of the two ways of decoding alone has a use for.
-ONLY_DRAWN = ("temperature", "top_k", "top_p", "seed")
-ONLY_ANSWERED = ("input_file", "beam_size", "length_penalty")
 
 
 def evaluate(
@@ -32,18 +25,18 @@ def evaluate(
   batch_size: int,
   devices: Sequence[jax.Device],
 ) -> dict[str, float]:
-  """Loss (nats) and accuracy over a whole split; of pairs, also of whole answers; of
-  texts, bits per character.
+  """Return loss (nats) and accuracy over a whole split.
 
-  Of the training split it takes as many batches as the validation split has.
+  Pairs also have the accuracy of whole answers, and texts the bits per character. Of the
+  training split, as many batches are used as the validation split has.
 
   Args:
-    run: from `update.make_evaluate`.
+    run: computes sums over a batch, from `update.make_evaluate`.
     params: parameters, replicated over the devices.
-    dataset: where the batches come from.
+    dataset: source of the batches.
     split: one of the dataset's splits.
     batch_size: examples in a batch, over all devices.
-    devices: where to compute.
+    devices: the devices to compute on.
   """
   whole = "validation" if split == "train" else split
   count = num_batches(dataset, whole, batch_size)
@@ -59,11 +52,11 @@ def evaluate(
 
 
 def at_lengths(experiment: Experiment, lengths: Sequence[int]) -> dict[int, Dataset]:
-  """The dataset with sequences of other lengths, its other options as they are.
+  """Return the dataset with sequences of other lengths, by length.
 
   Raises:
-    UserError: a length that the dataset cannot have, or with more positions than the
-      model can tell apart.
+    UserError: a length that the dataset does not accept, or that exceeds the model's
+      positions.
   """
   room = experiment.max_positions
   found = {}
@@ -76,7 +69,7 @@ def at_lengths(experiment: Experiment, lengths: Sequence[int]) -> dict[int, Data
       )
     try:
       found[length] = dataclasses.replace(experiment.dataset, sequence_length=length)
-      found[length].size("validation")  # Texts are read, and looked at, only now.
+      found[length].size("validation")  # Texts are read, and validated, only now.
     except UserError as error:
       raise UserError(f"--config.evaluation.extra_lengths: {error}") from None
   return found
@@ -85,7 +78,7 @@ def at_lengths(experiment: Experiment, lengths: Sequence[int]) -> dict[int, Data
 def length_measures(
   measure: Measure, datasets: dict[int, Dataset], devices: Sequence[jax.Device]
 ) -> dict[int, Measure]:
-  """What evaluates each length: it has its own shapes, and so its own program."""
+  """Return the evaluation of each length: each has its own shapes, and so its program."""
   return {
     length: make_evaluate(measure, devices, dataset.num_shapes)
     for length, dataset in datasets.items()
@@ -99,14 +92,14 @@ def evaluate_lengths(
   batch_size: int,
   devices: Sequence[jax.Device],
 ) -> dict[str, dict[str, float]]:
-  """Loss and accuracy over each length's validation split, by the length.
+  """Return loss and accuracy over the validation split of each length, by length.
 
   Args:
     runs: from `length_measures`.
     params: parameters, replicated over the devices.
     datasets: from `at_lengths`.
     batch_size: examples in a batch, over all devices.
-    devices: where to compute.
+    devices: the devices to compute on.
   """
   return {
     str(length): evaluate(
@@ -114,75 +107,3 @@ def evaluate_lengths(
     )
     for length, dataset in datasets.items()
   }
-
-
-def make_sampler(
-  experiment: Experiment, sample: Any, clip: bool = False
-) -> "Sampler | Translator | None":
-  """What continues the prompt, or answers it where pairs are learnt: parameters on the
-  host → texts. None of a model that does neither.
-
-  Raises:
-    UserError: a bad prompt, or options of the one way of decoding set for the other.
-  """
-  if not experiment.decodes:
-    return None
-  answers = experiment.dataset.task == "pairs"
-  defaults, idle = get_config().sample, ONLY_DRAWN if answers else ONLY_ANSWERED
-  if changed := [key for key in idle if sample[key] != defaults[key]]:
-    what = "answers pairs by beam search" if answers else "continues texts by drawing"
-    raise UserError(
-      f"--config.sample.{changed[0]}={sample[changed[0]]}: this run {what}, which takes "
-      f"no such thing. Leave it out."
-    )
-  return (
-    Translator(experiment, sample) if answers else Sampler(experiment, sample, clip)
-  )
-
-
-class Sampler:
-  """Continues a prompt with an experiment's model, by drawing token after token.
-
-  Args:
-    experiment: the model and its vocabulary.
-    sample: the configuration's section "sample".
-    clip: shorten what is longer than the positions the model knows, instead of refusing.
-
-  Raises:
-    UserError: a prompt with unknown characters, or more positions than there are.
-  """
-
-  def __init__(self, experiment: Experiment, sample: Any, clip: bool = False):
-    self._experiment = experiment
-    self._seed = sample.seed
-    self.prompt = sample.prompt
-    if self.prompt is None:
-      self.prompt = experiment.dataset.prompt()
-    encoded = experiment.dataset.vocabulary.encode(self.prompt)
-    if not len(encoded):
-      raise UserError("--prompt is empty; give at least one token.")
-    length, room = sample.length, experiment.max_positions
-    if room is not None and len(encoded) + length - 1 > room:  # Nobody reads the last.
-      if not clip or len(encoded) > room:
-        raise UserError(
-          f"A prompt of {len(encoded)} tokens and --config.sample.length={length} need "
-          f"more than the {room} positions that this model has learnt. Lower the length."
-        )
-      length = room - len(encoded) + 1
-    self._tokens, self._positions = left_pad([encoded] * sample.count)
-    self._generate = make_generate(
-      experiment.model,
-      length,
-      sample.temperature,
-      sample.top_k,
-      sample.top_p,
-      experiment.policy.compute_dtype,
-    )
-
-  def __call__(self, params: Any) -> list[str]:
-    """The prompt with each continuation; `params` as they are trained, on the host."""
-    params = self._experiment.policy.cast_to_compute(params)
-    key = jax.random.key(self._seed)
-    tokens = self._generate(params, key, self._tokens, self._positions)
-    decode = self._experiment.dataset.vocabulary.decode
-    return [decode(row) for row in np.concatenate([self._tokens, tokens], axis=1)]

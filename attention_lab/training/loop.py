@@ -58,7 +58,7 @@ class Loop:
         if self._options.profile:
           self._profile()
         self._group.begin()
-        while not (signal := self._group.signal(interrupt.signal)):
+        while not (signal := self._signal(interrupt)):
           if self._stepper.step >= self._options.steps:
             break
           self._advance()
@@ -73,6 +73,10 @@ class Loop:
       raise
     finally:
       self._show.close()
+
+  def _signal(self, interrupt: Interrupt) -> int:
+    """Return the signal that any process received, on all processes; 0 for none."""
+    return self._group.highest("the next step", interrupt.signal or 0)
 
   def _advance(self) -> None:
     """Take some steps, and do what is due after them."""

@@ -13,20 +13,28 @@ import jax
 
 from attention_lab import optimizer as optimizers
 from attention_lab.attention.base.attention import Attention
-from attention_lab.config import Config, differences, from_stored, validate
+from attention_lab.benchmark.utilisation import flops_per_step
+from attention_lab.config import (
+  Config,
+  differences,
+  from_stored,
+  get_config,
+  validate,
+)
 from attention_lab.conformance.leak import refuse_leak
 from attention_lab.dataset.base.dataset import Dataset
 from attention_lab.dataset.base.validation import refuse_unsound_dataset
+from attention_lab.decode.sampler import SampleOptions, Sampler, make_sampler
 from attention_lab.decode.translator import Translator, refuse_unscored
 from attention_lab.distributed.devices import refuse_indivisible
 from attention_lab.errors import UserError, one_line
-from attention_lab.experiment import Experiment, assemble
+from attention_lab.experiment import Experiment, assemble, assemble_plain
 from attention_lab.plugin import attribution
 from attention_lab.run import folder as run_folder
 from attention_lab.run.disk_space import bytes_to_come, refuse_full
 from attention_lab.system.memory import refuse_large_batches, refuse_large_state
 from attention_lab.training.divergence import refuse_policy
-from attention_lab.training.evaluation import Sampler, at_lengths, make_sampler
+from attention_lab.training.evaluation import at_lengths
 from attention_lab.update import TrainState, count_parameters
 
 
@@ -77,7 +85,7 @@ def check(
   if config.evaluation.scores:
     refuse_unscored(experiment)
   extra_lengths = at_lengths(experiment, config.evaluation.extra_lengths)
-  sampler = make_sampler(experiment, config.sample, clip=True)
+  sampler = make_sampler(experiment, *sample_options(config), clip=True)
   state = _shapes(experiment, config.attention)
   local = [d for d in devices if d.process_index == jax.process_index()]
   refuse_large_state(state, seeds, local)
@@ -161,6 +169,20 @@ def _check_leaks(
   for spec, build in causal.items() if first else ():
     refuse_leak(spec, build, config.position, config.kernel)
   return "passed"
+
+
+def sample_options(config: Config) -> tuple[SampleOptions, list[str]]:
+  """Return the options of section `sample`, and the names of those that were changed."""
+  sample, defaults = config.sample, get_config().sample
+  changed = [name for name in sample if sample[name] != defaults[name]]
+  return SampleOptions(**sample), changed
+
+
+def training_flops(
+  config: Config, kept: Mapping[str, bytes] = MappingProxyType({})
+) -> int:
+  """Return the model FLOPs of one training step of a configuration."""
+  return flops_per_step(assemble_plain(config, kept), config.batch_size)
 
 
 def parameters(config: Config) -> int:

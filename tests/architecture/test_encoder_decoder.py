@@ -13,12 +13,13 @@ from attention_lab import config as configs
 from attention_lab import functional
 from attention_lab.conformance.functions import in_chunks
 from attention_lab.dataset.base.dataset import datasets
+from attention_lab.decode.sampler import make_sampler
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
 from attention_lab.kernel.mask import default_positions
 from attention_lab.mode import benchmark, evaluate, sample, train
 from attention_lab.nn.layer_norm import EPSILON
-from attention_lab.training.evaluation import make_sampler
+from attention_lab.training.preflight import sample_options
 from tests.commands import records
 from tests.parts import count, fill, tiny_config
 
@@ -357,7 +358,7 @@ def test_resumed_run_equals_uninterrupted_run(finished, tmp_path):
 @pytest.mark.parametrize(
   ("changes", "setting"),
   [
-    ({"sample__temperature": 0.5}, "temperature=0.5: this run answers pairs"),
+    ({"sample__temperature": 0.5}, "temperature=0.5: this run translates"),
     (
       {"architecture__name": "decoder_only", "sample__beam_size": 2},
       "beam_size=2: this run continues texts",
@@ -367,4 +368,4 @@ def test_resumed_run_equals_uninterrupted_run(finished, tmp_path):
 def test_settings_of_other_decoding_mode_are_refused(changes, setting):
   config = pairs_config(**changes)
   with pytest.raises(UserError, match=setting):
-    make_sampler(assemble(config), config.sample)
+    make_sampler(assemble(config), *sample_options(config))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from attention_lab.benchmark.utilisation import flops_per_step
 from attention_lab.experiment import assemble
+from attention_lab.training.preflight import training_flops
 from tests.parts import tiny_config
 
 BATCH, LENGTH, D, LAYERS = 8, 8, 8, 2
@@ -18,7 +18,7 @@ def expected(vocabulary):
 
 def test_a_step_is_counted_as_by_hand():
   config = tiny_config(position="none")
-  assert flops_per_step(config) == expected(assemble(config).dataset.vocabulary.size)
+  assert training_flops(config) == expected(assemble(config).dataset.vocabulary.size)
 
 
 @pytest.mark.parametrize(
@@ -32,4 +32,4 @@ def test_a_step_is_counted_as_by_hand():
 )
 def test_how_it_is_computed_does_not_count(changes):
   config = tiny_config(position="none", **changes)
-  assert flops_per_step(config) == flops_per_step(tiny_config(position="none"))
+  assert training_flops(config) == training_flops(tiny_config(position="none"))

@@ -11,12 +11,13 @@ import pytest
 
 from attention_lab.attention.base.attention import attentions
 from attention_lab.dataset.base.dataset import datasets
+from attention_lab.decode.sampler import make_sampler
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
 from attention_lab.mode import evaluate, sample, train
 from attention_lab.position.base.position import positions
 from attention_lab.training import loop
-from attention_lab.training.evaluation import make_sampler
+from attention_lab.training.preflight import sample_options
 from tests.commands import records
 from tests.parts import fill, tiny_config
 
@@ -244,11 +245,13 @@ def test_samples_of_learned_positions_end_with_them():
   config = tiny_config(position="learned", sample__length=500, **QUIET)
   experiment = assemble(config)
   params = fill(jax.eval_shape(lambda: experiment.init(0)))
-  clipped = make_sampler(experiment, config.sample, clip=True)  # As training ends.
+  clipped = make_sampler(
+    experiment, *sample_options(config), clip=True
+  )  # As training ends.
   (text,) = clipped(params)
   assert len(text) == 8 + 1  # Nothing follows the last one.
   with pytest.raises(UserError, match="more than the 8 positions"):
-    make_sampler(experiment, config.sample)
+    make_sampler(experiment, *sample_options(config))
 
 
 def test_bfloat16_trains_in_bfloat16_and_keeps_float32(finished, tmp_path):
