@@ -75,7 +75,7 @@ def store(**settings):
     (f"{COPY} --attention=()", "is not of the form name or name(option=value"),
     (f"{COPY} --attention=standard(drop=1)", "has no option 'drop'. Did you mean"),
     (f"{COPY} --attention=standard(dropout=yes)", "(dropout='yes'): expected float"),
-    (f"{COPY} --attention=standard(bias={{[]:1}})", "'bias' is no plain value"),
+    (f"{COPY} --attention=standard(bias={{[]:1}})", "'bias' is not a literal"),
     (f"{COPY} --attention=standard(num_kv_heads=3)", "Take one of 1, 2, 4."),
     (f"{COPY} --attention=standard*9", "names 9 layers, but the model has 4."),
     (f"{COPY} --position=rop", "Did you mean 'rope'?"),

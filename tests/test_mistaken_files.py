@@ -228,8 +228,8 @@ BATCH = "return attention_lab.Batch"
     ("16", f"{BATCH}(x, x, w * np.nan)", "negative or not finite"),
     ("16", f"{BATCH}(x, x, -w)", "negative or not finite"),
     ("16", f"{BATCH}(x[:, :0], x[:, :0], w[:, :0])", "no token"),
-    ("16", "return x, x, w", "are a tuple, no Batch"),
-    ("16", "return None", "are a NoneType, no Batch"),
+    ("16", "return x, x, w", "are a tuple, not a Batch"),
+    ("16", "return None", "are a NoneType, not a Batch"),
     ("16", "raise IndexError('gone')", "in examples: IndexError: gone."),
     ("1 // 0", "pass", "in size: ZeroDivisionError"),
     ("0", f"{BATCH}(x, x, w)", "its size('train') is 0"),
@@ -251,7 +251,7 @@ def test_a_dataset_that_breaks_its_word_is_named(refuse, size, body, answer):
 def test_the_traceback_of_a_plugin_is_kept(refuse, tmp_path):
   Path("mine.py").write_text(DATASET.format(size="16", body="raise IndexError('gone')"))
   kept = tmp_path / "cache" / "attention_lab" / "traceback.txt"
-  refuse(f"The whole traceback is in {kept}", "--plugin=mine.py", "--dataset=mine")
+  refuse(f"The traceback is in {kept}", "--plugin=mine.py", "--dataset=mine")
   text = kept.read_text()
   assert text.startswith("Traceback (most recent call last)")
   assert "raise IndexError('gone')" in text

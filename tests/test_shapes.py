@@ -236,7 +236,7 @@ def run(tmp_path_factory):
 def test_a_run_that_was_stopped_ends_like_one_that_was_not(run, tmp_path, capsys):
   for steps in (5, 9):
     assert train.run(config(steps=steps), str(tmp_path / "run")) == 0
-  assert "300 examples a pass, " in capsys.readouterr().out
+  assert "300 examples per pass, " in capsys.readouterr().out
   jax.tree.map(
     np.testing.assert_array_equal,
     last_checkpoint(tmp_path / "run"),

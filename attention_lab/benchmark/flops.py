@@ -12,16 +12,16 @@ from jax.extend import core
 
 
 def matmul_flops(function: Callable[..., Any], *arguments: Any) -> int:
-  """Floating-point operations in matrix products of one call: two a multiply-add.
+  """Return the FLOPs of the matrix products of one call: two per multiply-add.
 
-  The body of a while loop counts once, since nobody knows how often it runs; of a
-  conditional, the dearest branch counts.
+  The body of a while loop counts once, since the number of iterations is unknown; of a
+  conditional, the most expensive branch counts.
   """
   return traced_flops(jax.make_jaxpr(function)(*arguments))
 
 
 def traced_flops(program: core.ClosedJaxpr) -> int:
-  """`matmul_flops` of a function that has been traced already."""
+  """Return `matmul_flops` of a traced function."""
   return _count(program.jaxpr)
 
 
@@ -45,8 +45,8 @@ def _of(equation: core.JaxprEqn) -> int:
 
 def _programs(params: Mapping[str, Any]) -> Iterator[core.Jaxpr]:
   for value in params.values():
-    for part in value if isinstance(value, (tuple, list)) else (value,):
-      if isinstance(part, core.ClosedJaxpr):
-        yield part.jaxpr
-      elif isinstance(part, core.Jaxpr):
-        yield part
+    for one in value if isinstance(value, (tuple, list)) else (value,):
+      if isinstance(one, core.ClosedJaxpr):
+        yield one.jaxpr
+      elif isinstance(one, core.Jaxpr):
+        yield one

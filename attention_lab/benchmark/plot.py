@@ -1,4 +1,4 @@
-"""Figures as PNG, where matplotlib is installed (the extra `plot`)."""
+"""Figures as PNG, if matplotlib is installed (the extra [plot])."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from attention_lab.errors import UserError
 
 
 def plot_benchmark(path: Path, names: list[str], records: list[dict[str, Any]]) -> bool:
-  """Draws time and memory against length; returns whether it could."""
+  """Draw time and memory against length; return whether matplotlib is installed."""
   try:
     from matplotlib.figure import Figure
   except ImportError:
@@ -30,10 +30,10 @@ def plot_benchmark(path: Path, names: list[str], records: list[dict[str, Any]]) 
           and record["seconds"]
           and record[key]
         ]
-        if points:  # Nothing else can stand on a logarithmic scale.
+        if points:  # Zero has no place on a logarithmic scale.
           panel.loglog(*zip(*points, strict=True), "o-", label=name)
       panel.set(xlabel="length", ylabel=unit)
-      panel.set_title(f"{kind}: {'time of a call' if row == 0 else 'temporary memory'}")
+      panel.set_title(f"{kind}: {'time per call' if row == 0 else 'temporary memory'}")
       panel.grid(alpha=0.3)
   if axes[0, 0].lines:
     axes[0, 0].legend()
@@ -48,14 +48,14 @@ def plot_maps(
   contexts: Sequence[str],
   title: str = "",
 ) -> None:
-  """Draws who attends to whom: a row for each layer, a column for each head.
+  """Draw attention maps: a row per layer, a column per head.
 
   Args:
     path: the PNG.
-    layers: [N, T, S] of each layer, at least 0; each map's largest weight is darkest.
+    layers: [N, T, S] per layer, 0 or more; each map's largest weight is darkest.
     queries: the names of the T queries, from top to bottom.
     contexts: the names of the S tokens they attend to, from left to right.
-    title: stands above all.
+    title: title of the figure.
 
   Raises:
     UserError: matplotlib is missing.
@@ -89,7 +89,7 @@ def plot_maps(
 
 
 def _literal(text: Any) -> Any:
-  """Text in which nothing is a formula to matplotlib."""
+  """Return text that matplotlib does not read as a formula."""
   if isinstance(text, str):
     return text.replace("$", r"\$")
   return [_literal(one) for one in text]

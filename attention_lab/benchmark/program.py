@@ -24,22 +24,22 @@ class Program(NamedTuple):
   """A compiled program with its arguments."""
 
   call: Callable[[], Any]
-  memory: int  # Bytes beside the arguments and results.
-  flops: int  # In matrix products, of one call.
-  tokens: int  # That one call handles.
-  steps: int  # Of one call: the tokens that it decodes one by one, or 1.
+  memory: int  # Bytes of temporaries.
+  flops: int  # FLOPs of the matrix products of one call.
+  tokens: int  # Tokens per call.
+  steps: int  # Tokens that one call decodes one after another, or 1.
 
 
 class Bench:
-  """An attention of certain sizes over a random text of a certain length.
+  """An attention over random sequences, as programs to time.
 
   Args:
-    build: makes the attention inside a transform, given a kernel's name.
-    kernel: the kernel that is measured.
-    batch_size: sequences.
-    length: tokens of each.
-    dtype: what is computed in.
-    causal: whether tokens see only those before; if not, nothing is decoded.
+    build: builds the attention inside a transform, given the name of a kernel.
+    kernel: the kernel to measure.
+    batch_size: number of sequences.
+    length: tokens per sequence.
+    dtype: dtype of the computation.
+    causal: whether the attention is causal; if not, it does not decode.
   """
 
   def __init__(
@@ -68,7 +68,7 @@ class Bench:
 
   @functools.cached_property
   def programs(self) -> dict[str, Program]:
-    """Forward pass, gradient of all inputs, and decoding a token, by name."""
+    """Forward pass, gradient with respect to all inputs, and decoding, by name."""
     tokens = self.batch_size * self.length
     programs = {
       "forward": _compile(self._forward, tokens, 1, self._params, self._x),
@@ -91,15 +91,15 @@ class Bench:
     )
 
   def refuse_wrong(self, name: str) -> None:
-    """Raises UserError unless the last outputs are what other ways make of them.
+    """Raise `UserError` unless the last outputs agree with other computations.
 
-    One is the plain formula, asked for the last queries alone by an attention that can
-    do that; the other, of a causal attention, is decoding.
+    One is the plain formula, for the last queries only if the attention supports that; the
+    other, for a causal attention, is decoding.
     """
     last = min(DECODED, self.length)
     whole = self.programs["forward"].call()[:, -last:]
-    asked = last if self._answers(last) else self.length
-    alone = jax.jit(self._plain.call)(*self._question(asked))
+    count = last if self._takes_fewer_queries(last) else self.length
+    alone = jax.jit(self._plain.call)(*self._arguments(count))
     others = [(alone[:, -last:], "the plain formula")]
     if self._causal:
       others.append((self.programs["decode"].call(), "decoding"))
@@ -109,21 +109,23 @@ class Bench:
       if not error <= TOLERANCE[self._dtype.name]:
         raise UserError(
           f"The output of {name!r} at length {self.length} is off by {error:.2g} from "
-          f"{what}; what is wrong is not timed."
+          f"{what}; a wrong program is not timed."
         )
 
-  def _question(self, asked: int) -> tuple[Any, ...]:
-    """What a call is given to be asked for the last outputs alone."""
-    mask = Mask(self._at[:, -asked:], self._at, causal=self._causal)
-    return self._params, None, self._x[:, -asked:], self._x, mask
+  def _arguments(self, count: int) -> tuple[Any, ...]:
+    """Return the arguments of a call with the last `count` queries only."""
+    mask = Mask(self._at[:, -count:], self._at, causal=self._causal)
+    return self._params, None, self._x[:, -count:], self._x, mask
 
-  def _answers(self, last: int) -> bool:
-    """Whether it takes fewer queries than context: a recurrence reads the same tokens
-    as both, and says so; what mixes the whole length would answer something else."""
+  def _takes_fewer_queries(self, last: int) -> bool:
+    """Return whether there may be fewer queries than context tokens.
+
+    A recurrence raises then; attentions that mix the whole length are bidirectional.
+    """
     if "cross" not in self._kinds:
       return False
     try:
-      jax.eval_shape(self._plain.call, *self._question(last))
+      jax.eval_shape(self._plain.call, *self._arguments(last))
     except ValueError:
       return False
     return True
@@ -139,7 +141,7 @@ class Bench:
   def _gradient(self, params: Any, x: jax.Array) -> Any:
     def total(params: Any, x: jax.Array) -> jax.Array:
       y = self._forward(params, x)
-      # Weights that differ, so that no gradient is simple.
+      # Unequal weights, so that no gradient is trivial.
       return jnp.vdot(y, jnp.cos(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape))
 
     return jax.grad(total, argnums=(0, 1))(params, x)
@@ -154,14 +156,15 @@ class Bench:
     return jnp.swapaxes(jax.lax.scan(step, state, tokens)[1], 0, 1)
 
   def _state(self, filled: int) -> Any:
-    """The decode state after `filled` tokens."""
+    """Return the decode state after `filled` tokens."""
     state = self._measured.initial_state(
       self._params, None, self.batch_size, self.length, self._dtype
     )
     extend = jax.jit(self._measured.extend)
     for start in range(0, filled, CHUNK):
-      part = slice(start, min(start + CHUNK, filled))
-      _, state = extend(self._params, None, self._x[:, part], state, self._at[:, part])
+      chunk = slice(start, min(start + CHUNK, filled))
+      x, at = self._x[:, chunk], self._at[:, chunk]
+      _, state = extend(self._params, None, x, state, at)
     return state
 
 
@@ -193,7 +196,7 @@ def _compile(
 
 
 def fits(memory: int) -> bool:
-  """Whether so many bytes can be had on the first device now."""
+  """Return whether the first device has this number of bytes available."""
   stats = jax.devices()[0].memory_stats()
   if stats:
     return bool(memory < stats["bytes_limit"] - stats["bytes_in_use"])

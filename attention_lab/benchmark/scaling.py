@@ -1,4 +1,4 @@
-"""How a cost grows with the length, and where two costs cross: fits on log-log scales."""
+"""Growth of a cost with the sequence length, and crossovers: fits on log-log scales."""
 
 from collections.abc import Mapping
 
@@ -6,16 +6,16 @@ import numpy as np
 
 
 def exponent(cost: Mapping[int, float]) -> float:
-  """The p of cost ~ length^p that fits best: {length: cost}, two lengths or more."""
+  """Return the p of cost ~ length^p that fits {length: cost} best; two lengths or more."""
   lengths, costs = np.array(list(cost.items()), float).T
   slope, _ = np.polyfit(np.log(lengths), np.log(np.maximum(costs, 1e-30)), 1)
   return float(slope)
 
 
 def crossover(first: Mapping[int, float], other: Mapping[int, float]) -> float | None:
-  """The length from which on `other` costs less than `first`, at all lengths measured.
+  """Return the length from which on `other` always costs less than `first`.
 
-  Between two lengths it is interpolated; None if `first` costs less at the longest.
+  It is interpolated between lengths; None if `first` costs less at the longest.
   """
   lengths = sorted(set(first) & set(other))
   lead = [float(np.log(other[n] / first[n])) for n in lengths]  # Below 0: cheaper.

@@ -1,4 +1,4 @@
-"""Times calls side by side: warmed up, in turns, until the device is done."""
+"""Times calls interleaved, after a warm-up, until the device has finished."""
 
 import math
 import time
@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-SHORTEST = 0.02  # Seconds that a measurement takes at least.
-MATRIX = 1024  # Rows of the matrices that the peak is measured with.
+SHORTEST = 0.02  # Least duration of a measurement, in seconds.
+MATRIX = 1024  # Rows of the matrices of `matmul_peak`.
 
 
 class Timing(NamedTuple):
@@ -24,15 +24,15 @@ class Timing(NamedTuple):
 def interleaved(
   calls: Mapping[str, Callable[[], Any]], rounds: int
 ) -> dict[str, Timing]:
-  """Times every call `rounds` times, taking turns, so that all see the same machine.
+  """Time every call `rounds` times, in turns, so that all share the machine's state.
 
   Args:
-    calls: what to time, by name; each returns arrays, which are waited for.
-    rounds: how often.
+    calls: calls to time, by name; each returns arrays, which are awaited.
+    rounds: number of measurements per call.
   """
   repeats = {}
   for name, call in calls.items():
-    _seconds(call, 1)  # Warms up.
+    _seconds(call, 1)  # Warm-up.
     repeats[name] = max(1, math.ceil(SHORTEST / _seconds(call, 1)))
   seconds: dict[str, list[float]] = {name: [] for name in calls}
   for _ in range(rounds):
@@ -45,7 +45,7 @@ def interleaved(
 
 
 def matmul_peak(dtype: Any) -> float:
-  """Floating-point operations a second of a large matrix product, measured here."""
+  """Return the measured FLOP/s of a large matrix product."""
   x = jnp.ones((MATRIX, MATRIX), dtype)
   multiply = jax.jit(jnp.matmul)
   timing = interleaved({"matmul": lambda: multiply(x, x)}, rounds=7)["matmul"]

@@ -9,8 +9,8 @@ import functools
 
 import numpy as np
 
+from attention_lab.dataset.base.counter_random import CounterRandom
 from attention_lab.dataset.base.dataset import register_dataset
-from attention_lab.dataset.base.draws import Draws
 from attention_lab.dataset.base.generated import Generated
 from attention_lab.dataset.base.vocabulary import WordVocabulary
 
@@ -18,12 +18,12 @@ from attention_lab.dataset.base.vocabulary import WordVocabulary
 @register_dataset("associative_recall")
 @dataclasses.dataclass(kw_only=True)
 class AssociativeRecall(Generated):
-  """`k1 v1 k2 v2 … k2 v2 … k1 v1`: each key is asked for once, and its value counts.
+  """`k1 v1 k2 v2 … k2 v2 … k1 v1`: each key is queried once, and its value counts.
 
   Token 0 is the filler, keys are the rest of the vocabulary's first half and values its
   second. The paper varies sequence_length from 64 to 512 and pairs from 4 to 64. Its
-  generator leaves the value out of what is read; here it follows its query, as the next
-  token that it is, and no key is asked for twice.
+  generator omits the value after a query from the inputs; here it follows its query as the
+  next token, and no key is queried twice.
   """
 
   sequence_length: int = 64  # Tokens in an example, even.
@@ -50,15 +50,15 @@ class AssociativeRecall(Generated):
   def vocabulary(self) -> WordVocabulary:
     return WordVocabulary.numbers(self.vocabulary_size)
 
-  def generate(self, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
+  def generate(self, random: CounterRandom) -> tuple[np.ndarray, np.ndarray]:
     half, pairs, length = self.vocabulary_size // 2, self.pairs, self.sequence_length
-    keys = 1 + draws.distinct(half - 1, pairs)
-    values = half + draws.distinct(self.vocabulary_size - half, pairs)
-    queries = 2 * (pairs + self._slots(draws))  # Where each key is asked for.
+    keys = 1 + random.distinct(half - 1, pairs)
+    values = half + random.distinct(self.vocabulary_size - half, pairs)
+    queries = 2 * (pairs + self._slots(random))  # Positions of the queries.
 
-    tokens = np.zeros((draws.rows, length + 1), np.int64)
+    tokens = np.zeros((random.rows, length + 1), np.int64)
     if self.random_filler:
-      tokens = draws.integers(self.vocabulary_size, length + 1)
+      tokens = random.integers(self.vocabulary_size, length + 1)
     tokens[:, 0 : 2 * pairs : 2] = keys
     tokens[:, 1 : 2 * pairs : 2] = values
     np.put_along_axis(tokens, queries, keys, axis=1)
@@ -67,7 +67,7 @@ class AssociativeRecall(Generated):
     np.put_along_axis(counts, queries + 1, True, axis=1)
     return tokens, counts
 
-  def _slots(self, draws: Draws) -> np.ndarray:
+  def _slots(self, random: CounterRandom) -> np.ndarray:
     """Different slots [B, pairs] of two tokens each after the pairs, from 0.
 
     One after another they are drawn from the power law without replacement: those with
@@ -75,5 +75,5 @@ class AssociativeRecall(Generated):
     """
     slots = self.sequence_length // 2 - self.pairs
     log_law = (self.power - 1) * np.log(np.arange(1, slots + 1))
-    noisy = log_law - np.log(-np.log(draws.uniform(slots)))
+    noisy = log_law - np.log(-np.log(random.uniform(slots)))
     return np.argsort(-noisy, axis=1)[:, : self.pairs]

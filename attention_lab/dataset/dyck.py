@@ -8,8 +8,8 @@ import string
 
 import numpy as np
 
+from attention_lab.dataset.base.counter_random import CounterRandom
 from attention_lab.dataset.base.dataset import register_dataset
-from attention_lab.dataset.base.draws import Draws
 from attention_lab.dataset.base.generated import Generated
 from attention_lab.dataset.base.vocabulary import CharacterVocabulary
 
@@ -22,9 +22,9 @@ CLOSING = ")]}>" + string.ascii_uppercase
 class Dyck(Generated):
   """`([]{` …: the closing brackets count, whose kind is determined.
 
-  Where both are allowed, a bracket opens or closes with probability 1/2. One word follows
-  the other, and the example ends where it is full. That a bracket closes at all is not
-  asked for, so a perfect model's loss is 0.
+  Where both are allowed, a bracket opens or closes with probability 1/2. Words follow each
+  other until the example is full. Only the kind of a closing bracket is predicted, not
+  whether one closes, so the lowest possible loss is 0.
   """
 
   sequence_length: int = 128  # Tokens in an example.
@@ -44,16 +44,16 @@ class Dyck(Generated):
   def vocabulary(self) -> CharacterVocabulary:
     return CharacterVocabulary(OPENING[: self.kinds] + CLOSING[: self.kinds])
 
-  def generate(self, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
+  def generate(self, random: CounterRandom) -> tuple[np.ndarray, np.ndarray]:
     count = self.sequence_length + 1
     # A walk that is free, folded to 0 … m, is one that turns back at 0 and at m.
-    walk = np.cumsum(2 * draws.integers(2, count) - 1, axis=1)
+    walk = np.cumsum(2 * random.integers(2, count) - 1, axis=1)
     after = np.abs((walk + self.max_depth) % (2 * self.max_depth) - self.max_depth)
     before = np.pad(after[:, :-1], ((0, 0), (1, 0)))
     closes = after < before
     level = np.maximum(before, after)  # Of a bracket and of the one that it closes.
 
-    kinds = draws.integers(self.kinds, count)
+    kinds = random.integers(self.kinds, count)
     places = np.arange(count)
     for depth in range(1, min(self.max_depth, count) + 1):
       here = level == depth

@@ -8,8 +8,8 @@ import string
 
 import numpy as np
 
+from attention_lab.dataset.base.counter_random import CounterRandom
 from attention_lab.dataset.base.dataset import register_dataset
-from attention_lab.dataset.base.draws import Draws
 from attention_lab.dataset.base.generated import Generated
 from attention_lab.dataset.base.vocabulary import CharacterVocabulary
 
@@ -17,9 +17,9 @@ from attention_lab.dataset.base.vocabulary import CharacterVocabulary
 @register_dataset("induction")
 @dataclasses.dataclass(kw_only=True)
 class Induction(Generated):
-  """`…ab…a` asks for `b`: random letters, of which the last stood once before.
+  """`…ab…a` has the answer `b`: random letters, the last of which occurred once before.
 
-  Which letter is asked for, and where it stood, is random. Only the answer counts.
+  The letter, and the place of its first occurrence, are random. Only the answer counts.
   """
 
   sequence_length: int = 64  # Tokens in an example.
@@ -33,13 +33,13 @@ class Induction(Generated):
   def vocabulary(self) -> CharacterVocabulary:
     return CharacterVocabulary(string.ascii_lowercase[: self.alphabet])
 
-  def generate(self, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
+  def generate(self, random: CounterRandom) -> tuple[np.ndarray, np.ndarray]:
     length = self.sequence_length
-    asked = draws.integers(self.alphabet, 1)
-    where = draws.integers(length - 2, 1)
-    tokens = draws.integers(self.alphabet - 1, length + 1)
-    tokens += tokens >= asked  # Of the other letters.
-    np.put_along_axis(tokens, where, asked, axis=1)
-    tokens[:, length - 1 : length] = asked
+    query = random.integers(self.alphabet, 1)
+    where = random.integers(length - 2, 1)
+    tokens = random.integers(self.alphabet - 1, length + 1)
+    tokens += tokens >= query  # All other letters.
+    np.put_along_axis(tokens, where, query, axis=1)
+    tokens[:, length - 1 : length] = query
     tokens[:, length:] = np.take_along_axis(tokens, where + 1, axis=1)
-    return tokens, self.last(draws.rows)
+    return tokens, self.last(random.rows)

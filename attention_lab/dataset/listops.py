@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from attention_lab.dataset.base import expressions
+from attention_lab.dataset.base.counter_random import CounterRandom
 from attention_lab.dataset.base.dataset import register_dataset
-from attention_lab.dataset.base.draws import Draws
 from attention_lab.dataset.base.generated import Generated
 from attention_lab.dataset.base.vocabulary import WordVocabulary
 from attention_lab.errors import UserError
@@ -24,11 +24,11 @@ PATIENCE = 100_000  # Expressions that are tried for an example at most.
 @register_dataset("listops")
 @dataclasses.dataclass(kw_only=True)
 class ListOps(Generated):
-  """`_ _ [MAX 2 9 [MIN 4 7 ] 0 ] =` asks for `9`, which alone counts.
+  """`_ _ [MAX 2 9 [MIN 4 7 ] 0 ] =` has the answer `9`, the only token that counts.
 
   SM is the sum modulo 10, and the median of an even number of digits is rounded down.
-  Expressions are random trees, of those that fit; blanks fill up in front, so that what
-  is asked for always comes last. The paper has a sequence_length of 2,000.
+  Expressions are random trees that fit; blanks in front fill the example, so that the
+  answer is always last. The paper has a sequence_length of 2,000.
   """
 
   tasks: ClassVar[tuple[str, ...]] = ("labels",)
@@ -48,23 +48,23 @@ class ListOps(Generated):
   def vocabulary(self) -> WordVocabulary:
     return WordVocabulary(WORDS)
 
-  def generate(self, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
-    tree = expressions.grow(self._seeds(draws), self.max_depth, self.max_args)
-    tokens = np.full((draws.rows, self.sequence_length + 1), BLANK)
+  def generate(self, random: CounterRandom) -> tuple[np.ndarray, np.ndarray]:
+    tree = expressions.grow(self._seeds(random), self.max_depth, self.max_args)
+    tokens = np.full((random.rows, self.sequence_length + 1), BLANK)
     tokens[:, -2] = EQUALS
     tokens[:, -1] = tree.values()
     # An expression ends before "=".
     tree.write(tokens, self.sequence_length - 1 - tree.lengths(), CLOSE)
-    return tokens, self.last(draws.rows)
+    return tokens, self.last(random.rows)
 
-  def _seeds(self, draws: Draws) -> np.ndarray:
-    """Of each example's expression, the first it tries whose length fits: uint64 [B]."""
+  def _seeds(self, random: CounterRandom) -> np.ndarray:
+    """Return the seed of each example's first tried expression that fits: uint64 [B]."""
     longest = self.sequence_length - 1
     fewest = max(4, self.shortest * longest)
-    seeds = np.zeros(draws.rows, np.uint64)
-    missing = np.arange(draws.rows)
+    seeds = np.zeros(random.rows, np.uint64)
+    missing = np.arange(random.rows)
     for _ in range(0, PATIENCE, AT_ONCE):
-      tried = draws.bits(AT_ONCE)[missing]
+      tried = random.bits(AT_ONCE)[missing]
       lengths = expressions.lengths(
         tried.ravel(), self.max_depth, self.max_args, longest
       ).reshape(tried.shape)

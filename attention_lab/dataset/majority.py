@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from attention_lab.dataset.base.counter_random import CounterRandom
 from attention_lab.dataset.base.dataset import register_dataset
-from attention_lab.dataset.base.draws import Draws
 from attention_lab.dataset.base.generated import Generated
 from attention_lab.dataset.base.vocabulary import CharacterVocabulary
 
@@ -15,7 +15,7 @@ from attention_lab.dataset.base.vocabulary import CharacterVocabulary
 @register_dataset("majority")
 @dataclasses.dataclass(kw_only=True)
 class Majority(Generated):
-  """`abbc` asks for `b`, which alone counts; of equals, the first letter wins."""
+  """`abbc` has the answer `b`, the only token that counts; ties go to the first letter."""
 
   tasks: ClassVar[tuple[str, ...]] = ("labels",)
 
@@ -30,8 +30,8 @@ class Majority(Generated):
   def vocabulary(self) -> CharacterVocabulary:
     return CharacterVocabulary(string.ascii_lowercase[: self.alphabet])
 
-  def generate(self, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
-    letters = draws.integers(self.alphabet, self.sequence_length)
+  def generate(self, random: CounterRandom) -> tuple[np.ndarray, np.ndarray]:
+    letters = random.integers(self.alphabet, self.sequence_length)
     counts = (letters[:, :, None] == np.arange(self.alphabet)).sum(axis=1)
     most = counts.argmax(axis=1)[:, None]  # Of equals, the first.
-    return np.concatenate([letters, most], axis=1), self.last(draws.rows)
+    return np.concatenate([letters, most], axis=1), self.last(random.rows)

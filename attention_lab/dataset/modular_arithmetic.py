@@ -9,8 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from attention_lab.dataset.base.counter_random import CounterRandom
 from attention_lab.dataset.base.dataset import register_dataset
-from attention_lab.dataset.base.draws import Draws
 from attention_lab.dataset.base.generated import Generated
 from attention_lab.dataset.base.vocabulary import CharacterVocabulary
 
@@ -20,7 +20,7 @@ OPERATORS = "+-*"
 @register_dataset("modular_arithmetic")
 @dataclasses.dataclass(kw_only=True)
 class ModularArithmetic(Generated):
-  """`1+2*4-3=` asks for `1`: random digits and operators; * binds tighter.
+  """`1+2*4-3=` has the answer `1`: random digits and operators; * binds tighter.
 
   Only the answer counts.
   """
@@ -39,21 +39,21 @@ class ModularArithmetic(Generated):
   def vocabulary(self) -> CharacterVocabulary:
     return CharacterVocabulary(string.digits[: self.modulus] + OPERATORS + "=")
 
-  def generate(self, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
+  def generate(self, random: CounterRandom) -> tuple[np.ndarray, np.ndarray]:
     count, modulus = self.sequence_length // 2, self.modulus
-    digits = draws.integers(modulus, count)
-    operators = draws.integers(len(OPERATORS), count - 1)
+    digits = random.integers(modulus, count)
+    operators = random.integers(len(OPERATORS), count - 1)
 
-    total = np.zeros(draws.rows, np.int64)
+    total = np.zeros(random.rows, np.int64)
     product = digits[:, 0]  # The last one, with its sign.
     for digit, operator in zip(digits.T[1:], operators.T, strict=True):
       times = operator == 2
       total += np.where(times, 0, product)
       product = np.where(times, product * digit % modulus, (1 - 2 * operator) * digit)
 
-    tokens = np.empty((draws.rows, self.sequence_length + 1), np.int64)
+    tokens = np.empty((random.rows, self.sequence_length + 1), np.int64)
     tokens[:, 0:-1:2] = digits
     tokens[:, 1:-2:2] = modulus + operators
     tokens[:, -2] = modulus + len(OPERATORS)
     tokens[:, -1] = (total + product) % modulus
-    return tokens, self.last(draws.rows)
+    return tokens, self.last(random.rows)

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from attention_lab.dataset.base.counter_random import CounterRandom
 from attention_lab.dataset.base.dataset import Batch, register_dataset
-from attention_lab.dataset.base.draws import Draws
 from attention_lab.dataset.base.generated import Generated
 from attention_lab.dataset.base.vocabulary import CharacterVocabulary
 
@@ -14,10 +14,10 @@ from attention_lab.dataset.base.vocabulary import CharacterVocabulary
 @register_dataset("parity")
 @dataclasses.dataclass(kw_only=True)
 class Parity(Generated):
-  """`0110=` asks for `0`, the parity of all bits, which alone counts.
+  """`0110=` has the answer `0`, the parity of all bits, the only token that counts.
 
-  With `running`, all T inputs are bits and the target at each is the parity up to it:
-  that is no next token, so samples of such a model do not look like its data.
+  With `running`, all T inputs are bits, and the target at each is the parity up to it.
+  These targets are not next tokens, so samples of such a model differ from its data.
   """
 
   tasks: ClassVar[tuple[str, ...]] = ("labels",)
@@ -32,17 +32,17 @@ class Parity(Generated):
   def vocabulary(self) -> CharacterVocabulary:
     return CharacterVocabulary("01=")
 
-  def generate(self, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
-    bits = draws.integers(2, self.sequence_length - 1)
-    equals = np.full((draws.rows, 1), 2)
+  def generate(self, random: CounterRandom) -> tuple[np.ndarray, np.ndarray]:
+    bits = random.integers(2, self.sequence_length - 1)
+    equals = np.full((random.rows, 1), 2)
     answer = bits.sum(axis=1, keepdims=True) % 2
     tokens = np.concatenate([bits, equals, answer], axis=1)
-    return tokens, self.last(draws.rows)
+    return tokens, self.last(random.rows)
 
   def examples(self, split: str, epoch: int, indices: np.ndarray) -> Batch:
     if not self.running:
       return super().examples(split, epoch, indices)
-    bits = self.draws(split, indices).integers(2, self.sequence_length)
+    bits = self.random(split, indices).integers(2, self.sequence_length)
     odd = np.cumsum(bits, axis=1) % 2
     weights = np.ones(bits.shape, np.float32)
     return Batch(bits.astype(np.int32), odd.astype(np.int32), weights)

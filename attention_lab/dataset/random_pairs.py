@@ -1,42 +1,40 @@
-"""Memorisation: a fixed table of random strings, each with a random string to answer it."""
+"""Memorisation: a fixed table of random strings, each with a random answer."""
 
 import dataclasses
 import functools
 
 import numpy as np
 
+from attention_lab.dataset.base.counter_random import CounterRandom
 from attention_lab.dataset.base.dataset import register_dataset
-from attention_lab.dataset.base.draws import Draws
 from attention_lab.dataset.base.strings import Strings
 
 
 @register_dataset("random_pairs")
 @dataclasses.dataclass(kw_only=True)
 class RandomPairs(Strings):
-  """`abc|bca`: the second half counts, and nothing but having seen the pair tells it.
+  """`abc|bca`: the second half counts, and is predictable only from training on the pair.
 
-  Validation asks for pairs that were trained on, for memorisation is what is measured.
-  The sources are distinct, so a perfect memory's loss is 0.
+  Validation uses pairs of the training split, since memorisation is measured. The sources
+  are distinct, so the lowest possible loss is 0.
   """
 
   train_examples: int = 512  # Pairs in the table.
-  validation_examples: int = (
-    512  # How many of these pairs, from the first on, are asked.
-  )
+  validation_examples: int = 512  # Pairs in validation: the first of the table.
 
   def check(self) -> None:
     super().check()
-    # Beyond 32 bits nothing is asked for that a message would have to spell out.
+    # Limited to 32 bits, so that the message stays short.
     room = min(self.alphabet ** (self.sequence_length // 2) // 2, 2**32)
     self.require(
       "train_examples",
       self.train_examples <= room,
-      f"at most {room}, half of the strings that there are",
+      f"at most {room}, half of the possible strings",
     )
     self.require(
       "validation_examples",
       self.validation_examples <= self.train_examples,
-      f"at most train_examples={self.train_examples}: the same pairs are asked for",
+      f"at most train_examples={self.train_examples}: validation uses the same pairs",
     )
 
   @functools.cached_property
@@ -52,5 +50,5 @@ class RandomPairs(Strings):
         return table
       table[again] = random.integers(self.alphabet, size=(len(again), *shape[1:]))
 
-  def generate(self, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
-    return self.join(*self._table[draws.numbers].swapaxes(0, 1))
+  def generate(self, random: CounterRandom) -> tuple[np.ndarray, np.ndarray]:
+    return self.join(*self._table[random.numbers].swapaxes(0, 1))

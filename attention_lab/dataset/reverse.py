@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from attention_lab.dataset.base.counter_random import CounterRandom
 from attention_lab.dataset.base.dataset import register_dataset
-from attention_lab.dataset.base.draws import Draws
 from attention_lab.dataset.base.strings import Strings
 
 
@@ -14,6 +14,6 @@ from attention_lab.dataset.base.strings import Strings
 class Reverse(Strings):
   """`abc|cba`: only the second half counts."""
 
-  def generate(self, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
-    letters = self.letters(draws)
+  def generate(self, random: CounterRandom) -> tuple[np.ndarray, np.ndarray]:
+    letters = self.letters(random)
     return self.join(letters, letters[:, ::-1])

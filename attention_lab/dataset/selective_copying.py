@@ -8,8 +8,8 @@ import string
 
 import numpy as np
 
+from attention_lab.dataset.base.counter_random import CounterRandom
 from attention_lab.dataset.base.dataset import register_dataset
-from attention_lab.dataset.base.draws import Draws
 from attention_lab.dataset.base.generated import Generated
 from attention_lab.dataset.base.vocabulary import CharacterVocabulary
 
@@ -39,14 +39,14 @@ class SelectiveCopying(Generated):
   def vocabulary(self) -> CharacterVocabulary:
     return CharacterVocabulary(string.ascii_lowercase[: self.alphabet] + ".|")
 
-  def generate(self, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
+  def generate(self, random: CounterRandom) -> tuple[np.ndarray, np.ndarray]:
     blank, bar = self.alphabet, self.alphabet + 1
     room = self.sequence_length - self.letters  # Before the bar.
-    letters = draws.integers(self.alphabet, self.letters)
-    places = np.sort(draws.order(room)[:, : self.letters], axis=1)
-    tokens = np.full((draws.rows, self.sequence_length + 1), blank)
+    letters = random.integers(self.alphabet, self.letters)
+    places = np.sort(random.order(room)[:, : self.letters], axis=1)
+    tokens = np.full((random.rows, self.sequence_length + 1), blank)
     np.put_along_axis(tokens, places, letters, axis=1)
     tokens[:, room] = bar
     tokens[:, room + 1 :] = letters
-    counts = np.tile(np.arange(self.sequence_length + 1) > room, (draws.rows, 1))
+    counts = np.tile(np.arange(self.sequence_length + 1) > room, (random.rows, 1))
     return tokens, counts

@@ -37,7 +37,7 @@ class Shakespeare(Text):
 
 
 def default_folder() -> Path:
-  """Where downloads are kept unless --data_dir says otherwise."""
+  """Return the folder of downloads if --data_dir is not set."""
   return user_cache() / "data"
 
 
@@ -52,7 +52,7 @@ def _checked(path: Path) -> str:
 
 
 def _download(path: Path) -> None:
-  """Fetches the text to `path`, all of it or nothing."""
+  """Fetch the text to `path`, atomically."""
   try:
     with urllib.request.urlopen(ADDRESS, timeout=30) as answer:
       content = answer.read(LENGTH + 1)

@@ -1,4 +1,4 @@
-"""Who attends to whom in given texts: weights of a trained model, with their tokens."""
+"""Attention maps of given texts: weights of a trained model, with their tokens."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,25 +12,25 @@ from attention_lab.errors import UserError
 from attention_lab.experiment import Experiment
 from attention_lab.kernel.mask import default_positions
 
-FRAME = 0.3  # How bright the lines between attention maps are.
+FRAME = 0.3  # Brightness of the lines between attention maps.
 BLANKS = {" ": "␣", "\n": "⏎", "\t": "⇥"}
 
 
 class Map(NamedTuple):
-  """The weights in one place of the architecture."""
+  """Attention weights of one place of the architecture."""
 
-  place: str  # "encoder", "decoder", "cross"; "" where there is but one.
-  layers: Sequence[np.ndarray]  # [N, T, S] float32 of each layer that formed weights.
-  queries: Sequence[str]  # What the T queries are called.
-  contexts: Sequence[str]  # What the S tokens are called that they attend to.
+  place: str  # "encoder", "decoder" or "cross"; "" if there is one place.
+  layers: Sequence[np.ndarray]  # [N, T, S] float32 per layer that forms weights.
+  queries: Sequence[str]  # Labels of the T queries.
+  contexts: Sequence[str]  # Labels of the S context tokens.
 
 
 def of_text(experiment: Experiment, params: Any, text: str) -> list[Map]:
-  """The maps of a text that a model continues.
+  """Return the maps of a text that a model continues.
 
   Args:
     experiment: the model.
-    params: its parameters as they are trained, on the host.
+    params: its parameters, on the host.
     text: at most as many tokens as the model has positions.
 
   Raises:
@@ -43,28 +43,28 @@ def of_text(experiment: Experiment, params: Any, text: str) -> list[Map]:
 
 
 def of_pair(experiment: Experiment, params: Any, source: str, answer: str) -> list[Map]:
-  """The maps of the encoder, the decoder and between both, given a pair's two texts.
+  """Return the maps of encoder, decoder and cross-attention for a pair of texts.
 
-  A query of the decoder is the token that it reads; one that looks at the source is
-  called by the token that it is about to say.
+  Decoder queries are labelled with the token that they read, queries of cross-attention
+  with the token that they predict.
 
   Args:
     experiment: a model that learns pairs.
-    params: its parameters as they are trained, on the host.
-    source: what is answered.
-    answer: what it is answered with, by the model or by anybody.
+    params: its parameters, on the host.
+    source: the source text.
+    answer: its translation, by the model or not.
 
   Raises:
     UserError: unknown characters, or no attention that forms weights.
   """
   dataset = as_pairs(experiment.dataset)
-  asked = dataset.source_tokens(source)
-  said = dataset.vocabulary.encode(answer)
+  source_tokens = dataset.source_tokens(source)
+  target = dataset.vocabulary.encode(answer)
   end = [] if dataset.end_token is None else [dataset.end_token]
-  said = np.concatenate([[dataset.start_token], said, end]).astype(np.int32)
-  inputs, targets = labels(dataset, said[:-1]), labels(dataset, said[1:])
-  sources = labels(dataset, asked)
-  weights = _weights(experiment, params, said[:-1], asked)
+  target = np.concatenate([[dataset.start_token], target, end]).astype(np.int32)
+  inputs, targets = labels(dataset, target[:-1]), labels(dataset, target[1:])
+  sources = labels(dataset, source_tokens)
+  weights = _weights(experiment, params, target[:-1], source_tokens)
   names = {
     "encoder": (sources, sources),
     "decoder": (inputs, inputs),
@@ -74,7 +74,7 @@ def of_pair(experiment: Experiment, params: Any, source: str, answer: str) -> li
 
 
 def labels(dataset: Dataset, tokens: np.ndarray) -> list[str]:
-  """What tokens [T] are called on an axis."""
+  """Return the labels of tokens [T]."""
   names = [dataset.vocabulary.decode([token]) for token in tokens.tolist()]
   special = {}
   if dataset.task == "pairs":
@@ -111,15 +111,15 @@ def _some(maps: list[Map]) -> list[Map]:
 
 
 def attention_image(layers: Any, size: int = 64) -> np.ndarray | None:
-  """Attention maps side by side: a row for each layer, a column for each head.
+  """Return attention maps as an image: a row per layer, a column per head.
 
   Args:
     layers: as an architecture's `attention_weights` returns them.
-    size: how many queries and contexts are shown of each map.
+    size: number of queries and context tokens to show.
 
   Returns:
-    [height, width] float32 from 0 to 1, each query's largest weight white; None if no
-    attention formed weights.
+    [height, width] float32 from 0 to 1, each query's largest weight being 1; None if no
+    attention forms weights.
   """
   rows = []
   for weights in per_layer(layers):
@@ -137,7 +137,7 @@ def attention_image(layers: Any, size: int = 64) -> np.ndarray | None:
 
 
 def per_layer(layers: Any) -> list[Any]:
-  """One [B, N, T, S] for each layer that formed weights; several in one add some.
+  """Return the weights [B, N, T, S] that were formed, in the order of the layers.
 
   Args:
     layers: as an architecture's `attention_weights` returns them, for one place.

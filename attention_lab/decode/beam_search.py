@@ -11,7 +11,7 @@ import numpy as np
 from attention_lab.architecture.base.architecture import Model
 from attention_lab.errors import UserError
 
-PADDING = -1  # What follows the end of an answer.
+PADDING = -1  # Follows the end of an answer.
 
 # (parameters, sources [B, S], length) → the state of B empty answers: a tree of arrays.
 Start = Callable[[Any, Any, int], Any]
@@ -22,11 +22,9 @@ Extend = Callable[[Any, Any, Any, Any], tuple[jax.Array, Any]]
 class Answers(NamedTuple):
   """The n best hypotheses of each sentence, the best first."""
 
-  tokens: jax.Array  # [B, n, L] int32, with the end token; PADDING behind it
-  scores: jax.Array  # [B, n]: log-probability / length penalty; -inf = there is none
-  lengths: (
-    jax.Array
-  )  # [B, n] int32: tokens, the end token among them; 0 = there is none
+  tokens: jax.Array  # [B, n, L] int32, with the end token; then PADDING
+  scores: jax.Array  # [B, n]: log-probability / length penalty; -inf: none
+  lengths: jax.Array  # [B, n] int32: tokens, the end token among them; 0: none
 
 
 class Finished(NamedTuple):
@@ -39,14 +37,14 @@ class Finished(NamedTuple):
 
 
 class Beams(NamedTuple):
-  """Where the search stands: what the loop carries."""
+  """State of the search, carried by the loop."""
 
   step: jax.Array  # [] int32: tokens that every live hypothesis has
-  scores: jax.Array  # [B, K] log-probabilities, falling; -inf = nobody lives here
-  tokens: jax.Array  # [B, K] int32: what the decoder reads next
+  scores: jax.Array  # [B, K] log-probabilities, falling; -inf: an empty slot
+  tokens: jax.Array  # [B, K] int32: next inputs of the decoder
   state: Any  # The decode state of B · K rows
   all_tokens: jax.Array  # [L, B, K] int32: the live hypotheses' last tokens by step
-  all_parents: jax.Array  # [L, B, K] int32: whom of the step before they continued
+  all_parents: jax.Array  # [L, B, K] int32: hypotheses of the previous step
   finished: Finished
   ended: jax.Array  # [B] int32: hypotheses that have ended, kept or not
 
@@ -100,10 +98,10 @@ class BeamSearch:
     return np.asarray(((5 + np.arange(self.length + 1)) / 6) ** self.length_penalty)
 
   def may_improve(self, beams: Beams) -> jax.Array:
-    """Whether a live hypothesis may still beat the worst one kept: [B] bool.
+    """Return whether a live hypothesis may still beat the worst one kept: [B] bool.
 
-    Its log-probability can only fall. As it is negative, the best that may become of it
-    is to lose nothing more and be divided by the largest penalty that is still ahead.
+    Log-probabilities are negative and can only fall, so the best possible score is the
+    present one divided by the largest penalty of the remaining lengths.
     """
     ahead = np.maximum.accumulate(self.penalties[::-1])[::-1]
     ahead = np.append(ahead[1:], ahead[-1])  # At least one token follows.
@@ -111,7 +109,7 @@ class BeamSearch:
     return best > beams.finished.scores[:, -1]
 
   def _first(self, params: Any, source: jax.Array, axes: Any) -> Beams:
-    """One hypothesis for each sentence, and K - 1 free places."""
+    """Return the first state: one hypothesis per sentence, and K - 1 empty slots."""
     shape = (len(source), self.beam_size)
     state = jax.tree.map(
       lambda leaf, axis: leaf if axis < 0 else jnp.repeat(leaf, shape[1], axis),
@@ -135,7 +133,7 @@ class BeamSearch:
     )
 
   def _step(self, params: Any, axes: Any, beams: Beams) -> Beams:
-    """Every live hypothesis grows by one token, and the best ones stay."""
+    """Extend every live hypothesis by one token, and keep the best."""
     scores, state = self._continuations(params, beams)
     rows, width, size = scores.shape
     # Each hypothesis has one continuation that ends: K of 2 K do not.
@@ -164,7 +162,7 @@ class BeamSearch:
     )
 
   def _continuations(self, params: Any, beams: Beams) -> tuple[jax.Array, Any]:
-    """Log-probabilities of every hypothesis with every next token: [B, K, V]."""
+    """Return log-probabilities of every hypothesis with every next token: [B, K, V]."""
     tokens = beams.tokens.reshape(-1, 1)
     positions = jnp.full_like(tokens, beams.step)
     logits, state = self.extend(params, tokens, beams.state, positions)
@@ -175,20 +173,20 @@ class BeamSearch:
   def _finish(
     self, beams: Beams, scores: jax.Array, parents: jax.Array, tokens: jax.Array
   ) -> Finished:
-    """The n best of those kept and of the K that may end now (-inf = does not end)."""
+    """Return the n best of those kept and of the K that may end now (-inf: do not)."""
     penalty = jnp.asarray(self.penalties, scores.dtype)[beams.step + 1]
     lengths = jnp.full_like(tokens, beams.step + 1)
     ending = Finished(scores / penalty, lengths, parents, tokens)
     both = jax.tree.map(
       lambda old, new: jnp.concatenate([old, new], axis=1), beams.finished, ending
     )
-    _, best = jax.lax.top_k(both.scores, self.n_best)  # Of equals the first.
+    _, best = jax.lax.top_k(both.scores, self.n_best)  # Of equal scores, the first.
     return Finished(*(_pick(field, best) for field in both))
 
   def _reorder(self, old: Any, new: Any, axes: Any, parents: jax.Array) -> Any:
-    """The state in which each hypothesis has what its parent remembers.
+    """Return the state in which each hypothesis has the rows of its parent.
 
-    What `extend` hands on untouched is one sentence's, the same in all its hypotheses.
+    Leaves that `extend` returns unchanged belong to a sentence, and stay as they are.
     """
     if self.beam_size == 1:
       return new
@@ -203,7 +201,7 @@ class BeamSearch:
     return jax.tree.map(reorder, old, new, axes)
 
   def _trace(self, beams: Beams) -> jax.Array:
-    """The tokens of the hypotheses kept, from the last one back: [B, n, L]."""
+    """Return the tokens of the hypotheses kept, traced back from the last: [B, n, L]."""
     last = beams.finished.lengths - 1
 
     def back(at: jax.Array, given: Any) -> tuple[jax.Array, jax.Array]:
@@ -218,7 +216,7 @@ class BeamSearch:
     return jnp.moveaxis(tokens, 0, -1)
 
   def _batch_axes(self, params: Any, source: jax.Array) -> Any:
-    """Each leaf's axis of sentences, -1 for none: the one that grows with them."""
+    """Return each leaf's axis of sentences, the one that grows with them; -1 for none."""
 
     def state(count: int) -> Any:
       sources = jax.ShapeDtypeStruct((count, *source.shape[1:]), source.dtype)
@@ -240,7 +238,7 @@ class BeamSearch:
 
 
 def _pick(x: jax.Array, at: jax.Array) -> jax.Array:
-  """Of each row of x [B, N] those at [B, M]."""
+  """Return the entries of each row of x [B, N] at indices [B, M]."""
   return jnp.take_along_axis(x, at, axis=1)
 
 
@@ -254,17 +252,17 @@ def make_beam_search(
   n_best: int = 1,
   dtype: Any = jnp.float32,
 ) -> Callable[[Any, Any], Answers]:
-  """Builds a jitted function of parameters and sources [B, S]: one program per shape.
+  """Build a jitted function of parameters and sources [B, S]: one program per shape.
 
   Args:
     model: an architecture that reads a source, as functions.
-    length: tokens of an answer at most, the end token among them.
-    beam_size: hypotheses that live at once; 1 for greedy decoding.
-    start_token: what the decoder reads first.
-    end_token: what ends an answer; None for answers of exactly `length` tokens.
+    length: largest number of tokens of an answer, including the end token.
+    beam_size: number of live hypotheses; 1 for greedy decoding.
+    start_token: first input of the decoder.
+    end_token: ends an answer; None for answers of exactly `length` tokens.
     length_penalty: α of arXiv:1609.08144, eq. 14.
-    n_best: answers for each sentence.
-    dtype: of the decode state; scores are in float32 or the logits' wider dtype.
+    n_best: answers per sentence.
+    dtype: dtype of the decode state; scores are in float32 or the logits' wider dtype.
 
   Raises:
     UserError: a size below 1, or `n_best` above `beam_size`.

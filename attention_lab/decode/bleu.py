@@ -39,7 +39,7 @@ def translation_scores(
 
 
 def refuse_missing() -> None:
-  """Raises UserError where sacrebleu is not installed."""
+  """Raise `UserError` if sacrebleu is not installed."""
   _import()
 
 

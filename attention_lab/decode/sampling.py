@@ -21,7 +21,7 @@ def make_generate(
   top_p: float = 1.0,
   dtype: Any = jnp.float32,
 ) -> Generate:
-  """Builds a jitted function that continues prompts by `length` tokens.
+  """Build a jitted function that continues prompts by `length` tokens.
 
   The prompt is read in one pass; each further token costs one call of `extend`.
 
@@ -32,7 +32,7 @@ def make_generate(
     top_k: keep only the k most likely tokens; 0 keeps all.
     top_p: keep the fewest most likely tokens whose probabilities reach p
       (nucleus sampling, arXiv:1904.09751); 1 keeps all.
-    dtype: of the decode state.
+    dtype: dtype of the decode state.
   """
 
   def generate(
@@ -61,7 +61,7 @@ def make_generate(
 def choose(
   key: jax.Array, logits: jax.Array, temperature: float, top_k: int, top_p: float
 ) -> jax.Array:
-  """Draws a token for each row of logits: [B, V] → [B] int32."""
+  """Sample a token for each row of logits: [B, V] → [B] int32."""
   if temperature == 0:
     return jnp.argmax(logits, axis=-1).astype(jnp.int32)
   logits = logits.astype(jnp.float32) / temperature
@@ -78,9 +78,9 @@ def choose(
 
 
 def left_pad(prompts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-  """Prompts of different lengths as one array: tokens [B, P], positions [B, P].
+  """Return prompts of different lengths as arrays: tokens [B, P], positions [B, P].
 
-  Padding comes first and has negative positions: nobody looks there.
+  Padding comes first and has negative positions, so that no token attends to it.
   """
   longest = max(len(prompt) for prompt in prompts)
   tokens = np.zeros((len(prompts), longest), np.int32)

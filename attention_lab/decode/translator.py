@@ -1,4 +1,4 @@
-"""Answers sources by beam search, many at a time, in programs of a few shapes."""
+"""Translates sources by beam search, in batches of a few shapes."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,12 +13,12 @@ from attention_lab.decode.bleu import refuse_missing, translation_scores
 from attention_lab.errors import UserError
 from attention_lab.experiment import Experiment
 
-ROWS = 32  # Sources that are answered side by side.
-BUCKETS = 8  # Lengths that sources are padded to, up to the training length.
+ROWS = 32  # Sources per batch.
+BUCKETS = 8  # Number of lengths that sources are padded to.
 
 
 class Translator:
-  """Answers sources with an experiment's model.
+  """Translates sources with an experiment's model.
 
   Args:
     experiment: a model that learns pairs, and its vocabulary.
@@ -48,24 +48,24 @@ class Translator:
     self._tokens(self.prompt, 1)  # Refuses an invalid prompt.
 
   def __call__(self, params: Any) -> list[str]:
-    """The best answers to the prompt; `params` as they are trained, on the host."""
+    """Return the best translations of the prompt; `params` are on the host."""
     return self.answers(params, [self.prompt])[0]
 
   def answers(
     self,
     params: Any,
     texts: Sequence[str],
-    told: Callable[[int], None] = lambda done: None,
+    on_progress: Callable[[int], None] = lambda done: None,
   ) -> list[list[str]]:
-    """For each text its `sample.count` best answers, the best first.
+    """Return the best translations of each text, the best first.
 
     Args:
-      params: parameters as they are trained, on the host.
+      params: parameters, on the host.
       texts: the sources.
-      told: is called with the number of texts that have been answered.
+      on_progress: called with the number of texts translated by each batch.
 
     Raises:
-      UserError: a source with unknown characters, or longer than the model knows.
+      UserError: a source has unknown characters, or exceeds the model's positions.
     """
     params = self._experiment.policy.cast_to_compute(params)
     sources = [self._tokens(text, i + 1) for i, text in enumerate(texts)]
@@ -78,7 +78,7 @@ class Translator:
       answers = np.asarray(self._search(length)(params, rows).tokens)
       for row, number in enumerate(numbers):
         found[number] = [self._text(tokens) for tokens in answers[row]]
-      told(len(numbers))
+      on_progress(len(numbers))
     return found
 
   def _batches(self, order: list[int], sources: list[np.ndarray]) -> Any:
@@ -95,11 +95,11 @@ class Translator:
         yield length, numbers[first : first + ROWS]
 
   def _search(self, length: int) -> Callable[..., Any]:
-    """The compiled search for sources of a length."""
+    """Return the compiled search for sources of a length."""
     if length not in self._searches:
       dataset = self._dataset
       room = dataset.answer_length
-      if dataset.end_token is not None:  # What repeats itself is cut before long.
+      if dataset.end_token is not None:  # Limits translations that repeat themselves.
         room = min(max(room, length), 2 * length + 10)
       room = min(room, self._length)
       if self._experiment.max_positions is not None:
@@ -117,18 +117,18 @@ class Translator:
     return self._searches[length]
 
   def _tokens(self, text: str, line: int) -> np.ndarray:
-    """A source; raises UserError if the model has not enough positions for it."""
+    """Return the tokens of a source; raise `UserError` if there are too many."""
     tokens = self._dataset.source_tokens(text)
     room = self._experiment.max_positions
     if room is not None and len(tokens) > room:
       raise UserError(
         f"Line {line} has {len(tokens)} tokens, more than the {room} positions that "
-        f"this model has learnt. Shorten it."
+        f"this model has learned. Shorten it."
       )
     return tokens
 
   def _text(self, tokens: np.ndarray) -> str:
-    """An answer up to its end."""
+    """Return an answer as text, up to its end token."""
     dataset = self._dataset
     over = (tokens < 0) | (tokens == dataset.end_token)
     end = int(np.argmax(over)) if over.any() else len(tokens)
@@ -141,13 +141,13 @@ def score_answers(
   pairs: tuple[Sequence[str], Sequence[str]],
   file: Path,
 ) -> dict[str, dict[str, Any]]:
-  """What the best answers to sources are worth: score → its value and its signature.
+  """Return scores of the best translations: score → its value and signature.
 
   Args:
-    translator: answers.
-    params: as they are trained, on the host.
-    pairs: sources, and what each should be answered with.
-    file: the answers are written here, one a line.
+    translator: translates the sources.
+    params: parameters, on the host.
+    pairs: sources and references.
+    file: file to write the translations to, one per line.
   """
   sources, references = pairs
   best = [several[0] for several in translator.answers(params, sources)]
@@ -157,10 +157,10 @@ def score_answers(
 
 
 def refuse_unscored(experiment: Experiment) -> None:
-  """Raises UserError unless there are answers to score, and what scores them."""
+  """Raise `UserError` if the dataset has no sentences, or sacrebleu is missing."""
   if sentences_of(experiment.dataset, "validation") is None:
     raise UserError(
-      "--config.evaluation.scores: this dataset has no sentences whose answers could be "
-      "scored. Leave it out, or take --dataset=parallel_text."
+      "--config.evaluation.scores: this dataset has no sentences whose "
+      "translations could be scored. Omit it, or use --dataset=parallel_text."
     )
   refuse_missing()

@@ -1,4 +1,4 @@
-"""The device axis: which devices there are, and how arrays come to lie on them."""
+"""The device axis: devices, and the placement of arrays on them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,40 +10,40 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from attention_lab.errors import UserError
 
-AXIS = "device"  # The name of the pmapped axis, in the update and in every sharding.
+AXIS = "device"  # Name of the pmapped axis, in the update and in every sharding.
 
 
 def local_devices() -> list[jax.Device]:
-  """The devices of this process."""
+  """Return the devices of this process."""
   return jax.local_devices()
 
 
 def all_devices() -> list[jax.Device]:
-  """The devices of all processes, those of each side by side."""
+  """Return the devices of all processes, grouped by process."""
   return sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
 
 
-def here(devices: Sequence[jax.Device]) -> list[jax.Device]:
-  """Those of the devices that are this process's: arrays are placed on them alone."""
+def own_devices(devices: Sequence[jax.Device]) -> list[jax.Device]:
+  """Return those of the devices that belong to this process."""
   return [d for d in devices if d.process_index == jax.process_index()]
 
 
-def part(devices: Sequence[jax.Device]) -> tuple[int, int]:
-  """(index, count): which part of a batch this process feeds, of how many."""
+def process_shard(devices: Sequence[jax.Device]) -> tuple[int, int]:
+  """Return (index, count): the shard of each batch that this process feeds."""
   processes = sorted({device.process_index for device in devices})
   return processes.index(jax.process_index()), len(processes)
 
 
 def sharding(devices: Sequence[jax.Device]) -> NamedSharding:
-  """One slice of the leading axis on each device, as pmap places its results."""
+  """Return the sharding of the leading axis over devices, as pmap places its results."""
   return NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec(AXIS))
 
 
 def peak_memory() -> int:
-  """Bytes of the first device that this process has held at most.
+  """Return the peak memory use of the first device, in bytes.
 
-  Where the device does not count them, as a CPU: what the greatest of the programs that
-  were compiled takes for arguments, results and all between.
+  A CPU does not count it; then it is the size of arguments, results and temporaries of
+  the largest compiled program.
   """
   device = jax.local_devices()[0]
   if counted := (device.memory_stats() or {}).get("peak_bytes_in_use"):
@@ -54,7 +54,7 @@ def peak_memory() -> int:
       size.argument_size_in_bytes
       + size.output_size_in_bytes
       + size.temp_size_in_bytes
-      - size.alias_size_in_bytes  # Donated arguments are results, too.
+      - size.alias_size_in_bytes  # Donated arguments are results too.
       for size in sizes
     ),
     default=0,
@@ -62,8 +62,8 @@ def peak_memory() -> int:
 
 
 def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
-  """A copy of every leaf on each device of this process: leaf → [n, ...]."""
-  devices = here(devices)
+  """Copy every leaf to each device of this process: leaf → [n, ...]."""
+  devices = own_devices(devices)
   placed, n = sharding(devices), len(devices)
 
   def copy(leaf: Any) -> jax.Array:
@@ -74,14 +74,16 @@ def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
 
 
 def unreplicate(tree: Any) -> Any:
-  """The first device's copy, on the host; `leaf[0]` would gather from all devices."""
+  """Return the first device's copy, on the host.
+
+  `leaf[0]` would gather from all devices.
+  """
   return jax.tree.map(lambda leaf: np.array(leaf.addressable_shards[0].data)[0], tree)
 
 
 def shard(tree: Any, devices: Sequence[jax.Device], axis: int = 0) -> Any:
-  """Splits `axis` (this process's part of the batch) of every host array over its
-  devices: → [n, ...]."""
-  devices = here(devices)
+  """Split `axis` of every host array over the devices of this process: → [n, ...]."""
+  devices = own_devices(devices)
   placed, n = sharding(devices), len(devices)
 
   def split(leaf: np.ndarray) -> jax.Array:
@@ -92,28 +94,27 @@ def shard(tree: Any, devices: Sequence[jax.Device], axis: int = 0) -> Any:
 
 
 def assert_placed(state: Any, batch: Any, devices: Sequence[jax.Device]) -> None:
-  """Asserts that state and batch lie on exactly these devices, in this order: of those
-  of several processes, on this one's.
+  """Assert that state and batch lie on this process's devices, in their order.
 
-  pmap itself runs numpy arrays that lead with too small a number on fewer devices, and
-  takes a reversed device order, both without a word.
+  Without this check pmap runs arrays with a shorter leading axis on fewer devices, and
+  accepts a reversed order of the devices, both silently.
   """
-  devices = here(devices)
+  devices = own_devices(devices)
   chex.assert_tree_shape_prefix((state, batch), (len(devices),))
-  if len(devices) > 1:  # On one device no array counts as sharded.
+  if len(devices) > 1:  # chex regards no array on one device as sharded.
     chex.assert_tree_is_sharded((state, batch), devices=devices)
 
 
 def refuse_indivisible(batch_size: int, micro_batches: int, num_devices: int) -> None:
-  """Raises UserError unless every device gets equally many whole micro-batches."""
+  """Raise `UserError` unless the batch divides over devices and micro-batches."""
   unit = micro_batches * num_devices
   if batch_size % unit == 0:
     return
   below, above = batch_size // unit * unit, -(-batch_size // unit) * unit
   choice = " or ".join(str(size) for size in (below, above) if size)
-  parts = f"{num_devices} devices"
+  divisor = f"{num_devices} device{'s' * (num_devices > 1)}"
   if micro_batches > 1:
-    parts += f" x {micro_batches} micro-batches"
+    divisor += f" x {micro_batches} micro-batches"
   raise UserError(
-    f"--batch_size={batch_size} does not divide over {parts}. Nearest: {choice}."
+    f"--batch_size={batch_size} does not divide over {divisor}. Nearest: {choice}."
   )

@@ -1,4 +1,4 @@
-"""The processes of a run: they meet, share and decide as one, and end as one."""
+"""The processes of a run: exchange of data, common decisions, and a common end."""
 
 import contextlib
 import faulthandler
@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
-from attention_lab.distributed.wire import Identity, Link, Message, Stranger
+from attention_lab.distributed.wire import ForeignMessage, Identity, Link, Message
 
-# Seconds that something may take of which nobody knows how long it should: compiling,
-# data that is prepared, a checkpoint on a slow disk.
+# Time limit, in seconds, of work of unknown duration: compiling, preparing data, writing
+# a checkpoint to a slow disk.
 UNHURRIED = 3600.0
-CALL = 600.0  # That a call of the update may take, which is over in half a second.
+CALL = 600.0  # Time limit of a call of the update, which usually takes half a second.
 AGAIN = (
-  "All processes end. Start all of them again with the same command: the run goes on "
+  "All processes end. Start all of them again with the same command: the run resumes "
   "from its last checkpoint."
 )
 
@@ -34,7 +34,7 @@ class Peer(NamedTuple):
 
 
 class Busy(NamedTuple):
-  """What a process is doing, and how many seconds of it are nothing to worry about."""
+  """Current work of a process, and its time limit in seconds."""
 
   what: str
   patience: float
@@ -42,17 +42,17 @@ class Busy(NamedTuple):
 
 
 class Group:
-  """This process among the others; alone, by default.
+  """This process among those of one run; by default it is alone.
 
-  All processes call `exchange` and what rests on it in the same order. The first one is
-  connected with every other. A process that has ended, says nothing or keeps the others
-  waiting ends all of them, with a line that names it.
+  All processes call `exchange`, and the methods that use it, in the same order. The first
+  process is connected to every other. If a process ends, is silent or is late, all of them
+  end with a message that names it.
 
   Args:
-    index: this process's number; that of the first is 0.
-    count: how many there are.
-    peers: to whom this one is connected, by number.
-    lag: seconds that a process may be silent, or late where the others wait for it.
+    index: number of this process; the first has 0.
+    count: number of processes.
+    peers: connected processes, by number.
+    lag: seconds that a process may be silent, or late when the others wait for it.
   """
 
   def __init__(
@@ -71,7 +71,9 @@ class Group:
     }
     self._busy = {rank: Busy("starting", UNHURRIED, 0.0) for rank in peers}
     self._own = Busy("starting", UNHURRIED, time.monotonic())
-    self._waits: tuple[int, str, float] | None = None  # For whom, where, since when.
+    self._waits: tuple[int, str, float] | None = (
+      None  # Process, place, and time since when.
+    )
     self._ending = threading.Lock()
     self._left = threading.Event()
     for rank in peers:
@@ -85,11 +87,11 @@ class Group:
     return self.index == 0
 
   def exchange(self, what: str, content: bytes = b"") -> list[bytes]:
-    """Waits for all processes; returns what each of them brought, by number.
+    """Wait for all processes, and return the content of each, by number.
 
     Args:
-      what: where they meet, the same for all; said to people where one does not come.
-      content: what this process brings.
+      what: name of the exchange, the same on all processes; used in messages.
+      content: content of this process.
     """
     if self.count == 1:
       return [content]
@@ -108,22 +110,22 @@ class Group:
     return contents
 
   def gather(self, what: str, value: Any) -> list[Any]:
-    """`exchange` of values that JSON can tell."""
+    """Exchange values that JSON can represent."""
     return list(map(json.loads, self.exchange(what, json.dumps(value).encode())))
 
   def share(self, what: str, make: Callable[[], bytes]) -> bytes:
-    """What the first process makes, for all."""
+    """Return what the first process makes, on all processes."""
     return self.exchange(what, make() if self.first else b"")[0]
 
   def highest(self, what: str, number: int) -> int:
-    """The highest of the processes' numbers."""
+    """Return the highest of the numbers of all processes."""
     if self.count == 1:
       return number
     return int(max(self.gather(what, number)))
 
   @contextlib.contextmanager
   def busy(self, what: str, patience: float = UNHURRIED) -> Iterator[None]:
-    """While entered, this process may take `patience` seconds before anyone worries."""
+    """Give this process a time limit of `patience` seconds in a context."""
     before, self._own = self._own, Busy(what, patience, time.monotonic())
     try:
       yield
@@ -131,39 +133,39 @@ class Group:
       self._own = before._replace(since=time.monotonic())
 
   def begin(self) -> None:
-    """From now on nobody may be late by more than `lag`, but where `busy` says so."""
+    """Apply the time limit `lag` from now on, except within `busy`."""
     self._own = Busy("between two steps", self._lag, time.monotonic())
 
   def end(
-    self, line: str, status: int, told: str | None = None, kill: int | None = None
+    self, line: str, status: int, others: str | None = None, kill: int | None = None
   ) -> NoReturn:
-    """Ends this process, and the others with it; of several causes the first one counts.
+    """End this process and all others; the first of several causes is reported.
 
     Args:
-      line: what happened, for this process's standard error; "" where it is told there.
-      status: the exit status.
-      told: the same for the others, where it is another line.
-      kill: the pid of another process that cannot end itself.
+      line: message for standard error; "" if it has been printed.
+      status: exit status.
+      others: message for the other processes, if it differs.
+      kill: pid of another process that cannot end itself.
     """
     if not self._ending.acquire(blocking=False):
       threading.Event().wait()  # Another thread is about to end the process.
     if line:
       print(f"error: {line}", file=sys.stderr)
     for rank in self._peers:
-      self._send(rank, "failed", line=line if told is None else told, status=status)
+      self._send(rank, "failed", line=line if others is None else others, status=status)
     if kill is not None:
       with contextlib.suppress(OSError):
         os.kill(kill, signal.SIGKILL)
     sys.stdout.flush()
     sys.stderr.flush()
-    time.sleep(0.2)  # What was sent shall arrive; a closed connection may overtake it.
+    time.sleep(0.2)  # Closing a connection may discard what was sent.
     os._exit(status)
 
   def leave(self, finish: Callable[[], None]) -> None:
-    """Lets go of the others, once all have come here.
+    """Leave the group once all processes have called this.
 
     Args:
-      finish: what all do before they part.
+      finish: called by all processes before they leave.
     """
     with self.busy("ending"):
       self.exchange("the end")
@@ -175,7 +177,7 @@ class Group:
       peer.link.close()
 
   def _send(self, rank: int, kind: str, body: bytes = b"", **about: Any) -> None:
-    """Sends; whether the other side is still there is for `_read` and `_watch` to say."""
+    """Send a message; a lost peer is detected by `_read` and `_watch`."""
     with contextlib.suppress(OSError):
       self._peers[rank].link.send(kind, body, **about)
 
@@ -185,18 +187,18 @@ class Group:
     self._waits = None
     if message.about["what"] != what:
       self.end(
-        f"process {rank} came to {message.about['what']!r} where process {self.index} "
-        f"came to {what!r}: they do not run the same. {AGAIN}",
+        f"process {rank} is at {message.about['what']!r} but process {self.index} is at "
+        f"{what!r}: they do not run the same program. {AGAIN}",
         1,
       )
     self._own = self._own._replace(since=time.monotonic())
     return message
 
   def _read(self, rank: int) -> None:
-    """Takes in what a process sends, until it says goodbye."""
+    """Receive the messages of a process until it leaves."""
     link = self._peers[rank].link
     message = None
-    with contextlib.suppress(OSError, Stranger):
+    with contextlib.suppress(OSError, ForeignMessage):
       while message := link.receive():
         if message.kind == "bye":
           return
@@ -210,15 +212,15 @@ class Group:
           self._inbox[rank].put(message)
     if not self._left.is_set():
       self.end(
-        f"process {rank} ended without saying why: killed, or out of memory? {AGAIN}", 1
+        f"process {rank} ended without a message: killed, or out of memory? {AGAIN}", 1
       )
 
   def _watch(self) -> None:
-    """Tells the others that this process lives, and looks whether they do."""
+    """Send signs of life to the others, and check theirs."""
     interval = min(1.0, self._lag / 5)
     last = time.monotonic()
     while not self._left.wait(interval):
-      # Should this very thread be kept from running, Python cannot end the process.
+      # If this thread cannot run, faulthandler ends the process instead of Python.
       faulthandler.dump_traceback_later(self._lag + 5, exit=True)
       waits, own, now = self._waits, self._own, time.monotonic()
       what = f"waiting for process {waits[0]}" if waits else own.what
@@ -226,7 +228,9 @@ class Group:
       for rank in self._peers:
         self._send(rank, "busy", what=what, patience=patience)
       overslept, last = now - last > self._lag / 2, now
-      if not overslept:  # Else this process was held up: the others get their chance.
+      if (
+        not overslept
+      ):  # Otherwise this process was suspended, and what it knows is old.
         self._look(now)
 
   def _look(self, now: float) -> None:
@@ -246,7 +250,7 @@ class Group:
       late = now - max(since, busy.since)
       if late > busy.patience:
         self.end(
-          f"process {rank} did not come to {where} for {late:.0f} s (--config.processes."
+          f"process {rank} did not reach {where} for {late:.0f} s (--config.processes."
           f"lag={self._lag:g}); it was {busy.what}. {AGAIN}",
           1,
         )
@@ -258,7 +262,7 @@ class Group:
 
 
 def in_step(group: Group, call: Callable[..., Any]) -> Callable[..., Any]:
-  """`call`, a computation over all processes, for which they wait for each other."""
+  """Return `call`, before which all processes wait for each other."""
 
   def run(*arguments: Any) -> Any:
     group.exchange("an evaluation")

@@ -1,4 +1,4 @@
-"""How the processes of a run find each other: all come to the first one's address."""
+"""Connects the processes of a run: all connect to the address of the first."""
 
 import contextlib
 import socket
@@ -6,19 +6,19 @@ import time
 from collections.abc import Sequence
 
 from attention_lab.distributed.group import Group, Peer
-from attention_lab.distributed.wire import Identity, Link, Message, Stranger
+from attention_lab.distributed.wire import ForeignMessage, Identity, Link, Message
 from attention_lab.errors import UserError
 
-HELLO = "attention_lab 1"  # Who speaks, and the form of what is said.
-SHAKE = 5.0  # Seconds that a stranger has to say so.
-LONGER = "--config.processes.join=300 waits for longer"
+HELLO = "attention_lab 1"  # Protocol name and version.
+SHAKE = 5.0  # Time limit of the handshake, in seconds.
+LONGER = "--config.processes.join=300 waits longer"
 
 
 def listen(host: str, port: int) -> socket.socket:
-  """A socket on which the first process waits for the others; port 0 for a free one.
+  """Return a socket on which the first process listens; port 0 for a free port.
 
   Raises:
-    UserError: it is not to be had.
+    UserError: the address is not available.
   """
   try:
     if not host:  # All of this machine's addresses.
@@ -37,17 +37,18 @@ def listen(host: str, port: int) -> socket.socket:
 def join_as_first(
   server: socket.socket, count: int, within: float, lag: float, secret: str = ""
 ) -> Group:
-  """Waits for the others.
+  """Wait for the other processes.
 
   Args:
-    server: from `listen`; it is closed.
-    count: how many processes there are, this one included.
+    server: from `listen`; it is closed at the end.
+    count: number of processes, this one included.
     within: seconds to wait.
-    lag: the group's.
-    secret: what the others have to know.
+    lag: time limit of the group, in seconds.
+    secret: secret that the others have to send.
 
   Raises:
-    UserError: one did not come, or another than expected did. Those that came are told.
+    UserError: a process did not connect, or an unexpected one did. Those that connected
+      receive the message.
   """
   deadline, peers = time.monotonic() + within, dict[int, Peer]()
   with server:
@@ -58,7 +59,7 @@ def join_as_first(
     except (TimeoutError, UserError) as error:
       missing = [str(i) for i in range(1, count) if i not in peers]
       line = str(error) if isinstance(error, UserError) else (
-        f"Of {count} processes {_listed(missing)} did not come to "
+        f"Of {count} processes {_listed(missing)} did not connect to "
         f"{':'.join(map(str, server.getsockname()[:2]))} within {within:g} s. Start all "
         f"of them, each with its own --process_id; {LONGER}."
       )  # fmt: skip
@@ -67,7 +68,7 @@ def join_as_first(
           peer.link.send("refused", line=line)
       raise UserError(line) from None
   for peer in peers.values():
-    with contextlib.suppress(OSError):  # The group will notice.
+    with contextlib.suppress(OSError):  # The group detects it.
       peer.link.send("welcome", identity=Identity.own())
   return Group(0, count, peers, lag)
 
@@ -81,19 +82,19 @@ def join(
   lag: float,
   secret: str = "",
 ) -> Group:
-  """Comes to the first process, which may be late.
+  """Connect to the first process, which may start later.
 
   Args:
-    hosts: names or addresses of its machine, of which one will do.
-    port: the port there.
-    index: this process's number.
-    count: how many processes there are.
+    hosts: names or addresses of its machine; one of them has to work.
+    port: its port.
+    index: number of this process.
+    count: number of processes.
     within: seconds to try.
-    lag: the group's.
-    secret: as the first process knows it.
+    lag: time limit of the group, in seconds.
+    secret: the secret of the first process.
 
   Raises:
-    UserError: it is not there, or does not want this process.
+    UserError: it does not answer, or refuses this process.
   """
   deadline = time.monotonic() + within
   where = f"{hosts[0]}:{port}"
@@ -104,12 +105,12 @@ def join(
       "hello", says=HELLO, secret=secret, index=index, count=count, who=Identity.own()
     )
     answer = link.receive(within + SHAKE)
-  except (OSError, Stranger):
+  except (OSError, ForeignMessage):
     answer = None
   if answer is None or answer.kind not in ("welcome", "refused"):
     raise UserError(
-      f"--coordinator={where}: what listens there is no process 0 of a run, or it ended. "
-      f"See what process 0 says."
+      f"--coordinator={where}: what listens there is not process 0 of a run, or it ended. "
+      f"See the output of process 0."
     )
   if answer.kind == "refused":
     raise UserError(f"process 0 at {where}: {answer.about['line']}")
@@ -127,14 +128,14 @@ def _reach(
         connection = socket.create_connection((host, port), timeout=3)
         if connection.getsockname() != connection.getpeername():
           return connection
-        connection.close()  # A free port of this machine may be connected to itself.
+        connection.close()  # A free local port may have connected to itself.
       except socket.gaierror as error:
         problem = f"the host {host!r} is not known ({error.strerror})"
       except OSError as error:
         problem = error.strerror or str(error)
     if time.monotonic() > deadline:
       raise UserError(
-        f"--coordinator={hosts[0]}:{port}: no process 0 was there within {within:g} s: "
+        f"--coordinator={hosts[0]}:{port}: process 0 did not answer within {within:g} s: "
         f"{problem}. Name process 0's host and port, and start process 0; {LONGER}."
       )
     time.sleep(0.1)
@@ -143,17 +144,17 @@ def _reach(
 def _greet(
   server: socket.socket, count: int, peers: dict[int, Peer], secret: str
 ) -> None:
-  """Takes in one who comes; strangers are sent away.
+  """Accept one connection; foreign ones are closed.
 
   Raises:
-    TimeoutError: nobody came in time.
-    UserError: a process of ours that is not expected.
+    TimeoutError: no connection within the time limit.
+    UserError: a process of this run that is not expected.
   """
   connection, _ = server.accept()
   link = Link(connection)
   try:
     hello = link.receive(SHAKE)
-  except (OSError, Stranger):
+  except (OSError, ForeignMessage):
     hello = None
   if hello is None or not _is_ours(hello, secret):
     link.close()
@@ -161,7 +162,7 @@ def _greet(
   index, others = hello.about["index"], hello.about["count"]
   peer = Peer(link, Identity(*hello.about["who"]))
   if others != count:
-    peers.setdefault(index, peer)  # It is told, too.
+    peers.setdefault(index, peer)  # It receives the message too.
     raise UserError(
       f"process {index} was started with --num_processes={others}, and process 0 with "
       f"{count}. Give all the same."

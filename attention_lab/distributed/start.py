@@ -1,4 +1,4 @@
-"""Starts one run in several processes: from flags, or as Slurm or Open MPI say."""
+"""Starts one run in several processes: by flags, or under Slurm or Open MPI."""
 
 import contextlib
 import json
@@ -18,18 +18,18 @@ from attention_lab.errors import UserError, one_line
 from attention_lab.system.code_hash import code_hashes
 from attention_lab.system.versions import all_versions
 
-# Where each machine may have its own: paths, and how patient it is.
+# Settings that may differ between processes: paths and time limits.
 OWN = ("data_dir", "compile_cache", "plugins", "processes.")
-HEARTBEAT = 100  # Seconds until JAX itself gives a process up; the group is faster.
-PART = 5  # Seconds that JAX may take to part.
-SETTLE = 3.0  # Seconds in which the cause of a broken collective makes itself known.
-CARD = 1024  # Bytes in which the first process says where it is.
+HEARTBEAT = 100  # Seconds until JAX itself detects a lost process; the group is faster.
+SHUTDOWN = 5  # Time limit of JAX's shutdown, in seconds.
+SETTLE = 3.0  # Seconds to wait for the cause of a broken collective.
+CARD = 1024  # Bytes of the message with the first process's address.
 
 _current = Group()
 
 
 def current() -> Group:
-  """The processes of this run; this one alone by default."""
+  """Return the processes of this run; by default this one alone."""
   return _current
 
 
@@ -41,11 +41,11 @@ class Patience(NamedTuple):
 
 
 class Place(NamedTuple):
-  """Where a process stands among the others."""
+  """Number of a process, and how to reach the first one."""
 
   id: int
-  num: int  # How many there are.
-  coordinator: str = ""  # HOST:PORT; "" where the launcher knows.
+  num: int  # Number of processes.
+  coordinator: str = ""  # HOST:PORT; "" if the launcher provides it.
 
 
 def place(
@@ -54,10 +54,10 @@ def place(
   process_id: str | None,
   environment: Mapping[str, str],
 ) -> Place | None:
-  """What the three flags say, or else the launcher; None for a process that is alone.
+  """Return the place given by the flags or the launcher; None for a single process.
 
   Raises:
-    UserError: flags that are no place.
+    UserError: the flags are incomplete or invalid.
   """
   given = (coordinator, num_processes, process_id)
   if coordinator is None or num_processes is None or process_id is None:
@@ -90,7 +90,7 @@ def _whole(flag: str, text: str) -> int:
 
 
 def _launched(environment: Mapping[str, str]) -> Place | None:
-  """The place that a step of Slurm or Open MPI gives to one of several tasks."""
+  """Return the place of one of several tasks of Slurm or Open MPI."""
   for count, index in (
     ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),  # Not set in a batch script itself.
     ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
@@ -112,7 +112,7 @@ def joined(place: Place | None, join: float, lag: float) -> Iterator[Group]:
     lag: seconds that a process may be silent or late.
 
   Raises:
-    UserError: the others were not found.
+    UserError: the other processes were not found.
   """
   global _current  # noqa: PLW0603  (as JAX's own group of processes is)
   if place is None:
@@ -123,12 +123,12 @@ def joined(place: Place | None, join: float, lag: float) -> Iterator[Group]:
     yield group
   except UserError as error:
     line = " ".join(str(error).split())
-    group.end(line, 2, told=f"process {group.index}: {line}")
+    group.end(line, 2, others=f"process {group.index}: {line}")
   except BaseException as error:
-    _let_the_cause_speak(error)
+    _wait_for_cause(error)
     traceback.print_exc()
-    group.end("", 1, told=f"process {group.index} raised {one_line(error)}")
-  group.leave(_part)
+    group.end("", 1, others=f"process {group.index} raised {one_line(error)}")
+  group.leave(_shutdown)
 
 
 def agree(group: Group, settings: Mapping[str, Any]) -> None:
@@ -139,7 +139,7 @@ def agree(group: Group, settings: Mapping[str, Any]) -> None:
     settings: this process's settings, by "section.key".
 
   Raises:
-    UserError: a process has others than the first; on all of them the same.
+    UserError: a process differs from the first; raised on all of them.
   """
   import jax
 
@@ -155,32 +155,32 @@ def agree(group: Group, settings: Mapping[str, Any]) -> None:
 
 
 def refuse_differences(group: Group, what: str, own: Mapping[str, Any]) -> None:
-  """Raises UserError on all processes where one has other values than the first."""
+  """Raise `UserError` on all processes if one has other values than the first."""
   first, *others = group.gather(f"the comparison of {what}", dict(own))
   for i, other in enumerate(others, 1):
     keys = [key for key in {**first, **other} if first.get(key) != other.get(key)]
     if keys:
-      told = "; ".join(
+      listed = "; ".join(
         f"{key}: {_short(first.get(key))} in process 0, {_short(other.get(key))} in "
         f"process {i}"
         for key in keys[:3]
       )
       more = f"; and {len(keys) - 3} more" * (len(keys) > 3)
       raise UserError(
-        f"The processes differ in their {what}: {told}{more}. Start all with the same."
+        f"The processes differ in their {what}: {listed}{more}. Start all with the same."
       )
 
 
 def _short(value: Any) -> str:
-  """A value as people compare it: of a hash the beginning."""
+  """Return a value for a message; a hash is shortened."""
   hashed = isinstance(value, str) and len(value) == 64
   return value[:12] if hashed else json.dumps(value)
 
 
 def _start(place: Place, patience: Patience) -> Group:
-  import jax  # Slow to import: a mistake in the flags was told before.
+  import jax  # Slow to import, so only after the flags are read.
 
-  # It would swallow SIGTERM, which the training loop answers itself.
+  # It would swallow SIGTERM, which the training loop handles.
   jax.config.update("jax_enable_preemption_service", False)
   if place.coordinator:
     return _by_flags(place, patience)
@@ -194,13 +194,15 @@ def _timeouts(patience: Patience) -> dict[str, Any]:
   return {
     "initialization_timeout": patience.join,
     "heartbeat_timeout_seconds": HEARTBEAT,
-    "shutdown_timeout_seconds": PART,
+    "shutdown_timeout_seconds": SHUTDOWN,
   }
 
 
 def _by_flags(place: Place, patience: Patience) -> Group:
-  """The processes meet, and only then start JAX's own service, on a port of its own: it
-  ends a process that it cannot reach by a crash."""
+  """Connect the processes, then start JAX's service on a port of its own.
+
+  JAX crashes a process that it cannot reach, so they are connected first.
+  """
   import jax
 
   host, _, port = place.coordinator.rpartition(":")
@@ -211,8 +213,10 @@ def _by_flags(place: Place, patience: Patience) -> Group:
   else:
     group = join([host], int(port), index, count, within, lag)
   refuse_differences(group, "versions", all_versions())
-  free = int(group.share("the start of JAX", lambda: str(_free_port(host)).encode()))
-  address = f"[{host}]:{free}" if ":" in host else f"{host}:{free}"
+  port_of_jax = int(
+    group.share("the start of JAX", lambda: str(_free_port(host)).encode())
+  )
+  address = f"[{host}]:{port_of_jax}" if ":" in host else f"{host}:{port_of_jax}"
   jax.distributed.initialize(
     address,
     count,
@@ -224,13 +228,13 @@ def _by_flags(place: Place, patience: Patience) -> Group:
 
 
 def _free_port(host: str) -> int:
-  with listen(host, 0) as free:
-    port: int = free.getsockname()[1]
+  with listen(host, 0) as server:
+    port: int = server.getsockname()[1]
   return port
 
 
 def _by_launcher(patience: Patience) -> Group:
-  """JAX has found the processes; the first one tells the others by it where to come."""
+  """Connect the processes that JAX has found: the first broadcasts its address."""
   import jax
   from jax.experimental import multihost_utils
 
@@ -241,15 +245,15 @@ def _by_launcher(patience: Patience) -> Group:
     secret, port = secrets.token_hex(8), server.getsockname()[1]
     text = json.dumps([secret, port, *_addresses()]).encode()[:CARD]
     card[: len(text)] = np.frombuffer(text, np.uint8)
-  told = np.asarray(multihost_utils.broadcast_one_to_all(card))
-  secret, port, *hosts = json.loads(bytes(told).rstrip(b"\0"))
+  card = np.asarray(multihost_utils.broadcast_one_to_all(card))
+  secret, port, *hosts = json.loads(bytes(card).rstrip(b"\0"))
   if server:
     return join_as_first(server, count, patience.join, patience.lag, secret)
   return join(hosts, port, index, count, patience.join, patience.lag, secret)
 
 
 def _addresses() -> list[str]:
-  """How this machine may be reached from the others, and from itself."""
+  """Return the addresses of this machine, for other machines and for itself."""
   name = socket.gethostname()
   found = [name]
   with contextlib.suppress(OSError):
@@ -257,16 +261,15 @@ def _addresses() -> list[str]:
   return [*dict.fromkeys(found), "127.0.0.1"]
 
 
-def _let_the_cause_speak(error: BaseException) -> None:
-  """Where another process has ended, collectives break here: the group knows who it was,
-  and ends this process with that."""
+def _wait_for_cause(error: BaseException) -> None:
+  """Wait for the group, which knows the lost process that broke a collective."""
   import jax
 
   if isinstance(error, jax.errors.JaxRuntimeError):
     time.sleep(SETTLE)
 
 
-def _part() -> None:
+def _shutdown() -> None:
   import jax
 
   sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Trees of arrays that the first process has, for all: bit for bit."""
+"""Shares trees of arrays of the first process with all others, bit for bit."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,16 +10,16 @@ from attention_lab.distributed.group import Group
 
 
 def share_tree(group: Group, what: str, make: Callable[[], Any], like: Any) -> Any:
-  """The first process's tree of arrays.
+  """Return the first process's tree of arrays, on all processes.
 
   Args:
     group: the processes.
-    what: it is, for people.
-    make: makes the tree, on the first process alone.
-    like: a tree with the structure, shapes and dtypes that it has.
+    what: its name, for messages.
+    make: makes the tree; called on the first process only.
+    like: a tree with the same structure, shapes and dtypes.
 
   Returns:
-    Alone, what `make` returns; else host arrays.
+    Host arrays; the result of `make` itself if there is one process.
   """
   if group.count == 1:
     return make()

@@ -1,4 +1,4 @@
-"""Messages between two processes: a head in JSON and bytes, over a TCP connection."""
+"""Messages between two processes over TCP: a head in JSON, and a body of bytes."""
 
 import json
 import os
@@ -9,22 +9,22 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-SIZES = struct.Struct(">IQ")  # Bytes of the head and of the body, before them.
-LONGEST_HEAD = 1 << 16  # What is longer comes from a stranger.
-SEND_SECONDS = 10  # That a send may wait for the other side to take anything.
+SIZES = struct.Struct(">IQ")  # Sizes of head and body, which precede them.
+LONGEST_HEAD = 1 << 16  # A longer head is not from a process of this run.
+SEND_SECONDS = 10  # Time limit of a send to a peer that does not receive.
 CHUNK = 1 << 20
 
 
 class Message(NamedTuple):
-  """What one process tells another."""
+  """A message."""
 
   kind: str
   about: dict[str, Any]
   body: bytes
 
 
-class Stranger(Exception):
-  """What came is no message of ours."""
+class ForeignMessage(Exception):
+  """The data received is not a message of this protocol."""
 
 
 class Link:
@@ -37,28 +37,28 @@ class Link:
   def __init__(self, connection: socket.socket):
     self._connection = connection
     self._sending = threading.Lock()
-    self.heard = time.monotonic()  # When anything came last.
+    self.heard = time.monotonic()  # Time of the last data received.
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     wait = struct.pack("ll", SEND_SECONDS, 0)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, wait)
 
   def send(self, kind: str, body: bytes = b"", **about: Any) -> None:
-    """Sends a message; raises OSError where the other side is gone or takes nothing."""
+    """Send a message; raise `OSError` if the other side is gone or does not receive."""
     head = json.dumps({"kind": kind, **about}).encode()
     with self._sending:
       self._connection.sendall(SIZES.pack(len(head), len(body)) + head)
       self._connection.sendall(body)
 
   def receive(self, within: float | None = None) -> Message | None:
-    """The next message; None where the other side has closed the connection.
+    """Return the next message; None if the other side has closed the connection.
 
     Args:
-      within: seconds that it may take, of a stranger, who has no business with a body;
-        None for ever.
+      within: time limit in seconds for a peer that is not known yet, whose message must
+        have no body; None for no limit.
 
     Raises:
-      OSError: the connection broke, or nothing came in time.
-      Stranger: it is no message.
+      OSError: the connection broke, or the time limit passed.
+      ForeignMessage: the data is not a message.
     """
     self._connection.settimeout(within)
     try:
@@ -67,7 +67,7 @@ class Link:
         return None
       of_head, of_body = SIZES.unpack(sizes)
       if of_head > LONGEST_HEAD or (within is not None and of_body):
-        raise Stranger
+        raise ForeignMessage
       head, body = self._exactly(of_head), self._exactly(of_body)
     finally:
       if within is not None:
@@ -77,17 +77,17 @@ class Link:
     try:
       about = json.loads(head)
     except ValueError:
-      raise Stranger from None
+      raise ForeignMessage from None
     if not (isinstance(about, dict) and isinstance(about.get("kind"), str)):
-      raise Stranger
+      raise ForeignMessage
     return Message(about.pop("kind"), about, bytes(body))
 
   def close(self) -> None:
-    """Closes the connection."""
+    """Close the connection."""
     self._connection.close()
 
   def _exactly(self, count: int) -> bytearray | None:
-    """So many bytes; None where the connection ends before."""
+    """Receive `count` bytes; return None if the connection ends before."""
     found = bytearray()
     while len(found) < count:
       more = self._connection.recv(min(CHUNK, count - len(found)))
@@ -99,20 +99,20 @@ class Link:
 
 
 class Identity(NamedTuple):
-  """A process, as others on the same machine may know it."""
+  """Identity of a process for others on the same machine."""
 
   pid: int
-  space: str  # The machine's boot and the namespace in which the pid counts.
+  space: str  # The machine's boot id and the namespace of the pid.
 
   @classmethod
   def own(cls) -> "Identity":
-    """This process's."""
+    """Return the identity of this process."""
     try:
       boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
       return cls(os.getpid(), f"{boot} {os.readlink('/proc/self/ns/pid')}")
-    except OSError:  # No Linux: nobody is known to be on the same machine.
+    except OSError:  # Not Linux: same machine cannot be established.
       return cls(os.getpid(), "")
 
   def is_near(self) -> bool:
-    """Whether its pid names it here, too."""
+    """Return whether its pid is valid in this process's namespace too."""
     return bool(self.space) and self.space == Identity.own().space

@@ -1,7 +1,7 @@
-"""--mode=benchmark: attentions side by side, by length and in the whole training step.
+"""--mode=benchmark: times attentions by sequence length, and whole training steps.
 
-Everything is timed in turns in one process, after its output was found right. Written are
-benchmark.json, and benchmark.png where matplotlib is installed.
+All programs are timed interleaved in one process, after their outputs have been verified.
+Results are written to benchmark.json, and to benchmark.png if matplotlib is installed.
 """
 
 import time
@@ -32,9 +32,9 @@ KINDS = ("forward", "gradient", "decode")
 
 
 def run(config: Config, workdir: str | None) -> int:
-  """Measures, prints tables and writes the files."""
+  """Measure, print tables and write the files."""
   names = list(dict.fromkeys(map(str, specs.parse_pattern(config.attention))))
-  if config.benchmark.step:  # What cannot be trained is refused before it is timed.
+  if config.benchmark.step:  # Refuses what cannot be trained before anything is timed.
     for name in names:
       assemble(_with(config, name))
   folder = (
@@ -81,7 +81,7 @@ def run(config: Config, workdir: str | None) -> int:
 
 
 def _steps(config: Config, names: list[str]) -> list[dict[str, Any]]:
-  """The whole training step with each attention in all layers, in turns."""
+  """Time the training step with each attention in all layers, interleaved."""
   devices = local_devices()
   refuse_indivisible(config.batch_size, config.train.micro_batches, len(devices))
   trainers = {}
@@ -97,7 +97,7 @@ def _steps(config: Config, names: list[str]) -> list[dict[str, Any]]:
       own.train.steps_per_call,
     )
     trainers[name].compile()
-    trainers[name].advance(1)  # Warms up.
+    trainers[name].advance(1)  # Warm-up.
   seconds: dict[str, list[float]] = {name: [] for name in names}
   for _ in range(config.benchmark.rounds):
     for name, trainer in trainers.items():
@@ -120,7 +120,7 @@ def _steps(config: Config, names: list[str]) -> list[dict[str, Any]]:
 
 
 def _with(config: Config, attention: str) -> Config:
-  """The configuration with one attention in all layers."""
+  """Return the configuration with one attention in all layers."""
   own = config.copy_and_resolve_references()
   own.attention = attention
   return own
@@ -149,7 +149,7 @@ def _table(title: str, records: list[dict[str, Any]]) -> Table:
 
 
 def _trends(names: list[str], records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-  """How time and memory grow with the length, and where the first is overtaken."""
+  """Return exponents of time and memory in the length, and crossovers with the first."""
   trends = []
   for kind in KINDS:
     curves = {}

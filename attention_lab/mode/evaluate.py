@@ -1,4 +1,4 @@
-"""--mode=evaluate: a trained run's figures on every split, and BLEU of translations."""
+"""--mode=evaluate: metrics of a trained run on every split, and BLEU of translations."""
 
 import math
 from pathlib import Path
@@ -31,7 +31,7 @@ from attention_lab.update import make_evaluate
 
 
 def run(config: Config, workdir: str | None) -> int:
-  """Prints the figures and writes evaluation.json."""
+  """Print the metrics and write evaluation.json."""
   folder = run_folder.existing(workdir)
   devices = local_devices()
   refuse_indivisible(config.batch_size, 1, len(devices))
@@ -77,21 +77,23 @@ def run(config: Config, workdir: str | None) -> int:
 def _translated(
   experiment: Experiment, config: Config, params: Any, folder: Path
 ) -> dict[str, Any]:
-  """BLEU and chrF, with what they mean, of every split of sentences but training's, or
-  of the files that were named. The translations are written beside."""
+  """Return BLEU and chrF of every split of sentences but training, or of given files.
+
+  The translations are written to the run's folder.
+  """
   dataset, scored = experiment.dataset, {}
-  asked = {split: sentences_of(dataset, split) for split in dataset.splits[1:]}
+  scorable = {split: sentences_of(dataset, split) for split in dataset.splits[1:]}
   if config.evaluation.files:
     if dataset.task != "pairs":
-      raise UserError("--config.evaluation.files: this run translates nothing.")
+      raise UserError("--config.evaluation.files: this run does not translate.")
     if len(config.evaluation.files) != 2:
       raise UserError(
         f"--config.evaluation.files={config.evaluation.files}: take two files, the "
-        f"sources and their answers: \"('a.en', 'a.de')\"."
+        f"sources and the references: \"('a.en', 'a.de')\"."
       )
     source, target = (list(read_lines([Path(p)])) for p in config.evaluation.files)
-    asked = {"files": (source, target)}
-  for name, pairs in asked.items():
+    scorable = {"files": (source, target)}
+  for name, pairs in scorable.items():
     if pairs is not None:
       translator = make_sampler(experiment, *sample_options(config))
       assert isinstance(translator, Translator)

@@ -18,7 +18,7 @@ REGISTRIES = (attentions, positions, datasets, architectures, optimizers, schedu
 
 
 def run(config: Config, workdir: str | None) -> int:
-  """Prints a table for each registry."""
+  """Print a table per registry."""
   del config, workdir
   console = Console(highlight=False)
   for registry in REGISTRIES:
@@ -36,13 +36,14 @@ def _table(registry: Registry) -> Table:
   return table
 
 
-def describe(part: Any) -> str:
-  """The first line of the part's file where it has one to itself, else its docstring's.
+def describe(component: Any) -> str:
+  """Return the first line of a component's file, or of its docstring.
 
-  A file's first line says what it computes and whose idea it was.
+  The first line of a file says what it computes, and cites the paper.
   """
-  source = part if inspect.isfunction(part) else inspect.getmodule(part)
-  text = inspect.getdoc(source) or inspect.getdoc(part) or ""
+  is_function = inspect.isfunction(component)
+  source = component if is_function else inspect.getmodule(component)
+  text = inspect.getdoc(source) or inspect.getdoc(component) or ""
   return text.split("\n")[0]
 
 

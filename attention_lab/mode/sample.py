@@ -1,4 +1,4 @@
-"""--mode=sample: text from a trained run, or its answers to the lines of a file."""
+"""--mode=sample: text from a trained run, or translations of the lines of a file."""
 
 import sys
 from collections.abc import Iterable
@@ -18,14 +18,14 @@ from attention_lab.training.preflight import sample_options
 
 
 def run(config: Config, workdir: str | None) -> int:
-  """Prints the prompt with each of its continuations, or the answers to each line."""
+  """Print the prompt with each continuation, or the translations of each line."""
   folder = run_folder.existing(workdir)
   experiment = assemble(config, run_folder.kept(folder))
   lines = config.sample.input_file
   sampler = make_sampler(experiment, *sample_options(config))
   if sampler is None:
     raise UserError(
-      "This run's architecture sees both sides of a token, so it continues no text. "
+      "This run's architecture is bidirectional, so it generates no text. "
       "Use --mode=evaluate."
     )
   params = restore_params(
@@ -53,7 +53,7 @@ def run(config: Config, workdir: str | None) -> int:
 
 
 def _draw(texts: Iterable[list[Map]], folder: Path) -> None:
-  """Writes the maps of each text, numbered from 1."""
+  """Write the maps of each text, numbered from 1."""
   make_folder(folder, "workdir")
   for number, maps in enumerate(texts, 1):
     for one in maps:
@@ -63,7 +63,7 @@ def _draw(texts: Iterable[list[Map]], folder: Path) -> None:
 
 
 def _read(path: str) -> Iterable[str]:
-  """The lines of a file, or of standard input for "-"."""
+  """Return the lines of a file, or of standard input for "-"."""
   try:
     if path == "-":
       return sys.stdin.read().splitlines()

@@ -21,7 +21,7 @@ FEWEST_ROWS = 32  # Of a block; fewer make a slow matrix product.
 
 
 class Head(NamedTuple):
-  """What logits are made of: vectors · tableᵀ + bias."""
+  """Factors of the logits: vectors · tableᵀ + bias."""
 
   vectors: Any  # [..., D]
   table: Any  # [V, D]
@@ -37,7 +37,7 @@ class _Rows(NamedTuple):
 
 
 class _Seen(NamedTuple):
-  """What a block of rows finds: a number for each, and gradients for a loss of 1."""
+  """Results of a block of rows, with the gradients for a loss gradient of 1."""
 
   loss: jax.Array  # [M]
   correct: jax.Array  # [M]
@@ -45,14 +45,14 @@ class _Seen(NamedTuple):
 
 
 def pays(size: int) -> bool:
-  """Whether `size` logits are too many to form all at once."""
+  """Return whether `size` logits are too many to form at once."""
   return size > _room()
 
 
 def head_sums(
   head: Head, targets: jax.Array, weights: jax.Array, label_smoothing: float = 0.0
 ) -> Sums:
-  """What `metrics.token_sums` finds in the logits that `head` makes, without them.
+  """Compute `metrics.token_sums` of the logits of `head`, without forming them.
 
   Args:
     head: vectors [..., D], table [V, D] and bias [V], of one dtype. Logits and sums are
@@ -62,7 +62,7 @@ def head_sums(
     label_smoothing: as for `token_sums`.
 
   Returns:
-    Scalars. Their derivative costs three matrix products, their value alone one.
+    Scalars. Their gradient costs three matrix products, their value one.
   """
   output, rows = _cut(head, targets, weights)
   loss, correct = _sums(label_smoothing, output, rows)
@@ -72,9 +72,9 @@ def head_sums(
 def head_hits(
   head: Head, targets: jax.Array, weights: jax.Array
 ) -> tuple[Sums, jax.Array]:
-  """The same without a derivative, and at which positions the target is likeliest.
+  """Compute the sums without gradient, and where the target is the most likely token.
 
-  Arguments as of `head_sums`; returns scalars and bool [...].
+  Arguments are those of `head_sums`; the results are scalars and bool [...].
   """
   output, rows = _cut(head, targets, weights)
   seen = _values(0.0, output, rows)
@@ -83,7 +83,7 @@ def head_hits(
 
 
 def _cut(head: Head, targets: jax.Array, weights: jax.Array) -> tuple[Head, _Rows]:
-  """The head without its vectors, and all that there is one of for each position."""
+  """Return the head without its vectors, and the arrays with one entry per position."""
   rows = _Rows(
     head.vectors.reshape(-1, head.vectors.shape[-1]),
     jnp.where(weights == 0, 0, targets).reshape(-1),
@@ -128,7 +128,7 @@ _sums.defvjp(_forward, _backward)
 
 
 def _look(smoothing: float, output: Head, rows: _Rows) -> tuple[_Seen, jax.Array]:
-  """A block's losses and hits, and the gradient [M, V] of its weighted loss."""
+  """Return a block's losses and hits, and the gradient [M, V] of its weighted loss."""
   size = output.table.shape[0]
   logits = jnp.einsum(
     "MD,VD->MV", rows.vectors, output.table, preferred_element_type=_wide(rows.vectors)
@@ -153,7 +153,7 @@ def _look(smoothing: float, output: Head, rows: _Rows) -> tuple[_Seen, jax.Array
 
 
 def _values(smoothing: float, output: Head, rows: _Rows) -> _Seen:
-  """All that blocks find but for gradients."""
+  """Return the results of all blocks, without gradients."""
 
   def block(_: None, rows: _Rows) -> tuple[None, _Seen]:
     return None, _look(smoothing, output, rows)[0]
@@ -168,7 +168,7 @@ def _weigh(rows: _Rows, seen: _Seen) -> tuple[jax.Array, jax.Array]:
 def _over_blocks(
   block: Any, carry: Any, output: Head, rows: _Rows
 ) -> tuple[Any, _Seen]:
-  """Runs (carry, rows) → carry, seen over blocks of rows of about the same size."""
+  """Scan (carry, rows) → (carry, result) over blocks of about equal size."""
   count = rows.targets.shape[0]
   most = max(FEWEST_ROWS, _room() // output.table.shape[0])
   blocks = max(1, -(-count // most))

@@ -5,10 +5,10 @@ import jax
 
 
 def drop(x: jax.Array, rate: float) -> jax.Array:
-  """Zeroes a share `rate` of x and scales the rest up; call it inside a transform.
+  """Zero a share `rate` of x and scale the rest up; call this inside a transform.
 
-  Training passes a key to `apply`, evaluation and decoding pass None: no flag says
-  which of the two is going on, so none can be wrong.
+  Training passes a random key to `apply`; evaluation and decoding pass None, which turns
+  dropout off. There is no separate flag.
   """
   key = hk.maybe_next_rng_key() if rate else None
   return x if key is None else hk.dropout(key, rate, x)

@@ -18,7 +18,7 @@ class LayerNorm(hk.Module):
     self._with_offset = with_offset
 
   def __call__(self, x: jax.Array) -> jax.Array:
-    """[..., D] → [..., D], of x's dtype."""
+    """Normalise the last axis: [..., D] → [..., D], of x's dtype."""
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     scale = hk.get_parameter("scale", x.shape[-1:], wide.dtype, init=jnp.ones)
     y = _normalise(wide, scale)

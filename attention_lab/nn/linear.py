@@ -26,17 +26,17 @@ class Linear(hk.Module):
     self._w_init = w_init or hk.initializers.VarianceScaling(1.0, "fan_in")
 
   def __call__(self, x: jax.Array) -> jax.Array:
-    """[..., D] → [..., output_size], of x's dtype."""
+    """Apply the layer: [..., D] → [..., output_size], of x's dtype."""
     return self.add_bias(matmul(x, self.weights(x.shape[-1], x.dtype)))
 
   def weights(self, input_size: int, dtype: Any) -> jax.Array:
-    """The matrix alone, for who multiplies by its parts: [D, output_size]."""
+    """Return the weight matrix [D, output_size], for multiplication by parts of it."""
     return hk.get_parameter(
       "w", (input_size, self._output_size), dtype, init=self._w_init
     )
 
   def bias(self, dtype: Any) -> jax.Array | None:
-    """The bias alone, [output_size], or None where there is none."""
+    """Return the bias [output_size], or None."""
     if not self._with_bias:
       return None
     return hk.get_parameter("b", (self._output_size,), dtype, init=jnp.zeros)

@@ -1,4 +1,4 @@
-"""What is measured at each position: cross-entropy in nats, and top-1 accuracy."""
+"""Metrics per position: cross-entropy in nats, and top-1 accuracy."""
 
 from typing import Any, NamedTuple
 
@@ -8,19 +8,19 @@ import numpy as np
 
 
 class Sums(NamedTuple):
-  """Weighted sums over positions: float32 scalars, or arrays of them; they add up."""
+  """Weighted sums over positions: additive float32 scalars, or arrays of them."""
 
-  loss: Any  # Nats.
+  loss: Any  # Cross-entropy, in nats.
   correct: Any  # Positions whose most likely token is the target.
   weight: Any  # Positions that count.
 
 
 class Measured(NamedTuple):
-  """What is measured of a split; float32 scalars, or arrays of them; they add up."""
+  """Sums of an evaluation: additive float32 scalars, or arrays of them."""
 
   sums: Sums
-  right: Any  # Sequences of which all positions that count are right.
-  sequences: Any  # Sequences of which some position counts.
+  right: Any  # Sequences whose counted positions are all correct.
+  sequences: Any  # Sequences with a position that counts.
 
 
 def token_sums(
@@ -29,7 +29,7 @@ def token_sums(
   weights: jax.Array,
   label_smoothing: float = 0.0,
 ) -> Sums:
-  """Sums over a batch: [B, T, V], [B, T], [B, T] → float32 scalars.
+  """Return sums over a batch: [B, T, V], [B, T], [B, T] → float32 scalars.
 
   With label smoothing ε (Szegedy et al., arXiv:1512.00567, section 7) the loss is the
   cross-entropy with 1 - ε at the target and ε spread evenly over the whole vocabulary,
@@ -37,7 +37,7 @@ def token_sums(
   """
   logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
   log_total = jax.nn.logsumexp(logits, axis=-1)
-  targets = jnp.where(weights == 0, 0, targets)  # Which may then be any number.
+  targets = jnp.where(weights == 0, 0, targets)  # Ignored targets may be any number.
   at_target = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
   correct = jnp.argmax(logits, axis=-1) == targets
   expected = at_target
@@ -51,18 +51,18 @@ def token_sums(
 
 
 def measured(sums: Sums, hits: jax.Array, weights: jax.Array) -> Measured:
-  """Sums, and those of whole sequences, from hits [B, T] bool and weights [B, T]."""
+  """Return the sums with those of whole sequences, from hits and weights [B, T]."""
   counts = weights > 0
   wrong = counts & ~hits
-  asked = counts.any(axis=1)
+  counted = counts.any(axis=1)
   return Measured(
     sums=sums,
-    right=jnp.sum(asked & ~wrong.any(axis=1), dtype=jnp.float32),
-    sequences=jnp.sum(asked, dtype=jnp.float32),
+    right=jnp.sum(counted & ~wrong.any(axis=1), dtype=jnp.float32),
+    sequences=jnp.sum(counted, dtype=jnp.float32),
   )
 
 
 def means(sums: Sums) -> dict[str, float]:
-  """Loss and accuracy over many steps' sums on the host, added up in float64."""
+  """Return loss and accuracy of the sums of many steps, added in float64."""
   loss, correct, weight = (float(np.sum(np.asarray(x, np.float64))) for x in sums)
   return {"loss": loss / max(weight, 1.0), "accuracy": correct / max(weight, 1.0)}

@@ -1,1 +1,1 @@
-"""How parts are registered, named, found and trusted."""
+"""Registration, names, discovery and trust of components."""

@@ -1,4 +1,4 @@
-"""Whose mistake an exception is: one that a plugin raised is told in one line."""
+"""Attributes exceptions to plugins: one that a plugin raised is reported in one line."""
 
 import contextlib
 import traceback
@@ -9,9 +9,9 @@ from attention_lab.system.files import make_folder, user_cache
 
 
 def of_plugin(error: BaseException) -> UserError | None:
-  """Which line of which plugin raised an exception; None where it was none.
+  """Return a user's error that names the plugin and line that raised; None if none did.
 
-  The traceback is written to the user's cache.
+  The traceback is written to the user's cache folder.
   """
   frames = traceback.extract_tb(error.__traceback__)
   own = [frame for frame in frames if discovery.is_plugins(frame.filename)]
@@ -21,20 +21,20 @@ def of_plugin(error: BaseException) -> UserError | None:
   name = type(error).__name__ + (f": {what}" if what else "")
   return UserError(
     f"The plugin {frame.filename}, line {frame.lineno}, in {frame.name}: {name}. "
-    f"{_written(error)}{_standing(error)}"
+    f"{_write_traceback(error)}{_notes(error)}"
   )
 
 
-def _standing(error: BaseException) -> str:
-  """What training noted on its way: where the run stands."""
+def _notes(error: BaseException) -> str:
+  """Return the note of the training loop: how far the run came."""
   notes = getattr(error, "__notes__", [])
   return "".join(f" {note}" for note in notes if note.startswith("The run in"))
 
 
-def _written(error: BaseException) -> str:
+def _write_traceback(error: BaseException) -> str:
   path = user_cache() / "traceback.txt"
   with contextlib.suppress(OSError, UserError):
     make_folder(path.parent, "data_dir")
     path.write_text("".join(traceback.format_exception(error)), "utf-8")
-    return f"The whole traceback is in {path}."
-  return "Mend it, or leave it out."
+    return f"The traceback is in {path}."
+  return "Fix the plugin or remove it."

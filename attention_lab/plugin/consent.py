@@ -1,6 +1,6 @@
-"""Plugins that a run's config.json names are loaded only where the user names them too.
+"""Consent: plugins that a run's config.json names are loaded only if the user agrees.
 
-Loading a plugin runs its code, and a run's folder may come from somebody else.
+Loading a plugin runs its code, and the folder of a run may come from another user.
 """
 
 import shlex
@@ -14,16 +14,17 @@ from attention_lab.plugin.discovery import resolve
 def merged(
   configured: Sequence[str], typed: Iterable[str], command: str, trusted: bool
 ) -> tuple[str, ...]:
-  """The plugins to load: those of the configuration, and those that were typed.
+  """Return the plugins to load: those of the configuration, and those of --plugin.
 
   Args:
-    configured: what the configuration names.
-    typed: what --plugin named. A file stands for one of the same name elsewhere.
-    command: what was typed, for the message.
-    trusted: whether the configuration is the user's own, or is trusted as if it were.
+    configured: plugins that the configuration names.
+    typed: plugins that --plugin names. A file replaces one of the same name elsewhere.
+    command: the command line, for the message.
+    trusted: whether the configuration is the user's own, or is trusted like it.
 
   Raises:
-    UserError: the configuration is a run's, and names a plugin that the user does not.
+    UserError: the configuration is that of a run, and names a plugin that the user did
+      not name.
   """
   named = [resolve(plugin) for plugin in typed]
   known = {Path(plugin).name for plugin in named}
@@ -31,7 +32,7 @@ def merged(
   if others and not trusted:
     words = " ".join(shlex.quote(f"--plugin={plugin}") for plugin in others)
     raise UserError(
-      f"This run names the plugin {', '.join(others)}. To load it is to run its code: if "
-      f"you trust it, type {command} {words}, or --trust_plugins in its place."
+      f"This run names the plugin {', '.join(others)}. Loading it runs its code: if "
+      f"you trust it, type {command} {words}, or --trust_plugins instead."
     )
   return tuple(dict.fromkeys([*others, *named]))

@@ -1,7 +1,7 @@
-"""Finds plugins: the built-in folders, entry points of installed packages, --plugin.
+"""Discovers components: built-in folders, entry points of packages, and --plugin.
 
-There is no list to edit: a module that lies in a built-in folder is imported, and its
-decorators register what it defines.
+There is no list to edit: every module of a built-in folder is imported, and its decorators
+register what it defines.
 """
 
 import hashlib
@@ -22,13 +22,13 @@ ENTRY_POINTS = "attention_lab.plugins"
 
 
 def load(plugins: Iterable[str] = ()) -> None:
-  """Imports the built-in parts, every installed plugin package, and `plugins`.
+  """Import the built-in components, every installed plugin package, and `plugins`.
 
   Args:
     plugins: dotted module names, or paths that end in ".py".
 
   Raises:
-    UserError: a plugin that is not there or fails while it is imported.
+    UserError: a plugin does not exist, or raises while it is imported.
   """
   for folder in FOLDERS:
     package = importlib.import_module(f"attention_lab.{folder}")
@@ -38,9 +38,9 @@ def load(plugins: Iterable[str] = ()) -> None:
     try:
       entry_point.load()
       _remember(sys.modules[entry_point.module])
-    except Exception as error:  # A broken package must not take the others along.
+    except Exception as error:  # A broken package must not stop the others.
       print(
-        f"warning: the installed plugin {entry_point.value!r} was left out: "
+        f"warning: the installed plugin {entry_point.value!r} was not loaded: "
         f"{one_line(error)}",
         file=sys.stderr,
       )
@@ -49,12 +49,12 @@ def load(plugins: Iterable[str] = ()) -> None:
 
 
 def is_plugins(filename: str) -> bool:
-  """Whether a source file is that of a plugin which was loaded, or of its package."""
+  """Return whether a source file belongs to a loaded plugin or to its package."""
   return any(Path(filename).is_relative_to(place) for place in _places)
 
 
 def _remember(module: ModuleType) -> None:
-  """Notes where a plugin lies: its file, or the folder of the package it is in."""
+  """Remember the location of a plugin: its file, or the folder of its package."""
   top = sys.modules[module.__name__.partition(".")[0]]
   file = getattr(top, "__file__", None)
   if file is not None:
@@ -65,7 +65,7 @@ _places: set[Path] = set()
 
 
 def resolve(plugin: str) -> str:
-  """`plugin` in the form that a run remembers: an absolute path, or a module name."""
+  """Return `plugin` as a run stores it: an absolute path, or a module name."""
   return str(Path(plugin).expanduser().resolve()) if _is_file(plugin) else plugin
 
 
@@ -91,7 +91,7 @@ def _import_file(path: Path) -> ModuleType:
   path = path.expanduser().resolve()
   if not os.path.isfile(path):
     raise UserError("there is no such file.")
-  # The path is part of the name: two files called mine.py are two plugins.
+  # The name contains the path's hash: two files called mine.py are two plugins.
   digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
   name = f"attention_lab_plugin_{path.stem}_{digest}"
   if name in sys.modules:

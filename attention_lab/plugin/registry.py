@@ -1,4 +1,4 @@
-"""Registry: names for parts, found by a decorator, with their options checked."""
+"""Registry: components by name, registered by a decorator, their options checked."""
 
 import dataclasses
 import inspect
@@ -12,18 +12,18 @@ from typing import Any, TypeVar
 from attention_lab.errors import UserError, nearest
 from attention_lab.plugin import spec as specs
 
-LARGEST = 2**31  # What a whole number stays below.
+LARGEST = 2**31  # Exclusive bound of whole numbers.
 
-Part = TypeVar("Part", bound=Callable[..., Any])
+Component = TypeVar("Component", bound=Callable[..., Any])
 
 
 class Registry(Mapping[str, Callable[..., Any]]):
-  """The parts of one kind, by name. A part's keyword parameters are its options.
+  """The components of one kind, by name. Their keyword parameters are their options.
 
   Args:
-    kind: the word of the flag and of the messages, such as "attention".
-    base: the class every part must inherit from; None where parts are functions.
-    given: parameters that the experiment supplies and that are no options.
+    kind: the word of the flag and of messages, such as "attention".
+    base: class that every component inherits from; None if components are functions.
+    given: parameters that the experiment supplies, which are not options.
   """
 
   def __init__(self, kind: str, base: type | None = None, given: Iterable[str] = ()):
@@ -50,50 +50,56 @@ class Registry(Mapping[str, Callable[..., Any]]):
   def __len__(self) -> int:
     return len(self._parts)
 
-  def register(self, name: str) -> Callable[[Part], Part]:
-    """A decorator that files a class (or function) under `name`.
+  def register(self, name: str) -> Callable[[Component], Component]:
+    """Return a decorator that registers a class (or function) under `name`.
 
     Raises:
-      UserError: the name is taken or no identifier, the base class is another, or
-        options were annotated on a class that is no dataclass.
+      UserError: the name is taken or not an identifier, the class has another base, or
+        it annotates options without being a dataclass.
     """
 
-    def file(part: Part) -> Part:
-      where = f"@register_{self.kind}({name!r}) on {part.__name__}"
+    def file(component: Component) -> Component:
+      where = f"@register_{self.kind}({name!r}) on {component.__name__}"
       if not name.isidentifier():
         raise UserError(f"{where}: a name is a word of letters, digits and '_'.")
       if name in self._parts:
         taken = self._parts[name]
         raise UserError(f"{where}: {taken.__module__} already registered this name.")
-      if self.base and not (isinstance(part, type) and issubclass(part, self.base)):
+      if self.base and not (
+        isinstance(component, type) and issubclass(component, self.base)
+      ):
         raise UserError(f"{where}: it must be a subclass of {self.base.__name__}.")
-      if self.base and "__dataclass_fields__" not in vars(part) and _annotated(part):
+      if (
+        self.base
+        and "__dataclass_fields__" not in vars(component)
+        and _annotates(component)
+      ):
         raise UserError(f"{where}: put @dataclasses.dataclass(kw_only=True) below it.")
-      self._parts[name] = part
-      return part
+      self._parts[name] = component
+      return component
 
     return file
 
   def options(self, name: str) -> dict[str, inspect.Parameter]:
-    """The options of a part, in the order of their definition."""
+    """Return the options of a component, in the order of their definition."""
     parameters = inspect.signature(self[name]).parameters
     hidden = self.given | {"name"}
     return {key: value for key, value in parameters.items() if key not in hidden}
 
   def bind(self, spec: str | specs.Spec) -> partial[Any]:
-    """The part that a spec names, its options checked and bound.
+    """Return the component that a spec names, with its options checked and bound.
 
     Args:
       spec: `name` or `name(option=value, ...)`.
 
     Raises:
-      UserError: unknown name, unknown option, or a value of the wrong type.
+      UserError: an unknown name or option, or a value of another type.
     """
     if isinstance(spec, str):
       spec = specs.parse(spec)
     known = self.options(spec.name)
-    part = self[spec.name]
-    hints = typing.get_type_hints(part)
+    component = self[spec.name]
+    hints = typing.get_type_hints(component)
     for option, value in spec.options.items():
       if option not in known:
         hint = nearest(option, known) if known else "It has none."
@@ -114,17 +120,17 @@ class Registry(Mapping[str, Callable[..., Any]]):
       raise UserError(
         f"The {self.kind} {spec.name!r} needs an option: {spec.name}({missing[0]}=...)."
       )
-    return partial(part, **spec.options)
+    return partial(component, **spec.options)
 
 
-def _annotated(part: Any) -> bool:
-  """Whether a class itself annotates what only a dataclass turns into options."""
-  hints = inspect.get_annotations(part).values()
+def _annotates(component: Any) -> bool:
+  """Return whether a class annotates fields, which only a dataclass makes options."""
+  hints = inspect.get_annotations(component).values()
   return any("ClassVar" not in str(hint) for hint in hints)
 
 
 def _fits(value: Any, hint: Any) -> bool:
-  """Whether a literal has the annotated type; hints that are no plain types fit all."""
+  """Return whether a literal has the annotated type; hints of other forms accept all."""
   if typing.get_origin(hint) in (typing.Union, types.UnionType):
     return any(_fits(value, choice) for choice in typing.get_args(hint))
   if typing.get_origin(hint) is typing.Literal:
@@ -138,5 +144,5 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def fields_of(cls: type) -> tuple[str, ...]:
-  """The names of a dataclass's fields: what a base class's subclasses are given."""
+  """Return the names of the fields of a dataclass."""
   return tuple(field.name for field in dataclasses.fields(cls))

@@ -1,7 +1,7 @@
-"""Specs: a part's name with its options, `name(option=value)`, in one string.
+"""Specs: the name of a component with its options, `name(option=value)`, as a string.
 
-A spec has the form of a Python call and is read with `ast`; nothing in it is ever
-executed. A layer pattern is several specs: `sliding_window(window=64)*3,standard`.
+A spec has the form of a Python call and is parsed with `ast`; it is never executed. A
+pattern of layers consists of several specs: `sliding_window(window=64)*3,standard`.
 """
 
 import ast
@@ -12,7 +12,7 @@ from attention_lab.errors import UserError
 
 
 class Spec(NamedTuple):
-  """A name and the options set beside it."""
+  """A name and its options."""
 
   name: str
   options: dict[str, Any]
@@ -23,17 +23,17 @@ class Spec(NamedTuple):
 
 
 def parse(text: str) -> Spec:
-  """Reads `name` or `name(option=value, ...)`; raises UserError on anything else."""
+  """Parse `name` or `name(option=value, ...)`; raise `UserError` on anything else."""
   specs = parse_pattern(text)
   if len(specs) != 1:
-    raise UserError(f"{text!r} names {len(specs)} parts where one is expected.")
+    raise UserError(f"{text!r} names {len(specs)} components, but one is expected.")
   return specs[0]
 
 
 def parse_pattern(text: str) -> tuple[Spec, ...]:
-  """Reads specs joined by commas, each with an optional `*repeats`."""
+  """Parse specs joined by commas, each with an optional `*repeats`."""
   try:
-    with warnings.catch_warnings(action="ignore"):  # An odd backslash in a path.
+    with warnings.catch_warnings(action="ignore"):  # An invalid escape in a path.
       tree = ast.parse(text.strip(), mode="eval").body
   except (SyntaxError, ValueError, MemoryError, RecursionError):
     raise _malformed(text) from None
@@ -76,7 +76,7 @@ def _value(node: ast.expr, option: str, text: str) -> Any:
     return ast.literal_eval(node)
   except (ValueError, TypeError, MemoryError, RecursionError):
     raise UserError(
-      f"In {text!r}, the value of {option!r} is no plain value; "
+      f"In {text!r}, the value of {option!r} is not a literal; "
       f"quote text: {option}='...'."
     ) from None
 

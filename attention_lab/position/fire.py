@@ -15,9 +15,9 @@ from attention_lab.position.base.position import Position, register_position
 class Fire(Position):
   """f(ψ(i - j) / ψ(max(i, L))) with ψ(x) = log(1 + c x) and f a network of one layer.
 
-  The argument stays within 0 and 1 however long the sequence is. c, L and f are learned;
-  of c and L the magnitude counts. For a token j after i the distance is j - i and the
-  scale that of j, so that it is defined, and stays within, for all pairs.
+  The argument stays within 0 and 1 for every sequence length. c, L and f are learned; c and
+  L enter by their magnitude. For a token j after i, the distance is j - i and the scale
+  that of j, so that the argument is defined, and within the bounds, for all pairs.
   """
 
   width: int = 32  # Hidden units of the network.
@@ -59,6 +59,6 @@ class Fire(Position):
 def _learned(
   name: str, shape: tuple[int, ...], init: hk.initializers.Initializer
 ) -> jax.Array:
-  """A parameter, in float32 at least."""
+  """Return a parameter in float32 or wider."""
   x = hk.get_parameter(name, shape, jnp.result_type(float), init=init)
   return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -41,7 +41,7 @@ class Kerple(Position):
 def _learned(
   name: str, num_heads: int, start: Callable[[jax.Array], jax.Array]
 ) -> jax.Array:
-  """A number for each head, at first `start` of one from (0, 1): [1, N, 1, 1]."""
+  """Return a parameter per head, `start` of a uniform number at first: [1, N, 1, 1]."""
   uniform = hk.initializers.RandomUniform(0.01, 0.99)
 
   def init(shape: Sequence[int], dtype: Any) -> jax.Array:

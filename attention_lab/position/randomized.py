@@ -18,12 +18,12 @@ from attention_lab.position.base.position import (
 @register_position("randomized")
 @dataclasses.dataclass(kw_only=True)
 class Randomized(Position):
-  """Another scheme, which sees p_0 < p_1 < … drawn from 0, …, longest - 1.
+  """Another scheme, applied to random positions p_0 < p_1 < … from 0, …, longest - 1.
 
-  Where a random key is given, as in training, `max_length` positions are drawn for each
-  forward pass, the same for all rows, layers and hooks. Where none is, in evaluation and
-  in decoding, position p is p · stride: whatever the length, so that a token stays where
-  it is while the sequence grows. Padding stays negative.
+  With a random key, as in training, `max_length` positions are sampled per forward pass,
+  the same for all rows, layers and hooks. Without one, in evaluation and decoding,
+  position p becomes p · stride for every length, so that a token keeps its position while
+  the sequence grows. Padding stays negative.
   """
 
   of: str = "rope"  # The scheme, with its options if need be: of='rope(base=500)'.
@@ -82,7 +82,7 @@ class Randomized(Position):
     return self._scheme.bias(query, context, num_heads)
 
   def _moved(self, positions: jax.Array) -> jax.Array:
-    """Where the scheme sees them; past those drawn they go on one by one."""
+    """Return the scheme's positions; after the last sample they increase by 1."""
     if self._drawn is None:
       moved = positions * self.stride
     else:

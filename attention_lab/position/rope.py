@@ -57,7 +57,7 @@ class Rope(Position):
     return turn(x, length * jnp.cos(angle), length * jnp.sin(angle))
 
   def _frequencies(self, key_size: int) -> jax.Array:
-    """Radians a position of every pair: [K/2], 0 for those that pass through."""
+    """Return radians per position of every pair: [K/2], 0 for pairs not rotated."""
     turned = 2 * round(self.share * (key_size // 2))
     if not turned:
       raise UserError(f"rope(share={self.share}) turns no pair of {key_size} features.")
@@ -71,7 +71,7 @@ class Rope(Position):
     return jnp.pad(frequency, (0, (key_size - turned) // 2))
 
   def _base(self, turned: int) -> float:
-    """The base; "ntk" makes it so large that only the longest wave is interpolated."""
+    """Return the base; "ntk" scales it to interpolate only the lowest frequency."""
     if self.scaling != "ntk":
       return self.base
     if turned == 2:

@@ -56,7 +56,7 @@ class T5(Position):
     return self.buckets // 2 if self.bidirectional else self.buckets
 
   def _bucket(self, distance: jax.Array) -> jax.Array:
-    """The bucket of every distance to the past; the future is the nearest past or apart."""
+    """Return the bucket of every distance; the future has distance 0 or its own buckets."""
     of_distance = jnp.asarray(_buckets(self._side, self.max_distance), jnp.int32)
     past = of_distance[jnp.clip(distance, 0, self.max_distance)]
     if not self.bidirectional:
@@ -66,7 +66,7 @@ class T5(Position):
 
 
 def _buckets(count: int, max_distance: int) -> np.ndarray:
-  """The bucket of the distances 0, 1, … max_distance."""
+  """Return the buckets of the distances 0, 1, … max_distance."""
   exact = count // 2
   steps = (count - exact) / math.log(max_distance / exact)
   distance = np.arange(max_distance + 1)

@@ -1,7 +1,7 @@
-"""Checkpoints: one .npz a step, its sha256 in its name, written all or nothing.
+"""Checkpoints: one .npz per step, with its sha256 in its name, written atomically.
 
-A bit that flips anywhere in a file changes its sha256, so damage never goes unnoticed;
-BUILD_NOTES.md compares this with orbax. Nothing is ever unpickled.
+Every flipped bit of a file changes its sha256, so damage is always detected;
+BUILD_NOTES.md compares this with orbax. Nothing is unpickled.
 """
 
 import hashlib
@@ -24,12 +24,12 @@ from attention_lab.system import npz
 from attention_lab.system.files import ROOM, write_atomically
 
 META = "meta.json"
-FILES = "files/"  # What the names of files begin with that a checkpoint holds besides.
-DIGEST_LENGTH = 16  # Hex digits of the sha256 that stand in the name.
+FILES = "files/"  # Prefix of the names of the files that a checkpoint holds.
+DIGEST_LENGTH = 16  # Hex digits of the sha256 in the name.
 
 
 class Restored(NamedTuple):
-  """What a checkpoint holds."""
+  """Content of a checkpoint."""
 
   tree: Any  # Host arrays.
   meta: dict[str, Any]
@@ -41,9 +41,9 @@ class Checkpoints:
 
   Args:
     folder: an existing folder.
-    keep: how many of the newest stay; the one with the lowest "validation_loss" in its
-      meta stays besides.
-    files: what every checkpoint holds besides its tree, by name.
+    keep: number of newest checkpoints to keep; the one with the lowest
+      "validation_loss" in its meta data is kept too.
+    files: contents of the files that every checkpoint holds, by name.
   """
 
   def __init__(
@@ -59,26 +59,28 @@ class Checkpoints:
 
   @property
   def files_size(self) -> int:
-    """Bytes of the files that every checkpoint holds."""
+    """Size in bytes of the files that every checkpoint holds."""
     return sum(content.size for content in self._files.values())
 
   def to_come(self) -> int:
-    """How many more there will be at most at a time than there are now."""
-    return max(1, self.keep + 2 - len(self.paths()))  # The best, and one half written.
+    """Return how many more checkpoints there will be at most than there are now."""
+    return max(
+      1, self.keep + 2 - len(self.paths())
+    )  # The best one, and one being written.
 
   def paths(self) -> list[Path]:
-    """All checkpoints, newest first."""
+    """Return all checkpoints, newest first."""
     if not os.path.isdir(self.folder):
       return []
     found = filter(_is_checkpoint, self.folder.glob("*-*.npz"))
     return sorted(found, key=_step, reverse=True)
 
   def last_step(self) -> int:
-    """The step of the newest checkpoint; 0 if there is none."""
+    """Return the step of the newest checkpoint; 0 if there is none."""
     return max(map(_step, self.paths()), default=0)
 
   def save(self, step: int, tree: Any, meta: dict[str, Any]) -> Path:
-    """Saves a tree of host arrays; older checkpoints that are not kept go afterwards."""
+    """Save a tree of host arrays, then remove the checkpoints that are not kept."""
     arrays = dict(_named_leaves(tree)) | self._files
     arrays[META] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
 
@@ -99,16 +101,16 @@ class Checkpoints:
     return path
 
   def restore(self, like: Any, which: str = "newest") -> Restored | None:
-    """The newest readable checkpoint, or the best; None if there is none at all.
+    """Return the newest readable checkpoint, or the best; None if there is none.
 
-    A damaged one is named on standard error and passed over.
+    Damaged checkpoints are named on standard error and skipped.
 
     Args:
       like: a tree with the expected structure, shapes and dtypes.
       which: "newest" or "best" (lowest validation loss).
 
     Raises:
-      UserError: every checkpoint is damaged, or one is not like `like`.
+      UserError: every checkpoint is damaged, or one differs from `like`.
     """
     paths = self.paths()
     if which == "best" and (best := self._best()):
@@ -119,19 +121,18 @@ class Checkpoints:
     return restored
 
   def at(self, like: Any, step: int) -> Restored | None:
-    """The checkpoint of a step; None if there is none, or it is damaged."""
+    """Return the checkpoint of a step; None if there is none, or it is damaged."""
     return next(_readable(like, [p for p in self.paths() if _step(p) == step]), None)
 
   def newest(self, like: Any, count: int) -> Iterator[Restored]:
-    """The readable ones of the newest `keep`, at most `count`, newest first.
+    """Yield the readable ones of the newest `keep`, at most `count`, newest first.
 
-    Beyond them there may be the best, which is not the next older one. Each is read
-    when it is asked for; the rest is as for `restore`.
+    The best one is excluded unless it is among them. Errors are those of `restore`.
     """
     return itertools.islice(_readable(like, self.paths()[: self.keep]), count)
 
   def files(self) -> dict[str, bytes]:
-    """The files that the newest readable checkpoint holds; none if there is none."""
+    """Return the files that the newest readable checkpoint holds, by name."""
     for path in self.paths():
       if (arrays := _read(path)) is not None:
         with arrays:
@@ -140,8 +141,11 @@ class Checkpoints:
     return {}
 
   def _unwanted(self, newest: Path) -> list[Path]:
-    """What is neither among the newest nor the best. Others of the step just saved, or
-    of later ones, are what a run left behind that fell back to an earlier checkpoint."""
+    """Return the checkpoints that are neither among the newest nor the best.
+
+    Others of the step just saved, or of later steps, are from before the run fell back to
+    an earlier checkpoint; they are returned too.
+    """
     paths, now = self.paths(), _step(newest)
     stale = [path for path in paths if _step(path) >= now and path != newest]
     older = [path for path in paths if path not in stale]
@@ -154,7 +158,7 @@ class Checkpoints:
     return min(known, key=lambda path: known[path]) if known else None
 
   def _loss(self, path: Path) -> float:
-    """The validation loss of a checkpoint; infinite if there is none or it is damaged."""
+    """Return the validation loss of a checkpoint; infinite if it is unknown."""
     if path not in self._losses:
       self._losses[path] = math.inf
       if (arrays := _read(path)) is not None:
@@ -164,10 +168,10 @@ class Checkpoints:
 
 
 def restore_together(several: Sequence[Checkpoints], like: Any) -> list[Restored]:
-  """What each folder holds of the newest step that all of them can be restored to.
+  """Return the checkpoints of the newest step that all folders have.
 
-  They are at different steps where a run was killed between saving one and the other.
-  Nothing where they have no step in common; the rest is as for `Checkpoints.restore`.
+  The folders differ if a program of several runs was killed between two saves. The result
+  is empty if they have no step in common; errors are those of `Checkpoints.restore`.
   """
   steps = set.intersection(*({_step(p) for p in each.paths()} for each in several))
   for step in sorted(steps, reverse=True):
@@ -182,13 +186,13 @@ def restore_together(several: Sequence[Checkpoints], like: Any) -> list[Restored
 def _all_damaged(several: Sequence[Checkpoints]) -> UserError:
   folders = ", ".join(str(each.folder) for each in several)
   return UserError(
-    f"Every checkpoint in {folders} is damaged. Nothing was removed; to begin anew, name "
+    f"Every checkpoint in {folders} is damaged. Nothing was removed; to start again, name "
     f"another --workdir."
   )
 
 
 def _readable(like: Any, paths: Iterable[Path]) -> Iterator[Restored]:
-  """What the files hold that are not damaged; the others are named."""
+  """Yield the content of the files that are not damaged; warn about the others."""
   for path in paths:
     if (arrays := _read(path)) is None:
       print(f"warning: {path} is damaged; trying the one before it.", file=sys.stderr)
@@ -198,8 +202,7 @@ def _readable(like: Any, paths: Iterable[Path]) -> Iterator[Restored]:
 
 
 def _read(path: Path) -> Any:
-  """The arrays of a file whose content has the sha256 in its name, else None; nor of a
-  file that has it and is no checkpoint."""
+  """Return the arrays of a file; None if it is damaged or not a checkpoint."""
   content = path.read_bytes()
   if not path.stem.endswith("-" + hashlib.sha256(content).hexdigest()[:DIGEST_LENGTH]):
     return None
@@ -234,7 +237,7 @@ def _named_leaves(tree: Any) -> list[tuple[str, Any]]:
 
 
 def _unflatten(like: Any, arrays: Any, path: Path) -> Any:
-  """The arrays in the form of `like`, each compared with what is expected."""
+  """Return the arrays in the structure of `like`, with the same shapes and dtypes."""
   leaves = []
   expected = _named_leaves(like)
   for name, leaf in expected:

@@ -1,4 +1,4 @@
-"""metrics.jsonl: one JSON object a line, flushed as written: the record of truth."""
+"""metrics.jsonl: one JSON object per line, flushed after each line."""
 
 import base64
 import contextlib
@@ -16,11 +16,11 @@ class MetricsFile:
   """Appends records to a file, and keeps a copy of them for the checkpoints.
 
   Args:
-    path: the file, made if need be.
-    copy: the `copy` that was saved with the step that the run goes on from: the file
-      then holds these records and no other, whatever was cut from it since.
+    path: the file; it is made if it does not exist.
+    copy: the `copy` saved with the step that the run resumes at. The file then holds
+      exactly these records, whatever was cut from it since.
 
-  All that writes raises UserError where it cannot.
+  Methods that write raise `UserError` if they cannot.
   """
 
   def __init__(self, path: Path, copy: str = ""):
@@ -42,7 +42,7 @@ class MetricsFile:
     self._packed = self._packer.compress(content)
 
   def write(self, step: int, split: str, **values: Any) -> None:
-    """Writes a record; numbers that are not finite become their names, as strings."""
+    """Write a record; numbers that are not finite are written as strings."""
     record = {"step": step, "split": split} | finite_or_named(values)
     line = json.dumps(record, allow_nan=False).encode() + b"\n"
     with writing(self._path):
@@ -51,22 +51,22 @@ class MetricsFile:
     self._packed += self._packer.compress(line)
 
   def copy(self) -> str:
-    """All records, packed."""
+    """Return all records, compressed."""
     return base64.b64encode(self._packed + self._packer.copy().flush()).decode()
 
   def sync(self) -> None:
-    """Returns when all records are on the disk."""
+    """Wait until all records are on the disk."""
     with writing(self._path):
       os.fsync(self._file.fileno())
 
   def close(self) -> None:
-    """Closes the file."""
-    with contextlib.suppress(OSError):  # What could not be written was told of.
+    """Close the file."""
+    with contextlib.suppress(OSError):  # A failed write was reported before.
       self._file.close()
 
 
 def records(path: Path) -> list[dict[str, Any]]:
-  """The records of a file, up to a line that is not whole; none where it is missing."""
+  """Return the records of a file, up to an incomplete line; none if it is missing."""
   records = []
   for line in path.read_text("utf-8", "replace").splitlines() if path.exists() else ():
     try:

@@ -1,7 +1,7 @@
-"""What others draw curves from, behind a queue that can never stop the training.
+"""Boards: TensorBoard and others, behind a queue that never blocks the training.
 
-When the disk is full, tensorboardX's writer thread dies and its calls block for ever.
-So a thread of ours makes those calls, and what it does not get through is dropped.
+On a full disk, tensorboardX's writer thread dies and its calls block for ever. So a
+thread of the board makes those calls, and events that exceed the queue are dropped.
 """
 
 import contextlib
@@ -14,16 +14,16 @@ from typing import Any
 
 import numpy as np
 
-CAPACITY = 1000  # Events that may wait.
-PATIENCE = 10.0  # Seconds that closing waits for the last events.
+CAPACITY = 1000  # Events that the queue holds.
+PATIENCE = 10.0  # Seconds that `close` waits for the last events.
 
 
 class Board:
   """Hands scalars, texts and images to a writer.
 
   Args:
-    name: whose writer it is, for messages.
-    make: makes the writer, on the board's own thread. It has the methods of
+    name: name of the writer, for messages.
+    make: makes the writer, on the board's own thread. It needs the methods of
       `tensorboardX.SummaryWriter` that are called here.
   """
 
@@ -37,25 +37,25 @@ class Board:
     self._thread.start()
 
   def scalars(self, step: int, values: dict[str, float]) -> None:
-    """Adds one point to each curve."""
+    """Add one point to each curve."""
     for name, value in values.items():
       self._put(lambda w, n=name, v=value: w.add_scalar(n, v, step))  # type: ignore[misc]
 
   def text(self, step: int, name: str, text: str) -> None:
-    """Adds a text, shown as it is."""
+    """Add a text, shown verbatim."""
     indented = "\n".join("    " + line for line in text.split("\n"))
     self._put(lambda writer: writer.add_text(name, indented, step))
 
   def image(self, step: int, name: str, pixels: np.ndarray) -> None:
-    """Adds a grey image: [height, width] float, 0 black to 1 white."""
+    """Add a grey image: [height, width] float, 0 for black, 1 for white."""
     self._put(lambda writer: writer.add_image(name, pixels, step, dataformats="HW"))
 
   def flush(self) -> None:
-    """Asks for all events so far to be written; waits for nothing."""
+    """Request that all events so far are written, without waiting."""
     self._put(lambda writer: writer.flush())
 
   def close(self) -> None:
-    """Waits a while for the last events, then gives up on them."""
+    """Wait up to `PATIENCE` for the last events."""
     self._put(None)
     self._thread.join(PATIENCE)
     if self.dropped or self._thread.is_alive():
@@ -78,31 +78,31 @@ class Board:
         if writer is None:
           writer = make()
         call(writer)
-      except Exception:  # Whatever goes wrong here must not reach the training.
+      except Exception:  # Errors of a board must not stop the training.
         self.dropped += 1
     with contextlib.suppress(Exception):
       if writer is not None:
         writer.close()
 
 
-def _tell_of_others(args: threading.ExceptHookArgs) -> None:
-  """Leaves out the trace of tensorboardX's thread, of which the board tells in a line."""
+def _hide_writer_errors(args: threading.ExceptHookArgs) -> None:
+  """Suppress the traceback of tensorboardX's thread; the board prints one line."""
   if not type(args.thread).__module__.startswith("tensorboardX"):
     threading.__excepthook__(args)
 
 
 def tensorboard(folder: Path, step: int) -> Board:
-  """A board that writes TensorBoard's event files.
+  """Return a board that writes TensorBoard's event files.
 
   Args:
-    folder: where they go.
-    step: the step that the run goes on from; later events are hidden.
+    folder: folder of the files.
+    step: the step at which the run resumes; later events are hidden.
   """
 
   def make() -> Any:
     from tensorboardX import SummaryWriter  # Slow to import: not on the main path.
 
-    threading.excepthook = _tell_of_others
+    threading.excepthook = _hide_writer_errors
     return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 
   return Board("TensorBoard", make)

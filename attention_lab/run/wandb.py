@@ -1,4 +1,4 @@
-"""Weights & Biases, offline or online, through its own library (an extra, --wandb)."""
+"""Weights & Biases, offline or online, through its own library (the extra [wandb])."""
 
 import uuid
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image  # noqa: F401  Two boards' threads that import it at once break it.
+import PIL.Image  # noqa: F401  Importing it on two threads at once fails.
 
 from attention_lab.errors import UserError, one_line
 from attention_lab.run.folder import WANDB_ID
@@ -17,15 +17,15 @@ PROJECT = "attention_lab"
 
 
 def wandb_board(folder: Path, mode: str, config: Mapping[str, Any]) -> Board:
-  """A board that writes to Weights & Biases.
+  """Return a board that writes to Weights & Biases.
 
   Args:
-    folder: the run's folder; offline logs go below it, for `wandb sync`.
-    mode: offline or online.
-    config: what the run is shown with.
+    folder: the run's folder; offline logs are written below it, for `wandb sync`.
+    mode: "offline" or "online".
+    config: the configuration to show with the run.
 
   Raises:
-    UserError: the library is not there, or refuses to start.
+    UserError: the library is not installed, or does not start.
   """
   try:
     import wandb
@@ -58,7 +58,7 @@ def wandb_board(folder: Path, mode: str, config: Mapping[str, Any]) -> Board:
 
 
 class _Writer:
-  """Its library, with the methods that a board calls."""
+  """Adapter of the library to the methods that a board calls."""
 
   def __init__(self, wandb: Any, run: Any):
     self._wandb, self._run = wandb, run
@@ -77,7 +77,7 @@ class _Writer:
     self._run.log({name: self._wandb.Image(255 * pixels, mode="L")}, step=step)
 
   def flush(self) -> None:
-    """It writes in a process of its own, all the time."""
+    """Do nothing: the library writes in a process of its own."""
 
   def close(self) -> None:
     self._run.finish()

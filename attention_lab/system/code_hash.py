@@ -1,4 +1,4 @@
-"""The code that runs: hashes of this package's source and of all that is no library's."""
+"""Hashes of the code that runs: this package, plugins and the modules that they use."""
 
 import contextlib
 import hashlib
@@ -12,8 +12,7 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def code_hash() -> str:
-  """The sha256, in hex, of this package's source and of all code loaded besides that is
-  no library's: plugins, and what they use."""
+  """Return the sha256, in hex, of this package, plugins and the modules they use."""
   digest = hashlib.sha256()
   for path in _files():
     with contextlib.suppress(OSError):
@@ -22,14 +21,17 @@ def code_hash() -> str:
 
 
 def code_hashes() -> dict[str, str]:
-  """The same file by file: name → sha256, in hex. Files of this package are named by
-  their path in it, others by their last name, for machines have other folders."""
+  """Return the sha256, in hex, of each file, by name.
+
+  Files of this package are named by their path in it, others by their file name, since
+  folders differ between machines.
+  """
   found: dict[str, str] = {}
   for path in _files():
     inside = path.is_relative_to(PACKAGE)
     name = str(path.relative_to(PACKAGE.parent)) if inside else path.name
     with contextlib.suppress(OSError):
-      earlier = found.get(name, "").encode()  # Two plugins may share a name.
+      earlier = found.get(name, "").encode()  # Two plugins may have the same file name.
       found[name] = hashlib.sha256(earlier + path.read_bytes()).hexdigest()
   return found
 
@@ -39,7 +41,7 @@ def _files() -> list[Path]:
 
 
 def _own_code() -> Iterator[Path]:
-  """Files of loaded modules outside of Python's own folders: plugins, what they use."""
+  """Yield the files of loaded modules outside of Python's own folders."""
   libraries = tuple(
     os.path.join(sysconfig.get_path(key), "")
     for key in ("stdlib", "purelib", "platlib")

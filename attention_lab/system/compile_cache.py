@@ -1,4 +1,4 @@
-"""JAX's persistent compilation cache: the second start of a run compiles nothing."""
+"""JAX's persistent compilation cache, with which a second start compiles nothing."""
 
 import os
 import sys
@@ -11,10 +11,10 @@ OFF = "off"
 
 
 def enable(folder: str) -> None:
-  """Keeps compiled programs on disk; where JAX_COMPILATION_CACHE_DIR is set, it rules.
+  """Enable the cache, unless JAX_COMPILATION_CACHE_DIR has already done so.
 
   Args:
-    folder: where; "" for the user's cache folder, "off" for nowhere.
+    folder: folder of compiled programs; "" for the user's cache folder, "off" for none.
   """
   if folder == OFF or "JAX_COMPILATION_CACHE_DIR" in os.environ:
     return
@@ -22,9 +22,9 @@ def enable(folder: str) -> None:
   try:
     make_folder(path, "config.compile_cache")
   except UserError as error:
-    print(f"warning: nothing that is compiled is kept. {error}", file=sys.stderr)
+    print(f"warning: compiled programs are not kept. {error}", file=sys.stderr)
     return
-  import jax  # Slow to import: flags were read before.
+  import jax  # Slow to import, so only after the flags are read.
 
   jax.config.update("jax_compilation_cache_dir", str(path))
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, even when the power goes."""
+"""Files that exist completely or not at all, even after a power failure."""
 
 import contextlib
 import json
@@ -12,13 +12,13 @@ from typing import IO, Any
 from attention_lab.errors import UserError
 from attention_lab.system import lock as locks
 
-SUFFIX = ".partial"  # Of files that are still being written.
-ROOM = "Make room, and go on with the same --workdir; its checkpoints are whole."
+SUFFIX = ".partial"  # Suffix of files that are being written.
+ROOM = "Free some space, and resume with the same --workdir; its checkpoints are whole."
 
 
 @contextlib.contextmanager
 def writing(path: Path, remedy: str = ROOM) -> Iterator[None]:
-  """Raises UserError where what is written inside cannot be: a full disk, say."""
+  """Turn an `OSError` of writing into a `UserError`, such as a full disk."""
   try:
     yield
   except OSError as error:
@@ -28,17 +28,17 @@ def writing(path: Path, remedy: str = ROOM) -> Iterator[None]:
 def write_atomically(
   folder: Path, write: Callable[[IO[bytes]], Any], name: Callable[[IO[bytes]], str]
 ) -> Path:
-  """Writes a file under a temporary name, and renames it once it is on the disk.
+  """Write a file under a temporary name, sync it to the disk, and rename it.
 
   Args:
     folder: an existing folder.
     write: writes the content.
-    name: the final name, which may be read off the written file.
+    name: returns the final name, given the written file.
 
   Returns:
-    The file's path.
+    The path of the file.
   """
-  partial = folder / f".{secrets.token_hex(8)}{SUFFIX}"  # No one else's, anywhere.
+  partial = folder / f".{secrets.token_hex(8)}{SUFFIX}"  # Unique on shared disks too.
   try:
     with open(partial, "w+b") as file:
       write(file)
@@ -55,13 +55,13 @@ def write_atomically(
 
 
 def remove_partial(folder: Path) -> None:
-  """Removes what a process was writing when it was killed. Nobody else may write there."""
+  """Remove the unfinished files of a killed process; no other may be writing there."""
   for partial in folder.glob(f".*{SUFFIX}"):
     partial.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:
-  """Writes JSON that people can read, all of it or nothing; see `finite_or_named`."""
+  """Write indented JSON atomically; numbers as in `finite_or_named`."""
   text = json.dumps(finite_or_named(content), indent=2, allow_nan=False) + "\n"
   write_atomically(
     path.parent, lambda file: file.write(text.encode()), lambda _: path.name
@@ -69,7 +69,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def finite_or_named(content: Any) -> Any:
-  """The same, with numbers that are not finite, of which JSON has none, as strings."""
+  """Replace numbers that are not finite, which JSON does not have, by strings."""
   if isinstance(content, dict):
     return {key: finite_or_named(value) for key, value in content.items()}
   if isinstance(content, list | tuple):
@@ -80,7 +80,7 @@ def finite_or_named(content: Any) -> Any:
 
 
 def read_json(path: Path) -> Any:
-  """The content of a JSON file; raises UserError if it cannot be read."""
+  """Return the content of a JSON file; raise `UserError` if it cannot be read."""
   try:
     return json.loads(path.read_text())
   except OSError as error:
@@ -90,21 +90,23 @@ def read_json(path: Path) -> Any:
 
 
 def make_folder(path: Path, flag: str) -> None:
-  """Makes a folder that can be written to; raises UserError where that is impossible."""
+  """Make a folder if it does not exist; raise `UserError` if it is not writable."""
   with writing(path, f"Name another folder with --{flag}=..."):
     path.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: None, lambda _: ".writable")
-    (path / ".writable").unlink(missing_ok=True)  # Others may try the same folder.
+    (path / ".writable").unlink(
+      missing_ok=True
+    )  # Another process may test the same folder.
 
 
 def made_once(path: Path, make: Callable[[Path], Any], flag: str) -> Path:
-  """A file that is made where it is missing, by one process while the others wait.
+  """Return a file that one process makes if it is missing, while the others wait.
 
   Args:
-    path: the file; its folder is for it and for what is made with it alone.
-    make: makes it, and before it what else belongs in its folder, by `write_atomically`.
-      One that was interrupted is called again.
-    flag: what names another place for it.
+    path: the file; its folder holds only this file and files made with it.
+    make: makes the file, and other files of its folder before it, by `write_atomically`;
+      it is called again after an interruption.
+    flag: the flag that names another folder, for messages.
 
   Raises:
     UserError: the folder cannot be written to, or is full.
@@ -123,7 +125,7 @@ def made_once(path: Path, make: Callable[[Path], Any], flag: str) -> Path:
 
 
 def _sync_folder(folder: Path) -> None:
-  """Makes a rename itself durable."""
+  """Sync a folder, which makes a rename durable."""
   descriptor = os.open(folder, os.O_RDONLY)
   try:
     os.fsync(descriptor)
@@ -132,6 +134,6 @@ def _sync_folder(folder: Path) -> None:
 
 
 def user_cache() -> Path:
-  """The folder for what can be made or fetched again."""
+  """Return the folder of files that can be made or fetched again."""
   root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
   return Path(root) / "attention_lab"

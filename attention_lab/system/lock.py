@@ -1,4 +1,4 @@
-"""A file that one process at a time holds: flock, let go of when it ends, however."""
+"""File locks: one process at a time holds a file; the kernel releases it at exit."""
 
 import contextlib
 import fcntl
@@ -12,10 +12,14 @@ from attention_lab.errors import UserError
 
 
 def take(file: IO[Any], wait: bool) -> bool:
-  """Locks an open file, for as long as this process or one it starts has it open.
+  """Lock an open file, as long as this process or a child has it open.
+
+  Args:
+    file: the open file.
+    wait: whether to wait until the lock is free.
 
   Returns:
-    Whether it is ours now; always where it waits for whoever holds it.
+    Whether the lock was acquired.
   """
   try:
     fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -26,16 +30,14 @@ def take(file: IO[Any], wait: bool) -> bool:
 
 @contextlib.contextmanager
 def alone(path: Path, remedy: str) -> Iterator[None]:
-  """Holds a file, which tells others who does.
-
-  What is written in a file that nobody holds is of one that has ended: it is replaced.
+  """Hold a lock file, whose content names the process and host that hold it.
 
   Args:
-    path: the file, made if need be. It stays, so that all lock the same one.
-    remedy: what to do where another process holds it.
+    path: the file. It is not removed, so that all processes lock the same file.
+    remedy: what the user can do if another process holds it.
 
   Raises:
-    UserError: another process holds it, or it is somebody else's.
+    UserError: another process holds it, or it cannot be opened.
   """
   try:
     opened = open(path, "a+", encoding="utf-8")  # noqa: SIM115  (closed below)

@@ -1,4 +1,4 @@
-"""Refuses what cannot fit into the memory there is, before anything is allocated."""
+"""Refuses what does not fit into memory, before anything is allocated."""
 
 import os
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ SHRINK = (
 
 
 def host_memory() -> int:
-  """Bytes of memory that this machine has."""
+  """Return the memory of this machine in bytes."""
   return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def refuse_large_batches(tokens: float, steps_per_call: int) -> None:
-  """Raises UserError if the batches of one call are larger than this machine's memory.
+  """Raise `UserError` if the batches of one call exceed this machine's memory.
 
   Args:
-    tokens: of a batch.
-    steps_per_call: batches of a call.
+    tokens: tokens per batch.
+    steps_per_call: batches per call.
   """
   size, room = 12 * tokens * steps_per_call, host_memory()  # 3 arrays of 4 bytes.
   if size > room:
@@ -38,14 +38,14 @@ def refuse_large_batches(tokens: float, steps_per_call: int) -> None:
 
 
 def refuse_large_state(state: Any, seeds: int, devices: "Sequence[jax.Device]") -> None:
-  """Raises UserError if parameters and optimizer state alone are more than there is.
+  """Raise `UserError` if parameters and optimizer state alone exceed the memory.
 
   Args:
-    state: shapes and dtypes of one seed's.
-    seeds: how many there are.
-    devices: each holds all of it; those that are the CPU share the machine's memory.
+    state: shapes and dtypes of the state of one seed.
+    seeds: number of seeds.
+    devices: devices that each hold all of it; CPU devices share the machine's memory.
   """
-  import jax  # The entrypoint, which needs `out_of_memory`, answers flags before.
+  import jax  # Not at the top: the entrypoint reads flags before jax is imported.
 
   size = seeds * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
   room = (devices[0].memory_stats() or {}).get("bytes_limit")
@@ -59,9 +59,11 @@ def refuse_large_state(state: Any, seeds: int, devices: "Sequence[jax.Device]") 
 
 
 def out_of_memory(error: BaseException) -> UserError | None:
-  """What to do about an allocation that failed; None of another error."""
-  told = any(words in str(error) for words in ("RESOURCE_EXHAUSTED", "Out of memory"))
-  if not isinstance(error, MemoryError) and not told:
+  """Return the user's error for a failed allocation; None for other errors."""
+  matches = any(
+    words in str(error) for words in ("RESOURCE_EXHAUSTED", "Out of memory")
+  )
+  if not isinstance(error, MemoryError) and not matches:
     return None
   return UserError(
     f"There is not enough memory: {' '.join(str(error).split())} {SHRINK}"

@@ -1,4 +1,4 @@
-"""Reads anybody's .npz files: runs no code, takes no more memory than their size."""
+"""Reads untrusted .npz files: runs no code, and uses no more memory than their size."""
 
 import io
 import zipfile
@@ -8,22 +8,22 @@ import numpy as np
 
 
 def load(content: bytes) -> Any:
-  """The arrays of a file, read when they are asked for, as `np.load` gives them.
+  """Return the arrays of a file, read on access, as `np.load` does.
 
   Raises:
-    ValueError: it is no archive of plain arrays that lie there uncompressed and whole.
+    ValueError: the file is not an archive of plain, uncompressed, complete arrays.
   """
   arrays = np.load(io.BytesIO(content), allow_pickle=False)
   if not isinstance(arrays, np.lib.npyio.NpzFile) or arrays.zip is None:
-    raise ValueError("no archive")
+    raise ValueError("not an archive")
   for member in arrays.zip.infolist():
     _refuse_foreign(arrays.zip, member)
   return arrays
 
 
 def _refuse_foreign(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-  """Raises ValueError unless a member is an array that is as large as it says."""
-  if member.compress_type != zipfile.ZIP_STORED:  # A few bytes could be any number.
+  """Raise `ValueError` unless a member is an array of the size that its header states."""
+  if member.compress_type != zipfile.ZIP_STORED:  # Few bytes could expand to any size.
     raise ValueError(f"{member.filename} is compressed")
   with archive.open(member) as file:
     version = np.lib.format.read_magic(file)
@@ -37,4 +37,4 @@ def _refuse_foreign(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
     for length in shape:
       size *= length
     if file.tell() + size != member.file_size:
-      raise ValueError(f"{member.filename} is not as large as it says")
+      raise ValueError(f"{member.filename} has another size than its header states")

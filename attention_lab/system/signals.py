@@ -1,8 +1,8 @@
-"""SIGTERM and Ctrl-C as a flag that the training loop looks at.
+"""SIGTERM and Ctrl-C as a flag that the training loop reads.
 
-What ends the process does so at once, by the signal. Python's KeyboardInterrupt comes up
-wherever the main thread is: in a callback, which loses it, or inside of JAX's tracing,
-which tells it as another error.
+Elsewhere Ctrl-C ends the process by the signal itself. Python's KeyboardInterrupt is
+raised wherever the main thread is: a callback loses it, and JAX's tracing reports it as
+another error.
 """
 
 import contextlib
@@ -17,10 +17,10 @@ SHOW_CURSOR = b"\x1b[?25h"
 
 
 class Interrupt:
-  """While entered, the first signal is remembered and the second one ends the process.
+  """Context in which the first signal sets a flag and the second ends the process.
 
-  A signal that was ignored before stays so: a shell starts what it puts into the
-  background that way, and Ctrl-C is not meant for it.
+  A signal that was ignored before stays ignored: a shell starts background processes that
+  way.
   """
 
   def __init__(self) -> None:
@@ -46,12 +46,12 @@ class Interrupt:
     self.signal = number
     for each in self._before:
       signal.signal(each, signal.SIG_DFL)
-    if sys.stdout.isatty():  # A bar hides it, and may not come to show it again.
-      with contextlib.suppress(OSError):  # The terminal may go any moment.
+    if sys.stdout.isatty():  # A progress bar hides the cursor.
+      with contextlib.suppress(OSError):  # The terminal may be closed.
         os.write(sys.stdout.fileno(), SHOW_CURSOR)
 
 
 def end_at_once() -> None:
-  """From now on Ctrl-C ends the process, but where an `Interrupt` is entered."""
+  """Make Ctrl-C end the process by the signal, except in an `Interrupt`."""
   if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.SIG_DFL)

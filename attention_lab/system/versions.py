@@ -1,4 +1,4 @@
-"""Which jaxlib releases compute wrongly or cry wolf, and the versions of what runs."""
+"""Versions of the packages, and the jaxlib releases that are known to be wrong."""
 
 import importlib.metadata
 import platform
@@ -16,9 +16,9 @@ BAD_JAXLIB = {
   "0.11.1": "runs scans in quadratic time (jax#40101)",
 }
 
-# Of every program that is read from the compilation cache it says, in kilobytes, that it
-# may not run on this very machine, if that has AVX-512 (jax#38445). It runs.
-CRIES_WOLF = ("0.9.0.1",)
+# Releases that print kilobytes of false warnings for every program read from the
+# compilation cache on CPUs with AVX-512 (jax#38445).
+FALSE_WARNINGS = ("0.9.0.1",)
 
 PACKAGES = (
   "jax",
@@ -33,7 +33,7 @@ PACKAGES = (
 
 
 def refuse_known_bad() -> None:
-  """Raises UserError if the installed jaxlib is known to be wrong. Imports no jax."""
+  """Raise `UserError` if the installed jaxlib is known to be wrong; import no jax."""
   version = installed("jaxlib")
   if version is None:
     raise UserError("jaxlib is not installed; type: pip install -r requirements.txt")
@@ -44,13 +44,15 @@ def refuse_known_bad() -> None:
 
 
 def quieting() -> dict[str, str]:
-  """Variables of the environment that silence false alarms of the installed jaxlib, if
-  they are set before jax is imported: XLA then logs what is fatal alone."""
-  return {"TF_CPP_MIN_LOG_LEVEL": "3"} if installed("jaxlib") in CRIES_WOLF else {}
+  """Return the environment variables that silence false warnings of the jaxlib.
+
+  They have to be set before jax is imported. XLA then logs only fatal errors.
+  """
+  return {"TF_CPP_MIN_LOG_LEVEL": "3"} if installed("jaxlib") in FALSE_WARNINGS else {}
 
 
 def installed(package: str) -> str | None:
-  """The installed version of a package, or None."""
+  """Return the installed version of a package, or None."""
   try:
     return importlib.metadata.version(package)
   except importlib.metadata.PackageNotFoundError:
@@ -58,7 +60,7 @@ def installed(package: str) -> str | None:
 
 
 def all_versions() -> dict[str, str | None]:
-  """Python's and every relevant package's version, for a run's provenance."""
+  """Return the versions of Python and of every relevant package."""
   versions: dict[str, str | None] = {"python": platform.python_version()}
   versions.update({package: installed(package) for package in PACKAGES})
   return versions

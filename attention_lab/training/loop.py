@@ -19,7 +19,7 @@ from attention_lab.training.summary import summarise
 
 
 class Due(NamedTuple):
-  """An action that is due every so many steps, and at the end."""
+  """An action that is due at every multiple of `every` steps, and at the end."""
 
   every: int
   act: Callable[[], Any]

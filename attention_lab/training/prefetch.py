@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from attention_lab.dataset.base.dataset import Batch, Dataset, each_array
-from attention_lab.dataset.base.validation import refuse_unsound
-from attention_lab.distributed.devices import part, shard
+from attention_lab.dataset.base.validation import refuse_invalid_batch
+from attention_lab.distributed.devices import process_shard, shard
 
 
 class Prefetcher:
@@ -60,7 +60,7 @@ def stack(
     shard: (index, count), the shard of each batch that this process feeds.
   """
   batches = dataset.batches("train", step, count, batch_size, shard)
-  refuse_unsound(dataset, "train", batches)
+  refuse_invalid_batch(dataset, "train", batches)
 
   def fill(array: np.ndarray) -> np.ndarray:
     rest = np.zeros((length - count, *array.shape[1:]), array.dtype)
@@ -76,7 +76,7 @@ def placed_stack(
 
   Each process makes the shard of its own devices.
   """
-  batches = stack(dataset, step, count, length, batch_size, part(devices))
+  batches = stack(dataset, step, count, length, batch_size, process_shard(devices))
   return shard(batches, devices, axis=1)
 
 
@@ -85,6 +85,6 @@ def placed_batches(
 ) -> Iterator[Any]:
   """Yield the first batches of a split, each split over the devices: [n, B/n, T]."""
   for step in range(count):
-    batch = dataset.batch(split, step, batch_size, part(devices))
-    refuse_unsound(dataset, split, batch)
+    batch = dataset.batch(split, step, batch_size, process_shard(devices))
+    refuse_invalid_batch(dataset, split, batch)
     yield shard(batch, devices)

@@ -23,10 +23,10 @@ from attention_lab.config import (
 )
 from attention_lab.conformance.leak import refuse_leak
 from attention_lab.dataset.base.dataset import Dataset
-from attention_lab.dataset.base.validation import refuse_unsound_dataset
+from attention_lab.dataset.base.validation import refuse_invalid_dataset
 from attention_lab.decode.sampler import SampleOptions, Sampler, make_sampler
 from attention_lab.decode.translator import Translator, refuse_unscored
-from attention_lab.distributed.devices import refuse_indivisible
+from attention_lab.distributed.devices import own_devices, refuse_indivisible
 from attention_lab.errors import UserError, one_line
 from attention_lab.experiment import Experiment, assemble, assemble_plain
 from attention_lab.plugin import attribution
@@ -81,13 +81,13 @@ def check(
   dataset = experiment.dataset
   tokens = config.batch_size * dataset.sequence_length
   refuse_large_batches(tokens, train.steps_per_call)
-  refuse_unsound_dataset(dataset, config.batch_size)
+  refuse_invalid_dataset(dataset, config.batch_size)
   if config.evaluation.scores:
     refuse_unscored(experiment)
   extra_lengths = at_lengths(experiment, config.evaluation.extra_lengths)
   sampler = make_sampler(experiment, *sample_options(config), clip=True)
   state = _shapes(experiment, config.attention)
-  local = [d for d in devices if d.process_index == jax.process_index()]
+  local = own_devices(devices)
   refuse_large_state(state, seeds, local)
   for folder in folders:
     run_folder.refuse_other_data(folder, dataset.fingerprint)
@@ -163,7 +163,7 @@ def _check_leaks(
 ) -> str:
   """Run the leak check of every causal attention; return what the summary says of it."""
   if not causal:
-    return "not asked"  # The stored word for: not applicable.
+    return "not applicable"
   if config.skip_checks:
     return "skipped"
   for spec, build in causal.items() if first else ():

@@ -1,4 +1,4 @@
-"""What a person sees of a training run: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a training run: a bar on a terminal, plain lines elsewhere."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ from attention_lab.system.stdout import drop_output
 
 
 class _Console(Console):
-  """A console that can go away: it is told once, and nothing more is printed."""
+  """A console that may be closed: one warning is printed, and nothing more."""
 
   def give_up(self, reason: str | None) -> None:
     self.quiet = True
@@ -26,16 +26,16 @@ class _Console(Console):
     print(f"warning: nothing more can be printed: {reason}.", file=sys.stderr)
 
   def on_broken_pipe(self) -> None:
-    self.give_up("who read it has gone")
+    self.give_up("standard output was closed")
 
 
 class Show:
-  """Shows steps taken and the latest figures.
+  """Shows steps taken and the latest metrics.
 
   Args:
-    step: where the run goes on from.
-    steps: where it ends.
-    quiet: whether to show nothing, where another process does.
+    step: steps taken so far.
+    steps: the last step.
+    quiet: whether to show nothing, since another process does.
   """
 
   def __init__(self, step: int, steps: int, quiet: bool = False):
@@ -50,13 +50,13 @@ class Show:
         TextColumn("left", table_column=Column(no_wrap=True)),
         TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
         console=self.console,
-        expand=True,  # The bar gives way where the terminal is narrow.
+        expand=True,  # The bar shrinks on a narrow terminal.
       )
       self._task = self._bar.add_task("", total=steps, completed=step, figures="")
       self._bar.start()
 
   def step(self, step: int) -> None:
-    """Moves the bar."""
+    """Move the bar."""
     if self._bar:
       self._bar.update(self._task, completed=step)
 
@@ -67,7 +67,7 @@ class Show:
     values: Mapping[str, Any],
     seconds_left: float | None = None,
   ) -> None:
-    """Shows figures: those of training beside the bar, if there is one, else a line."""
+    """Show metrics: those of training next to the bar, if there is one, else a line."""
     text = "  ".join(
       f"{name.replace('_', ' ')} {_short(x)}" for name, x in values.items()
     )
@@ -79,14 +79,14 @@ class Show:
     self.line(f"step {step}/{self._steps}  {split}: {text}")
 
   def line(self, text: str) -> None:
-    """Prints a line, above the bar if there is one."""
+    """Print a line, above the bar if there is one."""
     try:
       self.console.print(text, markup=False)
-    except OSError as error:  # A run goes on without its terminal; its files tell all.
+    except OSError as error:  # Training continues without a terminal.
       self.console.give_up(error.strerror)
 
   def close(self) -> None:
-    """Takes the bar away."""
+    """Remove the bar."""
     if self._bar:
       self._bar.stop()
       self._bar = None
@@ -95,8 +95,10 @@ class Show:
 def spreads(
   seeds: Sequence[Mapping[str, Any]], form: Callable[[Any], str] | None = None
 ) -> dict[str, str]:
-  """Figures as text, by name: of one seed, or the mean of several and how far they lie
-  apart. How many they are stands with the first."""
+  """Return metrics as text, by name: of one seed, or mean and range over several.
+
+  The number of seeds is added to the first.
+  """
   form, found = form or _short, {}
   for name in seeds[0]:
     values = [figures[name] for figures in seeds]
@@ -109,7 +111,7 @@ def spreads(
 
 
 def _short(value: Any) -> str:
-  """A figure in as many digits as one reads."""
+  """Return a number with four digits."""
   if not isinstance(value, float):
     return str(value)
   return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"

@@ -1,4 +1,4 @@
-"""A run: its parts, and what is saved of it beside the training state."""
+"""A run: its parts, and what a checkpoint holds in addition to the training state."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -96,7 +96,7 @@ class Run:
   validation: dict[str, float] | None = None  # Metrics of the last validation.
 
   def resume(self, meta: Mapping[str, Any]) -> None:
-    """Restore what `save` stored beside the state."""
+    """Restore the meta data of a checkpoint."""
     self.window = Window.of(meta["window"])
     self.validation = meta["validation"]
     self.monitor = LossMonitor(**meta.get("health", {}))

@@ -184,7 +184,7 @@ def test_run_writes_summary_tensorboard_and_evaluation(finished):
   workdir, config = finished
   summary = json.loads((workdir / "summary.json").read_text())
   assert summary["flops_per_second"] > 0
-  assert summary["leak_check"] == "not asked"
+  assert summary["leak_check"] == "not applicable"
   assert any((workdir / "tensorboard").iterdir())
   assert evaluate.run(config, str(workdir)) == 0
   evaluation = json.loads((workdir / "evaluation.json").read_text())

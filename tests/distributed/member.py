@@ -74,7 +74,9 @@ SCENARIOS = {
   "sleeps": of(WRONG, lambda group: time.sleep(60)),
   "first_sleeps": of(0, lambda group: time.sleep(60)),
   "keeps_the_lock": of(WRONG, lambda group: ctypes.PyDLL(None).sleep(60)),
-  "fails": of(WRONG, lambda group: group.end("my own", 2, told="process 1: its words")),
+  "fails": of(
+    WRONG, lambda group: group.end("my own", 2, others="process 1: its words")
+  ),
   "is_elsewhere": of(WRONG, lambda group: group.gather("the wrong place", 0)),
 }
 

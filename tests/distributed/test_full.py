@@ -112,8 +112,8 @@ def test_seeds_side_by_side_go_on_in_several_processes(alone, tmp_path):
 @pytest.mark.parametrize(
   ("wrong", "number", "cause"),
   [
-    (0, KILL, "process 0 ended without saying why"),
-    (1, KILL, "process 1 ended without saying why"),
+    (0, KILL, "process 0 ended without a message"),
+    (1, KILL, "process 1 ended without a message"),
     (0, STOP, "process 0 has not answered for 20 s"),
     (1, STOP, "process 1 has not answered for 20 s"),
   ],
@@ -154,7 +154,7 @@ def test_signals_stop_all_after_one_save(alone, tmp_path, number, sent):
   [
     ("raises", "process 1 raised ValueError: no more of this (trouble.py, line"),
     ("exhausted", "process 1 raised IndexError: no more examples (trouble.py"),
-    ("sleeps", "process 1 did not come to step "),
+    ("sleeps", "process 1 did not reach step "),
   ],
 )
 def test_trouble_of_one_ends_all_and_is_named(tmp_path, monkeypatch, trouble, cause):
@@ -242,8 +242,8 @@ def test_a_wrong_address_is_told_in_a_line(tmp_path):
     [commands.start(*words, *place) for place in places], 60
   )
   assert (first, out, second) == (2, "", 2)
-  assert "Of 2 processes process 1 did not come to 127.0.0.1:" in err
-  assert "no process 0 was there within 25 s" in other
+  assert "Of 2 processes process 1 did not connect to 127.0.0.1:" in err
+  assert "process 0 did not answer within 25 s" in other
   assert (err + other).count("\n") == 2
   assert not (tmp_path / "run").exists()
 

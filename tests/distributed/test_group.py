@@ -70,15 +70,15 @@ SLOW = (
 )
 # Where one cannot go on: (scenario, processes, which one, its status, what others say).
 WRONG = (
-  ("is_killed", 3, 1, -signal.SIGKILL, "process 1 ended without saying why"),
-  ("first_is_killed", 3, 0, -signal.SIGKILL, "process 0 ended without saying why"),
+  ("is_killed", 3, 1, -signal.SIGKILL, "process 1 ended without a message"),
+  ("first_is_killed", 3, 0, -signal.SIGKILL, "process 0 ended without a message"),
   ("is_stopped", 3, 1, -signal.SIGKILL, "process 1 has not answered for 2.5 s"),
   ("first_is_stopped", 2, 0, -signal.SIGKILL, "process 0 has not answered"),
   ("keeps_the_lock", 2, 1, -signal.SIGKILL, "process 1 has not answered for 2.5 s"),
-  ("sleeps", 3, 1, 1, "process 1 did not come to step 3 for "),
-  ("first_sleeps", 3, 0, 1, "process 0 did not come to step 3 for "),
+  ("sleeps", 3, 1, 1, "process 1 did not reach step 3 for "),
+  ("first_sleeps", 3, 0, 1, "process 0 did not reach step 3 for "),
   ("fails", 3, 1, 2, "process 1: its words"),
-  ("is_elsewhere", 3, 1, 1, "'the wrong place' where process 0 came to 'step 3'"),
+  ("is_elsewhere", 3, 1, 1, "is at 'the wrong place' but process 0 is at 'step 3'"),
 )
 
 
@@ -133,7 +133,8 @@ def test_one_who_does_not_come_is_named():
     assert status == 2
     assert len(errors(err)) == 1
   assert (
-    f"Of 3 processes process 2 did not come to 127.0.0.1:{port} within 1 s" in first[2]
+    f"Of 3 processes process 2 did not connect to 127.0.0.1:{port} within 1 s"
+    in first[2]
   )
   assert "--config.processes.join=300" in first[2]
 
@@ -142,7 +143,7 @@ def test_where_nobody_listens_one_line_says_so():
   port = free_port()
   ((status, _, err),) = ended([start(port, 2, 1, "missing")])
   assert status == 2
-  assert f"--coordinator=127.0.0.1:{port}: no process 0 was there within 1 s" in err
+  assert f"--coordinator=127.0.0.1:{port}: process 0 did not answer within 1 s" in err
   assert err.count("\n") == 1
 
 
@@ -154,7 +155,7 @@ def test_what_listens_may_be_something_else():
     ((status, _, err),) = ended([process])
     connection.close()
   assert status == 2
-  assert "what listens there is no process 0 of a run" in err
+  assert "what listens there is not process 0 of a run" in err
   assert err.count("\n") == 1
 
 

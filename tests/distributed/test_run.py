@@ -37,7 +37,7 @@ def test_where_one_is_killed_the_others_end_and_name_it(killed):
   _, ((first, _, err), (second, _, _)) = killed
   assert (first, second) == (1, -signal.SIGKILL)
   (line,) = errors(err)
-  assert line.startswith("error: process 1 ended without saying why")
+  assert line.startswith("error: process 1 ended without a message")
   assert "Start all of them again with the same command" in line
 
 

@@ -109,7 +109,7 @@ def test_a_broken_installed_package_is_named_and_takes_no_other_along(
   discovery.load()
   assert "whole" in attentions
   assert capsys.readouterr().err == (
-    "warning: the installed plugin 'plugin_broken' was left out: "
+    "warning: the installed plugin 'plugin_broken' was not loaded: "
     "RuntimeError: first second (plugin_broken.py, line 1)\n"
   )
 

@@ -88,10 +88,10 @@ def test_what_is_no_spec_is_refused(text):
     ("a(64)", r"name every option: a\(option=value\)"),
     ("a(*b)", r"name every option"),
     ("a(x=1, x=2)", "the option 'x' is set twice"),
-    ("a(x=b.c)", "the value of 'x' is no plain value; quote text: x='...'"),
-    ("a(x=b())", "the value of 'x' is no plain value"),
-    ("a(x={[]: 1})", "the value of 'x' is no plain value"),
-    ("a(x={[]})", "the value of 'x' is no plain value"),
+    ("a(x=b.c)", "the value of 'x' is not a literal; quote text: x='...'"),
+    ("a(x=b())", "the value of 'x' is not a literal"),
+    ("a(x={[]: 1})", "the value of 'x' is not a literal"),
+    ("a(x={[]})", "the value of 'x' is not a literal"),
     ("a*0", "write repeats as a whole number"),
     ("a*-1", "write repeats as a whole number"),
     ("a*1.5", "write repeats as a whole number"),
@@ -107,7 +107,7 @@ def test_a_mistake_inside_a_spec_is_named(text, answer):
 
 @pytest.mark.parametrize(("text", "count"), [("a,b", 2), ("a*3", 3)])
 def test_several_parts_are_refused_where_one_is_expected(text, count):
-  with pytest.raises(UserError, match=f"names {count} parts where one is expected"):
+  with pytest.raises(UserError, match=f"names {count} components, but one is expected"):
     parse(text)
 
 

@@ -48,7 +48,7 @@ def test_a_folder_that_cannot_be_is_told_and_done_without(set_to, tmp_path, caps
   (tmp_path / "file").write_text("")
   compile_cache.enable(str(tmp_path / "file" / "below"))
   assert not set_to
-  assert "warning: nothing that is compiled is kept" in capsys.readouterr().err
+  assert "warning: compiled programs are not kept" in capsys.readouterr().err
 
 
 def test_the_second_start_compiles_nothing_and_says_nothing(tmp_path, monkeypatch):

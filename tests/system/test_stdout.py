@@ -26,9 +26,11 @@ def printing_to(descriptor):
 
 
 def test_a_full_disk_is_told_in_a_line():
-  told = "error: Cannot write: No space left on device. Make room, and type the same "
+  expected = (
+    "error: Cannot write: No space left on device. Free some space, and repeat "
+  )
   status, err = printing_to(os.open("/dev/full", os.O_WRONLY))
-  assert (status, err) == (2, told + "again.\n")
+  assert (status, err) == (2, expected + "the command.\n")
 
 
 def test_a_reader_that_has_gone_is_no_news():

@@ -45,7 +45,7 @@ def test_the_release_that_these_tests_run_on_is_accepted():
 def test_only_a_release_that_cries_wolf_is_silenced(monkeypatch):
   install(monkeypatch, "0.12.0.1")
   assert not versions.quieting()
-  install(monkeypatch, versions.CRIES_WOLF[0])
+  install(monkeypatch, versions.FALSE_WARNINGS[0])
   assert versions.quieting() == {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
 

@@ -1,4 +1,4 @@
-"""Examples of many lengths, in batches of a few shapes and of equally many tokens."""
+"""Examples of many lengths, in batches of few shapes and of equally many tokens."""
 
 import abc
 import dataclasses
@@ -11,67 +11,66 @@ from attention_lab.dataset.base.dataset import Batch, Dataset, each_array
 
 
 def bucket_lengths(longest: int, count: int) -> tuple[int, ...]:
-  """At most `count` lengths, ascending: the longest divided by 1, 2, 3, 4, 6, 8, 12, …
+  """Return at most `count` lengths, ascending: the longest by 1, 2, 3, 4, 6, 8, 12, …
 
-  So many rows of such a length, side by side, fill a row of the longest, and the next
-  shorter length is never less than about two thirds of it but for the first step.
+  Rows of such a length fill a row of the longest exactly, and except for the first step
+  the next shorter length is at least about two thirds of it.
   """
   divisors = sorted({factor << i for i in range(count) for factor in (1, 3)})[:count]
   return tuple(sorted({longest // d for d in divisors if longest >= 2 * d}))
 
 
 class Plan(NamedTuple):
-  """How the examples of a split fall into batches: those of one bucket stand together."""
+  """Division of a split into batches; the batches of one bucket are consecutive."""
 
-  members: tuple[np.ndarray, ...]  # The numbers of the examples of each bucket.
-  lengths: tuple[int, ...]  # Of each bucket's rows.
-  rows: tuple[int, ...]  # Of each bucket's batches.
-  ends: np.ndarray  # [buckets]: how many batches there are up to a bucket's last.
+  members: tuple[np.ndarray, ...]  # Numbers of the examples of each bucket.
+  lengths: tuple[int, ...]  # Row length of each bucket.
+  rows: tuple[int, ...]  # Rows per batch of each bucket.
+  ends: np.ndarray  # [buckets]: number of batches up to a bucket's last.
 
   @property
   def starts(self) -> np.ndarray:
-    """How many batches there are before each bucket's first: [buckets]."""
+    """Number of batches before each bucket's first: [buckets]."""
     return np.concatenate([[0], self.ends[:-1]])
 
   @property
   def batches(self) -> int:
-    """How many there are."""
+    """Number of batches."""
     return int(self.ends[-1])
 
   @property
   def positions(self) -> int:
-    """Of all batches, those of padding among them."""
+    """Number of positions of all batches, including padding."""
     area = np.array(self.rows) * np.array(self.lengths)
     return int((self.ends - self.starts) @ area)
 
 
 @dataclasses.dataclass(kw_only=True)
 class Bucketed(Dataset):
-  """Pads examples to the next of a few lengths. `batch_size` rows of `sequence_length`
-  are the budget of every batch: where rows are shorter there are more of them.
+  """Pads examples to the next of a few lengths.
 
-  One training pass shuffles every bucket, deals it out evenly over as few batches as hold
-  it, and shuffles all batches. Each example comes once a pass; rows that are left over
-  have weight 0, in any bucket less than a batch of them. Steps that follow each other
-  thus seldom share a shape: runs of one length would pull an optimizer's moving averages
-  to and fro.
+  Every batch has the budget of `batch_size` rows of `sequence_length` tokens; shorter rows
+  come in larger numbers. One training pass shuffles every bucket, divides it evenly over as
+  few batches as hold it, and shuffles all batches. Each example occurs once per pass;
+  surplus rows have weight 0, in each bucket fewer than one batch. Consecutive steps seldom
+  have the same shape: runs of one length would bias an optimizer's moving averages.
 
   A subclass writes `lengths`, `tokens` and `padded` instead of `size` and `examples`.
   """
 
-  buckets: int = 8  # Lengths that batches are padded to, at most.
+  buckets: int = 8  # Largest number of lengths that batches are padded to.
 
   @abc.abstractmethod
   def lengths(self, split: str) -> np.ndarray:
-    """Positions that each example needs, at most `sequence_length`: [size]."""
+    """Return the positions that each example needs, at most `sequence_length`: [size]."""
 
   @abc.abstractmethod
   def tokens(self, split: str) -> int:
-    """Positions that count, over all examples of a split."""
+    """Return the number of positions that count, over all examples of a split."""
 
   @abc.abstractmethod
   def padded(self, split: str, indices: np.ndarray, length: int) -> Batch:
-    """The examples with these numbers, padded to `length`."""
+    """Return the examples with these numbers, padded to `length`."""
 
   def size(self, split: str) -> int:
     return len(self.lengths(split))
@@ -112,9 +111,9 @@ class Bucketed(Dataset):
     shapes = [f"{r}×{n}" for r, n in zip(plan.rows, plan.lengths, strict=True)]
     padding = 1 - self.tokens("train") / plan.positions
     return (
-      f"{self.size('train'):,} examples a pass, {plan.batches:,} steps of "
+      f"{self.size('train'):,} examples per pass, {plan.batches:,} steps of "
       f"{self.tokens_per_step(batch_size):,.0f} tokens in {len(shapes)} shapes "
-      f"({', '.join(shapes)}), {padding:.0%} padding besides"
+      f"({', '.join(shapes)}), {padding:.0%} padding"
     )
 
   @functools.cached_property
@@ -142,7 +141,7 @@ class Bucketed(Dataset):
     )
 
   def _order(self, split: str, epoch: int, plan: Plan) -> tuple[np.ndarray, ...]:
-    """The order of the batches of a pass, and then that of each bucket's examples."""
+    """Return the order of the batches of a pass, then that of each bucket's examples."""
     sizes = (plan.batches, *map(len, plan.members))
     return _shuffles(self.seed if split == "train" else None, epoch, sizes)
 
@@ -156,7 +155,7 @@ class Bucketed(Dataset):
     size, rows = len(plan.members[bucket]), plan.rows[bucket]
     deal = np.array([0, 1]) + order[within] - plan.starts[bucket]
     first, last = deal * size // (plan.ends - plan.starts)[bucket]
-    if split != "train" and epoch:  # The pass is over.
+    if split != "train" and epoch:  # After the end of the pass.
       last = first
     index, shards = shard
     mine = np.arange(rows // shards) + index * (rows // shards) + first
@@ -170,7 +169,7 @@ class Bucketed(Dataset):
 def _shuffles(
   seed: int | None, epoch: int, sizes: tuple[int, ...]
 ) -> tuple[np.ndarray, ...]:
-  """Permutations of so many numbers; without a seed, all in their order."""
+  """Return permutations of these sizes; identities without a seed."""
   if seed is None:
     return tuple(np.arange(size) for size in sizes)
   rng = np.random.default_rng((seed, epoch))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attention_lab.dataset.base.draws import GOLDEN, mix
+from attention_lab.dataset.base.counter_random import GOLDEN, mix
 
 
 class Level(NamedTuple):
@@ -42,21 +42,23 @@ def _symbol(seeds: np.ndarray, inner: np.ndarray) -> np.ndarray:
 
 
 def _children(seeds: np.ndarray, args: np.ndarray) -> np.ndarray:
-  """The seeds of the children of operators, from left to right."""
+  """Return the seeds of the children of operators, from left to right."""
   which = np.arange(1, args.sum() + 1) - np.repeat(_first(args), args)
   return mix(np.repeat(seeds, args) + which.astype(np.uint64) * GOLDEN)
 
 
 def _first(args: np.ndarray) -> np.ndarray:
-  """Where the children of each operator begin on the next level."""
+  """Return the index of each operator's first child on the next level."""
   return np.cumsum(args) - args
 
 
 def lengths(
   seeds: np.ndarray, max_depth: int, max_args: int, longest: int
 ) -> np.ndarray:
-  """How many tokens the trees of these seeds have; of those that have more than
-  `longest`, which are not grown to their end, some number above it."""
+  """Return the number of tokens of the trees of these seeds.
+
+  Trees of more than `longest` tokens are not grown to their end; their number is above it.
+  """
   tokens = np.ones(len(seeds), np.int64)  # Each node is one at least …
   tree = np.arange(len(seeds))
   for _ in range(1, max_depth):
@@ -87,11 +89,11 @@ class Trees:
       )
 
   def lengths(self) -> np.ndarray:
-    """Tokens of each tree."""
+    """Return the number of tokens of each tree."""
     return self._sizes[0]
 
   def values(self) -> np.ndarray:
-    """What each tree comes to: 0 … 9."""
+    """Return the value of each tree: 0 … 9."""
     values = self.levels[-1].symbol
     for level in reversed(self.levels[:-1]):
       inner = level.args > 0
@@ -112,7 +114,7 @@ class Trees:
     return values
 
   def write(self, tokens: np.ndarray, starts: np.ndarray, close: int) -> None:
-    """Writes each tree into its row of `tokens` from its place in `starts` on."""
+    """Write each tree into its row of `tokens`, from its index in `starts` on."""
     for i, level in enumerate(self.levels):
       tokens[level.tree, starts] = level.symbol
       inner = level.args > 0
@@ -126,7 +128,7 @@ class Trees:
 
 
 def grow(seeds: np.ndarray, max_depth: int, max_args: int) -> Trees:
-  """The trees of these seeds."""
+  """Return the trees of these seeds."""
   tree, inner = np.arange(len(seeds)), np.ones(len(seeds), bool)
   levels = []
   for depth in range(1, max_depth + 1):

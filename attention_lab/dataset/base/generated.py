@@ -6,11 +6,11 @@ import hashlib
 
 import numpy as np
 
+from attention_lab.dataset.base.counter_random import CounterRandom
 from attention_lab.dataset.base.dataset import Batch, Dataset, datasets
-from attention_lab.dataset.base.draws import Draws
 from attention_lab.errors import UserError
 
-STREAMS = {"train": 2, "validation": 3}  # Training's and validation's random numbers.
+STREAMS = {"train": 2, "validation": 3}  # Streams of random numbers, by split.
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -32,18 +32,18 @@ class Generated(Dataset):
 
   @abc.abstractmethod
   def check(self) -> None:
-    """Raises UserError, by `require`, at an option that makes no sense."""
+    """Raise `UserError`, by `require`, for an invalid option."""
 
   @abc.abstractmethod
-  def generate(self, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
-    """Examples from random numbers: tokens [B, T + 1], and which of them count [B, T + 1].
+  def generate(self, random: CounterRandom) -> tuple[np.ndarray, np.ndarray]:
+    """Return tokens [B, T + 1], and which of them count [B, T + 1], from random numbers.
 
-    Each row may use nothing but its own random numbers. The first token cannot count:
-    nothing predicts it.
+    Each row may use only its own random numbers. The first token cannot count, since there
+    is no input to predict it from.
     """
 
   def require(self, option: str, met: bool, allowed: str) -> None:
-    """Raises UserError unless a condition on an option is met."""
+    """Raise `UserError` unless a condition on an option is met."""
     if not met:
       name = next((n for n in datasets if datasets[n] is type(self)), "dataset")
       raise UserError(f"{name}({option}={getattr(self, option)!r}): take {allowed}.")
@@ -65,16 +65,16 @@ class Generated(Dataset):
 
   def examples(self, split: str, epoch: int, indices: np.ndarray) -> Batch:
     del epoch
-    tokens, counts = self.generate(self.draws(split, indices))
+    tokens, counts = self.generate(self.random(split, indices))
     tokens = tokens.astype(np.int32)
     return Batch(tokens[:, :-1], tokens[:, 1:], counts[:, 1:].astype(np.float32))
 
-  def draws(self, split: str, indices: np.ndarray) -> Draws:
-    """The random numbers of some examples of a split."""
-    return Draws(self.seed, STREAMS[split], indices)
+  def random(self, split: str, indices: np.ndarray) -> CounterRandom:
+    """Return the random numbers of some examples of a split."""
+    return CounterRandom(self.seed, STREAMS[split], indices)
 
   def last(self, rows: int) -> np.ndarray:
-    """That nothing but the last token counts: [B, T + 1]."""
+    """Return weights of which only the last token counts: [B, T + 1]."""
     return np.tile(
       np.arange(self.sequence_length + 1) == self.sequence_length, (rows, 1)
     )

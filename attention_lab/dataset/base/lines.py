@@ -14,17 +14,17 @@ BLOCK = 1 << 20  # Bytes read at a time.
 
 
 class Facts(NamedTuple):
-  """What a file holds."""
+  """Facts about a file."""
 
   sha256: str
   lines: int  # A last one without a line's end counts.
 
 
 def facts(path: Path) -> Facts:
-  """Reads a UTF-8 file through, once for as long as it stays the same.
+  """Read a whole UTF-8 file; the result is cached until the file changes.
 
   Raises:
-    UserError: it cannot be read, is empty, or is not UTF-8, with the line.
+    UserError: the file cannot be read, is empty, or is not UTF-8; names the line.
   """
   try:
     status = os.stat(path)
@@ -56,7 +56,7 @@ def _facts(path: Path, size: int, modified: int) -> Facts:
 def _refuse_other_text(
   decoder: codecs.IncrementalDecoder, block: bytes, path: Path, lines: int
 ) -> None:
-  """Raises UserError unless the next block, empty at the end, goes on in UTF-8."""
+  """Raise `UserError` unless the next block continues valid UTF-8; empty at the end."""
   try:
     decoder.decode(block, final=not block)
   except UnicodeDecodeError as error:
@@ -65,7 +65,7 @@ def _refuse_other_text(
 
 
 def read_lines(paths: Sequence[Path], every: int = 1) -> Iterator[str]:
-  """Each `every`-th line of files one after another, without its end."""
+  """Yield every `every`-th line of consecutive files, without its line end."""
   number = 0
   for path in paths:
     with open(path, "rb") as file:  # Nothing but a line feed ends a line.

@@ -1,4 +1,4 @@
-"""Contract of a dataset of pairs, beside that of `Dataset`: sources and answers."""
+"""Contract of a dataset of pairs, in addition to `Dataset`: sources and answers."""
 
 import abc
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ else:
 
 
 class PairDataset(_Base):
-  """What a dataset with the task "pairs" defines in addition to `Dataset`.
+  """Contract of a dataset with the task "pairs", in addition to `Dataset`.
 
   Its batches have a `source`; inputs begin with the start token.
   """

@@ -1,4 +1,4 @@
-"""Strings to strings: a random string, a bar, and the string that answers it."""
+"""Strings to strings: a random string, a bar, and its answer."""
 
 import dataclasses
 import functools
@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from attention_lab.dataset.base.counter_random import CounterRandom
 from attention_lab.dataset.base.dataset import Batch, each_array
-from attention_lab.dataset.base.draws import Draws
 from attention_lab.dataset.base.generated import Generated
 from attention_lab.dataset.base.pairs import PairDataset
 from attention_lab.dataset.base.vocabulary import (
@@ -29,8 +29,8 @@ class Strings(Generated, PairDataset):
 
   tasks: ClassVar[tuple[str, ...]] = ("next_token", "pairs")
 
-  sequence_length: int = 32  # Tokens in an example: half of it is the string.
-  alphabet: int = 8  # Different letters; more than 26 are called by numbers.
+  sequence_length: int = 32  # Tokens per example; half of them are the string.
+  alphabet: int = 8  # Number of letters; more than 26 are written as numbers.
 
   def check(self) -> None:
     known = 1 <= self.alphabet <= MOST_WORDS
@@ -61,14 +61,14 @@ class Strings(Generated, PairDataset):
   def answer_length(self) -> int:
     return self.sequence_length // 2
 
-  def letters(self, draws: Draws) -> np.ndarray:
-    """Random strings [B, T / 2]."""
-    return draws.integers(self.alphabet, self.sequence_length // 2)
+  def letters(self, random: CounterRandom) -> np.ndarray:
+    """Return random strings [B, T / 2]."""
+    return random.integers(self.alphabet, self.sequence_length // 2)
 
   def join(
     self, source: np.ndarray, answer: np.ndarray
   ) -> tuple[np.ndarray, np.ndarray]:
-    """Sources and answers [B, T / 2] as tokens, and which of them count."""
+    """Return sources and answers [B, T / 2] as tokens, and which of them count."""
     bar = np.full((len(source), 1), self.alphabet)
     counts = np.zeros((len(source), self.sequence_length + 1), bool)
     counts[:, self.sequence_length // 2 + 1 :] = True

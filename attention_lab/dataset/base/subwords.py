@@ -30,17 +30,17 @@ class SubwordVocabulary:
 
   @property
   def size(self) -> int:
-    """How many tokens there are."""
+    """Number of tokens."""
     return int(self._processor.vocab_size())
 
   @property
   def start_token(self) -> int:
-    """What a target's inputs begin with."""
+    """Token that the inputs of a target begin with."""
     return int(self._processor.bos_id())
 
   @property
   def end_token(self) -> int:
-    """What a source and a target end with."""
+    """Token that a source and a target end with."""
     return int(self._processor.eos_id())
 
   def encode(self, text: str) -> np.ndarray:
@@ -58,11 +58,11 @@ class SubwordVocabulary:
 
 
 def learn_subwords(lines: Iterable[str], size: int) -> bytes:
-  """The sentencepiece model of `size` subwords: a function of its arguments alone.
+  """Return the sentencepiece model of `size` subwords, a pure function of its arguments.
 
   Raises:
-    UserError: the text has too many characters for so few subwords, or too few words
-      for so many.
+    UserError: the text has too many characters for this number of subwords, or too few
+      words.
   """
   model = io.BytesIO()
   try:
@@ -87,19 +87,19 @@ def learn_subwords(lines: Iterable[str], size: int) -> bytes:
 
 
 def _explained(error: str, size: int) -> Exception:
-  """What sentencepiece says, as a user's mistake; as it is where it is none."""
-  asked = f"vocabulary_size={size} does not fit this text: take"
+  """Return an error of sentencepiece as a `UserError` if it is a user's mistake."""
+  start = f"vocabulary_size={size} does not fit this text: take"
   if found := re.search(r"too high .*<= (\d+)", error):
-    return UserError(f"{asked} {found[1]} or less.")
+    return UserError(f"{start} {found[1]} or less.")
   if found := re.search(r"smaller than required_chars\. \d+ vs (\d+)", error):
-    return UserError(f"{asked} more than {found[1]}, its characters and the 256 bytes.")
+    return UserError(f"{start} more than {found[1]}, its characters and the 256 bytes.")
   if "sentences_.empty()" in error or "all_chars_count" in error:
     return UserError("There is no text to learn subwords from: every line is blank.")
   return RuntimeError(error)
 
 
 def sentencepiece() -> Any:
-  """The library, imported when it is needed; raises UserError without it."""
+  """Return the library; raise `UserError` if it is not installed."""
   try:
     import sentencepiece
   except ImportError:

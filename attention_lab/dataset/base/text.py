@@ -90,12 +90,12 @@ class Text(Dataset):
 
 @functools.lru_cache(maxsize=2)
 def _offset(seed: int, epoch: int, room: int) -> int:
-  """Where the first window of a training pass begins."""
+  """Return the offset of the first window of a training pass."""
   return int(np.random.default_rng((seed, epoch, 1)).integers(room))
 
 
 def read_text(path: Path) -> str:
-  """A UTF-8 file's text; raises UserError if it cannot be read or decoded."""
+  """Return the text of a UTF-8 file; raise `UserError` if it cannot be read."""
   try:
     if os.path.exists(path) and stat.S_ISCHR(path.stat().st_mode):
       raise UserError(f"{path} is a device, no file.")  # Some never end.

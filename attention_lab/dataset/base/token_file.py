@@ -30,8 +30,11 @@ class Lines(NamedTuple):
     return np.diff(self.ends)
 
   def take(self, numbers: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first `length` tokens of some lines, and what follows them where they are
-    shorter: int32 [B, length]; and how many of these are a line's own: int64 [B, 1]."""
+    """Return the first `length` tokens of some lines, int32 [B, length].
+
+    Shorter lines are followed by other tokens; the second result is the number of tokens
+    that belong to each line, int64 [B, 1].
+    """
     starts, ends = self.ends[numbers], self.ends[numbers + 1]
     at = np.asarray(starts)[:, None] + np.arange(length)
     tokens = np.asarray(self.tokens.take(at, mode="clip"), np.int32)
@@ -45,14 +48,14 @@ def token_file(
   size: int,
   name: str,
 ) -> Lines:
-  """The tokens of `lines`, which are encoded only where the folder does not hold them.
+  """Return the tokens of `lines`, encoding them only if the folder does not hold them.
 
   Args:
-    folder: named after all that the tokens depend on.
-    lines: begins to read them.
-    encode: turns some of them into tokens.
-    size: tokens are below it.
-    name: what is said to be encoded, where it takes long.
+    folder: folder named after everything that the tokens depend on.
+    lines: returns the lines.
+    encode: encodes some lines as tokens.
+    size: size of the vocabulary.
+    name: name of the files, for the message if encoding takes long.
   """
   dtype = np.min_scalar_type(size - 1)
   lengths: list[np.ndarray] = [np.zeros(1, np.int64)]
@@ -77,7 +80,7 @@ def token_file(
       raise ValueError
   except (ValueError, EOFError, OSError, IndexError):
     raise UserError(
-      f"What was encoded in {folder} is damaged. Remove that folder, and it is made anew."
+      f"The tokens in {folder} are damaged. Remove that folder to encode them again."
     ) from None
   return Lines(tokens, ends)
 
@@ -89,7 +92,7 @@ def _chunks(lines: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _stated(chunks: Iterator[list[str]], name: str) -> Iterator[list[str]]:
-  """The chunks; on standard error, how far it is, where it takes long."""
+  """Yield the chunks; print progress on standard error if it takes long."""
   done, said = 0, time.perf_counter()
   for chunk in chunks:
     yield chunk

@@ -1,4 +1,4 @@
-"""Whether a dataset keeps its word: sizes, shapes, dtypes, tokens of its vocabulary."""
+"""Validates a dataset: sizes, shapes, dtypes, and tokens within its vocabulary."""
 
 from typing import Any
 
@@ -8,19 +8,21 @@ from attention_lab.dataset.base.dataset import Batch, Dataset, datasets
 from attention_lab.errors import UserError
 
 
-def refuse_unsound(dataset: Dataset, split: str, batch: Any) -> None:
-  """Raises UserError at a batch that no model can be trained on.
+def refuse_invalid_batch(dataset: Dataset, split: str, batch: Any) -> None:
+  """Raise `UserError` for an invalid batch.
 
-  XLA reads some other token where one is outside of the vocabulary, without a word.
+  Without this check XLA silently replaces a token outside of the vocabulary by another.
 
   Args:
-    dataset: where it comes from.
-    split: of the dataset.
+    dataset: source of the batch.
+    split: one of its splits.
     batch: arrays of one shape, with the rows of one batch or of several.
   """
   if not isinstance(batch, Batch):
     kind = type(batch).__name__
-    raise UserError(f"{_name(dataset)}: its {split} examples are a {kind}, no Batch.")
+    raise UserError(
+      f"{_name(dataset)}: its {split} examples are a {kind}, not a Batch."
+    )
   shape = np.shape(batch.inputs)
   for name, array in batch._asdict().items():
     if name == "source" and array is None:
@@ -29,35 +31,35 @@ def refuse_unsound(dataset: Dataset, split: str, batch: Any) -> None:
     wanted = np.floating if name == "weights" else np.integer
     if not np.issubdtype(found.dtype, wanted):
       expected = "float32" if name == "weights" else "int32"
-      raise _unsound(dataset, split, f"{what} {found.dtype}", expected)
+      raise _invalid(dataset, split, f"{what} {found.dtype}", expected)
     if name != "source" and found.shape != shape:
       other = f"{name} of the shape {list(found.shape)}"
-      raise _unsound(dataset, split, other, f"that of its inputs, {list(shape)}")
+      raise _invalid(dataset, split, other, f"that of its inputs, {list(shape)}")
   _refuse_values(dataset, split, batch)
 
 
 def _refuse_values(dataset: Dataset, split: str, batch: Batch) -> None:
   size = dataset.vocabulary.size
   if not batch.inputs.size:
-    raise _unsound(dataset, split, "no token", "some")
+    raise _invalid(dataset, split, "no token", "some")
   for name in ("inputs", "targets"):
     array = getattr(batch, name)
     least, most = int(array.min()), int(array.max())
     if least < 0 or most >= size:
       token = least if least < 0 else most
-      raise _unsound(
+      raise _invalid(
         dataset, split, f"{name} with the token {token}", f"0 to {size - 1}"
       )
   if batch.source is not None and batch.source.size and batch.source.max() >= size:
     found = f"a source with the token {batch.source.max()}"
-    raise _unsound(dataset, split, found, f"less than {size}")
+    raise _invalid(dataset, split, found, f"less than {size}")
   weights = batch.weights
   if not (np.isfinite(weights).all() and weights.min() >= 0):
-    raise _unsound(dataset, split, "weights that are negative or not finite", "0 or 1")
+    raise _invalid(dataset, split, "weights that are negative or not finite", "0 or 1")
 
 
-def refuse_unsound_dataset(dataset: Dataset, batch_size: int) -> None:
-  """Raises UserError unless every split has examples and its first batch is sound."""
+def refuse_invalid_dataset(dataset: Dataset, batch_size: int) -> None:
+  """Raise `UserError` unless every split has examples and a valid first batch."""
   for split in dataset.splits:
     size = dataset.size(split)
     if not isinstance(size, (int, np.integer)) or size < 1:
@@ -66,14 +68,14 @@ def refuse_unsound_dataset(dataset: Dataset, batch_size: int) -> None:
         f"above 0."
       )
     batch = dataset.examples(split, 0, np.arange(1))
-    refuse_unsound(dataset, split, batch)
+    refuse_invalid_batch(dataset, split, batch)
     if len(batch.inputs) != 1:
       found = f"{len(batch.inputs)} rows for 1 number"
-      raise _unsound(dataset, split, found, "a row for each")
-    refuse_unsound(dataset, split, dataset.batch(split, 0, batch_size))
+      raise _invalid(dataset, split, found, "a row for each")
+    refuse_invalid_batch(dataset, split, dataset.batch(split, 0, batch_size))
 
 
-def _unsound(dataset: Dataset, split: str, found: str, expected: str) -> UserError:
+def _invalid(dataset: Dataset, split: str, found: str, expected: str) -> UserError:
   return UserError(
     f"{_name(dataset)}: its {split} examples have {found}; expected {expected}."
   )

@@ -13,11 +13,11 @@ MOST_WORDS = 1_000_000  # Of a vocabulary that is listed.
 
 
 class Vocabulary(Protocol):
-  """What a dataset's tokens are called."""
+  """Names of the tokens of a dataset."""
 
   @property
   def size(self) -> int:
-    """How many tokens there are."""
+    """Number of tokens."""
 
   def encode(self, text: str) -> np.ndarray:
     """Text to int32 tokens [length]; raises UserError at what is unknown."""
@@ -34,12 +34,12 @@ class CharacterVocabulary:
 
   @classmethod
   def of(cls, text: str) -> "CharacterVocabulary":
-    """The vocabulary of all characters of `text`."""
+    """Return the vocabulary of all characters of `text`."""
     return cls("".join(sorted(set(text))))
 
   @property
   def size(self) -> int:
-    """How many tokens there are."""
+    """Number of tokens."""
     return len(self.characters)
 
   @functools.cached_property
@@ -50,7 +50,7 @@ class CharacterVocabulary:
     return table
 
   def encode(self, text: str) -> np.ndarray:
-    """Text to int32 [len(text)]; raises UserError at a character that is unknown."""
+    """Return a text as int32 [len(text)]; raise `UserError` for an unknown character."""
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
     tokens = self._table[np.minimum(codes, len(self._table) - 1)]
     if (tokens < 0).any():
@@ -74,14 +74,14 @@ class WordVocabulary:
 
   @classmethod
   def numbers(cls, size: int) -> "WordVocabulary":
-    """Tokens that are called by their numbers: "17 4 3"."""
+    """Tokens that are written as words or numbers: "17 4 3"."""
     if size > MOST_WORDS:
       raise UserError(f"A vocabulary of {size} words: take at most {MOST_WORDS}.")
     return cls(tuple(map(str, range(size))))
 
   @property
   def size(self) -> int:
-    """How many tokens there are."""
+    """Number of tokens."""
     return len(self.words)
 
   @functools.cached_property

@@ -1,4 +1,4 @@
-"""What a positional scheme is: identity hooks, of which it overrides its own."""
+"""Contract of a positional scheme: hooks that are identities unless overridden."""
 
 import contextlib
 import dataclasses
@@ -14,11 +14,10 @@ from attention_lab.plugin.registry import Registry, fields_of
 
 @dataclasses.dataclass(kw_only=True)
 class Position(Module):
-  """Tells a model where its tokens stand. Override the hook where the scheme acts.
+  """Encodes the positions of tokens. A subclass overrides the hook in which it acts.
 
-  Positions are int32; a negative position marks padding and may get any value, since
-  nobody looks there. The fields below are given by the experiment; a scheme's own
-  fields are its options.
+  Positions are int32; a negative position marks padding, whose result is ignored. The
+  experiment supplies the fields below; the fields of a subclass are its options.
   """
 
   max_length: int  # Positions in a training example: 0 <= position < max_length.
@@ -27,12 +26,12 @@ class Position(Module):
   bounded: ClassVar[bool] = False  # Whether positions >= max_length do not exist.
 
   def embed(self, x: jax.Array, positions: jax.Array) -> jax.Array:
-    """Acts on token embeddings: [B, T, D], [B, T] → [B, T, D]."""
+    """Encode positions in token embeddings: [B, T, D], [B, T] → [B, T, D]."""
     del positions
     return x
 
   def rotate(self, x: jax.Array, positions: jax.Array) -> jax.Array:
-    """Acts on queries, and on keys too unless the next hook says otherwise.
+    """Rotate queries, and keys too unless `rotate_keys` is overridden.
 
     [B, T, N, K], [B, T] → [B, T, N, K].
     """
@@ -40,26 +39,26 @@ class Position(Module):
     return x
 
   def rotate_keys(self, x: jax.Array, positions: jax.Array) -> jax.Array:
-    """Acts on keys: [B, S, N, K], [B, S] → [B, S, N, K]."""
+    """Rotate keys: [B, S, N, K], [B, S] → [B, S, N, K]."""
     return self.rotate(x, positions)
 
   def bias(
     self, query_positions: jax.Array, context_positions: jax.Array, num_heads: int
   ) -> jax.Array | None:
-    """Acts on scores: [B, T], [B, S], N → [B, N, T, S], or None for nothing.
+    """Return a bias of the scores: [B, T], [B, S], N → [B, N, T, S], or None.
 
-    In float32 at least.
+    The dtype is float32 or wider.
     """
     del query_positions, context_positions, num_heads
     return None
 
   def draw(self) -> jax.Array | None:
-    """What is drawn at random once for a whole forward pass; None for nothing."""
+    """Return random values that one forward pass shares; None for none."""
     return None
 
   @classmethod
   def acts(cls) -> frozenset[str]:
-    """The hooks that this scheme overrides: read off the class, so it cannot be wrong."""
+    """Hooks that the scheme overrides, derived from its class."""
     return frozenset(
       hook for hook in cls.HOOKS if getattr(cls, hook) is not getattr(Position, hook)
     )
@@ -71,19 +70,19 @@ class Position(Module):
 
   @property
   def reach(self) -> int | None:
-    """How many positions there are; None where they do not end."""
+    """Number of distinct positions; None for no limit."""
     return self.max_length if self.bounded else None
 
 
 class Facts(NamedTuple):
-  """What is known of a scheme with its options before anything is computed."""
+  """Properties of a scheme with its options."""
 
   hooks: frozenset[str]
   reach: int | None
 
 
 def facts_of(build: Callable[[], Position]) -> Facts:
-  """The facts of the scheme that `build` makes inside a transform."""
+  """Return the properties of the scheme that `build` makes inside a transform."""
 
   def read() -> Facts:
     position = build()
@@ -98,10 +97,10 @@ _draws: list[jax.Array | None] = []
 
 @contextlib.contextmanager
 def one_draw(position: Position) -> Iterator[None]:
-  """Gives all schemes built inside the block one draw of this one.
+  """Share one random sample among all schemes built inside a context.
 
-  An architecture builds its scheme beside the embedding and in every layer; what they
-  draw at random has to be the same. Use it inside one trace.
+  An architecture builds its scheme for the embedding and in every layer; their random
+  values have to be the same. The context has to be inside one trace.
   """
   _draws.append(position.draw())
   try:
@@ -111,7 +110,7 @@ def one_draw(position: Position) -> Iterator[None]:
 
 
 def drawn() -> jax.Array | None:
-  """What has been drawn for this forward pass; None for nothing."""
+  """Return the random values of this forward pass; None for none."""
   return _draws[-1] if _draws else None
 
 

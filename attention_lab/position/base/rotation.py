@@ -13,11 +13,11 @@ def frequencies(features: int, base: float) -> jax.Array:
 
 
 def turn(x: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
-  """Multiplies the pair (x_f, x_{f+K/2}) by cos + i sin.
+  """Multiply the pairs (x_f, x_{f+K/2}) by cos + i sin.
 
   Args:
     x: [B, T, N, K].
-    cos, sin: [B, T, K/2], of an angle or of more: they may carry a length.
+    cos, sin: [B, T, K/2]; cos² + sin² may differ from 1, which scales the pair.
 
   Returns:
     [B, T, N, K] of x's dtype.
