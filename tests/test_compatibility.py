@@ -16,18 +16,18 @@ class NoRotation(Standard):
   """Projects queries and keys without rotating them."""
 
   def queries(self, x, positions):
-    return self._project(x, self.num_heads, "query")
+    return self.project(x, self.num_heads, "query")
 
   def keys_values(self, x, positions):
-    return self._project(x, 2, "key"), self._project(x, 2, "value")
+    return self.project(x, 2, "key"), self.project(x, 2, "value")
 
 
 class KeysAsQueries(Standard):
   """Rotates keys by the hook for queries."""
 
   def keys_values(self, x, positions):
-    k = self.position.rotate(self._project(x, 2, "key"), positions)
-    return k, self._project(x, 2, "value")
+    k = self.position.rotate(self.project(x, 2, "key"), positions)
+    return k, self.project(x, 2, "value")
 
 
 class NoBias(Standard):

@@ -41,7 +41,7 @@ class Based(Normalised):
 
 
 def taylor(x: jax.Array) -> jax.Array:
-  """[..., R] → [..., F], of which dot products are 1 + s + s²/2; float32 at least."""
+  """Map [..., R] → [..., F] so that dot products are 1 + s + s²/2; float32 or wider."""
   size = x.shape[-1]
   x = x.astype(wide(x.dtype)) * size**-0.25
   first, second = np.triu_indices(size)

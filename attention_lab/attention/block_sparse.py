@@ -17,14 +17,15 @@ from attention_lab.kernel.weights import show_weights, watched
 @register_attention("block_sparse")
 @dataclasses.dataclass(kw_only=True)
 class BlockSparse(Weighted):
-  """softmax(Q Kᵀ / √K) V among the blocks of tokens that the query's block sees.
+  """softmax(Q Kᵀ / √K) V over the blocks of tokens that the query's block attends to.
 
-  Those are the blocks close by, the first ones and some drawn at random; without causality
-  the first blocks also see everything. The block of a token is its position // block, so
-  that neither padding nor decoding changes who sees whom. The blocks that are neither near
-  nor first are cut into `random_blocks` stretches, and one is drawn of each: none is drawn
-  twice. Causal draws depend on the query's block alone; else on the last position too.
-  Where positions are 0, 1, 2, … only what is seen is computed; else [T, S] is formed.
+  Those are the nearest blocks, the first ones and some random ones; without causality the
+  first blocks also attend to all blocks. The block of a token is its position // block, so
+  that neither padding nor decoding changes the pattern. The blocks that are neither near
+  nor first are divided into `random_blocks` ranges, and one block of each is sampled, so
+  that none occurs twice. Causal samples depend on the query's block only, others on the
+  last position too. At positions 0, 1, 2, … only the pattern is computed; otherwise a
+  [T, S] array is formed.
   """
 
   block: int = 16  # Tokens of a block; 64 in the paper.
@@ -45,20 +46,20 @@ class BlockSparse(Weighted):
     return self.read_out(weights, v)
 
   def _pattern(self, mask: Mask) -> jax.Array:
-    """Whose block sees whose, causality aside: [B, T, S] bool."""
+    """Return which block attends to which, without causality: [B, T, S] bool."""
     block = mask.query_positions // self.block
     context = mask.context_positions // self.block
     count = context.max(axis=1, keepdims=True) + 1
-    drawn = self._drawn(block, block if mask.causal else count)
+    chosen = self._chosen(block, block if mask.causal else count)
     block, context = block[:, :, None], context[:, None]
     near = jnp.abs(block - context) < self.window_blocks
     first = (block < self.global_blocks) | (context < self.global_blocks)
-    return near | first | (context[..., None] == drawn[:, :, None]).any(axis=-1)
+    return near | first | (context[..., None] == chosen[:, :, None]).any(axis=-1)
 
   def _gathered(
     self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask
   ) -> jax.Array:
-    """Every block of queries with the blocks that it sees, side by side in the batch."""
+    """Attend from every block of queries to its blocks, batched over blocks."""
     batch, length = q.shape[:2]
     count = math.ceil(length / self.block)
     seen = self._seen(count, mask.causal)
@@ -77,9 +78,9 @@ class BlockSparse(Weighted):
     def join(x: jax.Array) -> jax.Array:
       return x.reshape(-1, *x.shape[2:])
 
-    nobody = jnp.repeat(seen < 0, self.block, axis=1)
+    empty = jnp.repeat(seen < 0, self.block, axis=1)
     context_at = gather(blocks(mask.context_positions, -1))
-    context_at = jnp.where(jnp.tile(nobody, (batch, 1)), -1, context_at)
+    context_at = jnp.where(jnp.tile(empty, (batch, 1)), -1, context_at)
     some = Mask(join(blocks(mask.query_positions, -1)), context_at, mask.causal)
     keys, values = gather(blocks(k)), gather(blocks(v))
     y = self.dot_product(join(blocks(q)), keys, values, some)
@@ -92,22 +93,22 @@ class BlockSparse(Weighted):
     return jnp.concatenate([first, y[:, rows:]], axis=1)
 
   def _seen(self, count: int, causal: bool) -> jax.Array:
-    """The blocks that each of `count` sees, none twice: [blocks, M], -1 for none."""
+    """Return the blocks that each of `count` attends to: [blocks, M], -1 for none."""
     block = jnp.arange(count)[:, None]
     reach = self.window_blocks
     near = block + jnp.arange(1 - reach, 1 if causal else reach)[None]
     first = jnp.arange(min(count, self.global_blocks))[None]
     first = jnp.where(jnp.abs(block - first) < reach, -1, first)
     near = jnp.where(near < count, near, -1)
-    drawn = self._drawn(block[:, 0], block[:, 0] if causal else jnp.array([count]))
-    return jnp.concatenate([near, first, drawn], axis=1)
+    chosen = self._chosen(block[:, 0], block[:, 0] if causal else jnp.array([count]))
+    return jnp.concatenate([near, first, chosen], axis=1)
 
-  def _drawn(self, block: jax.Array, count: jax.Array) -> jax.Array:
+  def _chosen(self, block: jax.Array, count: jax.Array) -> jax.Array:
     """Random blocks of query blocks [...], of `count`: [..., random_blocks], -1 for none.
 
     Neither near ones nor first ones: they come from two stretches, before and after.
     """
-    draws, first = self.random_blocks, self.global_blocks
+    samples, first = self.random_blocks, self.global_blocks
     before = jnp.maximum(block - self.window_blocks + 1 - first, 0)
     start = jnp.maximum(block + self.window_blocks, first)
     total = (before + jnp.maximum(count - start, 0))[..., None]
@@ -115,19 +116,19 @@ class BlockSparse(Weighted):
 
     def uniform(block: jax.Array) -> jax.Array:
       own = jax.random.fold_in(key, block)
-      return jax.random.uniform(own, (draws,), jnp.float32)
+      return jax.random.uniform(own, (samples,), jnp.float32)
 
     chance = jax.vmap(uniform)(jnp.maximum(block, 0).ravel())
-    number = jnp.arange(draws).reshape((1,) * block.ndim + (draws,))
-    low, high = (total * end // max(draws, 1) for end in (number, number + 1))
-    chance = chance.reshape(*block.shape, draws)
-    drawn = low + jnp.floor(chance * (high - low)).astype(low.dtype)
+    number = jnp.arange(samples).reshape((1,) * block.ndim + (samples,))
+    low, high = (total * end // max(samples, 1) for end in (number, number + 1))
+    chance = chance.reshape(*block.shape, samples)
+    chosen = low + jnp.floor(chance * (high - low)).astype(low.dtype)
     before, start = before[..., None], start[..., None]
-    drawn = jnp.where(drawn < before, first + drawn, start + drawn - before)
-    return jnp.where(low < high, drawn, -1)
+    chosen = jnp.where(chosen < before, first + chosen, start + chosen - before)
+    return jnp.where(low < high, chosen, -1)
 
   def _refuse(self) -> None:
-    """Raises UserError where an option is too small."""
+    """Raise `UserError` if an option is too small."""
     least = {"block": 1, "window_blocks": 1, "global_blocks": 0, "random_blocks": 0}
     for option, minimum in least.items():
       if (value := getattr(self, option)) < minimum:

@@ -15,11 +15,11 @@ from attention_lab.attention.base.recurrent import Normalised, wide
 class Cosformer(Normalised):
   """Weights relu(q_i)·relu(k_j) cos(π/2 · (p_i - p_j) / M), shares of their sum.
 
-  cos(a - b) = cos a cos b + sin a sin b makes that a dot product of features. M is the
+  cos(a - b) = cos a cos b + sin a sin b makes this a dot product of features. M is the
   length of a training example, `position.max_length`. Positions from M on count as M - 1:
-  every weight stays positive, and tokens beyond the training length are told apart from
-  those before it but not from each other. It is a positional scheme of its own, so a
-  rotation would have no meaning.
+  every weight stays positive, and tokens beyond the training length differ from those
+  before it but not from each other. The weights encode positions themselves, so a rotation
+  is not supported.
   """
 
   honours: ClassVar[tuple[str, ...]] = ()

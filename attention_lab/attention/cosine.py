@@ -11,7 +11,7 @@ from attention_lab.attention.base.attention import register_attention
 from attention_lab.attention.base.multi_head import MultiHead
 from attention_lab.kernel.mask import Mask
 
-EPSILON = 1e-6  # Of the squared length: a query or key of zeros has a finite gradient.
+EPSILON = 1e-6  # Added to squared lengths, so that zeros have a finite gradient.
 
 
 @register_attention("cosine")
@@ -19,11 +19,13 @@ EPSILON = 1e-6  # Of the squared length: a query or key of zeros has a finite gr
 class Cosine(MultiHead):
   """softmax(g q̂ᵢ · k̂ⱼ) V with q̂ = q / |q|, k̂ = k / |k| and a learned g for each head.
 
-  They are normalised before they are rotated, so that a rotation which also scales by the
-  distance keeps its say.
+  They are normalised before they are rotated, so that a rotation that also scales (xpos)
+  has an effect.
   """
 
-  scale: float | None = None  # Where g starts; None: log2(n² - n), n training's length.
+  scale: float | None = (
+    None  # Initial g; None: log2(n² - n) with n the training length.
+  )
 
   def queries(self, x: jax.Array, positions: jax.Array) -> jax.Array:
     q = unit(self.project(x, self.num_heads, "query"))
@@ -45,7 +47,7 @@ class Cosine(MultiHead):
     return self.dot_product(q.astype(k.dtype), k, v, mask)
 
   def every_head(self, k: jax.Array, v: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return k, v  # The kernel shares them among the heads.
+    return k, v  # The kernel repeats them for the heads.
 
   @property
   def _start(self) -> float:
@@ -56,7 +58,7 @@ class Cosine(MultiHead):
 
 
 def unit(x: jax.Array) -> jax.Array:
-  """x / |x| over the last axis, of x's dtype, computed in float32 at least."""
+  """Return x / |x| over the last axis, in x's dtype, computed in float32 or wider."""
   wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
   squared = (wide * wide).sum(axis=-1, keepdims=True)
   return (wide * jax.lax.rsqrt(squared + EPSILON)).astype(x.dtype)

@@ -1,4 +1,4 @@
-"""Differential attention: one map taken off another (Ye et al., arXiv:2410.05258)."""
+"""Differential attention: the difference of two maps (Ye et al., arXiv:2410.05258)."""
 
 import dataclasses
 import math
@@ -20,23 +20,23 @@ Rotation = Callable[[jax.Array, jax.Array], jax.Array]
 @register_attention("differential")
 @dataclasses.dataclass(kw_only=True)
 class Differential(MultiHead):
-  """(softmax(Q₁ K₁ᵀ / √H) - λ softmax(Q₂ K₂ᵀ / √H)) V, normalised a head, times 1 - λ₀.
+  """(softmax(Q₁ K₁ᵀ / √H) - λ softmax(Q₂ K₂ᵀ / √H)) V, normalised per head, times 1 - λ₀.
 
   λ = exp(a₁ · b₁) - exp(a₂ · b₂) + λ₀ with learned vectors [H] that all heads share. The
   halves of a head's queries and keys have H = K / 2 entries, rounded up to an even number,
-  for rotations turn pairs: with K a multiple of 4 the matrices are those of `standard`.
+  since rotations act on pairs: with K a multiple of 4 the matrices are those of `standard`.
   """
 
   lambda_init: float = 0.8  # λ₀; in the paper 0.8 - 0.6 exp(-0.3 · (layer - 1)).
 
   def queries(self, x: jax.Array, positions: jax.Array) -> jax.Array:
-    """Both halves, rotated each: [B, T, D], [B, T] → [B, T, N, 2H]."""
+    """Return both halves, each rotated: [B, T, D], [B, T] → [B, T, N, 2H]."""
     return self._halves(x, self.num_heads, positions, "query", self.position.rotate)
 
   def keys_values(
     self, x: jax.Array, positions: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
-    """Both halves, rotated each, [B, S, G, 2H], and values [B, S, G, K]."""
+    """Return both halves, each rotated, [B, S, G, 2H], and values [B, S, G, K]."""
     k = self._halves(x, self.kv_heads, positions, "key", self.position.rotate_keys)
     return k, self.project(x, self.kv_heads, "value")
 
@@ -57,7 +57,7 @@ class Differential(MultiHead):
     return norm(y) * (1 - self.lambda_init)
 
   def every_head(self, k: jax.Array, v: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return k, v  # The kernel shares them among the heads.
+    return k, v  # The kernel repeats them for the heads.
 
   @property
   def _half(self) -> int:
@@ -73,7 +73,7 @@ class Differential(MultiHead):
     return jnp.concatenate(rotated, axis=-1)
 
   def _lambda(self, dtype: Any) -> jax.Array:
-    """How much of the second map is taken off: []."""
+    """Return λ, the factor of the second map: []."""
     init = hk.initializers.RandomNormal(0.1)
     a1, b1, a2, b2 = (
       hk.get_parameter(f"lambda_{name}", (self._half,), dtype, init=init)

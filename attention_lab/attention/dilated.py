@@ -20,11 +20,11 @@ ROWS = 32  # Queries of a block, at least, so that no product is tiny.
 @register_attention("dilated")
 @dataclasses.dataclass(kw_only=True)
 class Dilated(Recent, Weighted):
-  """softmax(Q Kᵀ / √K) V among the tokens at distance 0, d, 2d, …, (window - 1) d.
+  """softmax(Q Kᵀ / √K) V over the tokens at distance 0, d, 2d, …, (window - 1) d.
 
-  Without causality at those distances on both sides. Where positions are 0, 1, 2, … the
-  tokens p with the same p mod d only meet each other: d sequences with a sliding window
-  each, cut into blocks of queries that meet the blocks beside them. Else [T, S] is formed.
+  Without causality these distances apply on both sides. At positions 0, 1, 2, … tokens with
+  the same p mod d only attend to each other: d sequences with a sliding window each, in
+  blocks of queries that attend to the adjacent blocks. Otherwise a [T, S] array is formed.
   """
 
   window: int = 32  # Tokens a query sees, itself included.
@@ -49,7 +49,7 @@ class Dilated(Recent, Weighted):
     return (self.window - 1) * self.dilation
 
   def _folded(self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask) -> jax.Array:
-    """The blocks of all d sequences, side by side in the batch."""
+    """Attend within the blocks of all d sequences, batched."""
     batch, length = q.shape[:2]
     rows = min(max(self.window - 1, ROWS), math.ceil(length / self.dilation))
     blocks = math.ceil(length / (rows * self.dilation))
@@ -62,8 +62,8 @@ class Dilated(Recent, Weighted):
       shape = (batch, blocks, rows, self.dilation, *x.shape[2:])
       return jnp.moveaxis(x.reshape(shape), 3, 1)
 
-    def beside(x: jax.Array, fill: int = 0) -> Any:
-      """With the rows of the block before, and unless causal of the block after."""
+    def with_neighbours(x: jax.Array, fill: int = 0) -> Any:
+      """Join the rows of the previous block, and unless causal of the next one."""
       sides = [(1, 0)] if mask.causal else [(1, 0), (0, 1)]
       parts = []
       for before, after in sides:
@@ -75,9 +75,9 @@ class Dilated(Recent, Weighted):
     def join(x: jax.Array) -> jax.Array:
       return x.reshape(-1, *x.shape[3:])
 
-    context_at = join(beside(fold(mask.context_positions, -1), -1))
+    context_at = join(with_neighbours(fold(mask.context_positions, -1), -1))
     near = Mask(join(fold(mask.query_positions, -1)), context_at, mask.causal)
-    keys, values = join(beside(fold(k))), join(beside(fold(v)))
+    keys, values = join(with_neighbours(fold(k))), join(with_neighbours(fold(v)))
     y = self.dot_product(join(fold(q)), keys, values, near, window=self.reach + 1)
     y = y.reshape(batch, self.dilation, blocks * rows, *y.shape[2:])
     return jnp.moveaxis(y, 1, 2).reshape(batch, -1, *y.shape[3:])[:, :length]

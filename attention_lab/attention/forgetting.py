@@ -15,11 +15,11 @@ from attention_lab.nn.linear import Linear
 
 
 class ForgettingCache(NamedTuple):
-  """Keys and values, and how much had been forgotten when each token came."""
+  """Keys and values, and the cumulative forgetting at each token."""
 
   tokens: KVCache
-  forgotten: jax.Array  # [B, N, S], float32 at least
-  total: jax.Array  # [B, N], with the last token
+  forgotten: jax.Array  # [B, N, S], float32 or wider
+  total: jax.Array  # [B, N], including the last token
 
 
 @register_attention("forgetting")
@@ -27,8 +27,8 @@ class ForgettingCache(NamedTuple):
 class Forgetting(Weighted):
   """softmax(Q Kᵀ / √K + D) V with D_ij = Σ_{l=j+1..i} log f_l and f_l = σ(w · x_l + b).
 
-  With c_i = Σ_{l≤i} log f_l that is D_ij = c_i - c_j, and c_i, the same for all j, is
-  cancelled by the softmax: -c_j is all that is added. Padding forgets nothing.
+  With c_i = Σ_{l≤i} log f_l, D_ij = c_i - c_j. The softmax cancels c_i, which is the same
+  for all j, so only -c_j is added. Padding does not forget.
   """
 
   kinds: ClassVar[tuple[str, ...]] = ("causal",)
@@ -66,7 +66,7 @@ class Forgetting(Weighted):
     return self.merge(self.read_out(weights, v).astype(q.dtype))
 
   def _log_gates(self, x: jax.Array, positions: jax.Array) -> jax.Array:
-    """log f, at most 0: [B, S, D], [B, S] → [B, N, S], in float32 at least."""
+    """Return log f <= 0: [B, S, D], [B, S] → [B, N, S], float32 or wider."""
     gates = Linear(self.num_heads, True, self.w_init, "forget")(x).mT
     wide = gates.astype(jnp.promote_types(gates.dtype, jnp.float32))
     return jnp.where(positions[:, None] >= 0, jax.nn.log_sigmoid(wide), 0)

@@ -16,11 +16,10 @@ from attention_lab.kernel.mask import Mask
 class Fourier(Attention):
   """Re F_T(F_D(x)) / √(T D): the Fourier transform along the width, then the length.
 
-  The paper leaves the root out and lets the LayerNorm behind mend it; in a pre-norm block
-  nothing would.
-  It has no parameters, no heads and no place for a rotation or a bias; order comes from
-  the transform itself. Padding counts as zeros, yet it makes the sequence longer, and so
-  its frequencies others.
+  The paper omits the root, since a LayerNorm follows; in a pre-norm block none does.
+  It has no parameters and no heads, and supports neither rotations nor biases; the
+  transform itself depends on the order. Padding counts as zeros, but it lengthens the
+  sequence and thus changes the frequencies.
   """
 
   honours: ClassVar[tuple[str, ...]] = ()

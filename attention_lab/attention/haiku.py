@@ -21,7 +21,7 @@ class Haiku(Attention):
 
   def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:
     def init(shape: Any, dtype: Any) -> jax.Array:
-      """It has one initialiser for all its layers; the last one ends in the stream."""
+      """Return the single initialiser that the library takes for all layers."""
       last = hk.experimental.current_name().endswith("/linear")
       chosen = self.output_init if last else self.w_init
       return (chosen or hk.initializers.VarianceScaling())(shape, dtype)

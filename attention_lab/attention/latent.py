@@ -1,4 +1,4 @@
-"""Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434): one small cache for all."""
+"""Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434): one small cache."""
 
 import dataclasses
 import math
@@ -16,24 +16,24 @@ from attention_lab.nn.linear import Linear, matmul
 
 
 class LatentCache(NamedTuple):
-  """What keys and values are made of, and the key that all heads share."""
+  """Latents of keys and values, and the key that all heads share."""
 
   latents: jax.Array  # [B, S, C]
   shared: jax.Array  # [B, S, R], rotated
-  positions: jax.Array  # [B, S] int32; negative = not filled yet
+  positions: jax.Array  # [B, S] int32; negative for empty slots
   filled: jax.Array  # [] int32: slots in use
 
 
 class LatentMemory(NamedTuple):
-  """The same of another sequence, which is all there."""
+  """Latents and shared keys of another sequence."""
 
   latents: jax.Array  # [B, S, C]
   shared: jax.Array  # [B, S, R], rotated
-  positions: jax.Array  # [B, S] int32; negative = padding
+  positions: jax.Array  # [B, S] int32; negative for padding
 
 
 class LatentQuery(NamedTuple):
-  """Queries of the keys that come from the latents, and of the shared key."""
+  """Queries for the keys from the latents, and for the shared key."""
 
   content: jax.Array  # [B, T, N, K]
   rotated: jax.Array  # [B, T, N, R]
@@ -44,12 +44,12 @@ class LatentQuery(NamedTuple):
 class Latent(MultiHead):
   """softmax((Qᶜ Kᶜᵀ + Qᴿ Kᴿᵀ) / √(K + R)) V with Kᶜ = U c, V = W c, c = norm(L x).
 
-  The latents c [C] and one rotated key Kᴿ [R] of all heads are what the cache holds. While
-  decoding, U is part of the queries and W of the output: no key is ever formed again.
+  The cache holds the latents c [C] and one rotated key Kᴿ [R] for all heads. In decoding,
+  U is part of the queries and W of the output, so that no keys are formed.
   """
 
   kv_rank: int | None = None  # C, size of the latents; None: num_heads · key_size / 2.
-  q_rank: int | None = None  # Size of the queries' own latents; None: they have none.
+  q_rank: int | None = None  # Size of the queries' own latents; None: no latents.
   rope_size: int | None = None  # R, size of the shared key; None: key_size / 2, even.
 
   def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:
@@ -94,7 +94,7 @@ class Latent(MultiHead):
   def _absorbed(
     self, q: LatentQuery, latents: jax.Array, shared: jax.Array, mask: Mask
   ) -> jax.Array:
-    """[B, T, D] from what is kept, with U in the queries and W in the output."""
+    """Attend to the cache, with U in the queries and W in the output: [B, T, D]."""
     up, down = (self._up_heads(name, latents.dtype) for name in ("key", "value"))
     into = jnp.einsum("BTNK,CNK->BTNC", q.content, up)
     wide = jnp.concatenate([into, q.rotated], axis=-1)
@@ -108,7 +108,7 @@ class Latent(MultiHead):
     return self.dot_product(q, k, v, mask)
 
   def every_head(self, k: jax.Array, v: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return k, v  # The kernel shares them among the heads.
+    return k, v  # The kernel repeats them for the heads.
 
   def queries(self, x: jax.Array, positions: jax.Array) -> LatentQuery:
     if self.q_rank is not None:
@@ -123,7 +123,7 @@ class Latent(MultiHead):
   def keys_values(
     self, x: jax.Array, positions: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
-    """What both are made of: latents [B, S, C] and the shared key [B, S, R]."""
+    """Return the latents [B, S, C] and the shared key [B, S, R]."""
     latents = _rms_norm(self._down(x, self._kv_rank, "latent"), "latent_norm")
     shared = self._down(x, self._rope_size, "shared_key")[:, :, None]
     return latents, self.position.rotate_keys(shared, positions)[:, :, 0]
@@ -142,12 +142,12 @@ class Latent(MultiHead):
     return Linear(size, self.bias, self.w_init, name)(x)
 
   def _up(self, name: str, dtype: Any) -> jax.Array:
-    """U or W, without bias as in the paper's code: [C, G·K]."""
+    """Return U or W, without bias as in the paper's code: [C, G·K]."""
     linear = Linear(self.kv_heads * self.key_size, False, self.w_init, name)
     return linear.weights(self._kv_rank, dtype)
 
   def _up_heads(self, name: str, dtype: Any) -> jax.Array:
-    """The same for every head: [C, N, K]."""
+    """Return U or W for every head: [C, N, K]."""
     repeats = self.num_heads // self.kv_heads
     return jnp.repeat(
       split_heads(self._up(name, dtype), self.key_size), repeats, axis=1

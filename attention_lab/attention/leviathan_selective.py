@@ -1,4 +1,4 @@
-"""Selective attention of Leviathan et al. (arXiv:2410.02703): a token hides another."""
+"""Selective attention of Leviathan et al. (arXiv:2410.02703): tokens mask others."""
 
 import dataclasses
 from typing import Any, ClassVar, NamedTuple
@@ -14,10 +14,10 @@ from attention_lab.kernel.weights import show_weights
 
 
 class SelectionCache(NamedTuple):
-  """Keys and values, and how far each token has been hidden."""
+  """Keys and values, and the cumulative masking of each token."""
 
   tokens: KVCache
-  hidden: jax.Array  # [B, S], float32 at least
+  hidden: jax.Array  # [B, S], float32 or wider
 
 
 @register_attention("leviathan_selective")
@@ -25,9 +25,8 @@ class SelectionCache(NamedTuple):
 class LeviathanSelective(Weighted):
   """softmax(A_n - F) V with F_ij = Σ_{l<i} S_lj and S = relu(A_0), A the scores.
 
-  The first head's scores select what later queries see less of, in every head. No token
-  hides itself, and none the token at position 0. Queries come in the order of their
-  positions.
+  The scores of the first head mask tokens for later queries, in every head. No token masks
+  itself or the token at position 0. Queries are in the order of their positions.
   """
 
   kinds: ClassVar[tuple[str, ...]] = ("causal",)
@@ -55,7 +54,7 @@ class LeviathanSelective(Weighted):
   def _select(
     self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask, hidden: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
-    """Attention where earlier queries have hidden [B, S] already, and what is hidden now.
+    """Attend with the masking [B, S] of earlier queries; return it with the new masking.
 
     Returns:
       [B, T, N, K] and [B, S].

@@ -57,7 +57,7 @@ class Nystrom(MultiHead):
     return softmax(scores, allowed[:, None, None])
 
   def _convolved(self, v: jax.Array) -> jax.Array:
-    """Every head's own filter along the length: [B, S, N, V] → [B, S, N, V]."""
+    """Apply each head's filter along the length: [B, S, N, V] → [B, S, N, V]."""
     init = hk.initializers.RandomNormal(self.convolution**-0.5)
     shape = (self.convolution, self.num_heads)
     filters = hk.get_parameter("filters", shape, v.dtype, init=init)
@@ -78,15 +78,15 @@ class Nystrom(MultiHead):
 def segment_means(
   x: jax.Array, real: jax.Array, count: int
 ) -> tuple[jax.Array, jax.Array]:
-  """Means over segments, as equal in size as can be, of the tokens that are real.
+  """Return means over segments of about equal size, without padding.
 
   Args:
     x: [B, T, N, K].
     real: [B, T] bool.
-    count: segments; where there are fewer tokens, so many segments.
+    count: number of segments; at most one per token.
 
   Returns:
-    [B, M, N, K], and [B, M] bool: whether there is such a segment.
+    [B, M, N, K], and [B, M] bool: whether the segment exists.
   """
   total = real.sum(axis=1, keepdims=True)
   used = jnp.minimum(total, count)
@@ -100,10 +100,10 @@ def segment_means(
 
 
 def pseudo_inverse(a: jax.Array, iterations: int) -> jax.Array:
-  """Approaches the Moore-Penrose inverse of [..., M, M], by the paper's equation 11.
+  """Approximate the Moore-Penrose inverse of [..., M, M] by the paper's equation 11.
 
   Z ← ¼ Z (13 I - A Z (15 I - A Z (7 I - A Z))), from Z = Aᵀ / (‖A‖₁ ‖A‖∞). Rows and
-  columns of zeros stay so.
+  columns of zeros stay zero.
   """
   norms = _largest(jnp.abs(a).sum(axis=-2)) * _largest(jnp.abs(a).sum(axis=-1))
   start = jnp.swapaxes(a, -1, -2) / jnp.where(norms == 0, 1, norms)[..., None, None]
@@ -117,6 +117,6 @@ def pseudo_inverse(a: jax.Array, iterations: int) -> jax.Array:
 
 
 def _largest(x: jax.Array) -> jax.Array:
-  """The maximum over the last axis, its gradient that of the entry where it stands."""
+  """Return the maximum over the last axis; its gradient goes to one entry."""
   at = jnp.argmax(x, axis=-1, keepdims=True)
   return jnp.take_along_axis(x, at, axis=-1)[..., 0]

@@ -12,7 +12,7 @@ from attention_lab.attention.base.recurrent import Normalised, Sums, where_real,
 from attention_lab.errors import UserError
 from attention_lab.kernel.mask import Mask
 
-MOST = 65_536  # Features; they are drawn anew for every program.
+MOST = 65_536  # Largest number of features; they are sampled for every program.
 
 
 class ScaledSums(NamedTuple):
@@ -55,7 +55,7 @@ class Performer(Normalised):
     return jnp.exp(exponents - top)
 
   def key_features(self, x: jax.Array, positions: jax.Array) -> jax.Array:
-    """The exponents alone: `advance` knows what they are to be divided by."""
+    """Return the exponents; `advance` normalises them."""
     k = self.project(x, "key")
     return self._exponents(self.position.rotate_keys(k, positions))
 
@@ -81,7 +81,7 @@ class Performer(Normalised):
     return heads, ScaledSums(sums, top[:, -1])
 
   def _exponents(self, x: jax.Array) -> jax.Array:
-    """ω_f·x' - |x'|² / 2: [B, T, N, K] → [B, T, N, F]."""
+    """Return ω_f·x' - |x'|² / 2: [B, T, N, K] → [B, T, N, F]."""
     x = x.astype(wide(x.dtype)) * self.key_size**-0.25
     directions = orthogonal(self.feature_size, self.key_size, self.seed)
     square = (x * x).sum(axis=-1, keepdims=True)

@@ -1,7 +1,7 @@
-"""Selective attention: each query makes its own keys and values, exact and fast (no paper).
+"""Selective attention: query-dependent keys and values, exact and fast (no paper).
 
-The mechanism of the second system that this library stands on, at the price of standard
-attention. Not the selective attention of Leviathan et al., arXiv:2410.02703.
+The mechanism of an earlier system, at about the cost of standard attention. It is not the
+selective attention of Leviathan et al., arXiv:2410.02703.
 """
 
 import dataclasses
@@ -23,14 +23,14 @@ from attention_lab.nn.linear import Linear, matmul
 
 
 class Query(NamedTuple):
-  """What a query brings: its own share of scores and values."""
+  """A query's contribution to scores and values."""
 
   scores: jax.Array  # [B, T, N, K], or [B, T, N, 2K] under a rotation
   values: jax.Array  # [B, T, N, K]
 
 
 class SelectiveCache(NamedTuple):
-  """The tokens' part of keys and values, and under a rotation their rotations."""
+  """The tokens' part of keys and values, and with a rotation their rotations."""
 
   tokens: KVCache
   rotations: jax.Array | None  # [B, S, K]
@@ -59,7 +59,7 @@ class Selective(MultiHead):
   turns_pairs: ClassVar[bool] = True
 
   def queries(self, x: jax.Array, positions: jax.Array) -> Query:
-    """Queries, rotated and widened, and what they add to the values."""
+    """Return queries, rotated and widened, and what they add to the values."""
     q = Linear(self._width, self.bias, self.w_init, "query")(x)
     u = self.position.rotate(split_heads(q, self.key_size), positions)
     if self._rotated:
@@ -71,7 +71,7 @@ class Selective(MultiHead):
   def keys_values(
     self, x: jax.Array, positions: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
-    """The tokens' part, B x_j (rotated) and D x_j: twice [B, S, G, K]."""
+    """Return the tokens' part, B x_j (rotated) and D x_j: twice [B, S, G, K]."""
     k = self.position.rotate_keys(self._of_token("key", x), positions)
     return k, self._of_token("value", x)
 
@@ -111,12 +111,12 @@ class Selective(MultiHead):
     mask: Mask,
     rotations: jax.Array | None = None,
   ) -> jax.Array:
-    """The formula; `rotations` are those of the context where they are known already."""
+    """Apply the formula; `rotations` are those of the context, if already computed."""
     if rotations is None and self._rotated:
       rotations = self._rotations(mask.context_positions)
     if rotations is None or is_constant(self._rotations, mask.context_positions):
       return self.dot_product(q, k, v, mask, rotations=rotations)
-    # The rotations are learned: as a part of the keys they get a gradient.
+    # Learned rotations become part of the keys, so that they get a gradient.
     every = jnp.broadcast_to(rotations[:, :, None], k.shape).astype(k.dtype)
     return self.dot_product(q, jnp.concatenate([k, every], axis=-1), v, mask)
 
@@ -129,19 +129,19 @@ class Selective(MultiHead):
     return self.num_heads * self.key_size
 
   def _rotations(self, positions: jax.Array) -> jax.Array:
-    """(cos_j, sin_j) [B, S, K], as the scheme itself makes them of the pairs (1, 0)."""
+    """Return (cos_j, sin_j) [B, S, K]: the scheme applied to the pairs (1, 0)."""
     half = (*positions.shape, 1, self.key_size // 2)
     ones = jnp.concatenate([jnp.ones(half), jnp.zeros(half)], axis=-1)
     return self.position.rotate_keys(ones, positions)[:, :, 0]
 
   def _of_query(self, name: str, q: jax.Array) -> jax.Array:
-    """A q or C q, for every head: [B, T, N·K] → [B, T, N, K]."""
+    """Return A q or C q for every head: [B, T, N·K] → [B, T, N, K]."""
     w = self._pair_linear(name).weights(self._width + self.d_model, q.dtype)
     y = split_heads(matmul(q, w[: self._width]), self.key_size)
     return jnp.repeat(y, self.num_heads // self.kv_heads, axis=2)
 
   def _of_token(self, name: str, x: jax.Array) -> jax.Array:
-    """B x or D x, and the bias if there is one: [B, S, D] → [B, S, G, K]."""
+    """Return B x or D x, plus the bias if there is one: [B, S, D] → [B, S, G, K]."""
     linear = self._pair_linear(name)
     w = linear.weights(self._width + self.d_model, x.dtype)
     return split_heads(linear.add_bias(matmul(x, w[self._width :])), self.key_size)

@@ -53,7 +53,7 @@ class SelectiveNaive(Attention):
     return y.reshape(*y.shape[:-1], self.num_heads, self.key_size)
 
   def _rotate_keys(self, k: jax.Array, positions: jax.Array) -> jax.Array:
-    """Turns the key of every pair at its token's position: [B, T, S, N, K], [B, S]."""
+    """Rotate the key of every pair at its token's position: [B, T, S, N, K], [B, S]."""
     repeated = jnp.repeat(positions, k.shape[1], axis=0)
     flat = k.reshape(-1, *k.shape[2:])
     return self.position.rotate_keys(flat, repeated).reshape(k.shape)

@@ -1,7 +1,7 @@
-"""Softmax with room for nobody: one is added to its denominator (E. Miller; no paper).
+"""Softmax with one added to its denominator, so weights may vanish (E. Miller; no paper).
 
-With a learned sink instead of the one, the zero-sink of StreamingLLM (Xiao et al.,
-arXiv:2309.17453) as gpt-oss learns it, a number a head.
+With a learned sink instead of the one, it is the zero-sink of StreamingLLM (Xiao et al.,
+arXiv:2309.17453) in the form of gpt-oss, with one number per head.
 """
 
 import dataclasses

@@ -29,7 +29,7 @@ class TalkingHeads(Weighted):
     return self._mix("mix_weights", weights) if self.mix_weights else weights
 
   def _mix(self, name: str, x: jax.Array) -> jax.Array:
-    """A weighted sum over the heads for every head: [B, N, T, S] → [B, N, T, S]."""
+    """Mix the heads linearly: [B, N, T, S] → [B, N, T, S]."""
     shape = (self.num_heads, self.num_heads)
     w = hk.get_parameter(name, shape, x.dtype, init=hk.initializers.Identity())
     return jnp.einsum("BHTS,HN->BNTS", x, w)

@@ -20,20 +20,20 @@ class Band(NamedTuple):
 
 
 def block_size(rows: int) -> int:
-  """The rows of a block, where as few blocks as can be are about as long as each other."""
+  """Return the rows of a block such that the fewest blocks are of about equal size."""
   return math.ceil(rows / math.ceil(rows / BLOCK))
 
 
 def bands(
   rows: int, others: int, before: int | None, after: int | None
 ) -> Iterator[Band]:
-  """Bands that together cover all rows, the last one perhaps more than all.
+  """Return bands that together cover all rows; the last may extend beyond them.
 
   Args:
-    rows: how many there are.
-    others: how many there are to meet.
-    before: row r meets no other below r - before; None: no such limit.
-    after: row r meets no other above r + after; None: no such limit.
+    rows: number of rows.
+    others: number of rows of the other side.
+    before: row r needs no other below r - before; None for no limit.
+    after: row r needs no other above r + after; None for no limit.
   """
   blocks, size = math.ceil(rows / BLOCK), block_size(rows)
   if before is not None and after is not None and blocks > GROUPS:
@@ -49,5 +49,7 @@ def bands(
   for start in range(0, rows, size * count):
     first = 0 if before is None else max(0, start - before)
     last = others if after is None else min(others, start + size * count + after)
-    first = min(first, others - 1)  # A block that meets nobody meets one, masked.
+    first = min(
+      first, others - 1
+    )  # A block that needs no other gets one, which is masked.
     yield Band(start, size, count, first, max(1, last - first), 0)

@@ -46,16 +46,16 @@ class Context(NamedTuple):
 
 
 class Output(NamedTuple):
-  """What a unit returns, and what its backward pass needs of it."""
+  """Output of a unit, and what its backward pass needs."""
 
   y: jax.Array  # [N, T, V]
   log_sum: jax.Array  # [N, T], of the exponentiated scores
 
 
 def blocked(problem: Problem) -> jax.Array:
-  """[B, T, N, V] with no array [T, S]; zeros for a query that may see nobody.
+  """Return [B, T, N, V] without a [T, S] array; zeros for a fully masked query.
 
-  Takes no dropout, and only a bias that is a function.
+  Dropout is not supported, nor a bias that is not a function.
   """
   queries, context = _units(problem)
   forward = functools.partial(_forward, problem)
@@ -81,7 +81,7 @@ def blocked(problem: Problem) -> jax.Array:
 
 
 def _units(problem: Problem) -> tuple[Queries, Context]:
-  """Inputs with units leading: single heads, or where a bias acts, whole sequences."""
+  """Return inputs with a leading axis of units: heads, or with a bias whole sequences."""
   q, k, v, mask = problem.q, problem.k, problem.v, problem.mask
   heads = q.shape[2]
   together = heads if problem.bias is not None else 1
@@ -134,16 +134,16 @@ def _forward(problem: Problem, queries: Queries, context: Context) -> Output:
   rows = queries.q.shape[1]
   cut = list(bands(rows, context.k.shape[1], before, after))
   queries = _pad(queries, cut)
-  parts = [
+  results = [
     _scan(functools.partial(block, band), band, None, queries)[1] for band in cut
   ]
-  return _cut(_join(parts), 0, rows)
+  return _cut(_join(results), 0, rows)
 
 
 def _backward(
   problem: Problem, queries: Queries, context: Context, output: Output, dy: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """Gradients of q, k and v (FlashAttention-2, arXiv:2307.08691, algorithm 2)."""
+  """Return gradients of q, k and v (FlashAttention-2, arXiv:2307.08691, algorithm 2)."""
   before, after = _limits(problem)
   key_size = context.k.shape[2]
   mean = (dy * output.y).astype(output.log_sum.dtype).sum(axis=-1)
@@ -151,14 +151,14 @@ def _backward(
 
   def block(band: Band, dq: jax.Array, i: Any, seen: Context) -> Any:
     start = _start(band, i, queries.positions)
-    asking, dy, log_sum, mean = _cut(side, start, band.extent)
-    scores = _scores(problem, asking, seen, transposed=True)
-    allowed = _allowed(problem, asking, seen).T[None]
+    q_side, dy, log_sum, mean = _cut(side, start, band.extent)
+    scores = _scores(problem, q_side, seen, transposed=True)
+    allowed = _allowed(problem, q_side, seen).T[None]
     weights = jnp.where(allowed, jnp.exp(scores - log_sum[:, None]), 0)
     dv = jnp.einsum("NST,NTV->NSV", weights.astype(dy.dtype), dy)
     dweights = jnp.einsum("NSV,NTV->NST", seen.v, dy)
     dscores = (weights * (dweights - mean[:, None])).astype(dy.dtype)
-    dk = jnp.einsum("NST,NTK->NSK", dscores, asking.q[..., :key_size])
+    dk = jnp.einsum("NST,NTK->NSK", dscores, q_side.q[..., :key_size])
     new = jnp.einsum("NSK,NST->NKT", seen.wide, dscores)
     new += jax.lax.dynamic_slice_in_dim(dq, start, band.extent, axis=2)
     return jax.lax.dynamic_update_slice_in_dim(dq, new, start, axis=2), (dk, dv)
@@ -167,16 +167,16 @@ def _backward(
   cut = list(bands(rows, queries.q.shape[1], after, before))
   context = _pad(context, cut)
   dq = jnp.zeros_like(jnp.swapaxes(queries.q, 1, 2))
-  parts = []
+  results = []
   for band in cut:
-    dq, part = _scan(functools.partial(block, band), band, dq, context)
-    parts.append(part)
-  dk, dv = _cut(_join(parts), 0, rows)
+    dq, grads = _scan(functools.partial(block, band), band, dq, context)
+    results.append(grads)
+  dk, dv = _cut(_join(results), 0, rows)
   return jnp.swapaxes(dq, 1, 2), dk, dv
 
 
 def _limits(problem: Problem) -> tuple[int | None, int | None]:
-  """How far before and after its own index a query may see, where indices tell."""
+  """Return how far before and after its index a query may attend, if indices tell."""
   mask, window = problem.mask, problem.window
   if not mask.aligned:
     return None, None
@@ -205,7 +205,7 @@ def _allowed(problem: Problem, queries: Queries, context: Context) -> jax.Array:
 
 
 def _start(band: Band, i: Any, others: jax.Array) -> Any:
-  """The first of the others that the i-th block meets."""
+  """Return the first of the other rows that the i-th block needs."""
   if not band.step:
     return band.first
   return jnp.clip(band.first + i * band.step, 0, others.shape[0] - band.extent)
@@ -214,7 +214,7 @@ def _start(band: Band, i: Any, others: jax.Array) -> Any:
 def _scan(
   block: Callable[..., Any], band: Band, carry: Any, side: Any
 ) -> tuple[Any, Any]:
-  """Runs (carry, i, rows) → carry, results over a band's blocks of rows."""
+  """Scan (carry, i, rows) → (carry, results) over the blocks of a band."""
   rows = _cut(side, band.start, band.size * band.blocks)
   if band.blocks == 1:
     return block(carry, 0, rows)  # type: ignore[no-any-return]
@@ -233,23 +233,23 @@ def _scan(
 
 
 def _axis(x: jax.Array) -> int:
-  """Rows are the second axis, after the heads; positions have no heads."""
+  """Return the axis of rows: the second, after the heads; positions have no heads."""
   return 1 if x.ndim > 1 else 0
 
 
 def _cut(tree: Any, start: Any, size: int) -> Any:
-  """Rows start to start + size of every array."""
+  """Return rows start to start + size of every array."""
   cut = jax.lax.dynamic_slice_in_dim
   return jax.tree.map(lambda x: cut(x, start, size, _axis(x)), tree)
 
 
 def _join(parts: list[Any]) -> Any:
-  """The rows of all parts, one after the other."""
+  """Concatenate the rows of all results."""
   return jax.tree.map(lambda *xs: jnp.concatenate(xs, axis=1), *parts)
 
 
 def _pad(tree: Any, cut: list[Band]) -> Any:
-  """Rows up to where the last band ends; nobody sees those that are added."""
+  """Pad the rows to the end of the last band; added rows are masked."""
   end = cut[-1].start + cut[-1].size * cut[-1].blocks
 
   def pad(x: jax.Array) -> jax.Array:

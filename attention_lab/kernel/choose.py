@@ -22,18 +22,18 @@ LARGEST_CUDNN_HEAD = 128
 
 
 def attend(problem: Problem, kernel: str = "auto") -> jax.Array:
-  """Exact dot-product attention.
+  """Compute dot-product attention exactly.
 
   Args:
-    problem: what is asked.
-    kernel: one of `NAMES`. The plain formula steps in for any of them while somebody
-      watches the weights, which only it forms.
+    problem: the inputs.
+    kernel: one of `NAMES`. The plain formula replaces any of them while weights are
+      collected, since only it forms them.
 
   Returns:
-    [B, T, N, V] of v's dtype; zeros for a query that may see nobody.
+    [B, T, N, V] of v's dtype; zeros for a fully masked query.
 
   Raises:
-    UserError: the named kernel does not exist, or cannot do what is asked.
+    UserError: the kernel does not exist, or does not support the problem.
   """
   if kernel not in NAMES:
     raise UserError(f"--config.kernel={kernel}: {nearest(kernel, NAMES)}")
@@ -59,7 +59,7 @@ def _best(problem: Problem) -> str:
 
 
 def _obstacle(problem: Problem, kernel: str) -> str | None:
-  """Why a kernel cannot do what is asked; None if it can."""
+  """Return why a kernel does not support a problem; None if it does."""
   if kernel == "reference":
     return None
   if problem.dropout:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 
 def chunk_size(length: int, chunk: int) -> int:
-  """Tokens of a chunk: `chunk`, or for a shorter sequence the next power of two."""
+  """Return the chunk size: `chunk`, or the next power of two for a shorter sequence."""
   return min(chunk, 1 << (length - 1).bit_length())
 
 
@@ -31,9 +31,10 @@ def join(x: jax.Array, length: int) -> jax.Array:
 
 
 def decay_between(cumulated: jax.Array) -> jax.Array:
-  """What is left at token i of what token j wrote: [..., C] → [..., C, C].
+  """Return the decay from token j to token i: [..., C] → [..., C, C].
 
-  exp(b_i - b_j) for j <= i, else 0: decays are cumulated, so no exponent is positive.
+  It is exp(b_i - b_j) for j <= i, else 0, with b the cumulative log decay; so no exponent
+  is positive.
   """
   exponent = cumulated[..., :, None] - cumulated[..., None, :]
   return jnp.exp(jnp.where(lower(exponent.shape), exponent, -jnp.inf))

@@ -28,17 +28,17 @@ def decayed(
   state: jax.Array,
   chunk: int,
 ) -> tuple[jax.Array, jax.Array]:
-  """Reads and writes the state, token by token in effect.
+  """Read and update the state, equivalent to a recurrence over tokens.
 
   Args:
     q, k: [B, T, N, K].
     v: [B, T, N, V].
-    log_decay: g, at most 0: None for no decay, [B, T, N], or by channel [B, T, N, K].
+    log_decay: g <= 0: None for no decay, [B, T, N], or by channel [B, T, N, K].
     state: [B, N, K, V], before the first token.
-    chunk: tokens of a chunk; any number gives the same result.
+    chunk: tokens per chunk; the result is the same for any number.
 
   Returns:
-    y [B, T, N, V] and the state after the last token, both float32 at least.
+    y [B, T, N, V] and the state after the last token, both float32 or wider.
   """
   dtype = jnp.promote_types(jnp.result_type(q, k, v), jnp.float32)
   length, size = q.shape[1], chunk_size(q.shape[1], chunk)
@@ -72,13 +72,13 @@ def decayed(
 
 
 def _scores_by_channel(q: jax.Array, k: jax.Array, b: jax.Array) -> jax.Array:
-  """Sum over f of q_if k_jf exp(b_if - b_jf) for j <= i: [G, C, K] → [G, C, C].
+  """Return Σ_f q_if k_jf exp(b_if - b_jf) for j <= i: [G, C, K] → [G, C, C].
 
-  No matrix product as it stands, and exp(b_i) exp(-b_j) would overflow. Between the later
-  and the earlier half of the tokens, the decay is that up to the middle times that from
-  there on, neither above 1: a product. What is left are two halves, which go the same way,
-  beside each other in G: with an axis of their own, XLA's CPU backend would abort at the
-  eighth (jax 0.12).
+  This is not a matrix product, and exp(b_i) exp(-b_j) would overflow. Between the later and
+  the earlier half of the tokens, the decay factors into that up to the middle and that
+  from there on, neither above 1, which gives a matrix product. The two remaining halves
+  are treated alike, stacked in G: with an axis of their own, XLA's CPU backend would abort
+  at the eighth level (jax 0.12).
   """
   count, size, width = q.shape
   if size % 2 or size <= DENSE:

@@ -27,18 +27,18 @@ def delta_rule(
   state: jax.Array,
   chunk: int,
 ) -> tuple[jax.Array, jax.Array]:
-  """Reads and writes the state, token by token in effect.
+  """Read and update the state, equivalent to a recurrence over tokens.
 
   Args:
     q, k: [B, T, N, K].
     v: [B, T, N, V].
-    beta: [B, T, N]; what is not to be written has beta 0 and log_decay 0.
-    log_decay: g, at most 0: [B, T, N], or None for no decay.
+    beta: [B, T, N]; padding has beta 0 and log_decay 0.
+    log_decay: g <= 0: [B, T, N], or None for no decay.
     state: [B, N, K, V], before the first token.
-    chunk: tokens of a chunk; any number gives the same result.
+    chunk: tokens per chunk; the result is the same for any number.
 
   Returns:
-    y [B, T, N, V] and the state after the last token, both float32 at least.
+    y [B, T, N, V] and the state after the last token, both float32 or wider.
   """
   dtype = jnp.promote_types(jnp.result_type(q, k, v), jnp.float32)
   length, size = q.shape[1], chunk_size(q.shape[1], chunk)

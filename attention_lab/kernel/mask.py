@@ -1,4 +1,4 @@
-"""Who may see whom, as structure rather than a [T, S] array."""
+"""Masks: which query may attend to which context token, as structure, not [T, S]."""
 
 import dataclasses
 from functools import partial
@@ -11,7 +11,7 @@ from attention_lab.errors import UserError
 
 
 def default_positions(tokens: jax.Array | np.ndarray) -> jax.Array:
-  """Positions 0, 1, 2, … of tokens [B, T, ...]: [B, T] int32."""
+  """Return positions 0, 1, 2, … of tokens [B, T, ...]: [B, T] int32."""
   batch, length = tokens.shape[:2]
   return jnp.broadcast_to(jnp.arange(length, dtype=jnp.int32), (batch, length))
 
@@ -30,14 +30,14 @@ class Mask:
   """
 
   query_positions: jax.Array  # [B, T] int32
-  context_positions: jax.Array  # [B, S] int32; negative = nobody there
+  context_positions: jax.Array  # [B, S] int32; negative for padding and empty slots
   causal: bool  # Whether a query sees only positions up to its own.
   # Whether the positions on both sides are 0, 1, 2, …: then indices tell who sees whom,
-  # and what nobody sees need not be computed.
+  # and fully masked blocks need not be computed.
   aligned: bool = False
 
   def refuse_causal(self, attention: str) -> None:
-    """Raises UserError where an attention that cannot hide the future is asked to."""
+    """Raise `UserError` if the mask is causal, for attentions that cannot be causal."""
     if self.causal:
       raise UserError(
         f"The attention {attention!r} lets every token see every other: it takes no "

@@ -1,4 +1,4 @@
-"""What every kernel is asked: softmax(scale · Q Kᵀ + bias) V among who may be seen."""
+"""Inputs of every kernel: softmax(scale · Q Kᵀ + bias) V over the allowed tokens."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -41,7 +41,7 @@ class Problem(NamedTuple):
 
 
 def widened(problem: Problem) -> Problem:
-  """The same problem with the rotations as part of the keys, and a key for every head."""
+  """Return the problem with rotations as part of the keys, and keys for every head."""
   q, k, v, rotations = problem.q, problem.k, problem.v, problem.rotations
   if rotations is not None:
     shape = (*k.shape[:3], rotations.shape[-1])
@@ -54,6 +54,6 @@ def widened(problem: Problem) -> Problem:
 
 
 def is_constant(function: Callable[..., Any], *arguments: Any) -> bool:
-  """Whether nothing that may be differentiated flows into a function from outside."""
+  """Return whether a function closes over no values that may be differentiated."""
   _, hoisted = jax.closure_convert(function, *arguments)
   return not hoisted

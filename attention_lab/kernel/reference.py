@@ -9,7 +9,7 @@ from attention_lab.nn.dropout import drop
 
 
 def reference(problem: Problem) -> jax.Array:
-  """[B, T, N, V]; zeros for a query that may see nobody."""
+  """Return [B, T, N, V]; zeros for a fully masked query."""
   q, k, v, mask, scale, window, _, dropout, _ = widened(problem)
   scores = scale * jnp.einsum("BTNK,BSNK->BNTS", q, k).astype(problem.score_dtype)
   if (bias := problem.bias_array) is not None:

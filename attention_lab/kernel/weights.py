@@ -11,10 +11,10 @@ _watchers: list[list[jax.Array]] = []
 
 @contextlib.contextmanager
 def watch_weights() -> Iterator[list[jax.Array]]:
-  """Collects the attention weights [B, N, T, S] formed inside the block, in order.
+  """Collect the attention weights [B, N, T, S] formed in a context, in order.
 
-  Use it inside one trace: what it collects are that trace's values. Kernels that form no
-  weights step back while somebody watches.
+  The context has to be inside one trace, whose values are collected. Kernels that form no
+  weights are replaced by the plain formula meanwhile.
   """
   seen: list[jax.Array] = []
   _watchers.append(seen)
@@ -25,22 +25,22 @@ def watch_weights() -> Iterator[list[jax.Array]]:
 
 
 def watched() -> bool:
-  """Whether somebody watches."""
+  """Return whether weights are collected."""
   return bool(_watchers)
 
 
 def show_weights(weights: jax.Array) -> jax.Array:
-  """Shows weights to whoever watches, and returns them."""
+  """Add weights to those collected, and return them."""
   for seen in _watchers:
     seen.append(weights)
   return weights
 
 
 def softmax(scores: jax.Array, allowed: jax.Array) -> jax.Array:
-  """Softmax over the last axis among `allowed`; all zeros where nothing is allowed.
+  """Return the softmax over the last axis among `allowed`; zeros if none is allowed.
 
-  Computed in float32 at least. Masked scores become the smallest finite number of the
-  dtype, not minus infinity, so that gradients stay finite in a row that sees nobody.
+  It is computed in float32 or wider. Masked scores become the smallest finite number of
+  the dtype, not minus infinity, so that gradients of a fully masked row stay finite.
   """
   scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
   scores = jnp.where(allowed, scores, jnp.finfo(scores.dtype).min)

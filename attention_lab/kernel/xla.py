@@ -37,10 +37,10 @@ def _by(problem: Problem, implementation: Literal["xla", "cudnn"]) -> jax.Array:
   )[..., : v.shape[-1]]
   if allowed is None:
     return y
-  # A query that may see nobody gets the mean of all values from it, here nothing.
+  # XLA's kernel returns the mean of all values for a fully masked query; here it is 0.
   return jnp.where(allowed.any(axis=-1)[:, 0, :, None, None], y, 0)
 
 
 def _filled(x: jax.Array, size: int) -> jax.Array:
-  """Zeros in further columns change no dot product."""
+  """Pad with columns of zeros, which change no dot product."""
   return jnp.pad(x, [(0, 0)] * 3 + [(0, size - x.shape[-1])])

@@ -227,10 +227,10 @@ class IgnoresRotation(Standard):
   """Projects queries and keys without rotating them."""
 
   def queries(self, x, positions):
-    return self._project(x, self.num_heads, "query")
+    return self.project(x, self.num_heads, "query")
 
   def keys_values(self, x, positions):
-    return self._project(x, self.kv_heads, "key"), self._project(
+    return self.project(x, self.kv_heads, "key"), self.project(
       x, self.kv_heads, "value"
     )
 

@@ -1,4 +1,4 @@
-"""What an attention is: one method to write, and decoding that works from the first day."""
+"""Contract of an attention: one method to write, and defaults for decoding."""
 
 import abc
 import dataclasses
@@ -16,22 +16,22 @@ from attention_lab.position.base.position import Position
 KINDS = ("causal", "bidirectional", "cross")
 
 # Metadata of a field that changes how something is computed and never what: the checker
-# proves that. `chunk: int = dataclasses.field(default=64, metadata=SAME_RESULT)`
+# verifies that. `chunk: int = dataclasses.field(default=64, metadata=SAME_RESULT)`
 SAME_RESULT = {"same_result": True}
 
 
 class ContextMemory(NamedTuple):
-  """Another sequence as it is: what every attention can read from."""
+  """Contexts of another sequence: a memory for every attention."""
 
   context: jax.Array  # [B, S, D]
-  positions: jax.Array  # [B, S] int32; negative = padding
+  positions: jax.Array  # [B, S] int32; negative for padding
 
 
 class ContextBuffer(NamedTuple):
-  """The decode state that serves every attention: the contexts seen so far."""
+  """Contexts so far: a decode state for every attention."""
 
   context: jax.Array  # [B, S, D]
-  positions: jax.Array  # [B, S] int32; negative = not filled yet
+  positions: jax.Array  # [B, S] int32; negative for empty slots
   filled: jax.Array  # [] int32: slots in use
 
 
@@ -39,51 +39,53 @@ class ContextBuffer(NamedTuple):
 class Attention(Module):
   """Mixes information over positions: [B, T, D] and [B, S, D] → [B, T, D].
 
-  Write `__call__`. The decode methods have defaults that are always right; override them
-  to be faster, never different. The fields below are given by the architecture; a
-  subclass's own fields are its options.
+  A subclass writes `__call__`. The decode methods have correct defaults; override them to
+  be faster, never different. The architecture supplies the fields below; the fields of a
+  subclass are its options.
   """
 
   num_heads: int
   key_size: int  # Size of one head.
   d_model: int
   position: Position
-  w_init: hk.initializers.Initializer | None  # Of the projections that come in.
-  output_init: hk.initializers.Initializer | None  # Of the projection that goes out.
-  kernel: str = "auto"  # What computes dot products: `config.kernel`.
+  w_init: hk.initializers.Initializer | None  # Initialiser of input projections.
+  output_init: (
+    hk.initializers.Initializer | None
+  )  # Initialiser of the output projection.
+  kernel: str = "auto"  # Kernel of dot products: the setting `kernel`.
 
-  # The hooks of a positional scheme that this attention takes part in. "embed" happens
-  # outside and needs no mention. Assembly proves that what is named here is called.
+  # Hooks of a positional scheme that this attention calls; "embed" acts outside and is not
+  # listed. Assembly verifies that the hooks named here are called.
   honours: ClassVar[tuple[str, ...]] = ("rotate", "rotate_keys", "bias")
 
-  # What it can be: causal self-attention, self-attention of which every token sees every
-  # other, attention over another sequence. An architecture refuses what cannot be its.
+  # Kinds that it supports: causal self-attention, bidirectional self-attention, and
+  # cross-attention to another sequence. An architecture refuses unsupported kinds.
   kinds: ClassVar[tuple[str, ...]] = KINDS
 
-  # Claims, which the checker proves: time and memory of a pass grow linearly in the
-  # length; the decode state is of one size however many tokens it has seen.
+  # Claims, which the checker verifies: time and memory of a pass are linear in the length;
+  # the size of the decode state does not depend on the number of tokens.
   linear_time: ClassVar[bool] = False
   constant_state: ClassVar[bool] = False
 
-  # Whether it relies on a rotation to turn the pairs (x_f, x_{f+K/2}), as rope does, each
-  # by its own angle. Assembly proves that of the scheme.
+  # Whether it requires a rotation of the pairs (x_f, x_{f+K/2}), each by its own angle, as
+  # in rope. Assembly verifies that of the scheme.
   turns_pairs: ClassVar[bool] = False
 
   @abc.abstractmethod
   def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:
-    """Reads `context` for every query.
+    """Attend to `context` from every query.
 
     Args:
       query: [B, T, D].
       context: [B, S, D]; the same array as `query` in self-attention.
-      mask: who may see whom.
+      mask: which query may attend to which context token.
 
     Returns:
-      [B, T, D] of query's dtype; for a query that may see nobody, anything finite.
+      [B, T, D] of query's dtype; any finite values for a fully masked query.
     """
 
   def initial_state(self, batch_size: int, length: int, dtype: Any) -> Any:
-    """The empty decode state for up to `length` tokens: a tree of arrays."""
+    """Return the empty decode state for up to `length` tokens: a tree of arrays."""
     return ContextBuffer(
       context=jnp.zeros((batch_size, length, self.d_model), dtype),
       positions=jnp.full((batch_size, length), -1, jnp.int32),
@@ -93,12 +95,12 @@ class Attention(Module):
   def extend(
     self, query: jax.Array, state: Any, positions: jax.Array
   ) -> tuple[Any, Any]:
-    """Causal self-attention of new tokens over all that came before them.
+    """Apply causal self-attention to new tokens and all previous ones.
 
     Args:
       query: [B, T, D], the next T tokens.
       state: from `initial_state` or the call before.
-      positions: [B, T] int32; negative = padding.
+      positions: [B, T] int32; negative for padding.
 
     Returns:
       [B, T, D], equal to these rows of the full pass, and the new state.
@@ -112,20 +114,20 @@ class Attention(Module):
     return self(query, state.context, mask), state
 
   def memorise(self, context: jax.Array, positions: jax.Array) -> Any:
-    """What is kept of another sequence, so that many queries may `recall` it: a tree.
+    """Return a memory of another sequence for `recall`: a tree of arrays.
 
     Args:
       context: [B, S, D].
-      positions: [B, S] int32; negative = padding.
+      positions: [B, S] int32; negative for padding.
     """
     return ContextMemory(context, positions)
 
   def recall(self, query: jax.Array, positions: jax.Array, memory: Any) -> jax.Array:
-    """Reads another sequence for some queries, as `__call__` does without causality.
+    """Attend to another sequence from some queries, as `__call__` without causality.
 
     Args:
       query: [B, T, D].
-      positions: [B, T] int32, the queries'.
+      positions: [B, T] int32, positions of the queries.
       memory: from `memorise`.
 
     Returns:
@@ -136,9 +138,9 @@ class Attention(Module):
 
 
 def append(buffer: jax.Array, new: jax.Array, filled: jax.Array) -> jax.Array:
-  """Writes `new` [B, T, ...] into `buffer` [B, S, ...] from slot `filled` on.
+  """Write `new` [B, T, ...] into `buffer` [B, S, ...] from slot `filled` on.
 
-  The caller sees to it that there is room: XLA would move the write back silently.
+  The buffer must have room: XLA would otherwise shift the write back silently.
   """
   new = new.astype(buffer.dtype)
   return jax.lax.dynamic_update_slice_in_dim(buffer, new, filled, axis=1)

@@ -1,4 +1,4 @@
-"""What the delta rule's attentions share: unit keys, strengths (arXiv:2406.06484)."""
+"""Base of attentions with the delta rule: unit keys, strengths (arXiv:2406.06484)."""
 
 import dataclasses
 from typing import Any, NamedTuple

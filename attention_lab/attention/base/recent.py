@@ -15,7 +15,7 @@ class RecentCache(NamedTuple):
 
   keys: jax.Array  # [B, R, G, K]
   values: jax.Array  # [B, R, G, K]
-  positions: jax.Array  # [B, R] int32; negative = nobody there
+  positions: jax.Array  # [B, R] int32; negative for empty slots
 
 
 class Recent(MultiHead):
@@ -26,7 +26,7 @@ class Recent(MultiHead):
   @property
   @abc.abstractmethod
   def reach(self) -> int:
-    """How far back a query sees, in tokens: 0 for itself alone."""
+    """Number of previous tokens that a query attends to; 0 for itself only."""
 
   def initial_state(self, batch_size: int, length: int, dtype: Any) -> Any:
     shape = (batch_size, min(length, self.reach), self.kv_heads, self.key_size)
@@ -54,5 +54,5 @@ class Recent(MultiHead):
 
 
 def _rows(x: jax.Array, order: jax.Array) -> jax.Array:
-  """Rows of x [B, S, ...] by their indices [B, R]: [B, R, ...]."""
+  """Return the rows of x [B, S, ...] at indices [B, R]: [B, R, ...]."""
   return jax.vmap(lambda row, at: row[at])(x, order)

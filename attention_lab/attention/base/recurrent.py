@@ -1,7 +1,7 @@
-"""What linear attentions share: a state of one size, written token by token (no paper).
+"""Base of linear attentions: a state of constant size, updated per token (no paper).
 
-A pass is the kernel from the empty state and decoding the same kernel from the state that
-was left, so that one equals the other by construction.
+A pass is the kernel applied to the empty state, and decoding the same kernel applied to the
+previous state, so that both agree by construction.
 """
 
 import abc
@@ -18,16 +18,16 @@ from attention_lab.kernel.decayed import decayed
 from attention_lab.kernel.mask import Mask
 from attention_lab.nn.linear import Linear
 
-# Added to the sum of the weights: a query that sees nobody gets 0, and in float32 the
+# Added to the sum of the weights: a fully masked query gets 0, and in float32 the
 # gradient's division by its square does not overflow.
 EPSILON = 1e-16
 # Tokens of a causal pass that are projected and read at once: what a longer one makes in
-# between stays in the cache, and memory beside inputs and outputs does not grow with it.
+# between stays in the cache, and memory for temporaries does not grow with it.
 SEGMENT = 2048
 
 
 class Memory(NamedTuple):
-  """The decode state: what keys have been told to remember."""
+  """Decode state: the sum of what the tokens wrote."""
 
   memory: jax.Array  # [B, N, K, V], float32 at least
 
@@ -67,9 +67,9 @@ class Recurrent(Attention):
   def _by_segments(
     self, query: jax.Array, context: jax.Array, mask: Mask, state: Any
   ) -> jax.Array:
-    """A causal pass as decoding: the state goes from segment to segment.
+    """Compute a causal pass in segments, which pass the state on.
 
-    The gradient forms a segment's intermediates again, rather than storing them.
+    The gradient recomputes the intermediates of a segment instead of storing them.
     """
     length = query.shape[1]
     count = -(-length // SEGMENT)
@@ -81,8 +81,8 @@ class Recurrent(Attention):
 
     def read(state: Any, segment: list[jax.Array]) -> tuple[Any, jax.Array]:
       query, context, query_at, context_at = segment
-      part = Mask(query_at, context_at, causal=True, aligned=mask.aligned)
-      heads, state = self.advance(query, context, part, state)
+      own_mask = Mask(query_at, context_at, causal=True, aligned=mask.aligned)
+      heads, state = self.advance(query, context, own_mask, state)
       return state, self.finish(heads, query)
 
     _, y = hk.scan(hk.remat(read), state, xs)
@@ -96,29 +96,29 @@ class Recurrent(Attention):
     return self.finish(heads, query), state
 
   def memorise(self, context: jax.Array, positions: jax.Array) -> Any:
-    nobody, mask = _one_padded(context)
+    padding, mask = _one_padded(context)
     state = self.initial_state(len(context), context.shape[1], context.dtype)
     mask = Mask(mask.query_positions, positions, causal=False)
-    return self.advance(nobody, context, mask, state)[1]
+    return self.advance(padding, context, mask, state)[1]
 
   def recall(self, query: jax.Array, positions: jax.Array, memory: Any) -> jax.Array:
-    nobody, mask = _one_padded(query)
+    padding, mask = _one_padded(query)
     mask = Mask(positions, mask.context_positions, causal=False)
-    heads, _ = self.advance(query, nobody, mask, memory)
+    heads, _ = self.advance(query, padding, mask, memory)
     return self.finish(heads, query)
 
   @abc.abstractmethod
   def advance(
     self, query: jax.Array, context: jax.Array, mask: Mask, state: Any
   ) -> tuple[jax.Array, Any]:
-    """[B, T, D], [B, S, D] and the state → [B, T, N, V] and the state after them.
+    """Map [B, T, D], [B, S, D] and the state to [B, T, N, V] and the next state.
 
-    A long pass comes in segments. Their positions go on from one to the next, so that
-    `mask.aligned` says of them that there is no padding before a token, and no more.
+    A long pass is computed in segments, whose positions continue those of the previous
+    one. So `mask.aligned` only means that there is no padding before a token.
     """
 
   def finish(self, heads: jax.Array, query: jax.Array) -> jax.Array:
-    """Joins the heads: [B, T, N, V], [B, T, D] → [B, T, D]."""
+    """Merge the heads: [B, T, N, V], [B, T, D] → [B, T, D]."""
     return self.output(heads.astype(query.dtype))
 
   def initial_state(self, batch_size: int, length: int, dtype: Any) -> Any:
@@ -127,13 +127,13 @@ class Recurrent(Attention):
     return Memory(jnp.zeros(shape, wide(dtype)))
 
   def project(self, x: jax.Array, name: str, size: int | None = None) -> jax.Array:
-    """A linear layer for every head: [B, T, D] → [B, T, N, size], by default K."""
+    """Apply a linear layer per head: [B, T, D] → [B, T, N, size], by default K."""
     size = self.key_size if size is None else size
     y = Linear(self.num_heads * size, False, self.w_init, name)(x)
     return y.reshape(*x.shape[:-1], self.num_heads, size)
 
   def output(self, heads: jax.Array) -> jax.Array:
-    """The projection that goes out: [B, T, N, V] → [B, T, D]."""
+    """Apply the output projection: [B, T, N, V] → [B, T, D]."""
     x = heads.reshape(*heads.shape[:2], -1)
     return Linear(self.d_model, False, self.output_init, "output")(x)
 
@@ -161,11 +161,11 @@ class Normalised(Recurrent):
 
   @abc.abstractmethod
   def query_features(self, x: jax.Array, positions: jax.Array) -> jax.Array:
-    """φ of the queries: [B, T, D], [B, T] → [B, T, N, F], float32 at least."""
+    """Return φ of the queries: [B, T, D], [B, T] → [B, T, N, F], float32 or wider."""
 
   @abc.abstractmethod
   def key_features(self, x: jax.Array, positions: jax.Array) -> jax.Array:
-    """ψ of the keys: [B, S, D], [B, S] → [B, S, N, F], float32 at least."""
+    """Return ψ of the keys: [B, S, D], [B, S] → [B, S, N, F], float32 or wider."""
 
   def initial_state(self, batch_size: int, length: int, dtype: Any) -> Any:
     del length
@@ -193,15 +193,15 @@ class Normalised(Recurrent):
     state: Sums,
     log_decay: jax.Array | None = None,
   ) -> tuple[jax.Array, Sums]:
-    """The weighted mean; the weights are summed as one more column of the values.
+    """Return the weighted mean; the weights are summed as one more column of the values.
 
     Args:
       q: φ of the queries [B, T, N, F].
       k: ψ of the keys [B, S, N, F], 0 for padding.
       v: [B, S, N, V].
-      mask: who may see whom.
-      state: the sums so far.
-      log_decay: of the sums, before a token is added, [B, S, N]; a causal pass's alone.
+      mask: which query may attend to which context token.
+      state: the previous sums.
+      log_decay: decay of the sums before each token, [B, S, N]; causal passes only.
 
     Returns:
       [B, T, N, V] and the new sums.
@@ -238,13 +238,13 @@ def _segments(x: jax.Array, count: int, size: int, padding: int) -> jax.Array:
 
 
 def _one_padded(x: jax.Array) -> tuple[jax.Array, Mask]:
-  """A sequence of one token of padding [B, 1, D], and its mask."""
+  """Return a sequence of one token of padding [B, 1, D], and its mask."""
   at = jnp.full((len(x), 1), -1, jnp.int32)
   return jnp.zeros_like(x[:, :1]), Mask(at, at, causal=False)
 
 
 def wide(dtype: Any) -> Any:
-  """The dtype of states and features: float32 at least."""
+  """Return the dtype of states and features: float32 or wider."""
   return jnp.promote_types(dtype, jnp.float32)
 
 

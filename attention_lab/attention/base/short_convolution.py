@@ -10,20 +10,20 @@ from attention_lab.kernel.mask import Mask
 
 
 class ShortConvolution(hk.Module):
-  """y_t = w_0 ∘ x_t + w_1 ∘ x_{t-1} + … over the last tokens that are no padding.
+  """y_t = w_0 ∘ x_t + w_1 ∘ x_{t-1} + … over the last tokens that are not padding.
 
-  Each channel has weights of its own, which start as PyTorch's convolutions do: uniform
-  within ± 1/√W for W tokens.
+  Each channel has its own weights, initialised as in PyTorch's convolutions: uniform within
+  ± 1/√W for W tokens.
   """
 
   def __call__(
     self, x: jax.Array, recent: jax.Array, mask: Mask
   ) -> tuple[jax.Array, jax.Array]:
-    """Reads tokens, and those that came before them.
+    """Convolve tokens with those before them.
 
     Args:
       x: [B, T, C].
-      recent: the last W - 1 tokens before them, 0 where there was none: [B, W - 1, C].
+      recent: the W - 1 tokens before them, 0 where there are none: [B, W - 1, C].
       mask: of causal self-attention among x.
 
     Returns:
@@ -48,15 +48,23 @@ class ShortConvolution(hk.Module):
 def _among_padding(
   joined: jax.Array, real: jax.Array, width: int
 ) -> tuple[list[jax.Array], jax.Array]:
-  """Each of the last T of [B, W - 1 + T, C], the token before each, and so on: W times
-  [B, T, C]; and the last W - 1 of all. `real` [B, T] says which are no padding."""
+  """Return the last T tokens, the real token before each, and so on, skipping padding.
+
+  Args:
+    joined: [B, W - 1 + T, C].
+    real: [B, T], whether a token is not padding.
+    width: W.
+
+  Returns:
+    W arrays [B, T, C], and the last W - 1 real tokens [B, W - 1, C].
+  """
   slots = jnp.broadcast_to(jnp.arange(joined.shape[1]), joined.shape[:2])
   filled = jnp.concatenate([jnp.ones((len(real), width - 1), bool), real], axis=1)
   last = jax.lax.cummax(jnp.where(filled, slots, 0), axis=1)
-  before = jnp.roll(last, 1, axis=1)  # Of the first slot nobody asks.
+  before = jnp.roll(last, 1, axis=1)  # The first slot is never used.
 
   def follow(at: jax.Array, count: int) -> list[jax.Array]:
-    """`count` tokens, from those at these slots [B, ...] back."""
+    """Return `count` tokens, from those at slots [B, ...] backwards."""
     found = []
     for _ in range(count):
       found.append(jnp.take_along_axis(joined, at[..., None], axis=1))

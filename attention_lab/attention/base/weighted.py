@@ -36,5 +36,5 @@ class Weighted(MultiHead):
     return softmax(scores, allowed)
 
   def read_out(self, weights: jax.Array, v: jax.Array) -> jax.Array:
-    """Weights · V: [B, N, T, S], [B, S, N, V] → [B, T, N, V]."""
+    """Compute weights · V: [B, N, T, S], [B, S, N, V] → [B, T, N, V]."""
     return jnp.einsum("BNTS,BSNV->BTNV", weights.astype(v.dtype), v)
