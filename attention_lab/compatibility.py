@@ -16,7 +16,7 @@ from jax.extend import core
 from attention_lab.attention.base.attention import Attention, attentions
 from attention_lab.errors import UserError, one_line
 from attention_lab.kernel.mask import Mask
-from attention_lab.position.base.position import Position, one_draw, positions
+from attention_lab.position.base.position import Position, positions, shared_sample
 
 # An attention is independent of "embed", which acts on the token embeddings.
 HOOKS = tuple(hook for hook in Position.HOOKS if hook != "embed")
@@ -136,7 +136,7 @@ def _refuse_kernel(build: Callable[[], Attention], dtype: Any) -> None:
 
   def run(x: jax.Array) -> jax.Array:
     token_positions = jnp.zeros(x.shape[:2], jnp.int32)
-    with one_draw(build().position):  # As in training, where kernels support less.
+    with shared_sample(build().position):  # As in training, where kernels support less.
       module = build()
       return module(
         x, x, Mask(token_positions, token_positions, causal="causal" in module.kinds)

@@ -25,8 +25,8 @@ def get_config() -> Config:
   for key, setting in SETTINGS.items():
     *sections, name = key.split(".")
     section = nested
-    for part in sections:
-      section = section.setdefault(part, {})
+    for title in sections:
+      section = section.setdefault(title, {})
     section[name] = setting.default
     if setting.optional:
       section[name] = config_dict.placeholder(setting.kind)

@@ -1,4 +1,4 @@
-"""Mistakes of users, told in one line: what was wrong, what is allowed, what to type."""
+"""Errors for users, on one line: what was wrong, what is allowed, what to type."""
 
 import difflib
 import traceback
@@ -7,11 +7,11 @@ from pathlib import Path
 
 
 class UserError(Exception):
-  """A mistake that the user can mend. `main` prints its one line and exits with 2."""
+  """A mistake that the user can fix. `main` prints its message and exits with 2."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-  """The known name closest to `name` as a question, or else all that is known."""
+  """Return the known name closest to `name` as a question, or else all known names."""
   known = sorted(known)
   close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
   if close:
@@ -20,14 +20,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def one_line(error: BaseException, within: str = "") -> str:
-  """A foreign exception on a single line, with the line of the user's file at fault.
+  """Return an exception on a single line, with the line of the user's file that raised.
 
   Args:
     error: the exception.
-    within: the user's file, if it is known; else the last on the trace that may be one.
+    within: the user's file; "" for the last file of the traceback that may be one.
   """
   text = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
-  if isinstance(error, SyntaxError):  # It says itself where it is.
+  if isinstance(error, SyntaxError):  # Its message names the line.
     return text
   for frame in reversed(traceback.extract_tb(error.__traceback__)):
     path = Path(frame.filename)
@@ -37,7 +37,7 @@ def one_line(error: BaseException, within: str = "") -> str:
 
 
 def _is_users(path: Path) -> bool:
-  """Whether a file on a trace is neither ours nor of what we call."""
+  """Return whether a file belongs neither to this package nor to its libraries."""
   between = {"importlib", "jax", "haiku"} & set(path.parts)
   ours = path.is_relative_to(Path(__file__).parent)
   return not (ours or between or str(path).startswith("<frozen"))

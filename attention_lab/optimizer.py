@@ -84,13 +84,13 @@ def lion(
 
 @schedules.register("constant")
 def constant(peak: float) -> Schedule:
-  """The same rate at every step."""
+  """Return a constant rate."""
   return optax.constant_schedule(peak)
 
 
 @schedules.register("warmup")
 def warmup(peak: float, warmup_steps: int = 100) -> Schedule:
-  """Rises linearly to the peak and stays there."""
+  """Return a linear increase to the peak, then a constant rate."""
   return optax.join_schedules(
     [_rise(peak, warmup_steps), optax.constant_schedule(peak)], [warmup_steps]
   )
@@ -100,8 +100,10 @@ def warmup(peak: float, warmup_steps: int = 100) -> Schedule:
 def cosine(
   peak: float, steps: int, warmup: float = 0.0, final: float = 0.1
 ) -> Schedule:
-  """Rises linearly for a share `warmup` of the steps, then falls along a cosine to
-  `final` · peak (arXiv:1608.03983)."""
+  """Return a linear increase, then a cosine decay to `final` · peak (arXiv:1608.03983).
+
+  The increase takes the share `warmup` of the steps.
+  """
   if not 0 <= warmup < 1:
     raise UserError(f"cosine(warmup={warmup}): take a share of the steps, 0 <= w < 1.")
   rising = int(warmup * steps)
@@ -111,7 +113,7 @@ def cosine(
 
 @schedules.register("noam")
 def noam(peak: float, warmup_steps: int = 4000) -> Schedule:
-  """Rises linearly, then falls as 1/√step (arXiv:1706.03762, section 5.3).
+  """Return a linear increase, then 1/√step (arXiv:1706.03762, section 5.3).
 
   The paper's rate is `peak` = 1 / √(d_model · warmup_steps).
   """
@@ -125,7 +127,7 @@ def noam(peak: float, warmup_steps: int = 4000) -> Schedule:
 
 
 def _bind(registry: Registry, spec: str) -> Callable[..., Any]:
-  """What a spec names; raises UserError at an option that could only diverge."""
+  """Return what a spec names; raise `UserError` for an option out of range."""
   bound = registry.bind(spec)
   for option, value in bound.keywords.items():
     least, below = RANGES.get(option, (value, float("inf")))
@@ -137,12 +139,12 @@ def _bind(registry: Registry, spec: str) -> Callable[..., Any]:
 
 
 def _rise(peak: float, steps: int) -> Schedule:
-  """Linear from peak / (steps + 1): the first step already moves."""
+  """Return a linear increase from peak / (steps + 1), so that the first step counts."""
   return optax.linear_schedule(peak / (steps + 1), peak, steps)
 
 
 def make_schedule(spec: str, peak: float, steps: int) -> Schedule:
-  """The learning rate at each step, from 0, of a run of `steps` steps."""
+  """Return the learning rate as a function of the step, from 0, for `steps` steps."""
   bound = _bind(schedules, spec)
   given = {"peak": peak}
   if depends_on_steps(spec):
@@ -151,14 +153,14 @@ def make_schedule(spec: str, peak: float, steps: int) -> Schedule:
 
 
 def depends_on_steps(spec: str) -> bool:
-  """Whether a schedule differs between runs of different length."""
+  """Return whether a schedule depends on the length of the run."""
   return "steps" in inspect.signature(schedules[specs.parse(spec).name]).parameters
 
 
 def make_optimizer(
   spec: str, learning_rate: Schedule, clip_norm: float
 ) -> optax.GradientTransformation:
-  """The optimizer of a spec, behind clipping of the global norm where it is above 0."""
+  """Return the optimizer of a spec, after clipping by global norm if it is above 0."""
   update = _bind(optimizers, spec)(learning_rate=learning_rate)
   if not clip_norm:
     return update

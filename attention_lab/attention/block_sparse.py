@@ -65,13 +65,13 @@ class BlockSparse(Weighted):
     seen = self._seen(count, mask.causal)
 
     def blocks(x: jax.Array, fill: int = 0) -> jax.Array:
-      """[B, T, ...] → [B, blocks, rows, ...]."""
+      """Divide into blocks: [B, T, ...] → [B, blocks, rows, ...]."""
       widths = [(0, 0), (0, count * self.block - length)] + [(0, 0)] * (x.ndim - 2)
       x = jnp.pad(x, widths, constant_values=fill)
       return x.reshape(batch, count, self.block, *x.shape[2:])
 
     def gather(x: jax.Array) -> jax.Array:
-      """[B, blocks, rows, ...] → [B · blocks, rows of all that are seen, ...]."""
+      """Gather the blocks attended to: [B, blocks, rows, ...] → [B · blocks, rows, ...]."""
       x = x[:, jnp.maximum(seen, 0)]
       return x.reshape(batch * count, seen.shape[1] * self.block, *x.shape[4:])
 

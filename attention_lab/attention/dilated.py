@@ -56,7 +56,7 @@ class Dilated(Recent, Weighted):
     missing = blocks * rows * self.dilation - length
 
     def fold(x: jax.Array, fill: int = 0) -> Any:
-      """[B, T, ...] → [B, d, blocks, rows, ...]."""
+      """Divide into d sequences of blocks: [B, T, ...] → [B, d, blocks, rows, ...]."""
       widths = [(0, 0), (0, missing)] + [(0, 0)] * (x.ndim - 2)
       x = jnp.pad(x, widths, constant_values=fill)
       shape = (batch, blocks, rows, self.dilation, *x.shape[2:])

@@ -44,7 +44,7 @@ class Linformer(MultiHead):
     return jnp.einsum("BNTR,BRNV->BTNV", weights.astype(v.dtype), v)
 
   def _projected(self, x: jax.Array, name: str, mask: Mask) -> jax.Array:
-    """[B, S, N, K] → [B, R, N, K]."""
+    """Project the length: [B, S, N, K] → [B, R, N, K]."""
     length = self.position.max_length
     if x.shape[1] > length:
       raise UserError(

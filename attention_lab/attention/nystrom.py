@@ -52,7 +52,7 @@ class Nystrom(MultiHead):
     return y + self._convolved(wide) if self.convolution else y
 
   def _softmax(self, q: jax.Array, k: jax.Array, allowed: jax.Array) -> jax.Array:
-    """[B, T, N, K], [B, S, N, K], [B, S] bool → [B, N, T, S]."""
+    """Return weights: [B, T, N, K], [B, S, N, K], [B, S] bool → [B, N, T, S]."""
     scores = jnp.einsum("BTNK,BSNK->BNTS", q, k) * self.key_size**-0.5
     return softmax(scores, allowed[:, None, None])
 

@@ -48,7 +48,7 @@ class SelectiveNaive(Attention):
     return y.reshape(*y.shape[:2], size)
 
   def _heads(self, name: str, pairs: jax.Array) -> jax.Array:
-    """[B, T, S, N·K + D] → [B, T, S, N, K]."""
+    """Apply a linear layer to pairs: [B, T, S, N·K + D] → [B, T, S, N, K]."""
     y = Linear(self.num_heads * self.key_size, False, self.w_init, name)(pairs)
     return y.reshape(*y.shape[:-1], self.num_heads, self.key_size)
 

@@ -46,17 +46,21 @@ class Dyck(Generated):
 
   def generate(self, random: CounterRandom) -> tuple[np.ndarray, np.ndarray]:
     count = self.sequence_length + 1
-    # A walk that is free, folded to 0 … m, is one that turns back at 0 and at m.
+    # An unbounded walk folded to 0 … m turns back at 0 and at m.
     walk = np.cumsum(2 * random.integers(2, count) - 1, axis=1)
     after = np.abs((walk + self.max_depth) % (2 * self.max_depth) - self.max_depth)
     before = np.pad(after[:, :-1], ((0, 0), (1, 0)))
     closes = after < before
-    level = np.maximum(before, after)  # Of a bracket and of the one that it closes.
+    level = np.maximum(
+      before, after
+    )  # Level of a bracket and of the one that it closes.
 
     kinds = random.integers(self.kinds, count)
     places = np.arange(count)
     for depth in range(1, min(self.max_depth, count) + 1):
-      here = level == depth
-      opened = np.maximum.accumulate(np.where(here & ~closes, places, 0), axis=1)
-      kinds = np.where(here & closes, np.take_along_axis(kinds, opened, axis=1), kinds)
+      at_depth = level == depth
+      opened = np.maximum.accumulate(np.where(at_depth & ~closes, places, 0), axis=1)
+      kinds = np.where(
+        at_depth & closes, np.take_along_axis(kinds, opened, axis=1), kinds
+      )
     return kinds + self.kinds * closes, closes

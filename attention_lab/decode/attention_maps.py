@@ -89,7 +89,7 @@ def labels(dataset: Dataset, tokens: np.ndarray) -> list[str]:
 def _weights(
   experiment: Experiment, params: Any, tokens: np.ndarray, *source: np.ndarray
 ) -> Any:
-  rows = [part[None].astype(np.int32) for part in (tokens, *source)]
+  rows = [row[None].astype(np.int32) for row in (tokens, *source)]
   at = default_positions(rows[0])
   params = experiment.policy.cast_to_compute(params)
   run = jax.jit(experiment.model.attention_weights)

@@ -187,7 +187,7 @@ def _limits(problem: Problem) -> tuple[int | None, int | None]:
 def _scores(
   problem: Problem, queries: Queries, context: Context, transposed: bool = False
 ) -> jax.Array:
-  """[N, T, S], or transposed [N, S, T]; float32 at least."""
+  """Return scores [N, T, S], or transposed [N, S, T]; float32 or wider."""
   form = "NSK,NTK->NST" if transposed else "NTK,NSK->NTS"
   sides = (context.wide, queries.q) if transposed else (queries.q, context.wide)
   scores = jnp.einsum(form, *sides, preferred_element_type=problem.score_dtype)
@@ -199,7 +199,7 @@ def _scores(
 
 
 def _allowed(problem: Problem, queries: Queries, context: Context) -> jax.Array:
-  """[T, S], True where the query may see the context token."""
+  """Return [T, S], True where a query may attend to a context token."""
   mask = Mask(queries.positions[None], context.positions[None], problem.mask.causal)
   return mask.dense(problem.window)[0, 0]
 

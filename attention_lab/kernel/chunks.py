@@ -14,7 +14,7 @@ def chunk_size(length: int, chunk: int) -> int:
 
 
 def split(x: jax.Array, size: int) -> jax.Array:
-  """[B, T, N, ...] → [M, B, N, C, ...]; zeros fill the last chunk."""
+  """Divide into chunks: [B, T, N, ...] → [M, B, N, C, ...]; zeros pad the last one."""
   batch, length = x.shape[:2]
   chunks = -(-length // size)
   rest = [(0, 0)] * (x.ndim - 2)
@@ -24,7 +24,7 @@ def split(x: jax.Array, size: int) -> jax.Array:
 
 
 def join(x: jax.Array, length: int) -> jax.Array:
-  """[M, B, N, C, F] → [B, T, N, F], without what filled the last chunk."""
+  """Join chunks: [M, B, N, C, F] → [B, T, N, F], without padding."""
   chunks, batch, heads, size, width = x.shape
   x = jnp.transpose(x, (1, 0, 3, 2, 4)).reshape(batch, chunks * size, heads, width)
   return x[:, :length]

@@ -45,7 +45,7 @@ class Mask:
       )
 
   def dense(self, window: int | None = None) -> jax.Array:
-    """[B, 1, T, S] bool, True where the query may see the context token.
+    """Return [B, 1, T, S] bool, True where a query may attend to a context token.
 
     Args:
       window: tokens a query sees, itself included, and where the mask is not causal as

@@ -9,12 +9,12 @@ from attention_lab.kernel.problem import Problem, widened
 
 
 def xla(problem: Problem) -> jax.Array:
-  """[B, T, N, V], by whatever XLA makes of it."""
+  """Compute [B, T, N, V] by `jax.nn.dot_product_attention` on XLA."""
   return _by(problem, "xla")
 
 
 def cudnn(problem: Problem) -> jax.Array:
-  """[B, T, N, V], by cuDNN's fused attention: NVIDIA GPUs, 16-bit floats."""
+  """Compute [B, T, N, V] by cuDNN's fused attention: NVIDIA GPUs, 16-bit floats."""
   return _by(problem, "cudnn")
 
 

@@ -45,7 +45,7 @@ class Fire(Position):
     return self._network(x, num_heads)
 
   def _network(self, x: jax.Array, num_heads: int) -> jax.Array:
-    """[B, T, S] → [B, N, T, S]."""
+    """Apply the network: [B, T, S] → [B, N, T, S]."""
     init = hk.initializers.VarianceScaling(1.0, "fan_in", "truncated_normal")
     w1 = _learned("w1", (1, self.width), init)[0]
     b1 = _learned("b1", (self.width,), jnp.zeros)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from attention_lab.errors import UserError
 from attention_lab.position.base.position import (
   Position,
-  drawn,
+  current_sample,
   positions,
   register_position,
 )
@@ -43,7 +43,9 @@ class Randomized(Position):
     if scheme.func is type(self):
       raise UserError(f"randomized(of={self.of!r}): of another scheme than itself.")
     self._scheme: Position = scheme(max_length=self.longest)
-    self._drawn = drawn()  # Now: a backward pass comes when the draw is over.
+    self._sample = (
+      current_sample()
+    )  # Read now: a backward pass runs after the context has ended.
 
   @classmethod
   def acts(cls) -> frozenset[str]:
@@ -83,10 +85,10 @@ class Randomized(Position):
 
   def _moved(self, positions: jax.Array) -> jax.Array:
     """Return the scheme's positions; after the last sample they increase by 1."""
-    if self._drawn is None:
+    if self._sample is None:
       moved = positions * self.stride
     else:
       last = self.max_length - 1
       beyond = jnp.maximum(positions - last, 0)
-      moved = self._drawn[jnp.clip(positions, 0, last)] + beyond
+      moved = self._sample[jnp.clip(positions, 0, last)] + beyond
     return jnp.where(positions < 0, positions, moved)

@@ -47,10 +47,10 @@ def refuse_full(folder: Path, needed: int, keep: int) -> None:
   """
   paths = (folder, *folder.absolute().parents)
   existing = next(path for path in paths if os.path.isdir(path))
-  total, _, free = shutil.disk_usage(existing)
-  if needed > free and total:  # A file system without a size holds no files.
+  total, _, available = shutil.disk_usage(existing)
+  if needed > available and total:  # A file system without a size holds no files.
     raise UserError(
-      f"{folder} has {free / MEGABYTE:,.1f} MB free, and the checkpoints to come take "
+      f"{folder} has {available / MEGABYTE:,.1f} MB free, and the checkpoints to come take "
       f"{needed / MEGABYTE:,.1f} MB. Free some space, keep fewer with "
       f"--config.checkpoint.keep=1 (now {keep}), or name another --workdir."
     )

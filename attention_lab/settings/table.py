@@ -9,8 +9,8 @@ from functools import partial
 
 from attention_lab.settings.setting import Setting
 
-# Results do not depend on these: a resumed run may change them.
-Free = partial(Setting, resumable=True)
+# Declares a setting that results do not depend on: a resumed run may change it.
+Changeable = partial(Setting, resumable=True)
 
 SETTINGS: Mapping[str, Setting] = {
   "attention": Setting(
@@ -41,19 +41,19 @@ SETTINGS: Mapping[str, Setting] = {
     "Implementation of dot-product attention.",
     choices=("auto", "reference", "blocked", "xla", "cudnn"),
   ),
-  "plugins": Free((), "Plugins to load; --plugin adds to them."),
-  "data_dir": Free(
+  "plugins": Changeable((), "Plugins to load; --plugin adds to them."),
+  "data_dir": Changeable(
     "",
     "Folder to read and store data in; '' for the user's cache folder.",
     flag="data_dir",
   ),
-  "profile": Free(False, "Write a trace of some steps to the run's folder."),
-  "skip_checks": Free(
+  "profile": Changeable(False, "Write a trace of some steps to the run's folder."),
+  "skip_checks": Changeable(
     False,
     "Train causal models without the leak check; the run records it.",
     flag="skip_checks",
   ),
-  "compile_cache": Free(
+  "compile_cache": Changeable(
     "", "Folder for compiled programs; '' for the user's cache folder, 'off' for none."
   ),
   "seed": Setting(
@@ -63,7 +63,7 @@ SETTINGS: Mapping[str, Setting] = {
     below=2**32,
     flag="seed",
   ),
-  "seeds": Free(
+  "seeds": Changeable(
     1,
     "Number of runs that differ only in their seed: seed, seed + 1, and so on.",
     above=0,
@@ -136,157 +136,167 @@ SETTINGS: Mapping[str, Setting] = {
     "Dtype of the computation; parameters stay in float32.",
     choices=("float32", "bfloat16"),
   ),
-  "train.on_nonfinite": Free(
+  "train.on_nonfinite": Changeable(
     "stop",
     "At a loss or gradient that is not finite: stop; skip the step; or rollback, which "
     "also restores the parameters of the last step that is a multiple of "
     "checkpoint.every.",
     choices=("stop", "skip", "rollback"),
   ),
-  "train.nonfinite_limit": Free(
+  "train.nonfinite_limit": Changeable(
     10, "Steps that a run may skip before it stops.", above=0
   ),
   "train.micro_batches": Setting(
     1, "Parts into which a device splits its batch, to save memory.", above=0
   ),
-  "train.steps_per_call": Free(
+  "train.steps_per_call": Changeable(
     64, "Largest number of steps that run without returning to Python.", above=0
   ),
-  "evaluation.every": Free(400, "Steps between validations.", above=0),
-  "evaluation.checkpoint": Free(
+  "evaluation.every": Changeable(400, "Steps between validations.", above=0),
+  "evaluation.checkpoint": Changeable(
     "newest",
     "Checkpoint to evaluate or sample from.",
     choices=("newest", "best"),
   ),
-  "evaluation.average": Free(
+  "evaluation.average": Changeable(
     1,
     "Number of the newest checkpoints whose mean is evaluated or sampled from.",
     above=0,
   ),
-  "evaluation.extra_lengths": Free(
+  "evaluation.extra_lengths": Changeable(
     (),
     "Further sequence lengths, in tokens, to validate at when training ends.",
     lengths=True,
     former="evaluation.lengths",
   ),
-  "evaluation.scores": Free(
+  "evaluation.scores": Changeable(
     False, "Compute BLEU and chrF of the validation split when training ends."
   ),
-  "evaluation.files": Free(
+  "evaluation.files": Changeable(
     (),
     "With --mode=evaluate: two files of sentence pairs to score, "
     "('sources', 'references').",
   ),
-  "checkpoint.every": Free(400, "Steps between checkpoints.", above=0),
-  "checkpoint.keep": Free(
+  "checkpoint.every": Changeable(400, "Steps between checkpoints.", above=0),
+  "checkpoint.keep": Changeable(
     3, "Number of newest checkpoints to keep; the best one is kept too.", above=0
   ),
-  "log.every": Free(50, "Steps between entries of the log.", above=0),
-  "log.tensorboard": Free(True, "Write TensorBoard events."),
-  "log.wandb": Free(
+  "log.every": Changeable(50, "Steps between entries of the log.", above=0),
+  "log.tensorboard": Changeable(True, "Write TensorBoard events."),
+  "log.wandb": Changeable(
     "off",
     "Log to Weights & Biases too.",
     choices=("off", "offline", "online"),
     flag="wandb",
   ),
-  "benchmark.sequence_lengths": Free(
+  "benchmark.sequence_lengths": Changeable(
     (128, 256, 512, 1024, 2048),
     "With --mode=benchmark: sequence lengths in tokens, as 128,256.",
     lengths=True,
     flag="lengths",
     former="benchmark.lengths",
   ),
-  "benchmark.batch_size": Free(
+  "benchmark.batch_size": Changeable(
     1, "Sequences per batch; the training step uses batch_size.", above=0
   ),
-  "benchmark.rounds": Free(7, "Number of times that each program is timed.", above=0),
-  "benchmark.step": Free(True, "Time the whole training step too."),
-  "sample.prompt": Free(
+  "benchmark.rounds": Changeable(
+    7, "Number of times that each program is timed.", above=0
+  ),
+  "benchmark.step": Changeable(True, "Time the whole training step too."),
+  "sample.prompt": Changeable(
     None,
     "Text to continue, or source to translate; None for the dataset's own.",
     kind=str,
     flag="prompt",
   ),
-  "sample.length": Free(
+  "sample.length": Changeable(
     300, "Tokens to generate; of translations, the most.", above=0, below=1_000_001
   ),
-  "sample.input_file": Free(
+  "sample.input_file": Changeable(
     None,
     "With --mode=sample: file of sources, one per line; - for standard input.",
     kind=str,
     flag="input_file",
   ),
-  "sample.count": Free(
+  "sample.count": Changeable(
     1,
     "Number of continuations, or of best translations.",
     above=0,
     below=10_001,
   ),
-  "sample.beam_size": Free(
+  "sample.beam_size": Changeable(
     4,
     "Hypotheses of beam search; 1 for greedy decoding. Translation only.",
     above=0,
     below=1_001,
   ),
-  "sample.length_penalty": Free(
+  "sample.length_penalty": Changeable(
     0.6, "α of arXiv:1609.08144, eq. 14. Translation only.", at_least=0
   ),
-  "sample.temperature": Free(0.8, "Temperature of sampling; 0 for greedy.", at_least=0),
-  "sample.top_k": Free(
+  "sample.temperature": Changeable(
+    0.8, "Temperature of sampling; 0 for greedy.", at_least=0
+  ),
+  "sample.top_k": Changeable(
     0, "Sample from the k most likely tokens; 0 for all.", at_least=0
   ),
-  "sample.top_p": Free(
+  "sample.top_p": Changeable(
     1.0,
     "Sample from the most likely tokens that have this probability together.",
     above=0,
     at_most=1,
   ),
-  "sample.seed": Free(0, "Seed of sampling.", at_least=0, below=2**32),
-  "sample.maps": Free(False, "Draw the attention maps of the prompt."),
-  "processes.join": Free(
+  "sample.seed": Changeable(0, "Seed of sampling.", at_least=0, below=2**32),
+  "sample.maps": Changeable(False, "Draw the attention maps of the prompt."),
+  "processes.join": Changeable(
     25, "Seconds to wait at the start for the other processes of the run.", above=0
   ),
-  "processes.lag": Free(
+  "processes.lag": Changeable(
     20,
     "Seconds that a process may be silent or late before all processes end. Compiling, "
     "evaluating and saving do not count.",
     above=0,
   ),
-  "compare.grid": Free((), "Pairs of a setting and its values; lists in flags set it."),
-  "compare.match": Free(
+  "compare.grid": Changeable(
+    (), "Pairs of a setting and its values; lists in flags set it."
+  ),
+  "compare.match": Changeable(
     "parameters",
     "Add a row of equal cost for each attention whose cost differs from the baseline's.",
     choices=("parameters", "flops", "none"),
     flag="match",
   ),
-  "compare.cost_lengths": Free(
+  "compare.cost_lengths": Changeable(
     (128, 256, 512),
     "Sequence lengths, in tokens, at which attentions are timed; () for none.",
     lengths=True,
     former="compare.lengths",
   ),
-  "compare.launcher": Free(
+  "compare.launcher": Changeable(
     "local", "Where the runs are started.", choices=("local", "slurm"), flag="launcher"
   ),
-  "compare.jobs": Free(
+  "compare.jobs": Changeable(
     0,
     "Runs at a time with the launcher local; 0 for one per device.",
     at_least=0,
     below=10_001,
   ),
-  "compare.vmap_seeds": Free(
+  "compare.vmap_seeds": Changeable(
     "auto",
     "Train the seeds of a row in one program; auto does so where it is faster.",
     choices=("auto", "always", "never"),
   ),
-  "compare.dry_run": Free(
+  "compare.dry_run": Changeable(
     False,
     "With --mode=compare: print what would be run, and stop.",
     flag="dry_run",
   ),
-  "compare.slurm.partition": Free("", "Slurm partition; '' for the cluster's default."),
-  "compare.slurm.minutes": Free(1440, "Time limit of one job, in minutes.", above=0),
-  "compare.slurm.cpus": Free(8, "CPUs per job.", above=0),
-  "compare.slurm.gpus": Free(1, "GPUs per job.", at_least=0),
-  "compare.slurm.memory_gb": Free(32, "Memory per job, in GB.", above=0),
+  "compare.slurm.partition": Changeable(
+    "", "Slurm partition; '' for the cluster's default."
+  ),
+  "compare.slurm.minutes": Changeable(
+    1440, "Time limit of one job, in minutes.", above=0
+  ),
+  "compare.slurm.cpus": Changeable(8, "CPUs per job.", above=0),
+  "compare.slurm.gpus": Changeable(1, "GPUs per job.", at_least=0),
+  "compare.slurm.memory_gb": Changeable(32, "Memory per job, in GB.", above=0),
 }

@@ -3,7 +3,7 @@
 import haiku as hk
 import jax
 
-from attention_lab.position.base.position import one_draw, positions
+from attention_lab.position.base.position import positions, shared_sample
 
 
 def call(spec, method, *args, max_length=16, key=None, params=None):
@@ -13,7 +13,7 @@ def call(spec, method, *args, max_length=16, key=None, params=None):
     def build():
       return positions.bind(spec)(max_length=max_length)
 
-    with one_draw(build()):
+    with shared_sample(build()):
       return getattr(build(), method)(*args)
 
   transformed = hk.transform(run)

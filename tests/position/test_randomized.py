@@ -12,7 +12,7 @@ from attention_lab.conformance.functions import in_chunks
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
 from attention_lab.kernel import bands, choose
-from attention_lab.position.base.position import facts_of, one_draw, positions
+from attention_lab.position.base.position import facts_of, positions, shared_sample
 from tests.parts import default_positions, fill, tiny_config
 
 T, LONGEST = 8, 50
@@ -35,7 +35,7 @@ def moved(at, key=None, spec="randomized(longest=50)"):
   """Where the scheme inside sees these positions."""
 
   def run():
-    with one_draw(build(spec)):
+    with shared_sample(build(spec)):
       return build(spec)._moved(jnp.asarray(at))
 
   return np.asarray(hk.transform(run).apply({}, key))

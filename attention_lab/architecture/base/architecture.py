@@ -20,7 +20,7 @@ from attention_lab.nn.layer_norm import LayerNorm
 from attention_lab.nn.linear import Linear, matmul
 from attention_lab.nn.module import Module
 from attention_lab.plugin.registry import Registry, fields_of
-from attention_lab.position.base.position import Position, one_draw
+from attention_lab.position.base.position import Position, shared_sample
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -175,7 +175,7 @@ def as_functions(build: Callable[[], Architecture]) -> Model:
     net = build()
 
     def call(*inputs: Any) -> Any:
-      with one_draw(net.position()):
+      with shared_sample(net.position()):
         return net(*inputs)
 
     return call, (call, net.initial_state, net.extend, net.attention_weights)

@@ -15,7 +15,7 @@ from attention_lab.kernel.choose import attend
 from attention_lab.kernel.mask import Mask
 from attention_lab.kernel.problem import Bias, Problem, is_constant
 from attention_lab.nn.linear import Linear
-from attention_lab.position.base.position import Position, drawn
+from attention_lab.position.base.position import Position, current_sample
 
 
 class KVMemory(NamedTuple):
@@ -213,6 +213,6 @@ def _kernel_bias(
   first = (mask.query_positions[:, :1], mask.context_positions[:, :1])
   if bias(*first) is None:
     return None
-  if drawn() is None and is_constant(bias, *first):
+  if current_sample() is None and is_constant(bias, *first):
     return partial(hk.transform(bias).apply, {}, None)
   return bias(mask.query_positions, mask.context_positions)

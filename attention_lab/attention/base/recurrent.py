@@ -229,7 +229,7 @@ class Normalised(Recurrent):
 
 
 def _segments(x: jax.Array, count: int, size: int, padding: int) -> jax.Array:
-  """[B, T, ...] → [count, B, size, ...], padded at the end."""
+  """Divide into segments: [B, T, ...] → [count, B, size, ...], padded at the end."""
   rest = [(0, 0)] * (x.ndim - 2)
   x = jnp.pad(
     x, [(0, 0), (0, count * size - x.shape[1]), *rest], constant_values=padding
@@ -258,7 +258,7 @@ class HeadNorm(hk.Module):
   """Each head divided by the root of its mean square (arXiv:1910.07467), and scaled."""
 
   def __call__(self, heads: jax.Array) -> jax.Array:
-    """[B, T, N, V] → [B, T, N, V], float32 at least."""
+    """Normalise each head: [B, T, N, V] → [B, T, N, V], float32 or wider."""
     heads = heads.astype(wide(heads.dtype))
     scale = hk.get_parameter("scale", heads.shape[-1:], heads.dtype, init=jnp.ones)
     square = (heads * heads).mean(axis=-1, keepdims=True)

@@ -28,7 +28,7 @@ class Text(Dataset):
 
   @abc.abstractmethod
   def load(self) -> str:
-    """The text."""
+    """Return the text."""
 
   @functools.cached_property
   def text(self) -> str:

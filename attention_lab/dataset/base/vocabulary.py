@@ -74,7 +74,7 @@ class WordVocabulary:
 
   @classmethod
   def numbers(cls, size: int) -> "WordVocabulary":
-    """Tokens that are written as words or numbers: "17 4 3"."""
+    """Return the vocabulary of tokens that are written as numbers: "17 4 3"."""
     if size > MOST_WORDS:
       raise UserError(f"A vocabulary of {size} words: take at most {MOST_WORDS}.")
     return cls(tuple(map(str, range(size))))

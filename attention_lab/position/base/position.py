@@ -58,14 +58,14 @@ class Position(Module):
 
   @classmethod
   def acts(cls) -> frozenset[str]:
-    """Hooks that the scheme overrides, derived from its class."""
+    """Return the hooks that the class overrides."""
     return frozenset(
       hook for hook in cls.HOOKS if getattr(cls, hook) is not getattr(Position, hook)
     )
 
   @property
   def hooks(self) -> frozenset[str]:
-    """The hooks in which it acts: another set than its class's if an option decides."""
+    """Hooks in which it acts; an option may change those of its class."""
     return self.acts()
 
   @property
@@ -92,26 +92,26 @@ def facts_of(build: Callable[[], Position]) -> Facts:
   return facts
 
 
-_draws: list[jax.Array | None] = []
+_samples: list[jax.Array | None] = []
 
 
 @contextlib.contextmanager
-def one_draw(position: Position) -> Iterator[None]:
+def shared_sample(position: Position) -> Iterator[None]:
   """Share one random sample among all schemes built inside a context.
 
   An architecture builds its scheme for the embedding and in every layer; their random
   values have to be the same. The context has to be inside one trace.
   """
-  _draws.append(position.draw())
+  _samples.append(position.draw())
   try:
     yield
   finally:
-    _draws.pop()
+    _samples.pop()
 
 
-def drawn() -> jax.Array | None:
+def current_sample() -> jax.Array | None:
   """Return the random values of this forward pass; None for none."""
-  return _draws[-1] if _draws else None
+  return _samples[-1] if _samples else None
 
 
 positions = Registry("position", base=Position, given=fields_of(Position))
