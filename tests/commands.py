@@ -53,34 +53,34 @@ class Started:
     self.pid = self._process.pid
 
   def poll(self):
-    """Its exit status; None while it lives."""
+    """Return its exit status; None while it runs."""
     return self._process.exitcode
 
   returncode = property(poll)
 
   def wait(self, timeout=None):
-    """Returns when it has ended."""
+    """Return when it has ended."""
     self._process.join(timeout)
     if self.poll() is None:
       raise subprocess.TimeoutExpired(sys.argv, timeout)
 
   def communicate(self, timeout=None):
-    """What it printed on standard output and standard error, once it has ended."""
+    """Return its standard output and standard error, once it has ended."""
     self.wait(timeout)
     return [path.read_text() for path in self._texts]
 
   def send_signal(self, number):
-    """Signals it, if it lives."""
+    """Signal it, if it lives."""
     if self.poll() is None:
       os.kill(self.pid, number)
 
   def kill(self):
-    """Ends it, if it lives."""
+    """End it, if it lives."""
     self.send_signal(signal.SIGKILL)
 
 
 def _enter(words, environment, folder, texts):
-  """Lives as the entrypoint."""
+  """Run as the entrypoint."""
   os.environ.clear()
   os.environ.update(environment)
   heed_ctrl_c()
@@ -97,19 +97,19 @@ def _enter(words, environment, folder, texts):
 
 
 def heed_ctrl_c():
-  """As in a terminal: what a shell starts in the background ignores it."""
+  """Handle Ctrl-C as in a terminal; background processes of a shell ignore it."""
   signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def start(*words, devices=1):
-  """Starts the entrypoint, on CPU devices; it shares the session's compiled programs."""
+  """Start the entrypoint, on CPU devices; it shares the session's compiled programs."""
   flags = {"XLA_FLAGS": xla_flags(devices)}
   environment = os.environ | flags | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
   return Started(words, environment)
 
 
 def run(*words):
-  """Runs the entrypoint to its end: (exit status, standard output, standard error)."""
+  """Run the entrypoint to its end: (exit status, standard output, standard error)."""
   process = start(*words)
   out, err = process.communicate(timeout=300)
   return process.returncode, out, err
@@ -133,7 +133,7 @@ def last_checkpoint(workdir):
 
 
 def assert_refused(result, answer):
-  """Asserts that a command was answered by one line, and nothing else was printed."""
+  """Assert that a command was answered by one line, and nothing else was printed."""
   status, out, err = result
   assert (status, out) == (2, ""), (out, err)
   assert err.startswith("error: ")

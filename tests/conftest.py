@@ -31,28 +31,28 @@ gc.set_threshold(100_000)
 
 
 def pytest_sessionfinish(session):
-  """Removes the cache when the last worker is done."""
+  """Remove the cache when the last worker is done."""
   if not hasattr(session.config, "workerinput"):
     shutil.rmtree(CACHE, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def forget_programs():
-  """Lets compiled programs go with their file: a process can only map so many."""
+  """Let compiled programs go with their file: a process can only map so many."""
   yield
   jax.clear_caches()
 
 
 @pytest.fixture
 def in_float64():
-  """Computes in double precision, so that formulas can be compared exactly."""
+  """Compute in double precision, so that formulas can be compared exactly."""
   with jax.enable_x64(True):
     yield
 
 
 @pytest.fixture
 def own_flags():
-  """Forgets the flags that a test parsed."""
+  """Forget the flags that a test parsed."""
   with flagsaver.flagsaver():
     yield
   flags.FLAGS.unparse_flags()
@@ -60,7 +60,7 @@ def own_flags():
 
 @pytest.fixture
 def command(capsys, own_flags):
-  """Runs a command line in this process: exit status, output, errors."""
+  """Run a command line in this process: exit status, output, errors."""
 
   def run(*words):
     try:

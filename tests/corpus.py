@@ -17,7 +17,7 @@ def sentences(split):
 
 
 def write_corpus(folder):
-  """Writes {train,valid,test}.{en,de} into a folder."""
+  """Write {train,valid,test}.{en,de} into a folder."""
   for split in SIZES:
     for side, lines in zip(
       ("en", "de"), zip(*sentences(split), strict=True), strict=True

@@ -56,7 +56,7 @@ def count(config: Any) -> int:
 
 
 def make_attention(spec: str, position: str = "none") -> Any:
-  """Builds an attention inside a transform."""
+  """Build an attention inside a transform."""
   return attentions.bind(spec)(
     num_heads=HEADS,
     key_size=KEY_SIZE,

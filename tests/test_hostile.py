@@ -40,7 +40,7 @@ class Touches:
 
 @pytest.fixture
 def trace(tmp_path):
-  """What code that should not have run would leave; it does where it is run."""
+  """Return code that leaves a file if it is run."""
   path = tmp_path / "trace"
   pickle.loads(pickle.dumps(Touches(path)))
   assert path.exists()

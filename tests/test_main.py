@@ -20,7 +20,7 @@ LONG = "x" * 300  # Longer than a file's name can be.
 
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path, monkeypatch, own_flags):
-  """Starts in an empty folder, without flags."""
+  """Start in an empty folder, without flags."""
   monkeypatch.chdir(tmp_path)
 
 
@@ -36,7 +36,7 @@ def write(name, text):
 
 
 def store(**settings):
-  """Puts a run with these settings into the folder "run"."""
+  """Put a run with these settings into the folder "run"."""
   config = configs.get_config().to_dict() | settings
   write("run/config.json", json.dumps({"config": config}))
 

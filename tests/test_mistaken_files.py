@@ -26,7 +26,7 @@ def as_before(tmp_path, monkeypatch):
 
 @pytest.fixture
 def refuse(command):
-  """Asserts that a command is refused and makes no run."""
+  """Assert that a command is refused and makes no run."""
 
   def check(answer, *words):
     before = sorted(os.listdir())

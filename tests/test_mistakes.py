@@ -29,7 +29,7 @@ NOT_NEGATIVE = [key for key, setting in SETTINGS.items() if setting.at_least == 
 
 
 def refusal(key, text):
-  """What is said of a setting's value; "" if it is taken."""
+  """Return the message for a setting's value; "" if it is accepted."""
   config = configs.get_config()
   try:
     configs.set_text(config, key, text)

@@ -86,7 +86,7 @@ def pairs(tmp_path_factory):
 
 
 def trainer(dataset, num_devices=2, **changes):
-  """Trains a bigram model: enough to train, and quick to compile."""
+  """Train a bigram model: enough to train, and quick to compile."""
   size = dataset.vocabulary.size
 
   def fresh(seed):

@@ -101,7 +101,7 @@ def python(tmp_path_factory):
 
 
 def see_our_packages(environment):
-  """Lets a virtual environment import this checkout and what is installed here."""
+  """Let a virtual environment import this checkout and what is installed here."""
   places = [
     Path(attention_lab.__file__).parents[1],
     sysconfig.get_path("purelib"),
@@ -112,7 +112,7 @@ def see_our_packages(environment):
 
 
 def run(*command, cwd=None):
-  """Runs a command that must succeed; returns what it prints."""
+  """Run a command that must succeed; return what it prints."""
   process = subprocess.run(
     command,
     cwd=cwd,

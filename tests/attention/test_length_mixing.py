@@ -97,7 +97,7 @@ def merged(f, y):
 
 
 def fourier_by_hand(f, x):
-  """Both transforms as the matrices that define them."""
+  """Apply both transforms as the matrices that define them."""
   del f
 
   def matrix(size):

@@ -90,7 +90,7 @@ class Kernel:
 
 
 def with_gradients(function, arrays):
-  """What a function gives, and the gradients of an uneven sum of that."""
+  """Return the value of a function, and the gradients of an uneven sum of it."""
 
   def total(arrays):
     results = function(arrays)
@@ -203,7 +203,7 @@ def by_root_mean_square(y):
 
 
 def convolved(weights, *parts):
-  """Each of [B, T, N, K], its channels convolved over the tokens before."""
+  """Convolve the channels of each [B, T, N, K] over the previous tokens."""
   for part, own in zip(parts, jnp.split(weights, len(parts), axis=1), strict=True):
     total = jnp.zeros_like(part)
     for back, w in enumerate(own.reshape(-1, HEADS, KEY_SIZE)):
@@ -363,7 +363,7 @@ def test_a_mean_can_be_over_another_sequence(in_float64, name):
 
 @pytest.mark.parametrize("name", [*SUMS, *STEPS])
 def test_a_huge_token_changes_nothing_before_it(name):
-  """By value: what takes no gradient, such as a maximum, is in no Jacobian."""
+  """Compare by value: a Jacobian misses what has no gradient, such as a maximum."""
   f = attention_functions(name)
   x = inputs()
   at = jnp.tile(jnp.arange(x.shape[1], dtype=jnp.int32), (B, 1))

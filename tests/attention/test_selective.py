@@ -155,7 +155,7 @@ def program(name, case, attention, position):
 
 
 def compare(name, case, given):
-  """Raises AssertionError unless an attention computes the definition."""
+  """Raise AssertionError unless an attention computes the definition."""
   position = positions[specs.parse(case.position).name]
   with jax.enable_x64(True):
     actual, expected = (

@@ -138,7 +138,7 @@ CAUSAL_ONLY = ("forgetting", "leviathan_selective")
 
 
 def expected(rule, params, x, at, causal):
-  """What a rule gives, one sequence at a time: [B, T, D]."""
+  """Apply a rule to one sequence at a time: [B, T, D]."""
   p, rows = by_name(params), []
   for row, places in zip(np.asarray(x), np.asarray(at), strict=True):
     allowed = np.broadcast_to(places >= 0, (len(row), len(row)))

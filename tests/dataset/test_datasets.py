@@ -34,7 +34,7 @@ SPECS = {
 
 @pytest.fixture(params=list(datasets))
 def dataset(request, tmp_path, monkeypatch):
-  """Every registered dataset, small, with data made on the spot where it needs some."""
+  """Every registered dataset, small, with generated files if it needs any."""
   monkeypatch.chdir(tmp_path)
   text = "".join(np.random.default_rng(0).choice(list("abcdef \n"), size=400))
   (tmp_path / "text.txt").write_text(text)

@@ -347,7 +347,7 @@ def test_what_a_killed_process_left_behind_is_removed(own):
 
 
 def prepare(folder, queue):
-  """What each of several processes does."""
+  """Make the vocabulary as each of several processes does."""
   data = pairs(folder)
   queue.put((data.vocabulary.model, data.tokens("train"), data.tokens("validation")))
 
@@ -393,7 +393,7 @@ def test_of_many_lines_subwords_are_learnt_from_some(own, monkeypatch):
 
 
 def refused(folder, match, **options):
-  """Asserts that the dataset is refused in one line, whatever asks for it first."""
+  """Assert that the dataset is refused in one line, whatever asks for it first."""
 
   def use():
     data = pairs(folder, **options)

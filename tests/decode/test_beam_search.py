@@ -127,7 +127,7 @@ def test_a_beam_as_wide_as_the_tree_is_exhaustive_search(alpha, end):
   ("width", "alpha"), [(1, 0.0), (2, 0.6), (3, 0.0), (3, 2.0), (5, -1.0)]
 )
 def test_a_narrow_beam_is_that_of_plain_python(width, alpha):
-  """Which never stops early, and keeps all that has ended."""
+  """A search that never stops early and keeps all that ended."""
   result = jax.jit(toy(width, n_best=width, length_penalty=alpha))(TABLE, SOURCE)
   for sentence in range(SENTENCES):
     expected = searched(sentence, width, alpha, END)[:width]
@@ -188,7 +188,7 @@ def test_stopping_early_changes_nothing(alpha, monkeypatch):
 
 
 def test_a_sentence_is_answered_as_if_it_were_alone():
-  """However soon the others are done."""
+  """Results do not depend on when others end."""
   search = jax.jit(toy(3, n_best=3))
   together = search(TABLE, SOURCE)
   for row in range(SENTENCES):
@@ -238,7 +238,7 @@ def translator(experiment):
 
 
 def log_probabilities(experiment, params, text):
-  """Of every next token, by a full pass: [B, T] → [B, T, V]."""
+  """Compute log-probabilities of every next token by a full pass: [B, T] → [B, T, V]."""
   apply = jax.jit(experiment.model.apply)
   logits = apply(params, None, text, default_positions(text))
   return np.asarray(jax.nn.log_softmax(logits))
@@ -260,7 +260,7 @@ def built(**changes):
   ],
 )
 def test_scores_are_those_of_a_full_pass(attention, layer_stack):
-  """So every hypothesis remembers its own past, in whatever form."""
+  """Every hypothesis keeps its own past."""
   experiment, params = built(attention=attention, model__layer_stack=layer_stack)
   length, width, alpha, end = 6, 4, 0.6, 5
   search = make_beam_search(

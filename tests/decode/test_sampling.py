@@ -23,7 +23,7 @@ def model(position="rope"):
 
 
 def drawn(**options):
-  """Which tokens are ever drawn, and how often."""
+  """Return the frequencies of sampled tokens."""
   options = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, **options}
   keys = jax.random.split(jax.random.key(0), 2000)
   draw = jax.vmap(lambda key: choose(key, LOGITS, **options)[0])

@@ -19,7 +19,7 @@ WRONG = 1  # The member that misbehaves, but where a scenario says another.
 
 
 def main(port, count, index, scenario):
-  """Meets the others, and behaves."""
+  """Meet the others, and behaves."""
   within = {"missing": 1.0, "impatient": 5.0}.get(scenario, JOIN)
   try:
     if index == 0:
@@ -54,7 +54,7 @@ def of(wrong, act):
 
 
 def be_busy(group):
-  """Takes long over what may take long."""
+  """Take long over what may take long."""
   with group.busy("compiling"):
     time.sleep(1.5 * LAG)
   time.sleep(LAG / 2)  # The others have waited for longer than this by now.

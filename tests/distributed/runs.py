@@ -25,7 +25,7 @@ BOUND = 30
 
 
 def start_all(words, count=2, devices=1, others=()):
-  """Starts all processes of a run; `others` are further words of the last one alone."""
+  """Start all processes of a run; `others` are further words of the last one alone."""
   port = free_port()
   found = []
   for i in range(count):
@@ -40,13 +40,13 @@ def start_all(words, count=2, devices=1, others=()):
 
 
 def finished(words, devices):
-  """Runs it in one process to its end: (status, standard output, standard error)."""
+  """Run it in one process to its end: (status, standard output, standard error)."""
   (found,) = ended([commands.start(*words, devices=devices)], PATIENCE)
   return found
 
 
 def wait_for_checkpoints(workdir, count, processes):
-  """Waits until the run has saved so many times."""
+  """Wait until the run has saved so many times."""
   deadline = time.monotonic() + 120
   while len(saved(workdir)) < count:
     assert all(process.poll() is None for process in processes), ended(processes)

@@ -29,10 +29,9 @@ class Numbered(Dataset):
 
 
 def seen(calls, count):
-  """What `count` processes train on, in calls of so many steps: [steps · batch, 2].
+  """Return what `count` processes train on: [steps · batch, 2].
 
-  They are told apart by the part of the batch that they feed; `calls` are steps and how
-  many of them follow.
+  `calls` are pairs of a first step and a number of steps.
   """
   rows = []
   for step, steps in calls:
@@ -46,7 +45,7 @@ def seen(calls, count):
 
 @pytest.fixture(scope="module")
 def alone():
-  """What one process trains on, step by step."""
+  """Return what one process trains on, step by step."""
   return seen([(step, 1) for step in range(STEPS)], 1)
 
 

@@ -53,19 +53,19 @@ def two_by_two(tmp_path_factory):
 
 
 def together(words, count=2, devices=1):
-  """Runs processes to their end."""
+  """Run processes to their end."""
   found = ended(runs.start_all(words, count, devices), runs.PATIENCE)
   assert [status for status, _, _ in found] == [0] * count, found
   return found
 
 
 def go_on(workdir, *words, devices=1):
-  """Goes on with a run to its end, without any trouble."""
+  """Go on with a run to its end, without any trouble."""
   return together([f"--workdir={workdir}", *words], devices=devices)
 
 
 def timed(processes):
-  """What became of processes that are down within the bound."""
+  """Return the results of processes that end within the bound."""
   start = time.monotonic()
   found = ended(processes, runs.BOUND)
   print(f"all down after {time.monotonic() - start:.1f} s")

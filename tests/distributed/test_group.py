@@ -24,7 +24,7 @@ def free_port():
 
 
 def start(port, count, index, scenario):
-  """Starts a member."""
+  """Start a member."""
   words = [sys.executable, member.__file__, port, count, index, scenario]
   return subprocess.Popen(
     [*map(str, words)],
@@ -36,7 +36,7 @@ def start(port, count, index, scenario):
 
 
 def ended(processes, within=30):
-  """What became of processes: [(status, standard output, standard error)]."""
+  """Return the results of processes: [(status, standard output, standard error)]."""
   found = []
   try:
     for process in processes:
@@ -50,7 +50,7 @@ def ended(processes, within=30):
 
 
 def members(scenario, count=2):
-  """Runs a scenario to its end."""
+  """Run a scenario to its end."""
   port = free_port()
   return ended([start(port, count, i, scenario) for i in range(count)])
 
@@ -84,7 +84,7 @@ WRONG = (
 
 @pytest.fixture(scope="module")
 def played():
-  """What became of the members of each scenario, three of them at a time: they wait."""
+  """Results of the members of each scenario, run three at a time."""
   with futures.ThreadPoolExecutor(3) as pool:
     yield {s: pool.submit(members, s, count) for s, count, *_ in (*SLOW, *WRONG)}
     pool.shutdown(cancel_futures=True)

@@ -99,7 +99,7 @@ def slurm(tmp_path_factory):
 
 
 def wait_until_idle(environment, log):
-  """Waits until the machine takes jobs; skips where it does not."""
+  """Wait until the machine takes jobs; skips where it does not."""
   for _ in range(30):
     words = ["sinfo", "--noheader", "--format=%t"]
     found = subprocess.run(
@@ -112,7 +112,7 @@ def wait_until_idle(environment, log):
 
 
 def submit(slurm, out, words):
-  """Submits the script as two tasks; it waits for the end."""
+  """Submit the script as two tasks; it waits for the end."""
   command = ["sbatch", "--wait", "--ntasks=2", f"--output={out}", str(SCRIPT), *words]
   return subprocess.Popen(
     command, env=slurm, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

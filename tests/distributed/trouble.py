@@ -13,12 +13,12 @@ AT = 50  # The step from which on there is trouble.
 
 
 def exhausted():
-  """Runs out of data."""
+  """Run out of data."""
   raise IndexError("no more examples")
 
 
 def raises():
-  """Fails as a plugin does."""
+  """Fail as a plugin does."""
   raise ValueError("no more of this")
 
 

@@ -35,20 +35,20 @@ class Scene:
     self.expected = expected
 
   def live(self, plant=lambda: None, words=()):
-    """Lives once, to the end if nothing befalls it."""
+    """Run once, to the end if nothing befalls it."""
     life = lives.live(self.workdir, STEPS, plant, words=words)
     assert "Traceback" not in life.err, life.err
     return life
 
   def begin(self, words=()):
-    """Lives until a signal at a step in the middle; checkpoints are there then."""
+    """Run until a signal at a step in the middle; checkpoints are there then."""
     life = self.live(faults.signalled("step", signal.SIGTERM, 1), words)
     assert life.status == 128 + signal.SIGTERM, life
     assert lives.saved_step(self.workdir) > STARTED
     assert len(lives.checkpoints(self.workdir)) > 1
 
   def end(self, err="", same=True):
-    """Goes on to the end, with what must be said on standard error."""
+    """Go on to the end, with what must be said on standard error."""
     saved = lives.saved_step(self.workdir)
     life = self.live()
     assert life.status == 0, life
@@ -59,14 +59,14 @@ class Scene:
     assert not list(self.workdir.rglob("*.partial"))
 
   def refused(self, life, *answers):
-    """What a life says that ended with status 2: one line, nothing lost."""
+    """Return the one-line message of a start that ended with status 2."""
     assert life.status == 2, life
     assert life.err.count("error: ") == life.err.count("\n") == 1, life.err
     assert all(answer in life.err for answer in answers), life.err
 
 
 def strike(place, times, number, scene):
-  """Signals at a place: the first one saves, within a step; the second one ends it."""
+  """Signal at a place: the first one saves, within a step; the second one ends it."""
   life = scene.live(faults.signalled(place, number, times))
   step = STEP_OF[place]
   # Two that come within one call of C++, as compiling is, are one to Python.
@@ -214,7 +214,7 @@ SCENES = {
 
 
 def main(names):
-  """Plays the scenes; tells of each how it went. Returns how many went wrong."""
+  """Play the scenes; tells of each how it went. Returns how many went wrong."""
   unknown = [name for name in names if name not in SCENES]
   if unknown:
     print(f"{unknown[0]!r}: {nearest(unknown[0], SCENES)}")

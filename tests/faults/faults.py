@@ -24,12 +24,12 @@ SIGNALS = {
 
 
 def die():
-  """As the kernel's out-of-memory killer would have it."""
+  """End as under the kernel's out-of-memory killer."""
   os.kill(os.getpid(), signal.SIGKILL)
 
 
 def strike_at(owner, name, strike):
-  """Lets `strike` have its way before each call of a function, with its arguments."""
+  """Let `strike` have its way before each call of a function, with its arguments."""
   real = getattr(owner, name)
 
   def struck(*args, **kwargs):
@@ -40,13 +40,13 @@ def strike_at(owner, name, strike):
 
 
 def half_a_file(file):
-  """Begins to write an archive."""
+  """Begin to write an archive."""
   file.write(b"PK" + bytes(1000))
   file.flush()
 
 
 def die_in(phase, count):
-  """Plants the death of a process at the count-th time that it gets to a phase of a
+  """Plant the death of a process at the count-th time that it gets to a phase of a
   write: of a checkpoint by "opened" and "half", of any file by the others."""
   place, last = {
     "opened": ((np, "savez"), None),
@@ -69,12 +69,12 @@ def die_in(phase, count):
 
 
 def full_disk(limit):
-  """Plants a disk on which no file can grow beyond so many bytes."""
+  """Plant a disk on which no file can grow beyond so many bytes."""
   return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
 
 def full_under(part, count=1):
-  """Plants a disk that is full for the files whose path has this part, from the
+  """Plant a disk that is full for the files whose path has this part, from the
   count-th that is opened to be written on."""
 
   def plant():
@@ -92,12 +92,12 @@ def full_under(part, count=1):
 
 
 def full_output():
-  """Plants a disk that is full where what is printed goes."""
+  """Plant a disk that is full where what is printed goes."""
   os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
 
 
 def no_rights(folder):
-  """Plants a user who may not write to a folder."""
+  """Plant a user who may not write to a folder."""
 
   def plant():
     folder.chmod(0o555)
@@ -113,12 +113,12 @@ def no_rights(folder):
 
 
 def two_devices():
-  """Plants a machine of two devices."""
+  """Plant a machine of two devices."""
   os.environ["XLA_FLAGS"] = xla_flags(2)
 
 
 def signalled(place, number, times):
-  """Plants signals that the process gets, one after the other, at a place of a run."""
+  """Plant signals that the process gets, one after the other, at a place of a run."""
   from attention_lab.training import due
   from attention_lab.training.stepper import Stepper
 
@@ -154,7 +154,7 @@ def signalled(place, number, times):
 
 
 def jumping_clock(rng):
-  """Plants a clock of the wall that jumps by years, back and forth."""
+  """Plant a clock of the wall that jumps by years, back and forth."""
   real, leap = time.time, rng.uniform(-1e8, 1e8, 1000).tolist()
   calls = [0]
 
@@ -166,7 +166,7 @@ def jumping_clock(rng):
 
 
 def damage_newest(workdir, rng, how=None):
-  """Flips a bit of the newest checkpoint, cuts it or removes it, where another whole
+  """Flip a bit of the newest checkpoint, cuts it or removes it, where another whole
   one is there to go on from. Returns what was done."""
   whole = [path for path, fine in checkpoints(workdir).items() if fine]
   if len(whole) < 2:
@@ -185,7 +185,7 @@ def damage_newest(workdir, rng, how=None):
 
 
 def damage_metrics(workdir, rng):
-  """Cuts metrics.jsonl anywhere, or adds a part of a line, as a power cut may."""
+  """Cut metrics.jsonl anywhere, or adds a part of a line, as a power cut may."""
   path = Path(workdir) / "metrics.jsonl"
   if not path.exists() or not (content := path.read_bytes()):
     return

@@ -43,7 +43,7 @@ class Life(NamedTuple):
 
 
 def warm():
-  """Imports what a run does."""
+  """Import what a run does."""
   import tests.imported
 
   assert tests.imported.discovery
@@ -62,7 +62,7 @@ def place():
 
 
 def start(words, log, prepare):
-  """Forks a life; `prepare` is called in it first. Returns its pid."""
+  """Fork a life; `prepare` is called in it first. Returns its pid."""
   pid = os.fork()
   if pid:
     return pid
@@ -92,13 +92,13 @@ def start(words, log, prepare):
 
 
 def begin(workdir, steps, prepare=lambda: None, words=()):
-  """Starts a life of a run; its pid. The arguments are those of `live`."""
+  """Start a life of a run; its pid. The arguments are those of `live`."""
   words = [f"--workdir={workdir}", f"--steps={steps}", *WORDS, *words]
   return start(words, Path(workdir).with_suffix(".log"), prepare)
 
 
 def live(workdir, steps, prepare=lambda: None, signals=(), words=()):
-  """Lives once.
+  """Run once.
 
   Args:
     workdir: of the run.
@@ -128,13 +128,13 @@ def live(workdir, steps, prepare=lambda: None, signals=(), words=()):
 
 
 def kill(pid):
-  """Ends a life that somebody else waits for no more."""
+  """End a life that somebody else waits for no more."""
   os.kill(pid, signal.SIGKILL)
   os.wait4(pid, 0)
 
 
 def _wait(pid, seconds):
-  """What wait4 says if it ends in time, and the files that it had open."""
+  """Return the result of wait4 if it ends in time, and the files that it had open."""
   until, handles = time.monotonic() + seconds, 0
   while True:
     if (ended := os.wait4(pid, os.WNOHANG))[0]:
@@ -173,6 +173,6 @@ def size(workdir):
 
 
 def outcome(workdir):
-  """What must be equal: the figures without times, and every array's bytes."""
+  """Return what has to be equal: metrics without times, and the bytes of every array."""
   arrays = {name: x.tobytes() for name, x in last_checkpoint(workdir).items()}
   return records(workdir), arrays

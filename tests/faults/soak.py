@@ -64,7 +64,7 @@ class Soak:
       self._compare()
 
   def _disturb(self, kind):
-    """Damages the folder, if that is what happens; the step to go on from."""
+    """Damage the folder, if that is what happens; the step to go on from."""
     if kind == "damage" and (how := faults.damage_newest(self._workdir, self._rng)):
       self.counts[f"damage: {how}"] += 1
     if kind == "metrics":
@@ -72,7 +72,7 @@ class Soak:
     return lives.saved_step(self._workdir)
 
   def _plan(self, kind):
-    """What is planted in a life, and the signals that it gets."""
+    """Return the faults and the signals of one start."""
     rng, plant, signals = self._rng, lambda: None, ()
     if kind == "phase":
       phase = faults.PHASES[rng.integers(len(faults.PHASES))]
@@ -93,7 +93,7 @@ class Soak:
     return plant, signals
 
   def _check(self, kind, life, before):
-    """Raises AssertionError where something was lost or said wrongly."""
+    """Raise AssertionError where something was lost or said wrongly."""
     told = f"{kind}, status {life.status}\n{life.out}\n{life.err}"
     assert "Traceback" not in life.err, told
     assert life.status in (0, 2, 130, 143, -2, -9, -15), told
@@ -123,7 +123,7 @@ class Soak:
     self.worst[name] = max(self.worst[name], value)
 
   def _compare(self):
-    """Compares a run that has ended with the one that was left alone."""
+    """Compare a run that has ended with the one that was left alone."""
     equal = lives.outcome(self._workdir) == self._expected
     self.figures["runs_equal" if equal else "runs_unequal"] += 1
     partial = list(self._workdir.rglob("*.partial"))
@@ -150,7 +150,7 @@ class Soak:
 
 
 def main():
-  """Soaks for a while; exits with 1 where a run ended otherwise than it should."""
+  """Soak for a while; exits with 1 where a run ended otherwise than it should."""
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument("--minutes", type=float, default=30)
   parser.add_argument("--kills", type=int, default=10**9, help="enough of them")

@@ -13,7 +13,7 @@ QUICK = ("killed: half", "full: checkpoints", "second process", "newest: flip")
 
 
 def run(module, *words, status=0):
-  """Runs a module of this folder in a process that no device was touched in; its output."""
+  """Run a module of this folder in a process that no device was touched in; its output."""
   command = [sys.executable, "-m", f"tests.faults.{module}", *words]
   pipe = subprocess.PIPE
   ended = subprocess.run(

@@ -11,7 +11,7 @@ limits = st.none() | st.integers(0, 30)
 
 
 def pairs(rows, others, cut):
-  """How often each (row, other) is computed."""
+  """Count how often each (row, other) is computed."""
   met = {}
   for band in cut:
     for i in range(band.blocks):

@@ -49,7 +49,7 @@ SHAPES = [
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-  """Blocks so small that short texts have many."""
+  """Block so small that short texts have many."""
   monkeypatch.setattr(bands, "BLOCK", 4)
   monkeypatch.setattr(blocks, "CACHE", 4 * 4 * 37 * 2)  # A few units at a time.
 
@@ -96,7 +96,7 @@ STATIC = ("scale", "window", "bias", "dropout")
 
 
 def compare(kernel, shape, seed, tolerance, dtype=None):
-  """Raises AssertionError where a kernel differs from the plain formula."""
+  """Raise AssertionError where a kernel differs from the plain formula."""
   arrays = problem(shape, seed, dtype)._replace(**dict.fromkeys(STATIC))
   results = [compiled(formula, shape)(arrays) for formula in (kernel, reference)]
   for actual, expected in zip(*results, strict=True):

@@ -148,7 +148,7 @@ DATASETS = {
 
 
 def every_part():
-  """Runs that together have every attention, positional scheme and dataset in them, two
+  """Run that together have every attention, positional scheme and dataset in them, two
   attentions in each: a layer of either."""
   # What fewest can take goes first.
   places = sorted(positions, key=lambda p: "bias" in positions[p].acts(), reverse=True)

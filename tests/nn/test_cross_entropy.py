@@ -38,7 +38,7 @@ def plain(head, targets, weights, smoothing=0.0):
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
 def with_gradients(function, head, targets, weights, smoothing=0.0):
-  """Sums, and the gradients of a function of all of them."""
+  """Sum, and the gradients of a function of all of them."""
 
   def objective(head, weights):
     sums = function(head, targets, weights, smoothing)
@@ -53,7 +53,7 @@ def same(a, b, rtol=1e-12, atol=1e-12):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-  """Blocks of few rows, whatever the sizes; every loss takes this path."""
+  """Block of few rows, whatever the sizes; every loss takes this path."""
   monkeypatch.setattr(cross_entropy, "ROOM_ON_CPU", 1)
   monkeypatch.setattr(cross_entropy, "FEWEST_ROWS", 4)
 
@@ -165,7 +165,7 @@ def loss_with_gradient(experiment, params):
 
 
 def count_calls(monkeypatch):
-  """How often the loss is computed without logits: a list that grows."""
+  """List that grows whenever the loss is computed without logits."""
   calls = []
 
   def counted(*args):

@@ -28,7 +28,7 @@ class Mine(MultiHead):
 
 @pytest.fixture(autouse=True)
 def as_before(monkeypatch):
-  """Forgets the modules and the parts that a test brought in."""
+  """Forget the modules and the parts that a test brought in."""
   monkeypatch.setattr(attentions, "_parts", dict(attentions._parts))
   yield
   for name in list(sys.modules):
@@ -38,7 +38,7 @@ def as_before(monkeypatch):
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-  """Installs a package of one module whose entry point names it."""
+  """Install a package of one module whose entry point names it."""
 
   def install(module, code):
     folder = tmp_path / module

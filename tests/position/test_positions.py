@@ -50,7 +50,7 @@ AT = jnp.array([[0, 1, 5, 40, 150]], jnp.int32)
 
 
 def everything(spec, at=AT, key=None):
-  """What each hook makes of the same inputs."""
+  """Return the result of each hook for the same inputs."""
   x, heads = jnp.ones((1, at.shape[1], 8)), jnp.ones((1, at.shape[1], 2, 4))
   inputs = {"embed": (x,), "rotate": (heads,), "rotate_keys": (heads,), "bias": (at,)}
   results = {}

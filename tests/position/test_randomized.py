@@ -26,13 +26,13 @@ def build(spec="randomized(longest=50)", max_length=T):
 
 @functools.cache
 def draw(seed):
-  """What a forward pass with this key draws."""
+  """Return the sample of a forward pass with this key."""
   run = hk.transform(lambda: build().draw())
   return np.asarray(jax.jit(run.apply)({}, jax.random.key(seed)))
 
 
 def moved(at, key=None, spec="randomized(longest=50)"):
-  """Where the scheme inside sees these positions."""
+  """Return the positions given to the inner scheme."""
 
   def run():
     with shared_sample(build(spec)):

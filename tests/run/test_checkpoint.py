@@ -43,7 +43,7 @@ def damage(path, bit):
 
 
 def meta_entry(content):
-  """Where the zip's directory describes the meta: what a reader trusts first."""
+  """Return the offset of the meta data in the zip's directory."""
   return content.rindex(b"PK\x01\x02")
 
 

@@ -29,7 +29,7 @@ def workdir(tmp_path, config):
 
 
 def open_(workdir, config, fingerprint, devices):
-  """Does what a start of a run does."""
+  """Do what a start of a run does."""
   preflight.refuse_other_config(workdir, config)
   run_folder.refuse_other_data(workdir, fingerprint)
   with run_folder.held(workdir):

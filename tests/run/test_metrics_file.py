@@ -21,7 +21,7 @@ def steps(path):
 
 
 def write(path, *steps, copy=""):
-  """Writes records of steps; returns the copy that a checkpoint would hold then."""
+  """Write records of steps; return the copy that a checkpoint would hold then."""
   file = MetricsFile(path, copy)
   for step in steps:
     file.write(step, "train", loss=1 / step)

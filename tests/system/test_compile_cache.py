@@ -13,7 +13,7 @@ from tests.commands import ROOT, TINY
 
 @pytest.fixture
 def set_to(monkeypatch):
-  """What JAX's configuration is set to; no variable names a folder."""
+  """Values that JAX's configuration is set to, without a folder in the environment."""
   values = {}
   monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
   monkeypatch.setattr(jax.config, "update", values.__setitem__)

@@ -19,7 +19,7 @@ class Usual(Exception):
 
 @pytest.fixture(autouse=True)
 def usual():
-  """Puts handlers in place that raise, and the real ones back afterwards."""
+  """Put handlers in place that raise, and the real ones back afterwards."""
 
   def handler(number, frame):
     raise Usual(number)

@@ -59,7 +59,7 @@ def test_trouble_on_one_device_keeps_all_from_the_step(where):
 
 
 def assert_stopped_before(step, after, metrics):
-  """Every device holds the same finite state of that step."""
+  """Assert that every device holds the same finite state of a step."""
   assert unreplicate(metrics).taken.tolist() == [1.0] * step + [0.0] * (K - step)
   for leaf in jax.tree.leaves(after):
     copies = [np.asarray(each.data) for each in leaf.addressable_shards]
@@ -123,13 +123,13 @@ def config(**changes):
 
 @pytest.fixture(autouse=True)
 def one_device(monkeypatch):
-  """Runs train on one device, which is quicker to compile for."""
+  """Run train on one device, which is quicker to compile for."""
   monkeypatch.setattr(train, "all_devices", lambda: jax.local_devices()[:1])
 
 
 @pytest.fixture
 def troubled(monkeypatch):
-  """Makes the loss of the steps in BAD no number, wherever a run comes to them."""
+  """Make the loss of the steps in BAD no number, wherever a run comes to them."""
   assemble = preflight.assemble
 
   def broken(*words):

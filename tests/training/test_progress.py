@@ -7,7 +7,7 @@ from attention_lab.training.progress import Show
 
 @pytest.fixture
 def shown(capsys):
-  """What is printed when a Show, from step 0 to 10, is used."""
+  """Return what a Show of 10 steps prints."""
 
   def run(use):
     show = Show(0, 10)
