@@ -4,14 +4,12 @@ import io
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from attention_lab.compare.analysis.record import Maps
 from attention_lab.config import Config
-from attention_lab.decode.attention_maps import labels, per_layer
+from attention_lab.decode.attention_maps import attention_weights, labels, per_layer
 from attention_lab.experiment import assemble
-from attention_lab.kernel.mask import default_positions
 from attention_lab.run import folder as run_folder
 from attention_lab.run.restore import restore_params
 from attention_lab.system.files import write_atomically
@@ -43,7 +41,7 @@ def _compute(config: Config, cell: Path) -> tuple[list[str], np.ndarray]:
   experiment = assemble(config, run_folder.kept(cell))
   example = experiment.dataset.examples("validation", 0, np.zeros(1, np.int64))
   tokens = example.inputs[:, :LONGEST]
-  sources = [] if example.source is None else [example.source[:, :LONGEST]]
+  source = None if example.source is None else example.source[:, :LONGEST]
   params = restore_params(
     experiment,
     cell,
@@ -51,9 +49,7 @@ def _compute(config: Config, cell: Path) -> tuple[list[str], np.ndarray]:
     config.evaluation.average,
     config.checkpoint.keep,
   ).params
-  params = experiment.policy.cast_to_compute(params)
-  run = jax.jit(experiment.model.attention_weights)
-  computed: Any = run(params, None, tokens, default_positions(tokens), *sources)
+  computed: Any = attention_weights(experiment, params, tokens, source)
   layers = computed["decoder"] if isinstance(computed, dict) else computed
   maps = [np.asarray(weights, np.float32)[0] for weights in per_layer(layers)]
   names = labels(experiment.dataset, tokens[0])

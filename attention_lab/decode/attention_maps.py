@@ -1,6 +1,6 @@
 """Attention maps of given texts: weights of a trained model, with their tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -38,7 +38,7 @@ def of_text(experiment: Experiment, params: Any, text: str) -> list[Map]:
   """
   tokens = experiment.dataset.vocabulary.encode(text)
   names = labels(experiment.dataset, tokens)
-  weights = _weights(experiment, params, tokens)
+  weights = _weights_of_row(experiment, params, tokens)
   return _some([Map("", _formed(weights), names, names)])
 
 
@@ -64,7 +64,7 @@ def of_pair(experiment: Experiment, params: Any, source: str, answer: str) -> li
   target = np.concatenate([[dataset.start_token], target, end]).astype(np.int32)
   inputs, targets = labels(dataset, target[:-1]), labels(dataset, target[1:])
   sources = labels(dataset, source_tokens)
-  weights = _weights(experiment, params, target[:-1], source_tokens)
+  weights = _weights_of_row(experiment, params, target[:-1], source_tokens)
   names = {
     "encoder": (sources, sources),
     "decoder": (inputs, inputs),
@@ -86,14 +86,33 @@ def labels(dataset: Dataset, tokens: np.ndarray) -> list[str]:
   ]
 
 
-def _weights(
+def attention_weights(
+  experiment: Experiment,
+  params: Any,
+  tokens: np.ndarray,
+  source: np.ndarray | None = None,
+  apply: Callable[..., Any] | None = None,
+) -> Any:
+  """Return the attention weights of a batch, as `Model.attention_weights` does.
+
+  Args:
+    experiment: the model.
+    params: its parameters, on the host.
+    tokens: [B, T] int32, without padding.
+    source: [B, S] int32, of a model that learns pairs.
+    apply: the jitted `Model.attention_weights`, to reuse its program.
+  """
+  apply = apply or jax.jit(experiment.model.attention_weights)
+  sources = () if source is None else (source,)
+  params = experiment.policy.cast_to_compute(params)
+  return apply(params, None, tokens, default_positions(tokens), *sources)
+
+
+def _weights_of_row(
   experiment: Experiment, params: Any, tokens: np.ndarray, *source: np.ndarray
 ) -> Any:
   rows = [row[None].astype(np.int32) for row in (tokens, *source)]
-  at = default_positions(rows[0])
-  params = experiment.policy.cast_to_compute(params)
-  run = jax.jit(experiment.model.attention_weights)
-  return run(params, None, rows[0], at, *rows[1:])
+  return attention_weights(experiment, params, *rows)
 
 
 def _formed(layers: Any) -> list[np.ndarray]:

@@ -4,9 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from attention_lab.decode.attention_maps import attention_image
+from attention_lab.decode.attention_maps import attention_image, attention_weights
 from attention_lab.distributed.devices import unreplicate
-from attention_lab.kernel.mask import default_positions
 from attention_lab.training.evaluation import evaluate
 from attention_lab.training.run import Run
 from attention_lab.training.window import Window
@@ -58,9 +57,9 @@ def sample(run: Run, params: Any) -> str | None:
 def attention_images(run: Run, params: Any) -> dict[str, np.ndarray]:
   """Return the attention maps of the first validation example, by place."""
   example = run.experiment.dataset.examples("validation", 0, np.zeros(1, np.int64))
-  source = () if example.source is None else (example.source,)
-  positions = default_positions(example.inputs)
-  maps = run.attention_weights(params, None, example.inputs, positions, *source)
+  maps = attention_weights(
+    run.experiment, params, example.inputs, example.source, run.attention_weights
+  )
   by_name = {"attention": maps}
   if isinstance(maps, dict):
     by_name = {f"attention/{place}": maps[place] for place in maps}
