@@ -109,10 +109,14 @@ def attention_weights(
 
 
 def _weights_of_row(
-  experiment: Experiment, params: Any, tokens: np.ndarray, *source: np.ndarray
+  experiment: Experiment,
+  params: Any,
+  tokens: np.ndarray,
+  source: np.ndarray | None = None,
 ) -> Any:
-  rows = [row[None].astype(np.int32) for row in (tokens, *source)]
-  return attention_weights(experiment, params, *rows)
+  row = tokens[None].astype(np.int32)
+  source_row = None if source is None else source[None].astype(np.int32)
+  return attention_weights(experiment, params, row, source_row)
 
 
 def _formed(layers: Any) -> list[np.ndarray]:
