@@ -126,7 +126,7 @@ def test_no_token_file_is_unpickled_or_read_beyond_its_end(
       "short": b"\1",
     }[content]
   )
-  with pytest.raises(UserError, match="is damaged. Remove that folder"):
+  with pytest.raises(UserError, match="are damaged. Remove that folder"):
     make()
   assert not trace.exists()
 
@@ -151,7 +151,7 @@ def stranger(tmp_path, monkeypatch, own_flags, trace):
 def test_a_strangers_plugin_is_asked_for_and_not_run(command, stranger, trace, mode):
   before = Path("run/config.json").read_bytes()
   result = command("--workdir=run", f"--mode={mode}")
-  assert_refused(result, f"--plugin={stranger}, or --trust_plugins in its place")
+  assert_refused(result, f"--plugin={stranger}, or --trust_plugins instead")
   assert not trace.exists()
   assert Path("run/config.json").read_bytes() == before
 

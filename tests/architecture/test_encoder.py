@@ -196,7 +196,7 @@ def test_run_writes_summary_tensorboard_and_evaluation(finished):
 def test_sampling_is_refused(finished):
   workdir, config = finished
   with pytest.raises(
-    UserError, match="continues no text. Use --mode=evaluate"
+    UserError, match="generates no text. Use --mode=evaluate"
   ) as error:
     sample.run(config, str(workdir))
   assert "\n" not in str(error.value)

@@ -205,7 +205,7 @@ def test_a_lost_checkpoint_that_all_go_back_to_ends_all(tmp_path, monkeypatch):
   assert [status for status, _, _ in found] == [2, 2], found
   for _, _, err in found:
     (line,) = errors(err)
-    assert "go back to step 40, but the checkpoint of that step is gone" in line
+    assert "go back to step 40, but the checkpoint of that step is missing" in line
 
 
 def with_trouble(tmp_path, monkeypatch, trouble, *words):
@@ -309,4 +309,4 @@ def test_what_is_for_one_process_is_refused(tmp_path):
     [commands.start(*words, "--num_processes=2", "--process_id=0")], 60
   )
   assert (status, err.count("\n")) == (2, 1)
-  assert "--mode=sample is for one process, and this is one of 2." in err
+  assert "--mode=sample runs in one process, and this is one of 2." in err

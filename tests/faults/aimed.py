@@ -96,7 +96,7 @@ def full(part, count, scene):
   scene.begin()
   before = lives.checkpoints(scene.workdir)
   life = scene.live(faults.full_under(part, count))
-  scene.refused(life, "No space left on device", "Make room")
+  scene.refused(life, "No space left on device", "Free some space")
   assert lives.checkpoints(scene.workdir) == before
   scene.end()
 
