@@ -92,7 +92,9 @@ def compared(config):
 
 def test_scores_are_refused_where_there_is_nothing_to_score(tmp_path):
   config = tiny_config(evaluation__scores=True)
-  with pytest.raises(UserError, match="has no sentences whose translations could be scored"):
+  with pytest.raises(
+    UserError, match="has no sentences whose translations could be scored"
+  ):
     train.run(config, str(tmp_path / "run"))
   assert not (tmp_path / "run").exists()
 
