@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from ml_collections import config_dict
 
 from attention_lab.errors import UserError, nearest, one_line
+from attention_lab.settings.setting import Setting
 from attention_lab.settings.table import SETTINGS
 
 Config: TypeAlias = config_dict.ConfigDict
@@ -43,7 +44,7 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def load_file(path: str) -> Config:
-  """Return what `get_config()` of an experiment file returns."""
+  """Return the configuration that `get_config()` of an experiment file returns."""
   if not os.path.isfile(path):
     raise UserError(f"--config={path}: there is no such file.")
   try:
@@ -93,7 +94,7 @@ def set_text(config: Config, key: str, text: str) -> None:
   set_value(config, key, value)
 
 
-def _setting(key: str) -> Any:
+def _setting(key: str) -> Setting:
   """Return the declaration of a setting; raise `UserError` if it is unknown."""
   if key in SETTINGS:
     return SETTINGS[key]

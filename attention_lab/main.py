@@ -91,9 +91,8 @@ def mode_names() -> list[str]:
 
 def main(overrides: list[str]) -> int:
   """Run the mode; return the exit status, 2 after a user's mistake."""
-  logging.set_verbosity(
-    logging.WARNING
-  )  # jax logs every backend that it does not find.
+  # JAX logs every backend that it does not find.
+  logging.set_verbosity(logging.WARNING)
   try:
     if FLAGS.mode not in mode_names():
       raise UserError(f"--mode={FLAGS.mode}: {nearest(FLAGS.mode, mode_names())}")

@@ -1,5 +1,6 @@
 """The flags: defined from the table of settings, parsed, and described by --help."""
 
+import re
 import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from attention_lab.settings.table import SETTINGS
 FLAGS = flags.FLAGS
 OVERRIDE = "--config."
 PAGE = "docs/guides/settings.md"
+WRITTEN = "Settings are written --config.section.key=value."
 HELP = ("-h", "--h", "-help", "--help", "--helpshort", "--helpfull", "--helpxml")
 VERSION = ("-version", "--version")
 
@@ -64,7 +66,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 EXAMPLES = """\
   python -m attention_lab.main --attention=standard
   python -m attention_lab.main --mode=check --plugin=mine.py --attention=mine
-  python -m attention_lab.main --mode=compare --attention=standard,linear --seeds=3"""
+  python -m attention_lab.main --mode=compare --position=rope,alibi --seeds=3"""
 
 
 def define() -> None:
@@ -97,7 +99,7 @@ def parse(argv: Sequence[str]) -> list[str]:
   except flags.UnrecognizedFlagError as error:
     raise _unknown(error.flagname, others) from None
   except flags.Error as error:
-    raise UserError(" ".join(str(error).split())) from None
+    raise _malformed(error) from None
   if surplus:
     raise UserError(f"{surplus[0]!r} is no flag; flags are written --name=value.")
   return overrides
@@ -107,27 +109,43 @@ def _overrides(word: str) -> bool:
   return word.startswith(OVERRIDE)
 
 
+def _malformed(error: flags.Error) -> UserError:
+  """Return absl's error about a flag that exists, with what to type."""
+  text = " ".join(str(error).split())
+  if isinstance(error, flags.IllegalFlagValueError):  # Only Booleans refuse a value.
+    written = text.partition(": (")[0].removeprefix("flag ")
+    return UserError(f"{written}: expected true or false.")
+  if text.startswith("Missing value for flag "):
+    return UserError(f"{text}. Flags are written --name=value.")
+  return UserError(text)
+
+
 def _unknown(name: str, argv: Sequence[str]) -> UserError:
   """Return what to type instead of a flag that does not exist."""
-  written = next((word for word in argv if word.lstrip("-").startswith(name)), "")
-  value = written.partition("=")[2] or "value"
-  key = name.removeprefix("config.")
+  typed = [word.lstrip("-").partition("=") for word in argv]
+  value = next((text for flag, _, text in typed if flag == name), "")
+  advice = _advice(name.removeprefix("config."), value)
+  return UserError(f"There is no flag --{name}. {advice}")
+
+
+def _advice(key: str, value: str) -> str:
+  """Return what to type to set `key`, the last component of a setting, to `value`."""
   known = [k for k in SETTINGS if k == key or k.rpartition(".")[2] == key]
-  start = f"There is no flag --{name}."
-  if len(known) == 1:
-    return UserError(f"{start} Type --config.{known[0]}={value}.")
-  if known:
-    options = ", ".join(f"--config.{k}={value}" for k in known)
-    return UserError(f"{start} Type one of {options}.")
-  inside = [k for k, s in SETTINGS.items() if f"{name}=" in str(s.default)]
+  typed = [f"--config.{k}={value or 'value'}" for k in known]
+  if len(typed) == 1:
+    return f"Type {typed[0]}."
+  if typed:
+    return f"Type one of {', '.join(typed)}."
+  inside = [k for k in SETTINGS if k.startswith(f"{key}.")]
   if inside:
-    default = SETTINGS[inside[0]].default
-    return UserError(
-      f"{start} {name} is an option: --config.{inside[0]}={default!r}, for example."
-    )
-  return UserError(
-    f"{start} {_nearest(name)} Settings are written --config.section.key=value."
-  )
+    return f"{key} is a section: {', '.join(inside)}. {WRITTEN}"
+  option = re.compile(rf"\b{re.escape(key)}=[^,)]*")
+  for k, setting in SETTINGS.items():
+    if found := option.search(str(setting.default)):
+      assignment = f"{key}={value}" if value else found[0]
+      example = setting.default.replace(found[0], assignment)
+      return f"{key} is an option: --config.{k}={example!r}, for example."
+  return f"{_nearest(key)} {WRITTEN}"
 
 
 def _nearest(name: str) -> str:
@@ -135,9 +153,11 @@ def _nearest(name: str) -> str:
   names = {flag: (f"--{flag}", 0.1) for flag in (*OTHERS, *NAMED)}
   for key in SETTINGS:
     names.setdefault(key.rpartition(".")[2], (f"--config.{key}", 0.0))
+    names.setdefault(key, (f"--config.{key}", 0.0))
 
   def similarity(known: str) -> float:
-    return SequenceMatcher(None, name, known).ratio() + names[known][1]
+    abbreviated = 0.5 if len(name) > 1 and known.startswith(name) else 0.0
+    return SequenceMatcher(None, name, known).ratio() + names[known][1] + abbreviated
 
   best = max(names, key=similarity)
   return f"Did you mean {names[best][0]}?" if similarity(best) > 0.6 else "See --help."
@@ -145,9 +165,10 @@ def _nearest(name: str) -> str:
 
 def answer(argv: Sequence[str]) -> str | None:
   """Return the text that --help or --version prints; None without either."""
-  if any(word in HELP for word in argv[1:]):
+  names = {word.partition("=")[0] for word in argv[1:]}
+  if not names.isdisjoint(HELP):
     return help_text(shutil.get_terminal_size().columns)
-  if any(word in VERSION for word in argv[1:]):
+  if not names.isdisjoint(VERSION):
     return f"attention_lab {attention_lab.__version__}"
   return None
 

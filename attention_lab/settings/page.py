@@ -3,8 +3,7 @@
 python -m attention_lab.settings.page > docs/guides/settings.md
 """
 
-from collections.abc import Iterator
-from itertools import groupby
+from collections.abc import Iterable, Iterator
 
 from attention_lab.settings.setting import Setting
 from attention_lab.settings.table import SETTINGS
@@ -22,13 +21,15 @@ COLUMNS = ("setting", "default", "meaning", "accepts", "flag", "resume")
 
 def page() -> str:
   """Return the page as Markdown."""
-  parts = [HEAD]
-  for section, keys in groupby(SETTINGS, lambda key: key.rpartition(".")[0]):
+  parts, sections = [HEAD], dict[str, list[str]]()
+  for key in SETTINGS:
+    sections.setdefault(key.rpartition(".")[0], []).append(key)
+  for section, keys in sections.items():
     parts.append(f"## {section or 'General'}\n\n" + "\n".join(_table(keys)) + "\n")
   return "\n".join(parts)
 
 
-def _table(keys: Iterator[str]) -> Iterator[str]:
+def _table(keys: Iterable[str]) -> Iterator[str]:
   yield f"| {' | '.join(COLUMNS)} |"
   yield "| --- " * len(COLUMNS) + "|"
   for key in keys:

@@ -85,7 +85,7 @@ SETTINGS: Mapping[str, Setting] = {
   ),
   "model.norm": Setting(
     "pre",
-    "Whether LayerNorm is applied before or after each sublayer.",
+    "Place of LayerNorm: before (pre) or after (post) each sublayer.",
     choices=("pre", "post"),
   ),
   "model.activation": Setting(

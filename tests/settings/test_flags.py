@@ -1,4 +1,4 @@
-"""--help describes every flag, and an unknown flag is answered with what to type."""
+"""Tests of --help, and of the message for an unknown flag."""
 
 import re
 import subprocess
@@ -33,10 +33,10 @@ def test_help_describes_every_flag_once_within_the_width(columns):
   text = command_line.help_text(columns)
   named = re.findall(r"^  --(\w+)", text, re.MULTILINE)
   assert sorted(named) == sorted([*command_line.OTHERS, *command_line.NAMED])
-  assert max(map(len, text.splitlines())) <= max(columns, 83)
+  assert max(map(len, text.splitlines())) <= max(columns, 80)
 
 
-def test_help_states_default_and_choices():
+def test_help_shows_default_and_choices():
   text = " ".join(command_line.help_text(80).split())
   for key in command_line.NAMED.values():
     setting = SETTINGS[key]
@@ -52,7 +52,7 @@ def test_every_flag_is_in_one_group():
   assert sorted(grouped) == sorted([*command_line.OTHERS, *command_line.NAMED])
 
 
-def test_help_has_three_examples_and_says_where_the_settings_are():
+def test_help_has_three_examples_and_names_the_settings_page():
   text = command_line.help_text(80)
   assert text.count("  python -m attention_lab.main ") == 3
   assert command_line.PAGE in text
@@ -66,10 +66,11 @@ def test_help_has_three_examples_and_says_where_the_settings_are():
     ("--help", "Train, check, compare"),
     ("-h", "Train, check, compare"),
     ("--helpfull", "Train, check, compare"),
+    ("--help=steps", "Train, check, compare"),
     ("--version", f"attention_lab {__version__}\n"),
   ],
 )
-def test_entrypoints_answer_alike(entrypoint, word, start):
+def test_entrypoints_print_the_same(entrypoint, word, start):
   found = subprocess.run(
     [sys.executable, "-X", "importtime", *entrypoint, word],
     cwd=ROOT,
@@ -93,11 +94,18 @@ def test_entrypoints_answer_alike(entrypoint, word, start):
     ("--every=3", "Type one of --config.evaluation.every=3, "),
     ("--learning_rat=1", "Did you mean --config.train.learning_rate?"),
     ("--attenton=x", "Did you mean --attention?"),
-    ("--weight_decay=0.1", "weight_decay is an option: --config.train.optimizer="),
+    (
+      "--weight_decay=0.3",
+      "weight_decay is an option: --config.train.optimizer='adamw(",
+    ),
+    ("--decay=0.3", "See --help."),
+    ("--att=linear", "Did you mean --attention?"),
+    ("--model=3", "model is a section: model.num_layers, "),
+    ("--evaluation.lengths=8", "Did you mean --config.evaluation.extra_lengths?"),
     ("--nosuch", "See --help."),
   ],
 )
-def test_an_unknown_flag_is_answered_with_what_to_type(word, answer):
+def test_unknown_flag_message_shows_what_to_type(word, answer):
   name = word.lstrip("-").partition("=")[0]
   assert refusal(word).startswith(f"There is no flag --{name}. {answer}")
 
@@ -107,16 +115,27 @@ def test_an_unknown_flag_is_answered_with_what_to_type(word, answer):
   [
     (["--config.steps", "5"], "Write --config.steps=value."),
     (["standard"], "'standard' is no flag"),
-    (["--attention"], "attention"),
+    (["--attention"], "Missing value for flag --attention. Flags are written --name="),
+    (["--dry_run=maybe"], "--dry_run=maybe: expected true or false."),
   ],
 )
-def test_a_malformed_command_line_is_refused(words, answer):
+def test_malformed_command_line_is_rejected(words, answer):
   assert answer in refusal(*words)
 
 
 @pytest.mark.parametrize("key", SETTINGS)
-def test_every_setting_typed_as_a_flag_is_answered_with_its_name(key):
+def test_setting_typed_as_a_flag_is_answered_with_its_full_name(key):
   name = key.rpartition(".")[2]
   if name in (*command_line.NAMED, *command_line.OTHERS):
     return
   assert f"--config.{key}=1" in refusal(f"--{name}=1")
+
+
+def test_typed_value_of_an_option_is_in_the_example():
+  assert "weight_decay=0.3" in refusal("--weight_decay=0.3")
+  assert "weight_decay=0.1" in refusal("--weight_decay")
+
+
+def test_last_of_a_repeated_flag_is_used():
+  command_line.parse(["main.py", "--steps=1", "--steps=2"])
+  assert command_line.FLAGS.steps == "2"

@@ -1,4 +1,4 @@
-"""Every setting is declared completely, and its bounds are enforced."""
+"""Tests of the declarations of the settings and of the page generated from them."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ WRONG = [(key, value) for key in SETTINGS for value in beyond(SETTINGS[key])]
 
 
 @pytest.mark.parametrize(("key", "value"), WRONG)
-def test_a_value_out_of_bounds_is_refused(key, value):
+def test_value_out_of_bounds_is_rejected(key, value):
   config = configs.get_config()
   configs.set_value(config, key, value)
   with pytest.raises(UserError) as error:
@@ -45,7 +45,7 @@ def test_a_value_out_of_bounds_is_refused(key, value):
 
 
 @pytest.mark.parametrize("key", SETTINGS)
-def test_a_declaration_is_complete(key):
+def test_declaration_is_complete(key):
   setting = SETTINGS[key]
   assert setting.help.endswith(".")
   assert setting.help[0].isupper() or setting.help[0] == "α"
@@ -68,7 +68,7 @@ def test_flags_and_former_names_are_unique():
     assert len(set(names)) == len(names)
 
 
-def test_a_former_name_is_no_setting():
+def test_former_name_is_not_a_setting():
   assert not {setting.former for setting in SETTINGS.values()} & set(SETTINGS)
 
 
@@ -79,7 +79,14 @@ def test_accepted_values_are_described():
   assert Setting("a", "").accepts() == ""
 
 
-def test_the_page_is_generated_from_the_table():
+def test_page_equals_the_generated_text():
   assert PAGE.read_text() == page(), (
     "Run: python -m attention_lab.settings.page > docs/guides/settings.md"
   )
+
+
+def test_page_has_each_section_and_setting_once():
+  text = page()
+  for key in SETTINGS:
+    assert text.count(f"| `{key}` |") == 1
+    assert text.count(f"## {key.rpartition('.')[0] or 'General'}\n") == 1
