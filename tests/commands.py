@@ -1,4 +1,4 @@
-"""Runs the entrypoint as a user does: in a process of its own."""
+"""Run the entrypoint in a separate process."""
 
 import atexit
 import json
@@ -26,21 +26,21 @@ TINY = [
   "--config.model.num_heads=2",
   "--config.model.num_layers=1",
   "--config.sample.length=4",
-  # The same program, whatever number of steps: it is compiled once for all tests.
+  # A constant schedule makes the program independent of the number of steps.
   "--config.train.schedule=constant",
   "--config.log.tensorboard=false",
 ]
 
 
 class Started:
-  """A process of the entrypoint, as `subprocess.Popen` has them.
+  """A process of the entrypoint, with the interface of `subprocess.Popen`.
 
-  It is forked from one that has imported what a run needs and touched no device: that
-  saves the seconds which imports take. tests/test_compile_cache.py starts anew.
+  It is forked from a process that has imported the modules of a run and used no device,
+  which saves seconds of imports. tests/system/test_compile_cache.py starts a new one.
 
   Args:
-    words: of its command line.
-    environment: its environment.
+    words: words of the command line.
+    environment: environment variables.
   """
 
   def __init__(self, words, environment):
@@ -53,34 +53,34 @@ class Started:
     self.pid = self._process.pid
 
   def poll(self):
-    """Return its exit status; None while it runs."""
+    """Return the exit status; None while the process runs."""
     return self._process.exitcode
 
   returncode = property(poll)
 
   def wait(self, timeout=None):
-    """Return when it has ended."""
+    """Wait until the process has ended."""
     self._process.join(timeout)
     if self.poll() is None:
       raise subprocess.TimeoutExpired(sys.argv, timeout)
 
   def communicate(self, timeout=None):
-    """Return its standard output and standard error, once it has ended."""
+    """Wait for the process; return its standard output and standard error."""
     self.wait(timeout)
     return [path.read_text() for path in self._texts]
 
   def send_signal(self, number):
-    """Signal it, if it lives."""
+    """Send a signal to the process if it is running."""
     if self.poll() is None:
       os.kill(self.pid, number)
 
   def kill(self):
-    """End it, if it lives."""
+    """Kill the process if it is running."""
     self.send_signal(signal.SIGKILL)
 
 
 def _enter(words, environment, folder, texts):
-  """Run as the entrypoint."""
+  """Run the entrypoint in this process."""
   os.environ.clear()
   os.environ.update(environment)
   heed_ctrl_c()
@@ -93,7 +93,7 @@ def _enter(words, environment, folder, texts):
   try:
     main.command()
   finally:
-    atexit._run_exitfuncs()  # multiprocessing leaves them out.
+    atexit._run_exitfuncs()  # multiprocessing does not run them.
 
 
 def heed_ctrl_c():
@@ -116,7 +116,7 @@ def run(*words):
 
 
 def records(workdir):
-  """The records of metrics.jsonl, without what differs from machine to machine."""
+  """Return the records of metrics.jsonl without those fields that depend on the machine."""
   lines = (Path(workdir) / "metrics.jsonl").read_text().splitlines()
   found = [json.loads(line) for line in lines]
   for record in found:
@@ -126,14 +126,14 @@ def records(workdir):
 
 
 def last_checkpoint(workdir):
-  """The arrays of the newest checkpoint, without its meta data."""
+  """Return the arrays of the newest checkpoint without its metadata."""
   path = max((Path(workdir) / "checkpoints").glob("*.npz"))
   with np.load(path) as arrays:
     return {name: arrays[name] for name in arrays if name != "meta.json"}
 
 
 def assert_refused(result, answer):
-  """Assert that a command was answered by one line, and nothing else was printed."""
+  """Assert that a command exited with 2 and printed one line, the error."""
   status, out, err = result
   assert (status, out) == (2, ""), (out, err)
   assert err.startswith("error: ")

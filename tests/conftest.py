@@ -1,5 +1,5 @@
 # ruff: noqa: E402
-"""Strict ground for all tests: several devices, no silent broadcasting, all plugins."""
+"""Fixtures and strict settings of all tests: several devices, no implicit broadcasting."""
 
 import gc
 import hashlib
@@ -11,7 +11,7 @@ from pathlib import Path
 from tests import cpu
 
 os.environ |= cpu.environment(devices=8)
-# What one test has compiled no other one compiles again, in any worker of this session.
+# All workers of a session share one cache of compiled programs.
 SESSION = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
 CACHE = Path(tempfile.gettempdir()) / f"attention_lab-tests-{SESSION}"
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE)
@@ -25,7 +25,7 @@ from attention_lab import main
 from tests import imported  # noqa: F401
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Modules and what they hold stay: the collector need not look at them again and again.
+# Imported modules are never freed, so the garbage collector skips them.
 gc.freeze()
 gc.set_threshold(100_000)
 
@@ -38,7 +38,7 @@ def pytest_sessionfinish(session):
 
 @pytest.fixture(autouse=True, scope="module")
 def forget_programs():
-  """Let compiled programs go with their file: a process can only map so many."""
+  """Free compiled programs after each file: a process can map only a limited number."""
   yield
   jax.clear_caches()
 
@@ -74,7 +74,7 @@ def command(capsys, own_flags):
 
 @pytest.fixture
 def shakespeare(tmp_path, monkeypatch):
-  """The folder of a stand-in with Tiny Shakespeare's vocabulary of 65 characters."""
+  """Return the folder of a short text with Tiny Shakespeare's 65 distinct characters."""
   text = "".join(chr(ord("!") + i) for i in range(65)) * 60
   (tmp_path / "input.txt").write_text(text)
   digest = hashlib.sha256(text.encode()).hexdigest()

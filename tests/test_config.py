@@ -1,4 +1,4 @@
-"""Proves that settings keep their names and types however they are set."""
+"""Tests of reading, setting, validating and comparing configurations."""
 
 import json
 import subprocess
@@ -27,21 +27,21 @@ def write(tmp_path, body):
   return str(path)
 
 
-def test_the_defaults_are_valid(config):
+def test_defaults_are_valid(config):
   configs.validate(config)
 
 
-def test_changing_one_copy_of_the_defaults_changes_no_other(config):
+def test_defaults_are_copies(config):
   config.model.num_layers = 99
   assert configs.get_config().model.num_layers != 99
 
 
-def test_settings_are_listed_by_section_and_key():
+def test_flatten_yields_section_and_key():
   nested = {"a": 1, "b": {"c": 2, "d": {"e": None}}}
   assert dict(configs.flatten(nested)) == {"a": 1, "b.c": 2, "b.d.e": None}
 
 
-def test_reading_flags_and_the_defaults_imports_no_jax():
+def test_flags_and_defaults_do_not_import_jax():
   code = (
     "import sys; from attention_lab import config, main; main.parse(['main.py']); "
     "config.get_config(); sys.exit('jax' in sys.modules)"
@@ -69,7 +69,7 @@ def test_reading_flags_and_the_defaults_imports_no_jax():
     ("sample.prompt", "7", "7"),
   ],
 )
-def test_text_is_read_as_the_settings_type(config, key, text, value):
+def test_text_is_converted_to_the_type_of_the_setting(config, key, text, value):
   configs.set_text(config, key, text)
   found = settings(config)[key]
   assert (found, type(found)) == (value, type(value))
@@ -90,7 +90,7 @@ def test_text_is_read_as_the_settings_type(config, key, text, value):
     ("plugins", "(", "tuple"),
   ],
 )
-def test_text_of_another_type_is_refused(config, key, text, kind):
+def test_text_of_another_type_is_rejected(config, key, text, kind):
   before = settings(config)
   with pytest.raises(UserError) as error:
     configs.set_text(config, key, text)
@@ -111,14 +111,14 @@ def test_text_of_another_type_is_refused(config, key, text, kind):
     ("plugins", "mine", "tuple"),
   ],
 )
-def test_a_value_of_another_type_is_refused(config, key, value, kind):
+def test_value_of_another_type_is_rejected(config, key, value, kind):
   with pytest.raises(UserError) as error:
     configs.set_value(config, key, value)
   assert str(error.value) == f"--config.{key}={value!r}: expected {kind}."
 
 
 @pytest.mark.parametrize("key", ["model.d_ff", "model.key_size", "sample.prompt"])
-def test_a_setting_that_may_be_unset_takes_none(config, key):
+def test_optional_setting_accepts_none(config, key):
   configs.set_value(config, key, None)
   assert settings(config)[key] is None
 
@@ -133,13 +133,13 @@ def test_a_setting_that_may_be_unset_takes_none(config, key):
     ("", "Known: architecture.cross.attention, "),
   ],
 )
-def test_an_unknown_setting_is_answered_with_the_nearest(config, change, key, answer):
+def test_unknown_setting_is_answered_with_the_nearest(config, change, key, answer):
   with pytest.raises(UserError) as error:
     change(config, key, "2")
   assert f"There is no setting --config.{key}. {answer}" in str(error.value)
 
 
-def test_an_experiment_file_changes_only_what_it_sets(tmp_path):
+def test_experiment_file_changes_only_its_own_settings(tmp_path):
   path = write(
     tmp_path,
     "def get_config():\n"
@@ -152,13 +152,13 @@ def test_an_experiment_file_changes_only_what_it_sets(tmp_path):
   assert settings(configs.load_file(path)) == expected
 
 
-def test_an_experiment_file_may_return_a_plain_dictionary(tmp_path):
+def test_experiment_file_may_return_a_dictionary(tmp_path):
   path = write(tmp_path, "def get_config(): return {'model': {'d_model': 32}}")
   expected = settings(configs.get_config()) | {"model.d_model": 32}
   assert settings(configs.load_file(path)) == expected
 
 
-def test_an_experiment_file_that_is_not_there_is_named(tmp_path):
+def test_missing_experiment_file_is_named(tmp_path):
   with pytest.raises(UserError, match=r"--config=.*nofile\.py: there is no such file"):
     configs.load_file(str(tmp_path / "nofile.py"))
 
@@ -178,13 +178,13 @@ def test_an_experiment_file_that_is_not_there_is_named(tmp_path):
     ("from attention_lab.errors import UserError\nraise UserError('why')", "why"),
   ],
 )
-def test_a_broken_experiment_file_is_answered_in_one_line(tmp_path, body, answer):
+def test_invalid_experiment_file_gives_a_message_of_one_line(tmp_path, body, answer):
   with pytest.raises(UserError, match=answer) as error:
     configs.load_file(write(tmp_path, body))
   assert "\n" not in str(error.value)
 
 
-def test_a_configuration_survives_its_json(config):
+def test_configuration_is_restored_from_json(config):
   config.plugins = ("a", "b")
   config.model.d_ff = 7
   stored = json.loads(json.dumps(config.to_dict()))
@@ -200,7 +200,7 @@ def test_a_configuration_survives_its_json(config):
     ({"compare": {"lengths": [7]}}, "compare.cost_lengths", (7,)),
   ],
 )
-def test_a_former_name_is_read_from_a_stored_configuration_only(
+def test_former_name_is_read_only_from_a_stored_configuration(
   config, stored, key, value
 ):
   assert settings(configs.from_stored(stored))[key] == value
@@ -209,9 +209,9 @@ def test_a_former_name_is_read_from_a_stored_configuration_only(
     configs.set_value(config, former, value)
 
 
-def test_a_stored_setting_that_no_longer_exists_is_named():
-  with pytest.raises(UserError, match=r"no setting --config.model.gone"):
-    configs.from_stored({"model": {"gone": 1}})
+def test_unknown_stored_setting_is_named():
+  with pytest.raises(UserError, match=r"no setting --config.model.removed"):
+    configs.from_stored({"model": {"removed": 1}})
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_a_stored_setting_that_no_longer_exists_is_named():
     ("sample.top_p", 1.5, "take 1 or less"),
   ],
 )
-def test_a_value_that_no_run_could_use_is_refused(config, key, value, answer):
+def test_invalid_value_is_rejected(config, key, value, answer):
   configs.set_value(config, key, value)
   flag = f"--config.{key}" if "." in key else f"--{key}"
   with pytest.raises(UserError) as error:
@@ -243,12 +243,12 @@ def test_a_value_that_no_run_could_use_is_refused(config, key, value, answer):
   ("key", "value"),
   [("seed", 2**32 - 1), ("model.dropout", 0.99), ("sample.top_p", 1.0)],
 )
-def test_the_last_allowed_value_is_allowed(config, key, value):
+def test_value_at_the_bound_is_accepted(config, key, value):
   configs.set_value(config, key, value)
   configs.validate(config)
 
 
-def test_an_average_of_the_best_is_refused(config):
+def test_average_of_the_best_checkpoint_is_rejected(config):
   config.evaluation.average = 2
   configs.validate(config)
   config.evaluation.checkpoint = "best"
@@ -256,7 +256,7 @@ def test_an_average_of_the_best_is_refused(config):
     configs.validate(config)
 
 
-def test_a_difference_is_told_with_both_values(config):
+def test_differences_contain_both_values(config):
   stored = config.to_dict()
   config.model.d_model = 32
   assert configs.differences(stored, config) == {"model.d_model": (64, 32)}
@@ -275,7 +275,7 @@ def test_a_difference_is_told_with_both_values(config):
     ("train.steps_per_call", 7),
   ],
 )
-def test_what_changes_no_number_is_no_difference(config, key, value):
+def test_resumable_setting_is_not_a_difference(config, key, value):
   stored = config.to_dict()
   configs.set_value(config, key, value)
   assert configs.differences(stored, config) == {}

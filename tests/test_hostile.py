@@ -1,4 +1,4 @@
-"""Files from strangers run no code, take no more memory than their size, and stay put."""
+"""Tests that untrusted files run no code and are read only within their size and folder."""
 
 import ast
 import hashlib
@@ -25,11 +25,11 @@ from attention_lab.system.files import made_once, write_atomically, write_json
 from tests.commands import ROOT, assert_refused
 
 LIKE = {"w": np.zeros(3, np.float32)}
-HERE = "copy(sequence_length=8, validation_examples=8)"
+DATASET = "copy(sequence_length=8, validation_examples=8)"
 
 
 class Touches:
-  """Makes a file when it is unpickled."""
+  """Creates a file when it is unpickled."""
 
   def __init__(self, path):
     self.path = path
@@ -49,7 +49,7 @@ def trace(tmp_path):
 
 
 def put(folder, content, step=9):
-  """A file with the name that a checkpoint of this content has."""
+  """Write a file under the name of a checkpoint with this content."""
   digest = hashlib.sha256(content).hexdigest()[:DIGEST_LENGTH]
   (folder / f"{step:09d}-{digest}.npz").write_bytes(content)
 
@@ -63,7 +63,7 @@ def archive(members, compression=zipfile.ZIP_STORED):
 
 
 def array(value, claims=None):
-  """An array as .npy, with another shape written in front of it if asked."""
+  """Return an array as .npy, with the shape `claims` in its header if it is given."""
   content = io.BytesIO()
   if claims is not None:
     header = {"descr": "<f4", "fortran_order": False, "shape": claims}
@@ -78,14 +78,14 @@ HOSTILE = {
   "compressed": archive(META | {"['w'].npy": array(LIKE["w"])}, zipfile.ZIP_DEFLATED),
   "a larger shape": archive(META | {"['w'].npy": array(LIKE["w"], (10**13,))}),
   "a negative shape": archive(META | {"['w'].npy": array(LIKE["w"], (-3,))}),
-  "no array": archive(META | {"['w'].npy": b"something else"}),
-  "no archive": array(LIKE["w"]),
-  "nothing": b"",
+  "not an array": archive(META | {"['w'].npy": b"something else"}),
+  "not an archive": array(LIKE["w"]),
+  "empty": b"",
 }
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_a_checkpoint_that_is_none_counts_as_damaged(tmp_path, capsys, kind):
+def test_invalid_checkpoint_counts_as_damaged(tmp_path, capsys, kind):
   checkpoints = Checkpoints(tmp_path, 3)
   checkpoints.save(1, LIKE, {"validation_loss": None})
   put(tmp_path, HOSTILE[kind])
@@ -94,7 +94,7 @@ def test_a_checkpoint_that_is_none_counts_as_damaged(tmp_path, capsys, kind):
   assert checkpoints.files() == {}
 
 
-def test_no_checkpoint_is_unpickled(tmp_path, trace):
+def test_checkpoint_is_not_unpickled(tmp_path, trace):
   content = io.BytesIO()
   np.savez(content, **{"['w']": np.array([Touches(trace)] * 3, object)})
   folder = tmp_path / "checkpoints"
@@ -110,7 +110,7 @@ def test_no_checkpoint_is_unpickled(tmp_path, trace):
 
 @pytest.mark.parametrize("file", ["ends.npy", "tokens"])
 @pytest.mark.parametrize("content", ["pickle", "object array", "short"])
-def test_no_token_file_is_unpickled_or_read_beyond_its_end(
+def test_token_file_is_not_unpickled_or_read_beyond_its_end(
   tmp_path, trace, file, content
 ):
   make = lambda: token_file(  # noqa: E731
@@ -126,20 +126,20 @@ def test_no_token_file_is_unpickled_or_read_beyond_its_end(
       "short": b"\1",
     }[content]
   )
-  with pytest.raises(UserError, match="are damaged. Remove that folder"):
+  with pytest.raises(UserError, match=r"are damaged\. Remove that folder"):
     make()
   assert not trace.exists()
 
 
 @pytest.fixture
-def stranger(tmp_path, monkeypatch, own_flags, trace):
-  """A stranger's run, whose plugin would leave a trace."""
+def foreign_plugin(tmp_path, monkeypatch, own_flags, trace):
+  """Store a run of another user, whose plugin would leave a trace; return the plugin."""
   monkeypatch.chdir(tmp_path)
   Path("theirs.py").write_text(f"open({str(trace)!r}, 'w').close()\n")
   plugin = str(Path("theirs.py").resolve())
   config = configs.get_config().to_dict() | {
     "plugins": [plugin],
-    "dataset": HERE,
+    "dataset": DATASET,
     "compile_cache": "theirs",
   }
   os.mkdir("run")
@@ -148,10 +148,12 @@ def stranger(tmp_path, monkeypatch, own_flags, trace):
 
 
 @pytest.mark.parametrize("mode", main.mode_names())
-def test_a_strangers_plugin_is_asked_for_and_not_run(command, stranger, trace, mode):
+def test_plugin_of_another_user_needs_consent_and_is_not_run(
+  command, foreign_plugin, trace, mode
+):
   before = Path("run/config.json").read_bytes()
   result = command("--workdir=run", f"--mode={mode}")
-  assert_refused(result, f"--plugin={stranger}, or --trust_plugins instead")
+  assert_refused(result, f"--plugin={foreign_plugin}, or --trust_plugins instead")
   assert not trace.exists()
   assert Path("run/config.json").read_bytes() == before
 
@@ -161,23 +163,23 @@ def read(*words):
 
 
 @pytest.mark.parametrize("word", ["--plugin=theirs.py", "--trust_plugins"])
-def test_a_plugin_that_is_named_or_trusted_is_taken(stranger, word):
-  assert read("--workdir=run", word).plugins == (stranger,)
+def test_named_or_trusted_plugin_is_loaded(foreign_plugin, word):
+  assert read("--workdir=run", word).plugins == (foreign_plugin,)
 
 
-def test_a_plugin_that_has_moved_is_taken_from_where_the_user_says(stranger):
+def test_moved_plugin_is_loaded_from_the_path_of_the_user(foreign_plugin):
   os.mkdir("new")
   os.rename("theirs.py", "new/theirs.py")
   named = read("--workdir=run", "--plugin=new/theirs.py").plugins
   assert named == (str(Path("new/theirs.py").resolve()),)
 
 
-def test_naming_another_plugin_trusts_none(stranger):
+def test_naming_another_plugin_gives_no_consent(foreign_plugin):
   with pytest.raises(UserError, match="This run names the plugin"):
     read("--workdir=run", "--plugin=mine.py")
 
 
-def test_machine_code_is_not_taken_from_where_a_run_says(stranger):
+def test_compile_cache_of_a_stored_run_is_not_used(foreign_plugin):
   assert read("--workdir=run", "--trust_plugins").compile_cache == ""
   words = ("--workdir=run", "--trust_plugins", "--config.compile_cache=mine")
   assert read(*words).compile_cache == "mine"
@@ -186,14 +188,14 @@ def test_machine_code_is_not_taken_from_where_a_run_says(stranger):
 @pytest.mark.parametrize(
   "code", ["standard(x=__import__('os').system('true'))", "__import__('os')", "a.b()"]
 )
-def test_a_stored_setting_is_never_executed(command, stranger, code):
-  content = {"config": {"attention": code, "dataset": HERE, "skip_checks": True}}
+def test_stored_setting_is_never_executed(command, foreign_plugin, code):
+  content = {"config": {"attention": code, "dataset": DATASET, "skip_checks": True}}
   write_json(Path("run/config.json"), content)
   assert_refused(command("--workdir=run"), repr(code)[1:-1])
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/b", "..", ""])
-def test_no_file_of_a_run_lies_outside_of_its_folder(tmp_path, name):
+def test_file_outside_the_folder_of_a_run_is_rejected(tmp_path, name):
   (tmp_path / "secret").write_text("secret")
   (tmp_path / "run").mkdir()
   files = {name: hashlib.sha256(b"secret").hexdigest()}
@@ -207,7 +209,7 @@ def _make(path):
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o027])
-def test_no_file_may_be_read_by_more_than_the_umask_says(tmp_path, umask):
+def test_permissions_of_files_follow_the_umask(tmp_path, umask):
   before = os.umask(umask)
   try:
     write_json(tmp_path / "a.json", {})
@@ -223,7 +225,7 @@ def test_no_file_may_be_read_by_more_than_the_umask_says(tmp_path, umask):
     assert mode == allowed & ~umask, name
 
 
-def test_nothing_in_the_package_unpickles_or_evaluates():
+def test_package_does_not_unpickle_or_evaluate():
   for path in (ROOT / "attention_lab").rglob("*.py"):
     for node in ast.walk(ast.parse(path.read_text())):
       if isinstance(node, ast.Import | ast.ImportFrom):
@@ -237,7 +239,7 @@ def test_nothing_in_the_package_unpickles_or_evaluates():
             assert keyword.value.value is False, path
 
 
-def test_the_settings_of_a_run_are_json(tmp_path):
+def test_settings_of_a_run_are_read_as_json(tmp_path):
   path = tmp_path / "config.json"
   path.write_text(json.dumps({"config": {"steps": "__import__('os')"}}))
   with pytest.raises(UserError, match="expected int"):

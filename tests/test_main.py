@@ -1,4 +1,4 @@
-"""Proves that flags become settings, and that every mistake is answered in one line."""
+"""Tests of the command line: flags set settings, and mistakes give a one-line message."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def empty_folder(tmp_path, monkeypatch, own_flags):
 
 
 def read(*words):
-  """The configuration that a command line leads to."""
+  """Return the configuration that a command line sets."""
   return main.read_config(command_line.parse(["main.py", *words]))
 
 
@@ -68,7 +68,7 @@ def store(**settings):
       "--config.model.norm=pree: Did you mean 'pre'?",
     ),
     ("--config.sample.top_p=2", "--config.sample.top_p=2.0: take 1 or less."),
-    # Parts.
+    # Components.
     (f"{COPY} --attention=standrad", "Did you mean 'standard'?"),
     (f"{COPY} --attention=standard(", "is not of the form name or name(option=value"),
     (f"{COPY} --attention=", "is not of the form name or name(option=value"),
@@ -96,14 +96,14 @@ def store(**settings):
     (f"{COPY} --workdir={LONG}", "File name too long"),
     ("--mode=sample --workdir=nowhere", "There is no run in nowhere."),
     ("--mode=evaluate", "Name a run with --workdir=..."),
-    # Files of the user's.
+    # Files of the user.
     ("--config=nofile.py", "--config=nofile.py: there is no such file."),
     (f"--config={LONG}.py", f"--config={LONG}.py: "),
     ("--plugin=no_such_plugin", "Plugin no_such_plugin: ModuleNotFoundError"),
     ("--plugin=nofile.py", "nofile.py: there is no such file."),
   ],
 )
-def test_a_mistake_is_answered_in_one_line_and_leaves_nothing_behind(
+def test_mistake_gives_a_message_of_one_line_and_creates_no_file(
   command, words, answer
 ):
   assert_refused(command(*words.split(" ")), answer)
@@ -121,7 +121,7 @@ def test_a_mistake_is_answered_in_one_line_and_leaves_nothing_behind(
     ("def get_config(): return {'steps': 0}", "--steps=0: take a number above 0."),
   ],
 )
-def test_a_broken_experiment_file_is_answered_in_one_line(command, text, answer):
+def test_invalid_experiment_file_gives_a_message_of_one_line(command, text, answer):
   write("experiment.py", text)
   assert_refused(command("--config=experiment.py"), answer)
 
@@ -133,28 +133,28 @@ def test_a_broken_experiment_file_is_answered_in_one_line(command, text, answer)
     ("def f(:", "SyntaxError"),
   ],
 )
-def test_a_broken_plugin_is_answered_in_one_line(command, text, answer):
+def test_invalid_plugin_gives_a_message_of_one_line(command, text, answer):
   write("mine.py", text)
   assert_refused(command("--plugin=mine.py"), answer)
 
 
-def test_a_file_that_is_no_text_is_answered_in_one_line(command):
+def test_binary_file_as_text_gives_a_message_of_one_line(command):
   Path("data").write_bytes(b"abc\xff")
   assert_refused(command("--dataset=text_file(path=data)"), "data is not UTF-8 text")
 
 
-def test_a_text_that_is_too_short_is_answered_in_one_line(command):
+def test_short_text_gives_a_message_of_one_line(command):
   write("data", "abc")
   assert_refused(command("--dataset=text_file(path=data)"), "lower sequence_length.")
 
 
-def test_a_run_of_another_configuration_is_not_gone_on_with(command):
+def test_run_of_another_configuration_is_not_resumed(command):
   store(steps=7)
   answer = "steps: 7 there, 8 here"
   assert_refused(command("--workdir=run", "--steps=8"), answer)
 
 
-def test_a_run_on_other_data_is_not_gone_on_with(command):
+def test_run_on_other_data_is_not_resumed(command):
   store(dataset="copy")
   assert_refused(command("--workdir=run"), "The data has changed since")
 
@@ -164,17 +164,17 @@ def test_a_run_on_other_data_is_not_gone_on_with(command):
   [
     ("{", "run/config.json is not JSON"),
     ("{}", "it has no 'config'"),
-    ('{"config": {"gone": 1}}', "There is no setting --config.gone."),
+    ('{"config": {"removed": 1}}', "There is no setting --config.removed."),
     ('{"config": {"steps": "x"}}', "--config.steps='x': expected int."),
   ],
 )
-def test_a_broken_run_is_answered_in_one_line(command, text, answer):
+def test_damaged_run_gives_a_message_of_one_line(command, text, answer):
   write("run/config.json", text)
   assert_refused(command("--workdir=run"), answer)
 
 
 @pytest.mark.parametrize("mode", ["sample", "evaluate"])
-def test_a_run_that_was_never_saved_is_answered_in_one_line(command, mode):
+def test_run_without_checkpoint_gives_a_message_of_one_line(command, mode):
   store(dataset="copy", batch_size=8)
   content = json.loads(Path("run/config.json").read_text())
   content["provenance"] = {"dataset_sha256": Copy(data_dir="").fingerprint}
@@ -194,16 +194,16 @@ def test_a_run_that_was_never_saved_is_answered_in_one_line(command, mode):
     ([COPY, "--workdir=/proc/x"], "Cannot write to /proc/x: "),
   ],
 )
-def test_a_shell_sees_one_line_and_exit_status_2(words, answer):
+def test_mistake_prints_one_line_and_exits_with_2(words, answer):
   write("experiment.py", "1 / 0")
   assert_refused(commands.run(*words), answer)
 
 
-def test_without_flags_the_defaults_hold():
+def test_defaults_are_used_without_flags():
   assert read() == configs.get_config()
 
 
-def test_flags_are_settings():
+def test_flags_set_settings():
   config = read(
     "--attention=standard(bias=True)", "--steps=7", "--seed=3", "--data_dir=d"
   )
@@ -211,50 +211,50 @@ def test_flags_are_settings():
   assert (config.steps, config.seed, config.data_dir) == (7, 3, "d")
 
 
-def test_a_single_value_of_the_configuration_can_be_set():
+def test_one_setting_is_set_by_its_full_name():
   config = read("--config.model.d_model=32", "--config.sample.prompt=a=b")
   assert (config.model.d_model, config.sample.prompt) == (32, "a=b")
 
 
-def test_flags_come_before_the_experiment_file_and_the_file_before_the_defaults():
+def test_flags_override_the_experiment_file_and_the_file_overrides_the_defaults():
   write("experiment.py", "def get_config(): return {'steps': 7, 'batch_size': 8}")
   config = read("--config=experiment.py", "--steps=9")
   assert (config.steps, config.batch_size) == (9, 8)
 
 
-def test_a_run_that_is_gone_on_with_needs_no_flags():
+def test_resumed_run_needs_no_flags():
   store(steps=7, dataset="copy")
   config = read("--workdir=run")
   assert (config.steps, config.dataset) == (7, "copy")
 
 
-def test_the_prompt_and_the_samples_seed_do_not_make_another_run():
+def test_prompt_and_sampling_seed_do_not_change_the_run():
   store(seed=5)
   config = read("--workdir=run", "--mode=sample", "--seed=3", "--prompt=abc")
   assert (config.seed, config.sample.seed, config.sample.prompt) == (5, 3, "abc")
 
 
-def test_a_plugin_is_remembered_once_by_its_absolute_path():
+def test_plugin_is_stored_once_by_its_absolute_path():
   path = str(Path("mine.py").resolve())
   store(plugins=[path])
   config = read("--workdir=run", "--plugin=mine.py", "--plugin=a.b", "--plugin=a.b")
   assert config.plugins == (path, "a.b")
 
 
-def test_every_file_of_the_folder_mode_is_a_mode():
+def test_every_file_in_the_folder_mode_is_a_mode():
   folder = Path(attention_lab.__file__).parent / "mode"
   files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
   assert main.mode_names() == sorted(files)
 
 
-def test_the_modes_status_is_the_commands(command, monkeypatch):
+def test_command_returns_the_status_of_the_mode(command, monkeypatch):
   from attention_lab.mode import train
 
   monkeypatch.setattr(train, "run", lambda config, workdir: (config.steps, workdir)[0])
   assert command("--steps=143") == (143, "", "")
 
 
-def test_all_parts_can_be_listed(command):
+def test_list_prints_all_components(command):
   status, out, err = command("--mode=list")
   assert (status, err) == (0, "")
   for word in ("standard", "rope", "python_docs", "decoder_only", "adamw", "cosine"):

@@ -1,4 +1,4 @@
-"""Every mistake in files, data and plugins is answered in one line, and leaves nothing."""
+"""Tests that a mistake in files, data or plugins gives one line and creates no file."""
 
 import os
 from pathlib import Path
@@ -15,10 +15,10 @@ HEAD = "import dataclasses, jax.numpy as jnp, numpy as np, attention_lab\n"
 
 
 @pytest.fixture(autouse=True)
-def as_before(tmp_path, monkeypatch):
-  """An empty folder and cache, and no part of an earlier test's."""
-  (tmp_path / "here").mkdir()
-  monkeypatch.chdir(tmp_path / "here")
+def clean_state(tmp_path, monkeypatch):
+  """Start in an empty folder, with an empty cache and without components of other tests."""
+  (tmp_path / "folder").mkdir()
+  monkeypatch.chdir(tmp_path / "folder")
   monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
   for registry in (attentions, positions, datasets, architectures):
     monkeypatch.setattr(registry, "_parts", dict(registry._parts))
@@ -37,7 +37,7 @@ def refuse(command):
 
 
 def files():
-  """Files that nothing can be done with, and some that are all right."""
+  """Create files of which only "text" is usable."""
   Path("folder.py").mkdir()
   Path("empty").touch()
   Path("one").write_text("a")
@@ -67,7 +67,7 @@ def files():
     ("a\\0b", "is no path"),
   ],
 )
-def test_a_text_that_cannot_be_read_or_learnt_is_refused(refuse, path, answer):
+def test_unusable_text_is_rejected(refuse, path, answer):
   files()
   refuse(answer, f"--dataset=text_file(path='{path}')")
 
@@ -86,7 +86,7 @@ def test_a_text_that_cannot_be_read_or_learnt_is_refused(refuse, path, answer):
     ("paht='x'", "has no option 'paht'. Did you mean 'path'?"),
   ],
 )
-def test_an_option_of_a_text_that_makes_no_sense_is_refused(refuse, options, answer):
+def test_invalid_option_of_a_text_is_rejected(refuse, options, answer):
   files()
   refuse(answer, f"--dataset=text_file(path='text', {options})")
 
@@ -108,7 +108,7 @@ def test_an_option_of_a_text_that_makes_no_sense_is_refused(refuse, options, ans
     ("--plugin=os.path.nothing", "ModuleNotFoundError"),
   ],
 )
-def test_a_path_of_another_kind_is_refused(refuse, word, answer):
+def test_path_of_another_kind_is_rejected(refuse, word, answer):
   files()
   refuse(answer, word)
 
@@ -131,7 +131,7 @@ def test_a_path_of_another_kind_is_refused(refuse, word, answer):
     ),
   ],
 )
-def test_a_plugin_that_fails_while_it_is_imported_is_refused(refuse, code, answer):
+def test_plugin_that_fails_on_import_is_rejected(refuse, code, answer):
   Path("mine.py").write_text(code)
   refuse(answer, "--plugin=mine.py")
 
@@ -167,12 +167,12 @@ class Mine(attention_lab.Attention):
     ("pass", "return undefined", "NameError"),
   ],
 )
-def test_an_attention_that_fails_is_named_with_its_line(refuse, init, call, answer):
+def test_failing_attention_is_named_with_its_line(refuse, init, call, answer):
   Path("mine.py").write_text(ATTENTION.format(init=init, call=call))
   refuse(answer, "--plugin=mine.py", "--attention=mine", "--position=none")
 
 
-def test_an_attention_that_gives_no_number_is_refused_by_the_check(refuse):
+def test_attention_that_returns_nan_is_rejected_by_the_check(refuse):
   Path("mine.py").write_text(
     ATTENTION.format(init="pass", call="return query * jnp.nan")
   )
@@ -180,7 +180,7 @@ def test_an_attention_that_gives_no_number_is_refused_by_the_check(refuse):
   refuse("not finite: nan", *words, "--skip_checks=false")
 
 
-def test_an_attention_that_gives_no_number_is_found_before_a_step(command):
+def test_attention_that_returns_nan_is_detected_before_the_first_step(command):
   Path("mine.py").write_text(
     ATTENTION.format(init="pass", call="return query * jnp.nan")
   )
@@ -230,7 +230,7 @@ BATCH = "return attention_lab.Batch"
     ("16", f"{BATCH}(x[:, :0], x[:, :0], w[:, :0])", "no token"),
     ("16", "return x, x, w", "are a tuple, not a Batch"),
     ("16", "return None", "are a NoneType, not a Batch"),
-    ("16", "raise IndexError('gone')", "in examples: IndexError: gone."),
+    ("16", "raise IndexError('removed')", "in examples: IndexError: removed."),
     ("1 // 0", "pass", "in size: ZeroDivisionError"),
     ("0", f"{BATCH}(x, x, w)", "its size('train') is 0"),
     ("-4", f"{BATCH}(x, x, w)", "its size('train') is -4"),
@@ -243,21 +243,23 @@ BATCH = "return attention_lab.Batch"
     ),
   ],
 )
-def test_a_dataset_that_breaks_its_word_is_named(refuse, size, body, answer):
+def test_dataset_that_breaks_its_contract_is_named(refuse, size, body, answer):
   Path("mine.py").write_text(DATASET.format(size=size, body=body))
   refuse(answer, "--plugin=mine.py", "--dataset=mine")
 
 
-def test_the_traceback_of_a_plugin_is_kept(refuse, tmp_path):
-  Path("mine.py").write_text(DATASET.format(size="16", body="raise IndexError('gone')"))
-  kept = tmp_path / "cache" / "attention_lab" / "traceback.txt"
-  refuse(f"The traceback is in {kept}", "--plugin=mine.py", "--dataset=mine")
-  text = kept.read_text()
+def test_traceback_of_a_plugin_is_stored(refuse, tmp_path):
+  Path("mine.py").write_text(
+    DATASET.format(size="16", body="raise IndexError('removed')")
+  )
+  stored = tmp_path / "cache" / "attention_lab" / "traceback.txt"
+  refuse(f"The traceback is in {stored}", "--plugin=mine.py", "--dataset=mine")
+  text = stored.read_text()
   assert text.startswith("Traceback (most recent call last)")
-  assert "raise IndexError('gone')" in text
+  assert "raise IndexError('removed')" in text
 
 
-def test_a_path_with_spaces_and_other_alphabets_works(command):
+def test_path_with_spaces_and_non_latin_letters_is_accepted(command):
   folder = Path("Über uns, 数据")
   folder.mkdir()
   (folder / "mein Text (1).txt").write_text("grüne Bäume " * 400)

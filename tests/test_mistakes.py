@@ -1,6 +1,6 @@
-"""Every mistake in flags, settings and names is answered in one line, and leaves nothing.
+"""Tests that a mistake in flags, settings or names gives one line and creates no file.
 
-Those of files, data and plugins are in test_mistaken_files.py.
+Mistakes in files, data and plugins are in test_mistaken_files.py.
 """
 
 import os
@@ -15,9 +15,9 @@ from tests.commands import TINY, assert_refused
 NUMBERS = {
   key: setting.type for key, setting in SETTINGS.items() if setting.type in (int, float)
 }
-NOWHERE = ["-1", "nan", "-inf", "inf", "1e400", "x", "", "None"]
-NOWHERE += ["1e39", "0x10", "(1,)", "True", "1 2", "9" * 5000]
-NO_WHOLE_NUMBERS = ["1.5", "1e3", "1" + "0" * 30, str(2**32)]
+INVALID = ["-1", "nan", "-inf", "inf", "1e400", "x", "", "None"]
+INVALID += ["1e39", "0x10", "(1,)", "True", "1 2", "9" * 5000]
+FRACTIONS_OR_TOO_LARGE = ["1.5", "1e3", "1" + "0" * 30, str(2**32)]
 
 
 @pytest.fixture(autouse=True)
@@ -40,23 +40,23 @@ def refusal(key, text):
 
 
 @pytest.mark.parametrize("key", NUMBERS)
-def test_no_number_takes_what_makes_no_sense(key):
-  wrong = NOWHERE + (NO_WHOLE_NUMBERS if NUMBERS[key] is int else [])
+def test_numeric_setting_rejects_invalid_text(key):
+  wrong = INVALID + (FRACTIONS_OR_TOO_LARGE if NUMBERS[key] is int else [])
   if key not in NOT_NEGATIVE:
     wrong = [*wrong, "0"]
   flag = configs.flag_of(key)
   for text in wrong:
-    said = refusal(key, text)
-    assert said.startswith((f"{flag}=", f"--config.{key}=")), (text, said)
-    assert "\n" not in said
+    message = refusal(key, text)
+    assert message.startswith((f"{flag}=", f"--config.{key}=")), (text, message)
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize("key", NOT_NEGATIVE)
-def test_where_0_makes_sense_it_is_taken(key):
+def test_setting_that_may_be_zero_accepts_zero(key):
   assert refusal(key, "0") == ""
 
 
-PARTS = [
+COMPONENTS = [
   # Specs.
   ("--attention=standard*9999999999", "write repeats as a whole number"),
   ("--attention=standard*10**10", "In 'standard*10**10'"),
@@ -128,8 +128,8 @@ PARTS = [
 ]
 
 
-@pytest.mark.parametrize(("word", "answer"), PARTS, ids=lambda value: value[:50])
-def test_a_part_or_size_that_cannot_be_is_refused(command, word, answer):
+@pytest.mark.parametrize(("word", "answer"), COMPONENTS, ids=lambda value: value[:50])
+def test_invalid_component_or_size_is_rejected(command, word, answer):
   words = [*TINY, "--skip_checks", "--workdir=run", word]
   assert_refused(command(*words), answer)
   assert os.listdir() == []
@@ -192,7 +192,7 @@ FLAGS = [
 
 
 @pytest.mark.parametrize(("word", "answer"), FLAGS)
-def test_a_flag_or_setting_that_cannot_be_is_refused(command, word, answer):
+def test_invalid_flag_or_setting_is_rejected(command, word, answer):
   words = [*TINY, "--skip_checks", "--workdir=run", word]
   assert_refused(command(*words), answer)
   assert os.listdir() == []

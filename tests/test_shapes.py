@@ -1,4 +1,4 @@
-"""Batches of several shapes train, stop and go on like those of one."""
+"""Tests of training with batches of several shapes."""
 
 import dataclasses
 import json
@@ -35,7 +35,7 @@ OPTIMIZER = optax.adamw(0.1)
 
 @dataclasses.dataclass(kw_only=True)
 class Varied(Bucketed):
-  """Words of a letter each, of all lengths: "aaa" is followed by an end."""
+  """Words of one repeated letter, of all lengths, each followed by an end token."""
 
   sequence_length: int = 12
   buckets: int = 2
@@ -69,13 +69,13 @@ class Varied(Bucketed):
 
 @pytest.fixture(autouse=True)
 def varied(monkeypatch):
-  """A dataset of several shapes that a decoder can learn."""
+  """Register a dataset of several shapes that a decoder can learn."""
   monkeypatch.setitem(datasets._parts, "varied", Varied)
 
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):
-  """Pairs of sentences, in several shapes."""
+  """Return a dataset of sentence pairs in several shapes."""
   folder = tmp_path_factory.mktemp("corpus")
   write_corpus(folder)
   bound = datasets.bind(
@@ -86,7 +86,7 @@ def pairs(tmp_path_factory):
 
 
 def trainer(dataset, num_devices=2, **changes):
-  """Train a bigram model: enough to train, and quick to compile."""
+  """Return a stepper of a bigram model, which compiles quickly."""
   size = dataset.vocabulary.size
 
   def fresh(seed):
@@ -99,7 +99,7 @@ def trainer(dataset, num_devices=2, **changes):
 
 
 def advance(one, step):
-  """Take steps up to `step`; return their window."""
+  """Train up to `step`; return the window of the steps."""
   window = Window.of()
   while one.step < step:
     window.extend(one.advance(step))
@@ -108,7 +108,7 @@ def advance(one, step):
 
 @pytest.fixture(scope="module")
 def trained(pairs):
-  """A stepper after two passes, its window, and the shape and count of each call."""
+  """Return a stepper after two passes, its window, and each call's shape and count."""
   one, traces = trainer(pairs), []
   update = one._update
 
@@ -122,7 +122,7 @@ def trained(pairs):
   return one, window, traces
 
 
-def test_every_shape_is_compiled_before_the_first_step(trained, pairs):
+def test_all_shapes_are_compiled_before_the_first_step(trained, pairs):
   _, _, calls = trained
   first = [count for _, count in calls].index(1)
   compiled = {shape for shape, _ in calls[:first]}
@@ -130,26 +130,26 @@ def test_every_shape_is_compiled_before_the_first_step(trained, pairs):
   assert {shape for shape, _ in calls[first:]} == compiled
 
 
-def test_a_call_takes_one_step_and_no_memory_for_more(trained):
+def test_call_runs_one_step_and_allocates_one_batch(trained):
   _, _, calls = trained
   assert {count for _, count in calls} == {0, 1}
   assert {shape[0] for shape, _ in calls} == {1}
 
 
-def test_what_counts_in_a_pass_is_its_target_tokens(trained, pairs):
+def test_weight_of_a_pass_is_its_number_of_target_tokens(trained, pairs):
   _, window, _ = trained
   half = num_batches(pairs, "train", B)
   assert sum(window.weight[:half]) == pairs.tokens("train")
   assert sum(window.weight[half:]) == pairs.tokens("train")
 
 
-def test_it_learns(trained, pairs):
+def test_training_reduces_the_loss(trained, pairs):
   _, window, _ = trained
   losses = np.array(window.loss) / np.array(window.weight)
   assert losses[-3:].mean() < losses[0] - 0.5
 
 
-def test_any_number_of_devices_trains_the_same(trained, pairs):
+def test_training_does_not_depend_on_the_number_of_devices(trained, pairs):
   one, window, _ = trained
   other = trainer(pairs, num_devices=1)
   other.compile()
@@ -159,7 +159,7 @@ def test_any_number_of_devices_trains_the_same(trained, pairs):
 
 
 @pytest.mark.parametrize("stop", [1, 7])
-def test_it_goes_on_bit_for_bit_from_the_midst_of_a_pass(trained, pairs, stop):
+def test_resuming_within_a_pass_is_bitwise_equal(trained, pairs, stop):
   one, window, _ = trained
   assert stop % num_batches(pairs, "train", B)
   before = trainer(pairs)
@@ -173,7 +173,7 @@ def test_it_goes_on_bit_for_bit_from_the_midst_of_a_pass(trained, pairs, stop):
   assert rest == tuple(values[stop:] for values in window)
 
 
-def test_one_shape_more_than_promised_is_refused(pairs):
+def test_undeclared_shape_is_rejected(pairs):
   one = trainer(pairs)
   one.compile()
   wider = dataclasses.replace(pairs, sequence_length=40)
@@ -181,13 +181,13 @@ def test_one_shape_more_than_promised_is_refused(pairs):
     one._update(one.placed, trainer(wider)._make_batches(0, 1), 1)
 
 
-def test_one_bucket_takes_many_steps_a_call(pairs):
+def test_one_bucket_runs_several_steps_per_call(pairs):
   one = trainer(dataclasses.replace(pairs, buckets=1), steps_per_call=4)
   assert one._make_batches(0, 2).inputs.shape == (2, 4, B // 2, 32)
 
 
 @pytest.mark.parametrize(("split", "count"), [("validation", 11), ("test", 7)])
-def test_evaluation_takes_every_pair_once(pairs, split, count):
+def test_evaluation_uses_every_pair_once(pairs, split, count):
   devices = jax.local_devices()[:2]
   size = pairs.vocabulary.size
   uniform = replicate({"table": np.zeros((size, size), np.float32)}, devices)
@@ -225,7 +225,7 @@ def config(**changes):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-  """A run from beginning to end."""
+  """Return the folder of a finished run."""
   with pytest.MonkeyPatch.context() as patch:
     patch.setitem(datasets._parts, "varied", Varied)
     workdir = tmp_path_factory.mktemp("runs") / "run"
@@ -233,7 +233,7 @@ def run(tmp_path_factory):
   return workdir
 
 
-def test_a_run_that_was_stopped_ends_like_one_that_was_not(run, tmp_path, capsys):
+def test_interrupted_run_equals_an_uninterrupted_one(run, tmp_path, capsys):
   for steps in (5, 9):
     assert train.run(config(steps=steps), str(tmp_path / "run")) == 0
   assert "300 examples per pass, " in capsys.readouterr().out
@@ -251,7 +251,7 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(run, tmp_path, capsys
   assert set(theirs) == set(steps)
 
 
-def test_a_run_is_evaluated_as_it_was_trained(run):
+def test_evaluation_of_a_run_equals_its_summary(run):
   assert evaluate_mode.run(config(), str(run)) == 0
   found = json.loads((run / "evaluation.json").read_text())
   summary = json.loads((run / "summary.json").read_text())
@@ -265,7 +265,7 @@ def test_a_run_is_evaluated_as_it_was_trained(run):
   assert 0 < expected <= summary["seconds"]
 
 
-def test_flops_are_the_mean_over_the_shapes():
+def test_flops_are_averaged_over_the_shapes():
   data = Varied(data_dir="")
   changed = config()
   steps = data.shapes("train", 1)
@@ -280,10 +280,10 @@ def test_flops_are_the_mean_over_the_shapes():
   assert training_flops(changed) == int(expected)
 
 
-# What a run keeps.
+# Files stored with a run.
 
 
-def test_what_a_run_keeps_is_in_its_folder_and_in_every_checkpoint(run):
+def test_files_of_a_run_are_in_its_folder_and_in_every_checkpoint(run):
   assert (run / "letters.txt").read_bytes() == b"abc"
   assert run_folder.kept(run) == {"letters.txt": b"abc"}
   arrays = last_checkpoint(run)
@@ -292,7 +292,7 @@ def test_what_a_run_keeps_is_in_its_folder_and_in_every_checkpoint(run):
 
 @pytest.fixture
 def moved(run, tmp_path):
-  """A copy of the run."""
+  """Return the folder of a copy of the run."""
   folder = tmp_path / "moved"
   (folder / "checkpoints").mkdir(parents=True)
   for path in run.rglob("*"):
@@ -301,22 +301,22 @@ def moved(run, tmp_path):
   return folder
 
 
-def test_a_run_is_used_with_what_it_kept(moved, monkeypatch, capsys):
+def test_run_is_used_with_its_stored_files(moved, monkeypatch, capsys):
 
   @dataclasses.dataclass(kw_only=True)
   class Changed(Varied):
     letters: str = "xyz"
 
   monkeypatch.setitem(datasets._parts, "varied", Changed)
-  asked = config(sample__prompt="ab")
-  assert sample.run(asked, str(moved)) == 0
+  sampled = config(sample__prompt="ab")
+  assert sample.run(sampled, str(moved)) == 0
   assert capsys.readouterr().out.startswith("ab")
-  (moved / "config.json").write_text(json.dumps({"config": asked.to_dict()}))
+  (moved / "config.json").write_text(json.dumps({"config": sampled.to_dict()}))
   with pytest.raises(UserError, match="'a' is not in this dataset's vocabulary"):
-    sample.run(asked, str(moved))
+    sample.run(sampled, str(moved))
 
 
-def test_what_is_lost_or_damaged_comes_from_a_checkpoint(moved):
+def test_missing_or_damaged_file_is_restored_from_a_checkpoint(moved):
   path = moved / "letters.txt"
   path.write_bytes(b"abd")
   assert run_folder.kept(moved) == {"letters.txt": b"abc"}
@@ -332,5 +332,5 @@ def test_what_is_lost_or_damaged_comes_from_a_checkpoint(moved):
   assert "\n" not in str(error.value)
 
 
-def test_a_folder_without_a_run_has_kept_nothing(tmp_path):
+def test_folder_without_a_run_has_no_stored_files(tmp_path):
   assert run_folder.kept(tmp_path) == {}

@@ -1,4 +1,4 @@
-"""Proves that an attention from somebody else's package is listed and trained by name."""
+"""Tests that an attention of an installed third-party package is listed and trained."""
 
 import json
 import os
@@ -14,11 +14,11 @@ from tests.cpu import xla_flags
 
 PROJECT = """
 [project]
-name = "someones-attention"
+name = "third-party-attention"
 version = "1.0"
 
 [project.entry-points."attention_lab.plugins"]
-someones_attention = "someones_attention"
+third_party_attention = "third_party_attention"
 
 [build-system]
 requires = []
@@ -26,7 +26,7 @@ build-backend = "build_backend"
 backend-path = ["."]
 """
 
-# Stands in for setuptools, so that no version of it has to be installed.
+# Replaces setuptools, so that no version of it has to be installed.
 BUILD_BACKEND = """
 import tomllib
 import zipfile
@@ -48,14 +48,14 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     "RECORD": "",
   }
   with zipfile.ZipFile(f"{wheel_directory}/{wheel}", "w") as file:
-    file.write("someones_attention.py")
+    file.write("third_party_attention.py")
     for about_name, text in about.items():
       file.writestr(f"{stem}.dist-info/{about_name}", text)
   return wheel
 """
 
 MODULE = '''
-"""Somebody's mean over the past."""
+"""Mean over the past, of a third party."""
 
 import dataclasses
 
@@ -64,10 +64,10 @@ import jax.numpy as jnp
 from attention_lab import MultiHead, register_attention, softmax
 
 
-@register_attention("someones_mean")
+@register_attention("third_party_mean")
 @dataclasses.dataclass(kw_only=True)
-class SomeonesMean(MultiHead):
-  sharpness: float = 0.5  # Of the softmax.
+class ThirdPartyMean(MultiHead):
+  sharpness: float = 0.5  # Inverse temperature of the softmax.
 
   def attend(self, q, k, v, mask):
     scores = self.sharpness * jnp.einsum("BTNK,BSNK->BNTS", q, k)
@@ -84,15 +84,15 @@ TINY = """
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
-  """The interpreter of a virtual environment with somebody's package installed."""
+  """Return the interpreter of a virtual environment with a third-party package."""
   folder = tmp_path_factory.mktemp("third_party")
   package, environment = folder / "package", folder / "venv"
   package.mkdir()
   (package / "pyproject.toml").write_text(PROJECT)
   (package / "build_backend.py").write_text(BUILD_BACKEND)
-  (package / "someones_attention.py").write_text(MODULE)
+  (package / "third_party_attention.py").write_text(MODULE)
   run(sys.executable, "-m", "venv", "--without-pip", environment)
-  see_our_packages(environment)
+  add_import_paths(environment)
   interpreter = environment / "bin" / "python"
   pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
   offline = ("--no-deps", "--no-build-isolation", "--no-index")
@@ -100,15 +100,17 @@ def python(tmp_path_factory):
   return interpreter
 
 
-def see_our_packages(environment):
-  """Let a virtual environment import this checkout and what is installed here."""
-  places = [
+def add_import_paths(environment):
+  """Let a virtual environment import this checkout and the packages of this Python."""
+  paths = [
     Path(attention_lab.__file__).parents[1],
     sysconfig.get_path("purelib"),
     sysconfig.get_path("platlib"),
   ]
   (site_packages,) = environment.glob("lib/python*/site-packages")
-  (site_packages / "ours.pth").write_text("".join(f"{place}\n" for place in places))
+  (site_packages / "import_paths.pth").write_text(
+    "".join(f"{path}\n" for path in paths)
+  )
 
 
 def run(*command, cwd=None):
@@ -125,21 +127,21 @@ def run(*command, cwd=None):
   return process.stdout
 
 
-def test_an_installed_attention_is_listed_with_its_options(python, tmp_path):
+def test_installed_attention_is_listed_with_its_options(python, tmp_path):
   listed = run(python, "-m", "attention_lab.main", "--mode=list", cwd=tmp_path)
-  (line,) = [line for line in listed.split("\n") if "someones_mean" in line]
-  assert "Somebody's mean over the past." in line
+  (line,) = [line for line in listed.split("\n") if "third_party_mean" in line]
+  assert "Mean over the past, of a third party." in line
   assert "sharpness=0.5" in line
 
 
-def test_an_installed_attention_trains_by_its_name(python, tmp_path):
+def test_installed_attention_is_trained_by_its_name(python, tmp_path):
   run(
     *(python, "-m", "attention_lab.main", "--workdir=run", *TINY),
-    "--attention=someones_mean(sharpness=0.25)",
+    "--attention=third_party_mean(sharpness=0.25)",
     "--dataset=copy(sequence_length=8, validation_examples=8)",
     cwd=tmp_path,
   )
   summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-  assert summary["attention"] == "someones_mean(sharpness=0.25)"
+  assert summary["attention"] == "third_party_mean(sharpness=0.25)"
   assert summary["steps"] == 2
   assert 0 < summary["validation"]["loss"] < 10
