@@ -149,7 +149,10 @@ def complain(error: UserError) -> int:
 def parse(argv: Sequence[str]) -> list[str]:
   """Parse the flags for absl; exit after --help, --version or a mistake."""
   if (text := command_line.answer(argv)) is not None:
-    print(text)
+    try:
+      print(text, flush=True)
+    except BrokenPipeError:  # As in `--help | head`.
+      stdout.drop_output()
     sys.exit(0)
   try:
     return command_line.parse(argv)

@@ -83,6 +83,14 @@ def test_entrypoints_print_the_same(entrypoint, word, start):
   assert not re.search(r"\bjax$", found.stderr, re.MULTILINE)
 
 
+def test_help_into_a_closed_pipe_ends_silently():
+  shell = f"{sys.executable} -m attention_lab --help | true; exit ${{PIPESTATUS[0]}}"
+  found = subprocess.run(
+    ["bash", "-c", shell], cwd=ROOT, capture_output=True, check=False
+  )
+  assert (found.returncode, found.stderr) == (0, b"")
+
+
 @pytest.mark.parametrize(
   ("word", "answer"),
   [
