@@ -7,7 +7,8 @@ train.en, train.de, valid.en, valid.de, test.en and test.de. Then run, each with
 python -m attention_lab.main --config=experiments/debian_en_de.py
 python -m attention_lab.main --mode=evaluate --config.evaluation.average=3
 
-BUILD_NOTES.md has the results on Debian's package descriptions, compared with JoeyNMT.
+docs/measurements/translation.md has the results on Debian's package descriptions,
+compared with JoeyNMT.
 """
 
 from pathlib import Path

@@ -31,6 +31,7 @@ DOCUMENTS = [
 EVERY = pytest.mark.parametrize(
   "path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT))
 )
+CODE = ("attention_lab", "tests", "experiments")
 # Flags of other programs: sbatch, TensorBoard, JoeyNMT, absl.
 FOREIGN = {
   "nodes",
@@ -102,6 +103,12 @@ def test_paths_in_the_text_exist(path):
     rf"(?<![\w./])(?:{folders})/[\w./]*\w\.(?:py|md|png|txt|sbatch)", text_of(path)
   )
   assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_documents_named_in_the_code_exist():
+  sources = chain(*((ROOT / folder).rglob("*.py") for folder in CODE))
+  named = chain(*(re.findall(r"docs/[\w/]+\.md", text_of(path)) for path in sources))
+  assert [name for name in sorted(set(named)) if not (ROOT / name).exists()] == []
 
 
 def flags_of_scripts():

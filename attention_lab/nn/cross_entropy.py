@@ -2,8 +2,8 @@
 
 The loss is a sum over rows, and its gradient is known as soon as a row's logits are: it
 is formed in the forward pass, row block by row block, and the backward pass only scales
-it. Nothing is computed twice and no array [M, V] exists (BUILD_NOTES.md compares this
-with blocks of the vocabulary, whose logits have to be computed again).
+it. Nothing is computed twice and no array [M, V] exists. docs/measurements/training_step.md
+compares this with blocks of the vocabulary, whose logits have to be computed again.
 """
 
 import functools

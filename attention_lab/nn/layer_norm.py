@@ -33,7 +33,8 @@ def _normalise(x: jax.Array, scale: jax.Array) -> jax.Array:
   """(x - mean) / √(variance + ε) · scale.
 
   The gradient that jax derives goes through the mean's and the variance's own formulas
-  and sums over the rows more often: written out, it costs half as much (BUILD_NOTES.md).
+  and sums over the rows more often: written out, it costs half as much
+  (docs/measurements/training_step.md).
   """
   return _forward(x, scale)[0]
 

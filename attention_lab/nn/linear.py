@@ -54,7 +54,8 @@ def matmul(x: jax.Array, w: jax.Array) -> jax.Array:
   On CPU, XLA fuses whatever produces the incoming gradient into both products of the
   backward pass, computing it twice and without the fast matrix product; a barrier keeps
   it out. The gradient of W is computed with its larger side leading, which is the faster
-  orientation. Together they take a quarter off a small model's step (BUILD_NOTES.md).
+  orientation. Together they take a quarter off a small model's step
+  (docs/measurements/training_step.md).
   """
   return x @ w
 

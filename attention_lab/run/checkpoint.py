@@ -1,7 +1,7 @@
 """Checkpoints: one .npz per step, with its sha256 in its name, written atomically.
 
 Every flipped bit of a file changes its sha256, so damage is always detected;
-BUILD_NOTES.md compares this with orbax. Nothing is unpickled.
+docs/measurements/reliability.md compares this with orbax. Nothing is unpickled.
 """
 
 import hashlib

@@ -33,7 +33,7 @@ def side_by_side_pays(flops_per_step: float, platform: str) -> bool:
 
   On an accelerator they do if the model is small. On a CPU they do not: there the matrix
   products of one seed keep a core busy, and batched products are slower (1.05 to 1.24
-  times the time per seed and step, docs/measurements/speed.md).
+  times the time per seed and step, docs/measurements/training_step.md).
 
   Args:
     flops_per_step: FLOPs of one seed, from `utilisation.flops_per_step`.
