@@ -228,7 +228,7 @@ def test_python_examples_parse(path):
 
 @pytest.fixture
 def examples(tmp_path, monkeypatch):
-  """A folder with the guide's components, which are registered for one test only."""
+  """Return a folder with the guide's components, registered for one test only."""
   for registry in (attentions, positions):
     monkeypatch.setattr(registry, "_parts", dict(registry._parts))
   for code in re.findall(r"```python\n(.*?)```", text_of(GUIDE), flags=re.DOTALL):
