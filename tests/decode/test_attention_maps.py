@@ -118,7 +118,7 @@ def test_where_no_attention_formed_weights_there_is_no_image(nothing):
   assert attention_maps.attention_image(nothing) is None
 
 
-def test_a_query_that_saw_nobody_stays_black(layers):
+def test_fully_masked_query_stays_black(layers):
   layers[0, 0, 0, 1] = 0
   image = attention_maps.attention_image([(layers[0],)])
   assert np.isfinite(image).all()

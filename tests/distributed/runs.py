@@ -46,7 +46,7 @@ def finished(words, devices):
 
 
 def wait_for_checkpoints(workdir, count, processes):
-  """Wait until the run has saved so many times."""
+  """Wait until the run has saved `count` checkpoints."""
   deadline = time.monotonic() + 120
   while len(saved(workdir)) < count:
     assert all(process.poll() is None for process in processes), ended(processes)

@@ -69,7 +69,7 @@ def die_in(phase, count):
 
 
 def full_disk(limit):
-  """Plant a disk on which no file can grow beyond so many bytes."""
+  """Limit the size of files, in bytes."""
   return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
 

@@ -128,7 +128,7 @@ def live(workdir, steps, prepare=lambda: None, signals=(), words=()):
 
 
 def kill(pid):
-  """End a life that somebody else waits for no more."""
+  """End a process that no other thread waits for."""
   os.kill(pid, signal.SIGKILL)
   os.wait4(pid, 0)
 
