@@ -71,9 +71,8 @@ class Group:
     }
     self._busy = {rank: Busy("starting", UNHURRIED, 0.0) for rank in peers}
     self._own = Busy("starting", UNHURRIED, time.monotonic())
-    self._waits: tuple[int, str, float] | None = (
-      None  # Process, place, and time since when.
-    )
+    # Process that this one waits for, name of the exchange, and start of the wait.
+    self._waits: tuple[int, str, float] | None = None
     self._ending = threading.Lock()
     self._left = threading.Event()
     for rank in peers:
@@ -216,7 +215,7 @@ class Group:
       )
 
   def _watch(self) -> None:
-    """Send signs of life to the others, and check theirs."""
+    """Send heartbeats to the other processes, and check theirs."""
     interval = min(1.0, self._lag / 5)
     last = time.monotonic()
     while not self._left.wait(interval):
@@ -227,13 +226,12 @@ class Group:
       patience = UNHURRIED if waits else own.patience
       for rank in self._peers:
         self._send(rank, "busy", what=what, patience=patience)
-      overslept, last = now - last > self._lag / 2, now
-      if (
-        not overslept
-      ):  # Otherwise this process was suspended, and what it knows is old.
-        self._look(now)
+      suspended, last = now - last > self._lag / 2, now
+      if not suspended:  # After a suspension the times of the peers are outdated.
+        self._check_peers(now)
 
-  def _look(self, now: float) -> None:
+  def _check_peers(self, now: float) -> None:
+    """End all processes if one is silent or late."""
     for rank, peer in self._peers.items():
       if now - peer.link.heard > self._lag:
         # A stopped process cannot end itself, but another one on its machine can end it.

@@ -37,7 +37,7 @@ class Patience(NamedTuple):
   """Time limits of the processes, in seconds."""
 
   join: float  # To wait for each other at the start.
-  lag: float  # That one may be silent or late.
+  lag: float  # For which a process may be silent or late.
 
 
 class Place(NamedTuple):
@@ -180,7 +180,7 @@ def _short(value: Any) -> str:
 def _start(place: Place, patience: Patience) -> Group:
   import jax  # Slow to import, so only after the flags are read.
 
-  # It would swallow SIGTERM, which the training loop handles.
+  # The service would intercept SIGTERM, which the training loop handles.
   jax.config.update("jax_enable_preemption_service", False)
   if place.coordinator:
     return _by_flags(place, patience)
@@ -262,7 +262,7 @@ def _addresses() -> list[str]:
 
 
 def _wait_for_cause(error: BaseException) -> None:
-  """Wait for the group, which knows the lost process that broke a collective."""
+  """Give the group time to report the lost process that broke a collective."""
   import jax
 
   if isinstance(error, jax.errors.JaxRuntimeError):

@@ -16,7 +16,7 @@ CHUNK = 1 << 20
 
 
 class Message(NamedTuple):
-  """A message."""
+  """A message: its kind, the other fields of its head, and its body."""
 
   kind: str
   about: dict[str, Any]
@@ -43,14 +43,14 @@ class Link:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, wait)
 
   def send(self, kind: str, body: bytes = b"", **about: Any) -> None:
-    """Send a message; raise `OSError` if the other side is gone or does not receive."""
+    """Send a message; raise `OSError` if the peer is disconnected or does not receive."""
     head = json.dumps({"kind": kind, **about}).encode()
     with self._sending:
       self._connection.sendall(SIZES.pack(len(head), len(body)) + head)
       self._connection.sendall(body)
 
   def receive(self, within: float | None = None) -> Message | None:
-    """Return the next message; None if the other side has closed the connection.
+    """Return the next message; None if the peer has closed the connection.
 
     Args:
       within: time limit in seconds for a peer that is not known yet, whose message must
@@ -65,10 +65,10 @@ class Link:
       sizes = self._exactly(SIZES.size)
       if sizes is None:
         return None
-      of_head, of_body = SIZES.unpack(sizes)
-      if of_head > LONGEST_HEAD or (within is not None and of_body):
+      head_size, body_size = SIZES.unpack(sizes)
+      if head_size > LONGEST_HEAD or (within is not None and body_size):
         raise ForeignMessage
-      head, body = self._exactly(of_head), self._exactly(of_body)
+      head, body = self._exactly(head_size), self._exactly(body_size)
     finally:
       if within is not None:
         self._connection.settimeout(None)
@@ -87,7 +87,7 @@ class Link:
     self._connection.close()
 
   def _exactly(self, count: int) -> bytearray | None:
-    """Receive `count` bytes; return None if the connection ends before."""
+    """Receive `count` bytes; return None if the connection ends before them."""
     found = bytearray()
     while len(found) < count:
       more = self._connection.recv(min(CHUNK, count - len(found)))

@@ -14,7 +14,7 @@ def of_plugin(error: BaseException) -> UserError | None:
   The traceback is written to the user's cache folder.
   """
   frames = traceback.extract_tb(error.__traceback__)
-  own = [frame for frame in frames if discovery.is_plugins(frame.filename)]
+  own = [frame for frame in frames if discovery.is_plugin_file(frame.filename)]
   if not own:
     return None
   frame, what = own[-1], " ".join(str(error).split())
@@ -26,7 +26,7 @@ def of_plugin(error: BaseException) -> UserError | None:
 
 
 def _notes(error: BaseException) -> str:
-  """Return the note of the training loop: how far the run came."""
+  """Return the note of the training loop, which states how far the run progressed."""
   notes = getattr(error, "__notes__", [])
   return "".join(f" {note}" for note in notes if note.startswith("The run in"))
 

@@ -48,7 +48,7 @@ def load(plugins: Iterable[str] = ()) -> None:
     _load_one(plugin)
 
 
-def is_plugins(filename: str) -> bool:
+def is_plugin_file(filename: str) -> bool:
   """Return whether a source file belongs to a loaded plugin or to its package."""
   return any(Path(filename).is_relative_to(place) for place in _places)
 

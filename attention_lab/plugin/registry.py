@@ -58,7 +58,7 @@ class Registry(Mapping[str, Callable[..., Any]]):
         it annotates options without being a dataclass.
     """
 
-    def file(component: Component) -> Component:
+    def decorate(component: Component) -> Component:
       where = f"@register_{self.kind}({name!r}) on {component.__name__}"
       if not name.isidentifier():
         raise UserError(f"{where}: a name is a word of letters, digits and '_'.")
@@ -78,7 +78,7 @@ class Registry(Mapping[str, Callable[..., Any]]):
       self._parts[name] = component
       return component
 
-    return file
+    return decorate
 
   def options(self, name: str) -> dict[str, inspect.Parameter]:
     """Return the options of a component, in the order of their definition."""

@@ -18,7 +18,7 @@ ROOM = "Free some space, and resume with the same --workdir; its checkpoints are
 
 @contextlib.contextmanager
 def writing(path: Path, remedy: str = ROOM) -> Iterator[None]:
-  """Turn an `OSError` of writing into a `UserError`, such as a full disk."""
+  """Convert an `OSError` raised in the context, as by a full disk, to a `UserError`."""
   try:
     yield
   except OSError as error:
@@ -94,9 +94,8 @@ def make_folder(path: Path, flag: str) -> None:
   with writing(path, f"Name another folder with --{flag}=..."):
     path.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: None, lambda _: ".writable")
-    (path / ".writable").unlink(
-      missing_ok=True
-    )  # Another process may test the same folder.
+    # Another process that tests the same folder may have removed the file.
+    (path / ".writable").unlink(missing_ok=True)
 
 
 def made_once(path: Path, make: Callable[[Path], Any], flag: str) -> Path:
@@ -134,6 +133,6 @@ def _sync_folder(folder: Path) -> None:
 
 
 def user_cache() -> Path:
-  """Return the folder of files that can be made or fetched again."""
+  """Return the user's folder of files that can be computed or downloaded again."""
   root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
   return Path(root) / "attention_lab"

@@ -1,4 +1,4 @@
-"""README's own plugins: a 15-line file trains, evaluates, samples and resumes."""
+"""The plugins of README and the guide train, resume, evaluate and sample."""
 
 import re
 
@@ -26,12 +26,12 @@ WITH_OPTION = CODE.findall(GUIDE)[1]  # The attention `windowed`.
 
 @pytest.fixture
 def plugin(tmp_path):
-  path = tmp_path / "mine, of course.py"  # A path as people have them.
+  path = tmp_path / "mine, of course.py"  # A space and a comma are allowed in a path.
   path.write_text(PLUGIN)
   return path
 
 
-def test_a_plugin_needs_no_other_edit(plugin, tmp_path):
+def test_plugin_needs_no_other_edit(plugin, tmp_path):
   workdir = tmp_path / "run"
   assert len([line for line in PLUGIN.splitlines() if line]) <= 15
   words = [*commands.TINY, "--attention=relu", f"--plugin={plugin}"]
@@ -39,7 +39,7 @@ def test_a_plugin_needs_no_other_edit(plugin, tmp_path):
   status, out, err = commands.run(*words, "--steps=2")
   assert (status, err) == (0, "")
   assert "relu attention" in out
-  # From here on the run's folder and the plugin's name are enough.
+  # A stored run needs only its folder and consent to the plugin.
   named = f"--plugin={plugin}"
   status, out, err = commands.run(f"--workdir={workdir}", named, "--steps=4")
   assert (status, err) == (0, "")
@@ -55,7 +55,7 @@ def test_a_plugin_needs_no_other_edit(plugin, tmp_path):
 
 @pytest.fixture
 def windowed(tmp_path, monkeypatch):
-  """The guide's attention with an option, registered for one test."""
+  """Register the guide's attention with an option for one test."""
   monkeypatch.setattr(attentions, "_parts", dict(attentions._parts))
   path = tmp_path / "windowed.py"
   path.write_text(WITH_OPTION)
@@ -64,18 +64,18 @@ def windowed(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("window", [2, 3])
 @pytest.mark.usefixtures("windowed")
-def test_a_plugins_option_is_set_in_its_name(window):
+def test_option_of_a_plugin_is_set_in_its_spec(window):
   experiment = assemble(tiny_config(attention=f"windowed(window={window})"))
   params = fill(jax.eval_shape(lambda: experiment.init(0)))
   tokens = jnp.zeros((1, 8), jnp.int32)
-  at = default_positions(tokens)
-  layers = experiment.model.attention_weights(params, None, tokens, at)
+  positions = default_positions(tokens)
+  layers = experiment.model.attention_weights(params, None, tokens, positions)
   assert int((layers[0][0][0, 0, -1] > 0).sum()) == window
 
 
 @pytest.fixture
 def registered(request, tmp_path, monkeypatch):
-  """A plugin's text, registered for one test."""
+  """Register a plugin, given as text, for one test."""
   monkeypatch.setattr(attentions, "_parts", dict(attentions._parts))
   path = tmp_path / "plugin.py"
   path.write_text(request.param)
@@ -93,13 +93,13 @@ BROKEN = (
 
 @pytest.mark.parametrize("registered", [PLUGIN], indirect=True)
 @pytest.mark.usefixtures("registered")
-def test_readmes_plugin_keeps_every_law():
+def test_plugin_of_readme_obeys_every_law():
   assert not [v for v in verdicts(Subject("relu")) if v.failed]
 
 
 @pytest.mark.parametrize("registered", [WRONG], indirect=True)
 @pytest.mark.usefixtures("registered")
-def test_its_wrong_version_breaks_the_laws_that_readme_names():
+def test_wrong_plugin_breaks_the_laws_that_readme_names():
   subject = Subject("relu")
   assert {law.name for law in BROKEN if judge(law, subject).status == "broken"} == {
     line.split("  ")[0].strip() for line in README.splitlines() if "  BROKEN  " in line
@@ -108,6 +108,6 @@ def test_its_wrong_version_breaks_the_laws_that_readme_names():
 
 @pytest.mark.parametrize("registered", [WITH_OPTION], indirect=True)
 @pytest.mark.usefixtures("registered")
-def test_guides_plugin_with_an_option_decodes_as_it_trains():
+def test_plugin_of_the_guide_decodes_as_in_a_full_pass():
   verdict = judge(decoding.decoding_equals_full_pass, Subject("windowed(window=3)"))
   assert verdict.status == "holds"

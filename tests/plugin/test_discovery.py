@@ -1,4 +1,4 @@
-"""Proves that plugins are found wherever they live, and that a broken one is named."""
+"""Plugins in files, modules and packages are loaded, and a broken one is reported."""
 
 import importlib
 import sys
@@ -27,8 +27,8 @@ class Mine(MultiHead):
 
 
 @pytest.fixture(autouse=True)
-def as_before(monkeypatch):
-  """Forget the modules and the parts that a test brought in."""
+def isolated(monkeypatch):
+  """Remove the modules and components that a test has loaded."""
   monkeypatch.setattr(attentions, "_parts", dict(attentions._parts))
   yield
   for name in list(sys.modules):
@@ -38,7 +38,7 @@ def as_before(monkeypatch):
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-  """Install a package of one module whose entry point names it."""
+  """Return a function that installs a package of one module, with an entry point."""
 
   def install(module, code):
     folder = tmp_path / module
@@ -60,7 +60,7 @@ def write(path, code):
 
 
 @pytest.mark.parametrize("folder", discovery.FOLDERS)
-def test_every_file_of_a_built_in_folder_is_imported(folder):
+def test_every_module_of_a_built_in_folder_is_imported(folder):
   package = importlib.import_module(f"attention_lab.{folder}")
   discovery.load()
   for path in Path(package.__path__[0]).glob("*.py"):
@@ -70,38 +70,38 @@ def test_every_file_of_a_built_in_folder_is_imported(folder):
     assert name in sys.modules
 
 
-def test_a_file_registers_what_it_defines(tmp_path):
+def test_file_registers_its_components(tmp_path):
   discovery.load([write(tmp_path / "mine.py", ATTENTION.format(name="from_file"))])
   assert list(attentions.options("from_file"))[-1] == "width"
 
 
-def test_a_module_registers_what_it_defines(tmp_path, monkeypatch):
+def test_module_registers_its_components(tmp_path, monkeypatch):
   write(tmp_path / "plugin_by_name.py", ATTENTION.format(name="from_module"))
   monkeypatch.syspath_prepend(tmp_path)
   discovery.load(["plugin_by_name"])
   assert attentions["from_module"].__module__ == "plugin_by_name"
 
 
-def test_an_installed_package_registers_what_it_defines(installed):
+def test_installed_package_registers_its_components(installed):
   installed("plugin_package", ATTENTION.format(name="from_package"))
   discovery.load()
   assert attentions["from_package"].__module__ == "plugin_package"
 
 
-def test_a_file_that_is_named_twice_is_imported_once(tmp_path):
+def test_file_named_twice_is_imported_once(tmp_path):
   path = write(tmp_path / "mine.py", ATTENTION.format(name="from_file"))
   discovery.load([path, path])
   assert "from_file" in attentions
 
 
-def test_two_files_of_one_name_are_two_plugins(tmp_path):
+def test_files_of_the_same_name_are_different_plugins(tmp_path):
   discovery.load(
     write(tmp_path / name / "mine.py", ATTENTION.format(name=name)) for name in "ab"
   )
   assert attentions["a"].__module__ != attentions["b"].__module__
 
 
-def test_a_broken_installed_package_is_named_and_takes_no_other_along(
+def test_broken_installed_package_is_reported_and_does_not_stop_the_others(
   installed, capsys
 ):
   installed("plugin_broken", "raise RuntimeError('first\\nsecond')")
@@ -124,7 +124,7 @@ def test_a_broken_installed_package_is_named_and_takes_no_other_along(
     (".py", "there is no such file."),
   ],
 )
-def test_a_plugin_that_is_not_there_is_named(plugin, reason):
+def test_missing_plugin_is_reported(plugin, reason):
   with pytest.raises(UserError) as error:
     discovery.load([plugin])
   assert str(error.value).startswith(f"Plugin {plugin}: ")
@@ -141,27 +141,27 @@ def test_a_plugin_that_is_not_there_is_named(plugin, reason):
     (ATTENTION.format(name="two words"), "a name is a word"),
   ],
 )
-def test_a_plugin_that_fails_is_named_with_its_fault(tmp_path, code, reason):
+def test_failing_plugin_is_reported_with_the_error(tmp_path, code, reason):
   path = write(tmp_path / "mine.py", code)
   with pytest.raises(UserError, match=f"Plugin {path}: .*{reason}") as error:
     discovery.load([path])
   assert "\n" not in str(error.value)
 
 
-def test_a_plugin_that_failed_can_be_mended_and_loaded(tmp_path):
+def test_failed_plugin_can_be_fixed_and_loaded(tmp_path):
   path = write(tmp_path / "mine.py", "raise RuntimeError")
   with pytest.raises(UserError):
     discovery.load([path])
-  write(tmp_path / "mine.py", ATTENTION.format(name="mended_after_a_failure"))
+  write(tmp_path / "mine.py", ATTENTION.format(name="fixed_after_a_failure"))
   discovery.load([path])
-  assert "mended_after_a_failure" in attentions
+  assert "fixed_after_a_failure" in attentions
 
 
-def test_a_run_remembers_a_file_by_its_absolute_path(tmp_path, monkeypatch):
+def test_file_is_stored_as_an_absolute_path(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   assert discovery.resolve("mine.py") == str(tmp_path / "mine.py")
   assert discovery.resolve("~/mine.py") == str(Path.home().resolve() / "mine.py")
 
 
-def test_a_run_remembers_a_module_by_its_name():
+def test_module_is_stored_by_its_name():
   assert discovery.resolve("package.module") == "package.module"

@@ -1,4 +1,4 @@
-"""Proves that parts are filed under names, and that their options are checked."""
+"""Components are registered by name, and their options are validated."""
 
 import dataclasses
 from typing import Any, ClassVar, Literal
@@ -11,14 +11,14 @@ from attention_lab.plugin.registry import Registry, fields_of
 
 @dataclasses.dataclass(kw_only=True)
 class Base:
-  """What the parts of this test inherit from."""
+  """Base class of the components in these tests."""
 
   size: int
 
 
 @dataclasses.dataclass(kw_only=True)
 class Window(Base):
-  """A part with an option of every type."""
+  """Component with an option of every type."""
 
   width: int  # Without a default.
   base: float = 10.0
@@ -32,25 +32,26 @@ class Window(Base):
 
 
 @pytest.fixture
-def parts():
+def registry():
+  """Return a registry that holds `Window`."""
   registry = Registry("attention", base=Base, given=fields_of(Base))
   registry.register("window")(Window)
   return registry
 
 
-def test_a_registered_class_is_found_and_unchanged(parts):
-  assert parts["window"] is Window
+def test_registered_class_is_returned_unchanged(registry):
+  assert registry["window"] is Window
 
 
-def test_names_are_listed_in_alphabetical_order(parts):
-  parts.register("a")(Base)
-  parts.register("z")(Base)
-  assert (list(parts), len(parts)) == (["a", "window", "z"], 3)
+def test_names_are_in_alphabetical_order(registry):
+  registry.register("a")(Base)
+  registry.register("z")(Base)
+  assert (list(registry), len(registry)) == (["a", "window", "z"], 3)
 
 
-def test_a_name_that_is_not_registered_is_not_contained(parts):
-  assert "window" in parts
-  assert "nothing" not in parts
+def test_only_registered_names_are_contained(registry):
+  assert "window" in registry
+  assert "nothing" not in registry
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_a_name_that_is_not_registered_is_not_contained(parts):
     ("dataset", "'windwo' is not a dataset. Did you mean 'window'?"),
   ],
 )
-def test_an_unknown_name_is_answered_with_the_nearest(kind, message):
+def test_unknown_name_is_rejected_with_the_nearest(kind, message):
   registry = Registry(kind)
   registry.register("window")(Window)
   with pytest.raises(UserError) as error:
@@ -69,51 +70,51 @@ def test_an_unknown_name_is_answered_with_the_nearest(kind, message):
 
 
 @pytest.mark.parametrize("name", ["two words", "a-b", "", "3d", "a(b=1)"])
-def test_a_name_that_no_spec_could_spell_is_refused(parts, name):
+def test_name_that_is_not_an_identifier_is_rejected(registry, name):
   with pytest.raises(UserError, match="a name is a word of letters, digits"):
-    parts.register(name)(Window)
+    registry.register(name)(Window)
 
 
-def test_a_name_that_is_taken_is_refused_with_its_owner(parts):
+def test_duplicate_name_is_rejected_with_the_module_that_registered_it(registry):
   with pytest.raises(UserError, match=rf"{__name__} already registered this name"):
-    parts.register("window")(Base)
-  assert parts["window"] is Window
+    registry.register("window")(Base)
+  assert registry["window"] is Window
 
 
-def test_a_class_of_another_kind_is_refused(parts):
+def test_class_with_another_base_is_rejected(registry):
   with pytest.raises(UserError, match="must be a subclass of Base"):
-    parts.register("number")(int)
+    registry.register("number")(int)
 
 
-def test_a_function_is_refused_where_classes_are_expected(parts):
+def test_function_is_rejected_if_classes_are_expected(registry):
   with pytest.raises(UserError, match="must be a subclass of Base"):
-    parts.register("f")(lambda: None)
+    registry.register("f")(lambda: None)
 
 
-def test_options_without_the_dataclass_decorator_are_refused(parts):
+def test_options_without_the_dataclass_decorator_are_rejected(registry):
   with pytest.raises(UserError, match=r"put @dataclasses.dataclass\(kw_only=True\)"):
 
-    @parts.register("forgetful")
+    @registry.register("forgetful")
     class Forgetful(Base):
       width: int = 3
 
 
-def test_a_subclass_without_options_of_its_own_needs_no_decorator(parts):
-  @parts.register("plain")
+def test_subclass_without_new_options_needs_no_decorator(registry):
+  @registry.register("plain")
   class Plain(Window):
     shared: ClassVar[int] = 3
 
-  assert parts["plain"] is Plain
-  assert list(parts.options("plain")) == list(parts.options("window"))
+  assert registry["plain"] is Plain
+  assert list(registry.options("plain")) == list(registry.options("window"))
 
 
-def test_options_are_the_parts_own_parameters_in_their_order(parts):
-  assert list(parts.options("window")) == [
+def test_options_are_the_parameters_of_the_component_in_their_order(registry):
+  assert list(registry.options("window")) == [
     *("width", "base", "causal", "name_of", "limit", "norm", "sizes", "anything")
   ]
 
 
-def test_the_name_of_a_haiku_module_is_no_option():
+def test_name_of_a_haiku_module_is_not_an_option():
   registry = Registry("layer")
   registry.register("layer")(lambda width=1, name=None: (width, name))
   assert list(registry.options("layer")) == ["width"]
@@ -134,9 +135,9 @@ def test_the_name_of_a_haiku_module_is_no_option():
     ("window(width=3, anything={1: 2})", {"anything": {1: 2}}),
   ],
 )
-def test_options_of_the_right_type_are_bound(parts, spec, expected):
-  part = parts.bind(spec)(size=1)
-  assert {key: getattr(part, key) for key in expected} == expected
+def test_option_of_the_annotated_type_is_bound(registry, spec, expected):
+  component = registry.bind(spec)(size=1)
+  assert {key: getattr(component, key) for key in expected} == expected
 
 
 @pytest.mark.parametrize(
@@ -155,36 +156,36 @@ def test_options_of_the_right_type_are_bound(parts, spec, expected):
     ("sizes=3", "tuple"),
   ],
 )
-def test_an_option_of_the_wrong_type_is_refused_with_the_right_one(
-  parts, option, expected
+def test_option_of_another_type_is_rejected_with_the_annotated_type(
+  registry, option, expected
 ):
   with pytest.raises(UserError, match=rf"window\({option}\): expected .*{expected}"):
-    parts.bind(f"window({option})")
+    registry.bind(f"window({option})")
 
 
-def test_an_unknown_option_is_answered_with_the_nearest(parts):
+def test_unknown_option_is_rejected_with_the_nearest(registry):
   with pytest.raises(UserError, match=r"no option 'widht'\. Did you mean 'width'"):
-    parts.bind("window(widht=3)")
+    registry.bind("window(widht=3)")
 
 
-def test_what_the_experiment_gives_is_no_option(parts):
+def test_parameter_supplied_by_the_experiment_is_not_an_option(registry):
   with pytest.raises(UserError, match="has no option 'size'"):
-    parts.bind("window(width=3, size=4)")
+    registry.bind("window(width=3, size=4)")
 
 
-def test_a_part_without_options_says_so():
+def test_option_of_a_component_without_options_is_rejected():
   registry = Registry("schedule", given=("peak",))
   registry.register("constant")(lambda peak: peak)
   with pytest.raises(UserError, match=r"'constant' has no option 'x'\. It has none"):
     registry.bind("constant(x=1)")
 
 
-def test_an_option_without_a_default_must_be_set(parts):
+def test_option_without_a_default_is_required(registry):
   with pytest.raises(UserError, match=r"needs an option: window\(width=...\)"):
-    parts.bind("window")
+    registry.bind("window")
 
 
-def test_functions_are_parts_too():
+def test_function_can_be_registered():
   registry = Registry("schedule", given=("peak",))
 
   @registry.register("scaled")

@@ -1,4 +1,4 @@
-"""Proves that a spec is read as a name with options, and that nothing in it is run."""
+"""Specs are parsed as names with options, and never executed."""
 
 import pytest
 
@@ -24,14 +24,14 @@ from attention_lab.plugin.spec import Spec, parse, parse_pattern
     ),
   ],
 )
-def test_a_name_and_its_options_are_read(text, spec):
+def test_name_and_options_are_parsed(text, spec):
   assert parse(text) == spec
 
 
 @pytest.mark.parametrize(
   "spec", [Spec("a", {}), Spec("a", {"b": 1}), Spec("a", {"b": "it's", "c": (1, None)})]
 )
-def test_a_spec_as_text_reads_back_as_itself(spec):
+def test_spec_round_trips_through_text(spec):
   assert parse(str(spec)) == spec
 
 
@@ -45,11 +45,11 @@ def test_a_spec_as_text_reads_back_as_itself(spec):
     ("a,", "a"),
   ],
 )
-def test_a_pattern_lists_its_layers_in_order(text, names):
+def test_pattern_lists_its_layers_in_order(text, names):
   assert "".join(spec.name for spec in parse_pattern(text)) == names
 
 
-def test_a_repeated_spec_keeps_its_options():
+def test_repeated_spec_keeps_its_options():
   assert parse_pattern("a(x=1)*2") == (Spec("a", {"x": 1}), Spec("a", {"x": 1}))
 
 
@@ -77,7 +77,7 @@ def test_a_repeated_spec_keeps_its_options():
     "(" * 10_000,
   ],
 )
-def test_what_is_no_spec_is_refused(text):
+def test_malformed_spec_is_rejected(text):
   with pytest.raises(UserError, match="is not of the form name or name"):
     parse_pattern(text)
 
@@ -100,18 +100,18 @@ def test_what_is_no_spec_is_refused(text):
     ("a*10001", "write repeats as a whole number"),
   ],
 )
-def test_a_mistake_inside_a_spec_is_named(text, answer):
+def test_mistake_in_a_spec_is_reported(text, answer):
   with pytest.raises(UserError, match=answer):
     parse_pattern(text)
 
 
 @pytest.mark.parametrize(("text", "count"), [("a,b", 2), ("a*3", 3)])
-def test_several_parts_are_refused_where_one_is_expected(text, count):
+def test_several_specs_are_rejected_if_one_is_expected(text, count):
   with pytest.raises(UserError, match=f"names {count} components, but one is expected"):
     parse(text)
 
 
-def test_a_spec_is_never_executed(tmp_path):
+def test_spec_is_never_executed(tmp_path):
   trace = tmp_path / "trace"
   with pytest.raises(UserError):
     parse(f"a(x=__import__('pathlib').Path({str(trace)!r}).touch())")

@@ -1,4 +1,4 @@
-"""What is compiled is kept, where the user wants it."""
+"""Compiled programs are kept in the folder that the user chooses."""
 
 import os
 import subprocess
@@ -13,14 +13,14 @@ from tests.commands import ROOT, TINY
 
 @pytest.fixture
 def set_to(monkeypatch):
-  """Values that JAX's configuration is set to, without a folder in the environment."""
+  """Return the values set in JAX's configuration; the environment names no folder."""
   values = {}
   monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
   monkeypatch.setattr(jax.config, "update", values.__setitem__)
   return values
 
 
-def test_the_users_cache_folder_is_the_default(set_to, tmp_path, monkeypatch):
+def test_default_is_the_cache_folder_of_the_user(set_to, tmp_path, monkeypatch):
   monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
   compile_cache.enable("")
   folder = tmp_path / "attention_lab" / "compiled"
@@ -28,30 +28,30 @@ def test_the_users_cache_folder_is_the_default(set_to, tmp_path, monkeypatch):
   assert folder.is_dir()
 
 
-def test_a_folder_can_be_named(set_to, tmp_path):
+def test_named_folder_is_used(set_to, tmp_path):
   compile_cache.enable(str(tmp_path / "mine"))
   assert set_to["jax_compilation_cache_dir"] == str(tmp_path / "mine")
 
 
-def test_it_can_be_turned_off(set_to):
+def test_off_disables_the_cache(set_to):
   compile_cache.enable("off")
   assert not set_to
 
 
-def test_the_variable_rules(set_to, monkeypatch, tmp_path):
+def test_environment_variable_takes_precedence(set_to, monkeypatch, tmp_path):
   monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
   compile_cache.enable(str(tmp_path / "other"))
   assert not set_to
 
 
-def test_a_folder_that_cannot_be_is_told_and_done_without(set_to, tmp_path, capsys):
+def test_unusable_folder_is_reported_and_disables_the_cache(set_to, tmp_path, capsys):
   (tmp_path / "file").write_text("")
   compile_cache.enable(str(tmp_path / "file" / "below"))
   assert not set_to
   assert "warning: compiled programs are not kept" in capsys.readouterr().err
 
 
-def test_the_second_start_compiles_nothing_and_says_nothing(tmp_path, monkeypatch):
+def test_second_run_compiles_nothing_and_prints_no_warning(tmp_path, monkeypatch):
   monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
   monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
   monkeypatch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS")  # As users' programs are.

@@ -1,4 +1,4 @@
-"""Proves that a folder is one process's at a time, and a dead one's is nobody's."""
+"""One process at a time holds a lock, and the lock of a dead process is free."""
 
 import os
 import socket
@@ -19,31 +19,33 @@ with alone(pathlib.Path(sys.argv[1]), ""):
 """
 
 
-def test_a_second_process_is_told_who_holds_it_until_that_one_is_killed(tmp_path):
+def test_second_process_is_rejected_with_the_holder_until_the_holder_is_killed(
+  tmp_path,
+):
   path = tmp_path / ".lock"
   command = [sys.executable, "-c", HOLD, str(path)]
   pipe = subprocess.PIPE
   with subprocess.Popen(command, stdin=pipe, stdout=pipe) as holder:
     holder.stdout.readline()
-    who = (
+    in_use = (
       f"{tmp_path} is in use by process {holder.pid} on {socket.gethostname()}. Wait"
     )
-    with pytest.raises(UserError, match=who), alone(path, "Wait."):
+    with pytest.raises(UserError, match=in_use), alone(path, "Wait."):
       pass
     holder.kill()
   with alone(path, "Wait."):
     assert path.read_text() == f"{os.getpid()} {socket.gethostname()}\n"
 
 
-def test_what_another_host_left_behind_holds_nobody(tmp_path):
+def test_lock_file_left_by_another_host_is_free(tmp_path):
   path = tmp_path / ".lock"
   path.write_text("1 elsewhere\n")
   with alone(path, "Wait."):
     assert path.read_text() == f"{os.getpid()} {socket.gethostname()}\n"
 
 
-def test_a_lock_that_cannot_be_written_is_told_in_a_line(tmp_path):
-  (tmp_path / ".lock").mkdir()  # As somebody else's file is to all but root.
+def test_lock_file_that_cannot_be_opened_is_reported(tmp_path):
+  (tmp_path / ".lock").mkdir()  # A folder cannot be opened as a file, not even by root.
   with (
     pytest.raises(
       UserError, match=r"Cannot write to .*\.lock: Is a directory. Name one"

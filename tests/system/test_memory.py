@@ -1,4 +1,4 @@
-"""An allocation that failed is answered with what to make smaller."""
+"""A failed allocation is reported with the settings to lower."""
 
 import pytest
 
@@ -13,12 +13,12 @@ from attention_lab.system.memory import out_of_memory
     RuntimeError("INTERNAL: Error dispatching computation:\nOut of memory, 9 bytes."),
   ],
 )
-def test_what_found_no_room_is_told_in_a_line_with_the_remedy(error):
-  told = str(out_of_memory(error))
-  assert told.startswith("There is not enough memory")
-  assert "Lower --batch_size" in told
-  assert "\n" not in told
+def test_failed_allocation_is_reported_in_one_line_with_the_remedy(error):
+  message = str(out_of_memory(error))
+  assert message.startswith("There is not enough memory")
+  assert "Lower --batch_size" in message
+  assert "\n" not in message
 
 
-def test_another_failure_is_left_to_others():
+def test_other_errors_are_not_converted():
   assert out_of_memory(RuntimeError("INTERNAL: something else")) is None

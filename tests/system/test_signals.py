@@ -1,4 +1,4 @@
-"""Proves that the first signal is only remembered, and the second ends the process."""
+"""The first signal only sets a flag, and the second ends the process."""
 
 import os
 import pty
@@ -13,43 +13,43 @@ from attention_lab.system.signals import SHOW_CURSOR, SIGNALS, Interrupt
 PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
 
 
-class Usual(Exception):
-  """What a signal's usual handler raises in these tests."""
+class HandlerCalled(Exception):
+  """Exception of the handlers that these tests install."""
 
 
 @pytest.fixture(autouse=True)
-def usual():
-  """Put handlers in place that raise, and the real ones back afterwards."""
+def handler():
+  """Install handlers that raise, and restore the former ones afterwards."""
 
-  def handler(number, frame):
-    raise Usual(number)
+  def raises(number, frame):
+    raise HandlerCalled(number)
 
-  before = {number: signal.signal(number, handler) for number in SIGNALS}
-  yield handler
-  for number, real in before.items():
-    signal.signal(number, real)
+  before = {number: signal.signal(number, raises) for number in SIGNALS}
+  yield raises
+  for number, former in before.items():
+    signal.signal(number, former)
 
 
 def send(number):
   os.kill(os.getpid(), number)
 
 
-def test_without_a_signal_nothing_is_remembered():
+def test_flag_is_unset_without_a_signal():
   with Interrupt() as interrupt:
     pass
   assert interrupt.signal is None
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_the_first_signal_is_remembered(number):
+def test_first_signal_sets_the_flag(number):
   with Interrupt() as interrupt:
     send(number)
     assert interrupt.signal == number
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_terminal_has_its_cursor_back_before_the_process_may_end(number):
-  """A bar that hid it may not come to show it."""
+def test_signal_shows_the_cursor_of_the_terminal(number):
+  """The progress bar, which hides the cursor, may end before it shows the cursor."""
   code = (
     "import os, signal; from attention_lab.system.signals import Interrupt\n"
     f"with Interrupt(): os.kill(os.getpid(), {number:d})"
@@ -63,7 +63,7 @@ def test_a_terminal_has_its_cursor_back_before_the_process_may_end(number):
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_what_was_ignored_stays_ignored(number):
+def test_ignored_signal_stays_ignored(number):
   signal.signal(number, signal.SIG_IGN)
   with Interrupt() as interrupt:
     send(number)
@@ -74,7 +74,7 @@ def test_what_was_ignored_stays_ignored(number):
 
 @pytest.mark.parametrize("first", SIGNALS)
 @pytest.mark.parametrize("second", SIGNALS)
-def test_the_second_signal_ends_the_process(first, second):
+def test_second_signal_ends_the_process(first, second):
   code = (
     "import os, signal; from attention_lab.system.signals import Interrupt\n"
     "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
@@ -89,7 +89,7 @@ def test_the_second_signal_ends_the_process(first, second):
 @pytest.mark.parametrize(
   ("before", "status"), [("SIG_IGN", 0), ("default_int_handler", -signal.SIGINT)]
 )
-def test_outside_of_it_ctrl_c_ends_the_process_unless_it_is_ignored(before, status):
+def test_ctrl_c_outside_the_context_ends_the_process_unless_ignored(before, status):
   code = (
     "import os, signal; from attention_lab.system.signals import end_at_once\n"
     f"signal.signal(signal.SIGINT, signal.{before})\n"
@@ -99,7 +99,7 @@ def test_outside_of_it_ctrl_c_ends_the_process_unless_it_is_ignored(before, stat
   assert (ended.returncode, ended.stderr) == (status, "")
 
 
-def test_the_entrypoint_ends_without_a_word():
+def test_ctrl_c_in_the_entrypoint_prints_nothing():
   code = (
     "import signal; from absl import app; from attention_lab import main\n"
     "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
@@ -111,14 +111,14 @@ def test_the_entrypoint_ends_without_a_word():
 
 
 @pytest.mark.parametrize("first", [None, *SIGNALS])
-def test_afterwards_the_usual_handlers_are_back(usual, first):
+def test_handlers_are_restored_after_the_context(handler, first):
   with Interrupt():
     if first:
       send(first)
-  assert {signal.getsignal(number) for number in SIGNALS} == {usual}
+  assert {signal.getsignal(number) for number in SIGNALS} == {handler}
 
 
-def test_an_exception_puts_the_usual_handlers_back(usual):
+def test_handlers_are_restored_after_an_exception(handler):
   with pytest.raises(ValueError, match="mine"), Interrupt():
     raise ValueError("mine")
-  assert {signal.getsignal(number) for number in SIGNALS} == {usual}
+  assert {signal.getsignal(number) for number in SIGNALS} == {handler}

@@ -1,4 +1,4 @@
-"""What is printed may find no room, or no reader; a user is told in a line, if at all."""
+"""A full disk or a closed pipe at standard output causes one line of error at most."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ LIST = [sys.executable, "-m", "attention_lab.main", "--mode=list"]
 
 
 def printing_to(descriptor):
-  """Status and standard error of a command whose output goes to a file descriptor."""
+  """Return status and standard error of a command that prints to a file descriptor."""
   environment = os.environ | {"PYTHONPATH": str(ROOT)}
   pipe = subprocess.PIPE
   with subprocess.Popen(
@@ -25,7 +25,7 @@ def printing_to(descriptor):
   return started.returncode, err
 
 
-def test_a_full_disk_is_told_in_a_line():
+def test_full_disk_is_reported_in_one_line():
   expected = (
     "error: Cannot write: No space left on device. Free some space, and repeat "
   )
@@ -33,14 +33,14 @@ def test_a_full_disk_is_told_in_a_line():
   assert (status, err) == (2, expected + "the command.\n")
 
 
-def test_a_reader_that_has_gone_is_no_news():
+def test_closed_pipe_ends_the_command_silently():
   read, write = os.pipe()
   os.close(read)
   assert printing_to(write) == (1, "")
 
 
 @pytest.mark.parametrize("number", stdout.NO_ROOM)
-def test_a_file_that_finds_no_room_is_named(number):
+def test_full_disk_is_reported_with_the_file(number):
   error = OSError(number, os.strerror(number), "/a/file")
   assert f"Cannot write to /a/file: {os.strerror(number)}." in str(
     stdout.no_room(error)
@@ -50,11 +50,11 @@ def test_a_file_that_finds_no_room_is_named(number):
 @pytest.mark.parametrize(
   "error", [OSError(errno.ENOENT, "none"), ValueError("no file")]
 )
-def test_other_errors_are_left_alone(error):
+def test_other_errors_are_not_converted(error):
   assert stdout.no_room(error) is None
 
 
-def test_who_reads_is_seen(monkeypatch):
+def test_closed_reader_is_detected(monkeypatch):
   read, write = os.pipe()
   with os.fdopen(write, "w") as file:
     monkeypatch.setattr(sys, "stdout", file)

@@ -1,4 +1,4 @@
-"""Proves that releases known to compute wrongly are refused before anything runs."""
+"""Releases that are known to compute wrongly are rejected before anything runs."""
 
 import platform
 import subprocess
@@ -16,7 +16,7 @@ def install(monkeypatch, version):
 
 
 @pytest.mark.parametrize("version", versions.BAD_JAXLIB)
-def test_a_bad_release_is_refused_with_its_fault_and_the_remedy(monkeypatch, version):
+def test_bad_release_is_rejected_with_its_defect_and_the_remedy(monkeypatch, version):
   install(monkeypatch, version)
   with pytest.raises(UserError) as error:
     versions.refuse_known_bad()
@@ -27,29 +27,29 @@ def test_a_bad_release_is_refused_with_its_fault_and_the_remedy(monkeypatch, ver
 
 
 @pytest.mark.parametrize("version", ["0.9.0.1", "0.11.2", "0.12.0.1"])
-def test_a_good_release_is_accepted(monkeypatch, version):
+def test_good_release_is_accepted(monkeypatch, version):
   install(monkeypatch, version)
   versions.refuse_known_bad()
 
 
-def test_a_missing_jaxlib_is_named_with_the_remedy(monkeypatch):
+def test_missing_jaxlib_is_reported_with_the_remedy(monkeypatch):
   install(monkeypatch, None)
   with pytest.raises(UserError, match="jaxlib is not installed; type: pip install"):
     versions.refuse_known_bad()
 
 
-def test_the_release_that_these_tests_run_on_is_accepted():
+def test_installed_release_is_accepted():
   versions.refuse_known_bad()
 
 
-def test_only_a_release_that_cries_wolf_is_silenced(monkeypatch):
+def test_only_a_release_with_false_warnings_is_silenced(monkeypatch):
   install(monkeypatch, "0.12.0.1")
   assert not versions.quieting()
   install(monkeypatch, versions.FALSE_WARNINGS[0])
   assert versions.quieting() == {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
-def test_a_package_that_is_not_there_has_no_version():
+def test_missing_package_has_no_version():
   assert versions.installed("attention-lab-no-such-package") is None
 
 
@@ -60,7 +60,7 @@ def test_a_runs_provenance_names_python_and_every_package():
   assert found["jax"] == jax.__version__
 
 
-def test_the_check_itself_imports_no_jax():
+def test_check_imports_no_jax():
   code = (
     "import sys; from attention_lab.system import versions; versions.refuse_known_bad(); "
     "sys.exit('jax' in sys.modules)"
