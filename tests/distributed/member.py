@@ -1,4 +1,4 @@
-"""A process of a group that does what its scenario says; it needs no jax.
+"""One process of a group, which plays a scenario without importing jax.
 
 python tests/distributed/member.py PORT COUNT INDEX SCENARIO
 """
@@ -15,11 +15,11 @@ from attention_lab.errors import UserError
 
 LAG = 2.5
 JOIN = 20.0
-WRONG = 1  # The member that misbehaves, but where a scenario says another.
+FAULTY = 1  # Index of the faulty process, unless a scenario names another.
 
 
 def main(port, count, index, scenario):
-  """Meet the others, and behaves."""
+  """Join the group, exchange values, and play the scenario at step 3."""
   within = {"missing": 1.0, "impatient": 5.0}.get(scenario, JOIN)
   try:
     if index == 0:
@@ -40,44 +40,47 @@ def main(port, count, index, scenario):
 
 
 def nothing(group):
-  """All is well."""
+  """Do nothing."""
 
 
-def of(wrong, act):
-  """A scenario in which one member does something."""
+def in_process(index, act):
+  """Return a scenario in which only the process `index` calls `act`."""
 
   def scenario(group: Group):
-    if group.index == wrong:
+    if group.index == index:
       act(group)
 
   return scenario
 
 
 def be_busy(group):
-  """Take long over what may take long."""
+  """Exceed the lag within `busy`, and then stay below the lag."""
   with group.busy("compiling"):
     time.sleep(1.5 * LAG)
-  time.sleep(LAG / 2)  # The others have waited for longer than this by now.
+  time.sleep(LAG / 2)  # The others have already waited for longer than LAG.
 
 
 SCENARIOS = {
-  "well": nothing,
+  "succeeds": nothing,
   "missing": nothing,
-  "straggles": of(WRONG, lambda group: time.sleep(LAG / 3)),
+  "is_slow": in_process(FAULTY, lambda group: time.sleep(LAG / 3)),
   "compiles": be_busy,
-  "compiles_alone": of(WRONG, be_busy),
-  "first_saves": of(0, be_busy),
-  "is_killed": of(WRONG, lambda group: os.kill(os.getpid(), signal.SIGKILL)),
-  "first_is_killed": of(0, lambda group: os.kill(os.getpid(), signal.SIGKILL)),
-  "is_stopped": of(WRONG, lambda group: os.kill(os.getpid(), signal.SIGSTOP)),
-  "first_is_stopped": of(0, lambda group: os.kill(os.getpid(), signal.SIGSTOP)),
-  "sleeps": of(WRONG, lambda group: time.sleep(60)),
-  "first_sleeps": of(0, lambda group: time.sleep(60)),
-  "keeps_the_lock": of(WRONG, lambda group: ctypes.PyDLL(None).sleep(60)),
-  "fails": of(
-    WRONG, lambda group: group.end("my own", 2, others="process 1: its words")
+  "compiles_alone": in_process(FAULTY, be_busy),
+  "first_saves": in_process(0, be_busy),
+  "is_killed": in_process(FAULTY, lambda group: os.kill(os.getpid(), signal.SIGKILL)),
+  "first_is_killed": in_process(0, lambda group: os.kill(os.getpid(), signal.SIGKILL)),
+  "is_stopped": in_process(FAULTY, lambda group: os.kill(os.getpid(), signal.SIGSTOP)),
+  "first_is_stopped": in_process(0, lambda group: os.kill(os.getpid(), signal.SIGSTOP)),
+  "hangs": in_process(FAULTY, lambda group: time.sleep(60)),
+  "first_hangs": in_process(0, lambda group: time.sleep(60)),
+  "holds_the_gil": in_process(FAULTY, lambda group: ctypes.PyDLL(None).sleep(60)),
+  "fails": in_process(
+    FAULTY,
+    lambda group: group.end("own message", 2, others="process 1: message for others"),
   ),
-  "is_elsewhere": of(WRONG, lambda group: group.gather("the wrong place", 0)),
+  "is_out_of_order": in_process(
+    FAULTY, lambda group: group.gather("another exchange", 0)
+  ),
 }
 
 

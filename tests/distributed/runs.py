@@ -1,4 +1,4 @@
-"""Runs in several processes, each started as a user would."""
+"""Runs in several processes, each started from the command line."""
 
 import json
 import time
@@ -19,13 +19,20 @@ WORDS = [
   "--config.checkpoint.every=40",
   "--config.model.dropout=0.1",
 ]
-PATIENCE = 240  # Seconds that a whole run may take on a busy machine.
-# Seconds in which all are down, whatever happened: those of `processes.lag` and a few.
-BOUND = 30
+TIMEOUT = 240  # Seconds that a whole run may take on a busy machine.
+# Seconds within which all processes end after a failure: `processes.lag`, and a margin.
+END_TIMEOUT = 30
 
 
 def start_all(words, count=2, devices=1, others=()):
-  """Start all processes of a run; `others` are further words of the last one alone."""
+  """Start all processes of a run.
+
+  Args:
+    words: command line of all processes.
+    count: number of processes.
+    devices: devices per process.
+    others: additional words for the last process only.
+  """
   port = free_port()
   found = []
   for i in range(count):
@@ -34,34 +41,34 @@ def start_all(words, count=2, devices=1, others=()):
       f"--num_processes={count}",
       f"--process_id={i}",
     ]
-    further = others if i == count - 1 else ()
-    found.append(commands.start(*words, *further, *place, devices=devices))
+    additional = others if i == count - 1 else ()
+    found.append(commands.start(*words, *additional, *place, devices=devices))
   return found
 
 
-def finished(words, devices):
-  """Run it in one process to its end: (status, standard output, standard error)."""
-  (found,) = ended([commands.start(*words, devices=devices)], PATIENCE)
+def run_alone(words, devices):
+  """Run to the end in one process; return status, standard output and error."""
+  (found,) = ended([commands.start(*words, devices=devices)], TIMEOUT)
   return found
 
 
 def wait_for_checkpoints(workdir, count, processes):
   """Wait until the run has saved `count` checkpoints."""
   deadline = time.monotonic() + 120
-  while len(saved(workdir)) < count:
+  while len(saved_steps(workdir)) < count:
     assert all(process.poll() is None for process in processes), ended(processes)
     assert time.monotonic() < deadline
     time.sleep(0.01)
 
 
-def saved(workdir):
-  """The steps of all checkpoints."""
+def saved_steps(workdir):
+  """Return the steps of all checkpoints, in ascending order."""
   folder = Path(workdir) / "checkpoints"
   return sorted(int(path.name.partition("-")[0]) for path in folder.glob("*.npz"))
 
 
-def assert_same_end(workdir, expected):
-  """Bit for bit the same parameters, optimizer state, key and metrics."""
+def assert_same_result(workdir, expected):
+  """Assert bitwise equality of parameters, optimizer state, key and metrics."""
   arrays, others = map(commands.last_checkpoint, (expected, workdir))
   assert arrays.keys() == others.keys()
   for name, array in arrays.items():

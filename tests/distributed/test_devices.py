@@ -1,4 +1,4 @@
-"""Arrays come to lie on the devices, and back, unchanged."""
+"""Arrays are placed on devices and returned to the host unchanged."""
 
 import jax
 import numpy as np
@@ -14,20 +14,20 @@ from attention_lab.distributed.devices import (
 from attention_lab.errors import UserError
 
 
-def test_replicating_and_back_is_the_identity():
+def test_unreplicate_inverts_replicate():
   tree = {"a": np.arange(6, dtype=np.int32).reshape(2, 3), "b": np.float32(2.5)}
   devices = jax.local_devices()[:4]
   placed = replicate(tree, devices)
   assert placed["a"].shape == (4, 2, 3)
   assert [s.device for s in placed["a"].addressable_shards] == devices
   assert placed["a"].sharding.spec == jax.sharding.PartitionSpec(AXIS)
-  back = unreplicate(placed)
-  jax.tree.map(np.testing.assert_array_equal, back, tree)
-  assert back["a"].dtype == np.int32
+  host = unreplicate(placed)
+  jax.tree.map(np.testing.assert_array_equal, host, tree)
+  assert host["a"].dtype == np.int32
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-def test_sharding_splits_the_batch_in_order(axis):
+def test_shard_splits_the_axis_in_order(axis):
   x = np.arange(24).reshape(4, 6) if axis == 0 else np.arange(24).reshape(6, 4)
   placed = shard(x, jax.local_devices()[:2], axis=axis)
   np.testing.assert_array_equal(np.concatenate(list(placed), axis=axis), x)
@@ -37,10 +37,12 @@ def test_sharding_splits_the_batch_in_order(axis):
   ("batch_size", "micro", "devices", "nearest"),
   [(7, 1, 8, "Nearest: 8."), (20, 1, 8, "Nearest: 16 or 24."), (9, 2, 4, "8 or 16")],
 )
-def test_a_batch_that_does_not_divide_is_refused(batch_size, micro, devices, nearest):
+def test_indivisible_batch_is_rejected_with_the_nearest_sizes(
+  batch_size, micro, devices, nearest
+):
   with pytest.raises(UserError, match=nearest):
     refuse_indivisible(batch_size, micro, devices)
 
 
-def test_a_batch_that_divides_is_taken():
+def test_divisible_batch_is_accepted():
   refuse_indivisible(16, 2, 8)

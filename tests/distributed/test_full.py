@@ -1,4 +1,4 @@
-"""Whole runs in two and four processes, and all that may become of one of them.
+"""Whole runs in two and four processes, with signals, faults and other settings.
 
 pytest -n 0 -m processes_full tests/distributed
 """
@@ -17,19 +17,19 @@ from tests.distributed.test_group import ended, errors, free_port
 
 pytestmark = pytest.mark.processes_full
 
-PLUGIN = Path(__file__).parent / "trouble.py"  # To import it is to register it.
-AT = 50  # The step from which on it makes trouble.
-TROUBLED = [
+PLUGIN = Path(__file__).parent / "faulty_dataset.py"  # An import would register it.
+FAULT_STEP = 50  # As in the plugin.
+FAULTY = [
   *runs.WORDS,
   f"--plugin={PLUGIN}",
-  "--dataset=troubled(sequence_length=8, validation_examples=8)",
+  "--dataset=faulty(sequence_length=8, validation_examples=8)",
 ]
 STOP, KILL, TERM = signal.SIGSTOP, signal.SIGKILL, signal.SIGTERM
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-  """A run in one process with so many devices; each is made once."""
+  """Return a function that trains in one process, once for each set of arguments."""
   made = {}
 
   def run(devices, *words):
@@ -37,7 +37,7 @@ def alone(tmp_path_factory):
     if key not in made:
       made[key] = tmp_path_factory.mktemp("alone") / "run"
       words = [*runs.WORDS, *words, f"--workdir={made[key]}"]
-      status, _, err = runs.finished(words, devices)
+      status, _, err = runs.run_alone(words, devices)
       assert status == 0, err
     return made[key]
 
@@ -46,39 +46,39 @@ def alone(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def two_by_two(tmp_path_factory):
-  """A run in two processes of two devices."""
+  """Train in two processes with two devices each; return the folder."""
   workdir = tmp_path_factory.mktemp("together") / "run"
   together([*runs.WORDS, f"--workdir={workdir}"], 2, 2)
   return workdir
 
 
 def together(words, count=2, devices=1):
-  """Run processes to their end."""
-  found = ended(runs.start_all(words, count, devices), runs.PATIENCE)
+  """Run processes to their end, and return their results; all have to succeed."""
+  found = ended(runs.start_all(words, count, devices), runs.TIMEOUT)
   assert [status for status, _, _ in found] == [0] * count, found
   return found
 
 
-def go_on(workdir, *words, devices=1):
-  """Go on with a run to its end, without any trouble."""
+def resume(workdir, *words, devices=1):
+  """Resume a run in two processes to its end."""
   return together([f"--workdir={workdir}", *words], devices=devices)
 
 
-def timed(processes):
-  """Return the results of processes that end within the bound."""
+def ended_in_time(processes):
+  """Return the results of processes, which have to end within the time limit."""
   start = time.monotonic()
-  found = ended(processes, runs.BOUND)
-  print(f"all down after {time.monotonic() - start:.1f} s")
+  found = ended(processes, runs.END_TIMEOUT)
+  print(f"all ended after {time.monotonic() - start:.1f} s")
   return found
 
 
-def test_devices_may_be_spread_over_processes_in_any_way(two_by_two, tmp_path):
+def test_result_is_independent_of_the_devices_per_process(two_by_two, tmp_path):
   together([*runs.WORDS, f"--workdir={tmp_path / 'run'}"], count=4)
-  runs.assert_same_end(tmp_path / "run", two_by_two)
+  runs.assert_same_result(tmp_path / "run", two_by_two)
 
 
-def test_many_processes_train_as_one(alone, two_by_two):
-  """Within one process, four devices' gradients are added up in another order."""
+def test_losses_of_two_processes_equal_those_of_one(alone, two_by_two):
+  """Not bitwise: one process adds the gradients of four devices in another order."""
   expected, actual = (
     [(one["step"], one["split"], one["loss"]) for one in commands.records(workdir)]
     for workdir in (alone(4), two_by_two)
@@ -88,29 +88,29 @@ def test_many_processes_train_as_one(alone, two_by_two):
   np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
-def test_a_run_may_go_on_with_other_processes(alone, tmp_path):
+def test_run_of_one_process_can_be_resumed_in_two(alone, tmp_path):
   shutil.copytree(alone(2), tmp_path / "run")
-  for step in runs.saved(tmp_path / "run")[1:]:
+  for step in runs.saved_steps(tmp_path / "run")[1:]:
     for path in (tmp_path / "run" / "checkpoints").glob(f"{step:09d}-*"):
       path.unlink()
-  (first, _) = go_on(tmp_path / "run")
+  (first, _) = resume(tmp_path / "run")
   assert "Resuming at step" in first[1]
-  runs.assert_same_end(tmp_path / "run", alone(2))
+  runs.assert_same_result(tmp_path / "run", alone(2))
 
 
-def test_seeds_side_by_side_go_on_in_several_processes(alone, tmp_path):
+def test_seeds_trained_together_can_be_resumed_in_two_processes(alone, tmp_path):
   words = [*runs.WORDS, "--seeds=2", f"--workdir={tmp_path / 'run'}"]
   processes = runs.start_all(words)
   runs.wait_for_checkpoints(tmp_path / "run" / "seed1", 2, processes)
   processes[0].kill()
-  timed(processes)
+  ended_in_time(processes)
   together(words)
   for seed in ("seed0", "seed1"):
-    runs.assert_same_end(tmp_path / "run" / seed, alone(2, "--seeds=2") / seed)
+    runs.assert_same_result(tmp_path / "run" / seed, alone(2, "--seeds=2") / seed)
 
 
 @pytest.mark.parametrize(
-  ("wrong", "number", "cause"),
+  ("faulty", "number", "cause"),
   [
     (0, KILL, "process 0 ended without a message"),
     (1, KILL, "process 1 ended without a message"),
@@ -118,98 +118,101 @@ def test_seeds_side_by_side_go_on_in_several_processes(alone, tmp_path):
     (1, STOP, "process 1 has not answered for 20 s"),
   ],
 )
-def test_all_end_with_one_and_go_on_together(
-  two_by_two, tmp_path, wrong, number, cause
+def test_loss_of_one_process_ends_all_and_the_run_can_be_resumed(
+  two_by_two, tmp_path, faulty, number, cause
 ):
   words = [*runs.WORDS, f"--workdir={tmp_path / 'run'}"]
   processes = runs.start_all(words, devices=2)
   runs.wait_for_checkpoints(tmp_path / "run", 2, processes)
-  processes[wrong].send_signal(number)
-  found = timed(processes)
-  assert found[wrong][0] == -KILL
-  status, _, err = found[1 - wrong]
-  assert status in (1, -signal.SIGABRT)  # JAX's own end where process 0 is gone.
+  processes[faulty].send_signal(number)
+  found = ended_in_time(processes)
+  assert found[faulty][0] == -KILL
+  status, _, err = found[1 - faulty]
+  assert status in (1, -signal.SIGABRT)  # JAX aborts a process that has lost process 0.
   assert len(errors(err)) == 1, err
   assert cause in err
-  go_on(tmp_path / "run", devices=2)
-  runs.assert_same_end(tmp_path / "run", two_by_two)
+  resume(tmp_path / "run", devices=2)
+  runs.assert_same_result(tmp_path / "run", two_by_two)
 
 
 @pytest.mark.parametrize("number", [TERM, signal.SIGINT])
 @pytest.mark.parametrize("sent", [(0,), (1,), (0, 1)])
-def test_signals_stop_all_after_one_save(alone, tmp_path, number, sent):
+def test_signal_to_any_process_stops_all_after_one_save(alone, tmp_path, number, sent):
   processes = runs.start_all([*runs.WORDS, f"--workdir={tmp_path / 'run'}"])
   runs.wait_for_checkpoints(tmp_path / "run", 1, processes)
   for i in sent:
     processes[i].send_signal(number)
-  found = timed(processes)
+  found = ended_in_time(processes)
   assert [status for status, _, _ in found] == [128 + number] * 2, found
   assert found[0][1].count("Interrupted at step") == 1
-  go_on(tmp_path / "run")
-  runs.assert_same_end(tmp_path / "run", alone(2))
+  resume(tmp_path / "run")
+  runs.assert_same_result(tmp_path / "run", alone(2))
 
 
 @pytest.mark.parametrize(
-  ("trouble", "cause"),
+  ("fault", "cause"),
   [
-    ("raises", "process 1 raised ValueError: no more of this (trouble.py, line"),
-    ("exhausted", "process 1 raised IndexError: no more examples (trouble.py"),
-    ("sleeps", "process 1 did not reach step "),
+    ("raises", "process 1 raised ValueError: invalid example (faulty_dataset.py, line"),
+    ("exhausted", "process 1 raised IndexError: no more examples (faulty_dataset.py"),
+    ("hangs", "process 1 did not reach step "),
   ],
 )
-def test_trouble_of_one_ends_all_and_is_named(tmp_path, monkeypatch, trouble, cause):
-  processes = with_trouble(tmp_path, monkeypatch, trouble)
+def test_fault_of_one_process_ends_all_and_is_reported(
+  tmp_path, monkeypatch, fault, cause
+):
+  processes = start_with_fault(tmp_path, monkeypatch, fault)
   runs.wait_for_checkpoints(tmp_path / "run", 1, processes)
-  (first, _, err), (second, _, own) = timed(processes)
+  (first, _, err), (second, _, own) = ended_in_time(processes)
   assert (first, second) == (1, 1)
   (line,) = errors(err)
   assert cause in line
-  assert trouble == "sleeps" or "Traceback" in own
-  monkeypatch.delenv("TROUBLE")
-  go_on(tmp_path / "run", f"--plugin={PLUGIN}")
+  assert fault == "hangs" or "Traceback" in own
+  monkeypatch.delenv("FAULT")
+  resume(tmp_path / "run", f"--plugin={PLUGIN}")
 
 
-def test_a_straggler_is_waited_for(tmp_path, monkeypatch):
-  found = ended(with_trouble(tmp_path, monkeypatch, "straggles"), runs.PATIENCE)
+def test_slow_process_is_awaited(tmp_path, monkeypatch):
+  found = ended(start_with_fault(tmp_path, monkeypatch, "is_slow"), runs.TIMEOUT)
   assert [status for status, _, _ in found] == [0, 0], found
 
 
 @pytest.mark.parametrize("policy", ["skip", "rollback"])
-def test_what_is_not_finite_on_one_is_left_out_by_all(tmp_path, monkeypatch, policy):
-  """As one process with as many devices does; past it they go on, and again."""
+def test_nonfinite_loss_on_one_process_is_handled_as_in_one_process(
+  tmp_path, monkeypatch, policy
+):
   words = [f"--config.train.on_nonfinite={policy}"]
-  processes = with_trouble(tmp_path, monkeypatch, "overflows", *words)
-  found = ended(processes, runs.PATIENCE)
+  processes = start_with_fault(tmp_path, monkeypatch, "overflows", *words)
+  found = ended(processes, runs.TIMEOUT)
   assert [status for status, _, _ in found] == [0, 0], found
   workdir = tmp_path / "alone"
-  status, _, err = runs.finished([*TROUBLED, *words, f"--workdir={workdir}"], 2)
+  status, _, err = runs.run_alone([*FAULTY, *words, f"--workdir={workdir}"], 2)
   assert status == 0, err
-  runs.assert_same_end(tmp_path / "run", workdir)
+  runs.assert_same_result(tmp_path / "run", workdir)
   (event,) = [record for record in commands.records(workdir) if "event" in record]
-  assert event["step"] == AT + 1
+  assert event["step"] == FAULT_STEP + 1
   assert event.get("to") == (40 if policy == "rollback" else None)
 
 
-def test_a_lost_checkpoint_that_all_go_back_to_ends_all(tmp_path, monkeypatch):
+def test_missing_checkpoint_of_a_rollback_ends_all_processes(tmp_path, monkeypatch):
   words = ["--config.train.on_nonfinite=rollback"]
-  monkeypatch.setenv("TROUBLE", "overflows")
+  monkeypatch.setenv("FAULT", "overflows")
   run = tmp_path / "run"
-  status, _, err = runs.finished(
-    [*TROUBLED, *words, "--steps=45", f"--workdir={run}"], 2
+  status, _, err = runs.run_alone(
+    [*FAULTY, *words, "--steps=45", f"--workdir={run}"], 2
   )
   assert status == 0, err
   (lost,) = (run / "checkpoints").glob("000000040-*")
   lost.unlink()
-  monkeypatch.delenv("TROUBLE")
-  found = timed(with_trouble(tmp_path, monkeypatch, "overflows", *words))
+  monkeypatch.delenv("FAULT")
+  found = ended_in_time(start_with_fault(tmp_path, monkeypatch, "overflows", *words))
   assert [status for status, _, _ in found] == [2, 2], found
   for _, _, err in found:
     (line,) = errors(err)
     assert "go back to step 40, but the checkpoint of that step is missing" in line
 
 
-def with_trouble(tmp_path, monkeypatch, trouble, *words):
-  """Two processes; the second is in trouble."""
+def start_with_fault(tmp_path, monkeypatch, fault, *words):
+  """Start two processes, the second one with a fault."""
   port, found = free_port(), []
   for i in range(2):
     place = [
@@ -218,22 +221,22 @@ def with_trouble(tmp_path, monkeypatch, trouble, *words):
       f"--process_id={i}",
     ]
     workdir = f"--workdir={tmp_path / 'run'}"
-    found.append(commands.start(*TROUBLED, *words, *place, workdir))
-    monkeypatch.setenv("TROUBLE", trouble)
+    found.append(commands.start(*FAULTY, *words, *place, workdir))
+    monkeypatch.setenv("FAULT", fault)
   return found
 
 
-def test_a_late_joiner_is_waited_for(tmp_path):
+def test_process_that_starts_late_is_awaited(tmp_path):
   port = free_port()
   words = [*runs.WORDS, f"--workdir={tmp_path / 'run'}", "--num_processes=2"]
   words += [f"--coordinator=127.0.0.1:{port}", "--config.processes.join=60"]
   late = commands.start(*words, "--process_id=1")
   time.sleep(10)
-  found = ended([commands.start(*words, "--process_id=0"), late], runs.PATIENCE)
+  found = ended([commands.start(*words, "--process_id=0"), late], runs.TIMEOUT)
   assert [status for status, _, _ in found] == [0, 0], found
 
 
-def test_a_wrong_address_is_told_in_a_line(tmp_path):
+def test_wrong_address_is_reported_in_one_line(tmp_path):
   words = [*runs.WORDS, f"--workdir={tmp_path / 'run'}", "--num_processes=2"]
   places = [
     [f"--coordinator=127.0.0.1:{free_port()}", f"--process_id={i}"] for i in range(2)
@@ -256,17 +259,16 @@ def test_a_wrong_address_is_told_in_a_line(tmp_path):
       ["--config.log.every=7"],
       "--config.log.every: 60 in process 0, 7 in process 1. Start all with the same.",
     ),
-    (["--plugin=OTHER"], "differ in their code: trouble.py: "),
+    (["--plugin=OTHER"], "differ in their code: faulty_dataset.py: "),
     (["--dataset=text_file(path='OTHER', sequence_length=8)"], "settings: --config.da"),
   ],
 )
-def test_what_differs_is_refused(tmp_path, others, cause):
-  other = tmp_path / "trouble.py"
-  other.write_text(PLUGIN.read_text() + "\n# Another one.\n")
+def test_difference_between_processes_is_rejected(tmp_path, others, cause):
+  other = tmp_path / "faulty_dataset.py"
+  other.write_text(PLUGIN.read_text() + "\n# Changed.\n")
   others = [word.replace("OTHER", str(other)) for word in others]
-  words = [*TROUBLED, f"--workdir={tmp_path / 'run'}"]
-  plugged = others[0].startswith("--plugin")
-  if plugged:
+  words = [*FAULTY, f"--workdir={tmp_path / 'run'}"]
+  if others[0].startswith("--plugin"):
     words = [word for word in words if not word.startswith("--plugin")]
     place = [f"--coordinator=127.0.0.1:{free_port()}", "--num_processes=2"]
     processes = [
@@ -283,7 +285,7 @@ def test_what_differs_is_refused(tmp_path, others, cause):
   assert not (tmp_path / "run").exists()
 
 
-def test_other_data_is_refused(tmp_path, monkeypatch):
+def test_different_data_is_rejected(tmp_path, monkeypatch):
   port, processes = free_port(), []
   for i in range(2):
     folder = tmp_path / str(i)
@@ -303,7 +305,7 @@ def test_other_data_is_refused(tmp_path, monkeypatch):
   assert "differ in their data: sha256: " in found[0][2]
 
 
-def test_what_is_for_one_process_is_refused(tmp_path):
+def test_mode_for_one_process_is_rejected(tmp_path):
   words = ["--mode=sample", f"--workdir={tmp_path}", "--coordinator=127.0.0.1:1"]
   ((status, _, err),) = ended(
     [commands.start(*words, "--num_processes=2", "--process_id=0")], 60

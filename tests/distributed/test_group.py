@@ -1,4 +1,4 @@
-"""Proves that processes decide as one and end as one, whatever becomes of one of them."""
+"""Processes of a group exchange values, and end together if one of them fails."""
 
 import os
 import signal
@@ -18,13 +18,13 @@ AGAIN = "Start all of them again with the same command"
 
 
 def free_port():
-  """A port of this machine on which nobody listens."""
+  """Return an unused port of this machine."""
   with socket.create_server(("127.0.0.1", 0)) as server:
     return server.getsockname()[1]
 
 
 def start(port, count, index, scenario):
-  """Start a member."""
+  """Start one process of a group."""
   words = [sys.executable, member.__file__, port, count, index, scenario]
   return subprocess.Popen(
     [*map(str, words)],
@@ -49,84 +49,85 @@ def ended(processes, within=30):
   return found
 
 
-def members(scenario, count=2):
-  """Run a scenario to its end."""
+def play(scenario, count=2):
+  """Run the processes of a scenario to their end, and return their results."""
   port = free_port()
   return ended([start(port, count, i, scenario) for i in range(count)])
 
 
 def errors(lines):
-  """The lines that say what went wrong."""
+  """Return the error lines of an output."""
   return [line for line in lines.splitlines() if line.startswith("error: ")]
 
 
-# What may take its time: (scenario, processes).
-SLOW = (
-  ("well", 3),
-  ("straggles", 2),
+# Scenarios in which all processes succeed: (scenario, processes).
+SUCCEEDING = (
+  ("succeeds", 3),
+  ("is_slow", 2),
   ("compiles", 2),
   ("compiles_alone", 2),
   ("first_saves", 3),
 )
-# Where one cannot go on: (scenario, processes, which one, its status, what others say).
-WRONG = (
+# Scenarios in which one process fails: (scenario, processes, index of the failing process,
+# its status, message of the others).
+FAILING = (
   ("is_killed", 3, 1, -signal.SIGKILL, "process 1 ended without a message"),
   ("first_is_killed", 3, 0, -signal.SIGKILL, "process 0 ended without a message"),
   ("is_stopped", 3, 1, -signal.SIGKILL, "process 1 has not answered for 2.5 s"),
   ("first_is_stopped", 2, 0, -signal.SIGKILL, "process 0 has not answered"),
-  ("keeps_the_lock", 2, 1, -signal.SIGKILL, "process 1 has not answered for 2.5 s"),
-  ("sleeps", 3, 1, 1, "process 1 did not reach step 3 for "),
-  ("first_sleeps", 3, 0, 1, "process 0 did not reach step 3 for "),
-  ("fails", 3, 1, 2, "process 1: its words"),
-  ("is_elsewhere", 3, 1, 1, "is at 'the wrong place' but process 0 is at 'step 3'"),
+  ("holds_the_gil", 2, 1, -signal.SIGKILL, "process 1 has not answered for 2.5 s"),
+  ("hangs", 3, 1, 1, "process 1 did not reach step 3 for "),
+  ("first_hangs", 3, 0, 1, "process 0 did not reach step 3 for "),
+  ("fails", 3, 1, 2, "process 1: message for others"),
+  ("is_out_of_order", 3, 1, 1, "is at 'another exchange' but process 0 is at 'step 3'"),
 )
 
 
 @pytest.fixture(scope="module")
 def played():
-  """Results of the members of each scenario, run three at a time."""
+  """Yield a future of the results of each scenario; three scenarios run at a time."""
   with futures.ThreadPoolExecutor(3) as pool:
-    yield {s: pool.submit(members, s, count) for s, count, *_ in (*SLOW, *WRONG)}
+    yield {s: pool.submit(play, s, count) for s, count, *_ in (*SUCCEEDING, *FAILING)}
     pool.shutdown(cancel_futures=True)
 
 
-@pytest.mark.parametrize(("scenario", "count"), SLOW)
-def test_what_may_take_its_time_does(played, scenario, count):
+@pytest.mark.parametrize(("scenario", "count"), SUCCEEDING)
+def test_slow_processes_succeed_within_their_time_limits(played, scenario, count):
   greetings = [f"I am {i}.".encode() for i in range(count)]
   secret = b"\x00of the first"
-  said = f"{greetings}\n{secret} {count - 1}\ntogether\n"
-  assert played[scenario].result() == [(0, said, "")] * count
+  expected = f"{greetings}\n{secret} {count - 1}\ntogether\n"
+  assert played[scenario].result() == [(0, expected, "")] * count
 
 
-@pytest.mark.parametrize(("scenario", "count", "wrong", "status", "cause"), WRONG)
-def test_all_end_where_one_cannot_go_on(played, scenario, count, wrong, status, cause):
+@pytest.mark.parametrize(("scenario", "count", "faulty", "status", "cause"), FAILING)
+def test_failure_of_one_process_ends_all(
+  played, scenario, count, faulty, status, cause
+):
   found = played[scenario].result()
   assert len(found) == count
-  assert found[wrong][0] == status
+  assert found[faulty][0] == status
   for i, (code, _, err) in enumerate(found):
-    if i != wrong:
+    if i != faulty:
       assert code == abs(status) if status > 0 else code == 1
       assert len(errors(err)) == 1, err
       assert cause in err
 
 
-def test_a_member_that_fails_says_so_itself(played):
+def test_failing_process_prints_its_own_message(played):
   _, (status, _, err), _ = played["fails"].result()
-  assert (status, err) == (2, "error: my own\n")
+  assert (status, err) == (2, "error: own message\n")
 
 
-def test_one_who_comes_late_is_waited_for():
+def test_process_that_starts_late_is_awaited():
   port = free_port()
-  later = start(port, 2, 1, "well")  # It finds nobody at first.
+  second = start(port, 2, 1, "succeeds")  # The first process is not started yet.
   with pytest.raises(subprocess.TimeoutExpired):
-    later.wait(1)
-  assert [status for status, _, _ in ended([start(port, 2, 0, "well"), later])] == [
-    0,
-    0,
-  ]
+    second.wait(1)
+  found = ended([start(port, 2, 0, "succeeds"), second])
+  assert [status for status, _, _ in found] == [0, 0]
 
 
-def test_one_who_does_not_come_is_named():
+def test_process_that_does_not_connect_is_reported():
   port = free_port()
   first, second = ended([start(port, 3, i, "missing") for i in (0, 1)])
   for status, _, err in (first, second):
@@ -139,7 +140,7 @@ def test_one_who_does_not_come_is_named():
   assert "--config.processes.join=300" in first[2]
 
 
-def test_where_nobody_listens_one_line_says_so():
+def test_missing_first_process_is_reported_in_one_line():
   port = free_port()
   ((status, _, err),) = ended([start(port, 2, 1, "missing")])
   assert status == 2
@@ -147,9 +148,9 @@ def test_where_nobody_listens_one_line_says_so():
   assert err.count("\n") == 1
 
 
-def test_what_listens_may_be_something_else():
+def test_other_server_at_the_address_is_reported():
   with socket.create_server(("127.0.0.1", 0)) as server:
-    process = start(server.getsockname()[1], 2, 1, "well")
+    process = start(server.getsockname()[1], 2, 1, "succeeds")
     connection, _ = server.accept()
     connection.sendall(b"SSH-2.0-OpenSSH_9.6 and a greeting of more bytes\r\n")
     ((status, _, err),) = ended([process])
@@ -160,12 +161,12 @@ def test_what_listens_may_be_something_else():
 
 
 def framed(head):
-  """A message as our own processes send it."""
+  """Return a message of the protocol with this head and no body."""
   return SIZES.pack(len(head), 0) + head
 
 
 @pytest.mark.parametrize(
-  "said",
+  "content",
   [
     b"",
     b"GET / HTTP/1.1\r\nHost: here\r\n\r\n",
@@ -176,17 +177,17 @@ def framed(head):
     SIZES.pack(2, 1 << 40) + b"{}",
   ],
 )
-def test_strangers_are_sent_away(said):
+def test_foreign_connection_is_rejected(content):
   port = free_port()
-  first = start(port, 2, 0, "well")
+  first = start(port, 2, 0, "succeeds")
   while True:
     try:
       with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.sendall(said)
+        connection.sendall(content)
       break
     except ConnectionRefusedError:
       assert first.poll() is None
-  second = start(port, 2, 1, "well")
+  second = start(port, 2, 1, "succeeds")
   assert [status for status, _, _ in ended([first, second])] == [0, 0]
 
 
@@ -197,7 +198,7 @@ def test_strangers_are_sent_away(said):
     ((3, 1), (4, 2), "--num_processes=4, and process 0 with 3"),
   ],
 )
-def test_those_who_were_started_wrongly_are_told(second, third, line):
+def test_contradictory_flags_are_reported_by_all_processes(second, third, line):
   port = free_port()
   places = [(3, 0), second, third]
   found = ended([start(port, *place, "impatient") for place in places])

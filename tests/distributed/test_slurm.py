@@ -1,6 +1,6 @@
-"""A run under a real Slurm of this one machine, by the script in experiments/.
+"""Runs under Slurm on this machine, submitted by the script in experiments/.
 
-Starts munge and Slurm itself, in a folder of its own; that takes root, and Debian's
+The tests start munge and Slurm in a temporary folder, which needs root and Debian's
 packages slurmctld, slurmd and slurm-client.
 
 pytest -n 0 -m processes_full tests/distributed/test_slurm.py
@@ -57,7 +57,7 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory):
-  """A cluster of one machine: the environment in which its commands find it."""
+  """Start a cluster of one machine; yield the environment for its commands."""
   folder = tmp_path_factory.mktemp("slurm")
   for name in ("munge", "state", "spool"):
     (folder / name).mkdir(mode=0o700)
@@ -74,12 +74,12 @@ def slurm(tmp_path_factory):
     "XLA_FLAGS": xla_flags(1),
     "COLUMNS": "200",
   }
-  where = {name: folder / "munge" / name for name in ("socket", "pid", "log", "seed")}
+  paths = {name: folder / "munge" / name for name in ("socket", "pid", "log", "seed")}
   daemons = [
     [
       *("munged", "--foreground", "--force", f"--key-file={key}"),
-      *(f"--socket={where['socket']}", f"--pid-file={where['pid']}"),
-      *(f"--log-file={where['log']}", f"--seed-file={where['seed']}"),
+      *(f"--socket={paths['socket']}", f"--pid-file={paths['pid']}"),
+      *(f"--log-file={paths['log']}", f"--seed-file={paths['seed']}"),
     ],
     ["slurmctld", "-D"],
     ["slurmd", "-D", "-N", host],
@@ -99,7 +99,7 @@ def slurm(tmp_path_factory):
 
 
 def wait_until_idle(environment, log):
-  """Wait until the machine takes jobs; skips where it does not."""
+  """Wait until the machine accepts jobs; skip the test if it does not."""
   for _ in range(30):
     words = ["sinfo", "--noheader", "--format=%t"]
     found = subprocess.run(
@@ -112,35 +112,35 @@ def wait_until_idle(environment, log):
 
 
 def submit(slurm, out, words):
-  """Submit the script as two tasks; it waits for the end."""
+  """Submit the script as two tasks, in a process that waits for the job's end."""
   command = ["sbatch", "--wait", "--ntasks=2", f"--output={out}", str(SCRIPT), *words]
   return subprocess.Popen(
     command, env=slurm, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
   )
 
 
-def test_a_cancelled_job_saves_and_the_same_command_goes_on(slurm, tmp_path):
+def test_cancelled_job_saves_and_the_same_command_resumes_it(slurm, tmp_path):
   words = [*runs.WORDS, f"--workdir={tmp_path / 'run'}"]
   job = submit(slurm, tmp_path / "first.out", words)
   runs.wait_for_checkpoints(tmp_path / "run", 1, [job])
   number = job.stdout.readline().split()[-1]
   subprocess.run(["scancel", number], env=slurm, check=True)
-  job.communicate(timeout=runs.PATIENCE)
+  job.communicate(timeout=runs.TIMEOUT)
   assert job.returncode != 0
   first = (tmp_path / "first.out").read_text()
   assert first.count("Interrupted at step") == 1, first
   job = submit(slurm, tmp_path / "second.out", words)
-  job.communicate(timeout=runs.PATIENCE)
+  job.communicate(timeout=runs.TIMEOUT)
   second = (tmp_path / "second.out").read_text()
   assert job.returncode == 0, second
   assert "Resuming at step" in second
   assert "2 cpu devices" in second
-  (status, _, err) = runs.finished([*runs.WORDS, f"--workdir={tmp_path / 'alone'}"], 2)
+  (status, _, err) = runs.run_alone([*runs.WORDS, f"--workdir={tmp_path / 'alone'}"], 2)
   assert status == 0, err
-  runs.assert_same_end(tmp_path / "run", tmp_path / "alone")
+  runs.assert_same_result(tmp_path / "run", tmp_path / "alone")
 
 
-def test_a_comparison_is_an_array_of_jobs(slurm, tmp_path):
+def test_comparison_runs_as_an_array_of_jobs(slurm, tmp_path):
   pytest.importorskip("submitit")
   work = tmp_path / "work"
   words = [*commands.TINY, "--mode=compare", "--attention=standard,linear", "--steps=4"]
@@ -151,13 +151,18 @@ def test_a_comparison_is_an_array_of_jobs(slurm, tmp_path):
   found = subprocess.run(
     command, env=slurm, capture_output=True, text=True, check=False, timeout=400
   )
-  asked = [*command, "--config.compare.slurm.gpus=1", f"--workdir={work}2"]
+  command_with_gpu = [*command, "--config.compare.slurm.gpus=1", f"--workdir={work}2"]
   refused = subprocess.run(
-    asked, env=slurm, capture_output=True, text=True, check=False, timeout=100
+    command_with_gpu,
+    env=slurm,
+    capture_output=True,
+    text=True,
+    check=False,
+    timeout=100,
   )
   assert refused.returncode == 2
   assert "\nerror: Slurm accepted none of the jobs: " in refused.stderr
-  assert refused.stderr.count("\n") == 2  # The first is sbatch's own.
+  assert refused.stderr.count("\n") == 2  # The first line is printed by sbatch.
   assert found.returncode == 0, found.stdout + found.stderr
   lines = (work / "results.jsonl").read_text().splitlines()
   assert [json.loads(line)["status"] for line in lines] == ["finished"] * 2

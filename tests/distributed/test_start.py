@@ -1,4 +1,4 @@
-"""Proves where a process stands, what has to agree, and that what is shared is exact."""
+"""Places are validated, differences rejected, and shared values equal bit for bit."""
 
 import json
 import re
@@ -32,7 +32,7 @@ OPEN_MPI = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "0"}
     ((None, None, None), {"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, None),  # sbatch.
   ],
 )
-def test_flags_or_the_launcher_say_where_a_process_stands(flags, environment, expected):
+def test_place_is_read_from_flags_or_launcher(flags, environment, expected):
   assert place(*flags, environment) == expected
 
 
@@ -52,29 +52,33 @@ def test_flags_or_the_launcher_say_where_a_process_stands(flags, environment, ex
     (("host:1", "2", "2"), "--process_id=2: 2 processes are numbered from 0 to 1"),
   ],
 )
-def test_flags_that_are_no_place_are_refused(flags, line):
+def test_invalid_place_is_rejected(flags, line):
   with pytest.raises(UserError, match=re.escape(line)):
     place(*flags, {})
 
 
 class Pair(Group):
-  """The second of two processes, whose first one brings what it is given."""
+  """Second of two processes; the first one sends the given contents.
 
-  def __init__(self, *brought):
+  Args:
+    *contents: bytes of the first process, one for each exchange.
+  """
+
+  def __init__(self, *contents):
     super().__init__()
     self.index, self.count = 1, 2
-    self._brought = list(brought)
+    self._contents = list(contents)
 
   def exchange(self, what, content=b""):
-    return [self._brought.pop(0), content]
+    return [self._contents.pop(0), content]
 
 
-def said(value):
+def encode(value):
   return json.dumps(value).encode()
 
 
-def test_what_agrees_is_let_through():
-  refuse_differences(Pair(said({"a": [1, None]})), "settings", {"a": (1, None)})
+def test_equal_settings_are_accepted():
+  refuse_differences(Pair(encode({"a": [1, None]})), "settings", {"a": (1, None)})
 
 
 @pytest.mark.parametrize(
@@ -86,12 +90,12 @@ def test_what_agrees_is_let_through():
     (dict.fromkeys("abcde", 0), dict.fromkeys("abcde", 1), "; and 2 more. Start all"),
   ],
 )
-def test_what_differs_is_named_with_both_values(first, own, line):
+def test_difference_is_reported_with_both_values(first, own, line):
   with pytest.raises(UserError, match=re.escape(line)):
-    refuse_differences(Pair(said(first)), "settings", own)
+    refuse_differences(Pair(encode(first)), "settings", own)
 
 
-def test_a_shared_tree_is_the_first_ones_to_the_bit():
+def test_shared_tree_equals_that_of_the_first_process_bit_for_bit():
   tree = {"a": np.array([-0.0, np.nan, 1e-45], np.float32), "b": np.array(7, np.uint32)}
   content = b"".join(leaf.tobytes() for leaf in jax.tree.leaves(tree))
   like = jax.eval_shape(lambda: tree)
@@ -101,9 +105,9 @@ def test_a_shared_tree_is_the_first_ones_to_the_bit():
   }
 
 
-def test_what_was_restored_comes_with_what_the_checkpoint_said():
+def test_restored_state_is_shared_with_its_metadata():
   state = {"step": np.array(40, np.int32)}
-  about = said([["runs/a/000000040.npz", {"window": [[1.5]]}]])
+  about = encode([["runs/a/000000040.npz", {"window": [[1.5]]}]])
   (found,) = share_restored(
     Pair(about, state["step"].tobytes()), [], jax.eval_shape(lambda: state)
   )
@@ -111,12 +115,12 @@ def test_what_was_restored_comes_with_what_the_checkpoint_said():
   assert (found.tree, found.meta) == (state, {"window": [[1.5]]})
 
 
-def test_where_nothing_was_saved_nothing_is_shared():
-  assert share_restored(Pair(said([])), [], None) == []
+def test_nothing_is_shared_without_a_checkpoint():
+  assert share_restored(Pair(encode([])), [], None) == []
 
 
-def test_the_first_names_the_folder_and_brings_its_files(tmp_path):
-  path = share_path(Pair(b"runs/of the first"), lambda: Path("mine"))
-  assert path == Path("runs/of the first")
-  pair = Pair(said(["vocabulary"]), b"\x00its content")
+def test_folder_and_kept_files_come_from_the_first_process(tmp_path):
+  path = share_path(Pair(b"runs/of_first"), lambda: Path("runs/of_second"))
+  assert path == Path("runs/of_first")
+  pair = Pair(encode(["vocabulary"]), b"\x00its content")
   assert kept_files(pair, [tmp_path]) == {"vocabulary": b"\x00its content"}
