@@ -1,7 +1,8 @@
-"""Faults that a run outlives."""
+"""Tests of runs that are killed, interrupted and damaged."""
 
 import os
 
 from tests import cpu
 
-os.environ |= cpu.environment(devices=1) | os.environ  # The suite has its own.
+# Variables that the test suite has set take precedence.
+os.environ |= cpu.environment(devices=1) | os.environ

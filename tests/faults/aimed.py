@@ -1,4 +1,4 @@
-"""Faults aimed at one place of a tiny run; after each it ends as one left alone.
+"""Faults at chosen places of a tiny run, which then ends as an undisturbed run.
 
 python -m tests.faults.aimed
 python -m tests.faults.aimed "save twice" "metrics lost"
@@ -14,19 +14,19 @@ from functools import partial
 import numpy as np
 
 from attention_lab.errors import nearest
-from tests.faults import faults, lives
+from tests.faults import faults, processes
 
 STEPS = 24
 STEP_OF = {"compilation": 0, "warm-up": 1, "step": 13, "evaluation": 7, "save": 5}
-STARTED = 12  # Steps that a run has taken before other faults befall it.
+STARTED = 12  # Steps of a run before faults of other kinds.
 
 
 class Scene:
-  """A run in a folder of its own, and what it has to end as.
+  """A run in its own folder, and its expected outcome.
 
   Args:
-    folder: an empty one.
-    expected: the `lives.outcome` of a run left alone.
+    folder: folder to be created.
+    expected: the `processes.outcome` of an undisturbed run.
   """
 
   def __init__(self, folder, expected):
@@ -34,111 +34,118 @@ class Scene:
     self.workdir = folder / "run"
     self.expected = expected
 
-  def live(self, plant=lambda: None, words=()):
-    """Run once, to the end if nothing befalls it."""
-    life = lives.live(self.workdir, STEPS, plant, words=words)
-    assert "Traceback" not in life.err, life.err
-    return life
+  def run(self, inject=lambda: None, words=()):
+    """Run a process until it ends, and return its result."""
+    ended = processes.run(self.workdir, STEPS, inject, words=words)
+    assert "Traceback" not in ended.err, ended.err
+    return ended
 
   def begin(self, words=()):
-    """Run until a signal at a step in the middle; checkpoints are there then."""
-    life = self.live(faults.signalled("step", signal.SIGTERM, 1), words)
-    assert life.status == 128 + signal.SIGTERM, life
-    assert lives.saved_step(self.workdir) > STARTED
-    assert len(lives.checkpoints(self.workdir)) > 1
+    """Run until a signal in the middle; the run has several checkpoints then."""
+    ended = self.run(faults.signalled("step", signal.SIGTERM, 1), words)
+    assert ended.status == 128 + signal.SIGTERM, ended
+    assert processes.saved_step(self.workdir) > STARTED
+    assert len(processes.checkpoints(self.workdir)) > 1
 
-  def end(self, err="", same=True):
-    """Go on to the end, with what must be said on standard error."""
-    saved = lives.saved_step(self.workdir)
-    life = self.live()
-    assert life.status == 0, life
-    assert (err in life.err) if err else not life.err, life.err
-    assert not saved or f"Resuming at step {saved} in" in life.out, life.out
-    if same:
-      assert lives.outcome(self.workdir) == self.expected
+  def resume(self, err=""):
+    """Resume the run to its end, and assert its outcome.
+
+    Args:
+      err: text expected on standard error; "" if nothing may be printed there.
+    """
+    saved = processes.saved_step(self.workdir)
+    ended = self.run()
+    assert ended.status == 0, ended
+    assert (err in ended.err) if err else not ended.err, ended.err
+    assert not saved or f"Resuming at step {saved} in" in ended.out, ended.out
+    assert processes.outcome(self.workdir) == self.expected
     assert not list(self.workdir.rglob("*.partial"))
 
-  def refused(self, life, *answers):
-    """Return the one-line message of a start that ended with status 2."""
-    assert life.status == 2, life
-    assert life.err.count("error: ") == life.err.count("\n") == 1, life.err
-    assert all(answer in life.err for answer in answers), life.err
+  def assert_rejected(self, ended, *fragments):
+    """Assert that a process ended with status 2 and one line with these fragments."""
+    assert ended.status == 2, ended
+    assert ended.err.count("error: ") == ended.err.count("\n") == 1, ended.err
+    assert all(fragment in ended.err for fragment in fragments), ended.err
 
 
-def strike(place, times, number, scene):
-  """Signal at a place: the first one saves, within a step; the second one ends it."""
-  life = scene.live(faults.signalled(place, number, times))
+def signalled(place, times, number, scene):
+  """Send signals at a place: the first one saves within a step, the second one ends."""
+  ended = scene.run(faults.signalled(place, number, times))
   step = STEP_OF[place]
-  # Two that come within one call of C++, as compiling is, are one to Python.
-  at_once = times == 2 and (place != "compilation" or life.status != 128 + number)
+  # Python may receive two signals as one within a call of C++, such as a compilation.
+  at_once = times == 2 and (place != "compilation" or ended.status != 128 + number)
   if at_once:
-    assert life.status == -number, life
-    step = (step - 1) // lives.EVERY * lives.EVERY if step else 0
+    assert ended.status == -number, ended
+    step = (step - 1) // processes.EVERY * processes.EVERY if step else 0
   else:
-    assert life.status == 128 + number, life
-    assert f"Interrupted at step {step}; saved" in life.out
-  assert lives.saved_step(scene.workdir) == step
-  assert all(lives.checkpoints(scene.workdir).values())
-  scene.end()
+    assert ended.status == 128 + number, ended
+    assert f"Interrupted at step {step}; saved" in ended.out
+  assert processes.saved_step(scene.workdir) == step
+  assert all(processes.checkpoints(scene.workdir).values())
+  scene.resume()
 
 
 def kill_in(phase, scene):
-  """The process is killed at a phase of a write."""
+  """Kill the process at a phase of a write."""
   for count in (1, 4):
-    life = scene.live(faults.die_in(phase, count))
-    assert life.status == -signal.SIGKILL, life
-  assert all(lives.checkpoints(scene.workdir).values())
-  scene.end()
+    ended = scene.run(faults.die_in(phase, count))
+    assert ended.status == -signal.SIGKILL, ended
+  assert all(processes.checkpoints(scene.workdir).values())
+  scene.resume()
 
 
-def full(part, count, scene):
-  """The disk is full where one kind of files goes, from the count-th one on."""
+def full(fragment, count, scene):
+  """Fill the disk for files of one kind, from the count-th file on."""
   scene.begin()
-  before = lives.checkpoints(scene.workdir)
-  life = scene.live(faults.full_under(part, count))
-  scene.refused(life, "No space left on device", "Free some space")
-  assert lives.checkpoints(scene.workdir) == before
-  scene.end()
+  before = processes.checkpoints(scene.workdir)
+  ended = scene.run(faults.full_under(fragment, count))
+  scene.assert_rejected(ended, "No space left on device", "Free some space")
+  assert processes.checkpoints(scene.workdir) == before
+  scene.resume()
 
 
-def full_board(scene):
-  """The disk is full where TensorBoard's events go: the run goes on without them."""
+def full_tensorboard(scene):
+  """Fill the disk of TensorBoard's events: the run continues without them."""
   words = ["--config.log.tensorboard=true"]
-  life = lives.live(scene.workdir, STEPS, faults.full_under("tensorboard"), words=words)
-  assert life.status == 0, life
-  assert life.err.startswith("warning: TensorBoard missed"), life.err
-  assert life.err.count("\n") == 1, life.err
-  assert lives.outcome(scene.workdir) == scene.expected
+  ended = processes.run(
+    scene.workdir, STEPS, faults.full_under("tensorboard"), words=words
+  )
+  assert ended.status == 0, ended
+  assert ended.err.startswith("warning: TensorBoard missed"), ended.err
+  assert ended.err.count("\n") == 1, ended.err
+  assert processes.outcome(scene.workdir) == scene.expected
 
 
-def full_printing(scene):
-  """The disk is full where what is printed goes: the run goes on and says it once."""
-  life = scene.live(faults.full_output)
-  assert life.status == 0, life
-  told = "warning: nothing more can be printed: No space left on device.\n"
-  assert life.err == told, life.err
-  scene.end()
+def full_output(scene):
+  """Fill the disk of standard output: the run continues after one warning."""
+  ended = scene.run(faults.full_output)
+  assert ended.status == 0, ended
+  warning = "warning: nothing more can be printed: No space left on device.\n"
+  assert ended.err == warning, ended.err
+  scene.resume()
 
 
 def read_only(scene):
-  """The folder may not be written to."""
+  """Remove the permission to write to the folder."""
   scene.begin()
-  life = scene.live(faults.no_rights(scene.workdir))
-  scene.refused(life, f"Cannot write to {scene.workdir}", "Permission denied")
+  ended = scene.run(faults.no_rights(scene.workdir))
+  scene.assert_rejected(ended, f"Cannot write to {scene.workdir}", "Permission denied")
   scene.workdir.chmod(0o755)
-  scene.end()
+  scene.resume()
 
 
 def more_devices(scene):
-  """The machine has other devices: the same numbers but for rounding."""
-  words = ["--config.model.dropout=0.0"]  # Which each device draws for itself.
-  alone = scene.workdir.with_name("alone")
-  assert lives.live(alone, STEPS, words=words).status == 0
+  """Resume on other devices: the losses are equal up to rounding."""
+  words = ["--config.model.dropout=0.0"]  # Each device has its own dropout mask.
+  undisturbed = scene.workdir.with_name("undisturbed")
+  assert processes.run(undisturbed, STEPS, words=words).status == 0
   scene.begin(words)
-  life = scene.live(faults.two_devices, words)
-  assert (life.status, life.err) == (0, ""), life
-  assert f"Resuming at step {STEP_OF['step']} in" in life.out
-  (actual, arrays), (expected, others) = map(lives.outcome, (scene.workdir, alone))
+  ended = scene.run(faults.two_devices, words)
+  assert (ended.status, ended.err) == (0, ""), ended
+  assert f"Resuming at step {STEP_OF['step']} in" in ended.out
+  (actual, arrays), (expected, others) = map(
+    processes.outcome, (scene.workdir, undisturbed)
+  )
   assert arrays.keys() == others.keys()
   assert [record.keys() for record in actual] == [x.keys() for x in expected]
   for record, other in zip(actual, expected, strict=True):
@@ -146,93 +153,93 @@ def more_devices(scene):
     np.testing.assert_allclose(record["loss"], other["loss"], rtol=1e-5)
 
 
-def second(scene):
-  """A second process is given the same folder, and then the first one is killed."""
+def second_process(scene):
+  """Start a second process in the same folder, and then kill the first one."""
   stop = faults.signalled("step", signal.SIGSTOP, 1)
-  pid = lives.begin(scene.workdir, STEPS, stop)
-  until = time.monotonic() + lives.PATIENCE
-  while lives.reached_step(scene.workdir) < STARTED:
+  pid = processes.start(scene.workdir, STEPS, stop)
+  until = time.monotonic() + processes.TIMEOUT
+  while processes.reached_step(scene.workdir) < STARTED:
     assert time.monotonic() < until
     time.sleep(0.02)
   try:
-    life = scene.live()
+    ended = scene.run()
   finally:
-    lives.kill(pid)
-  scene.refused(life, f"in use by process {pid} on {socket.gethostname()}")
-  scene.end()
+    processes.kill(pid)
+  scene.assert_rejected(ended, f"in use by process {pid} on {socket.gethostname()}")
+  scene.resume()
 
 
-def jump(scene):
-  """The clock jumps by years."""
-  plant = faults.jumping_clock(np.random.default_rng(0))
+def jumping_clock(scene):
+  """Make the clock jump by years."""
+  inject = faults.jumping_clock(np.random.default_rng(0))
   kill = faults.die_in("half", 3)
-  assert scene.live(lambda: (plant(), kill())).status == -signal.SIGKILL
-  assert scene.live(plant).status == 0
-  scene.end()
+  assert scene.run(lambda: (inject(), kill())).status == -signal.SIGKILL
+  assert scene.run(inject).status == 0
+  scene.resume()
 
 
-def cut_metrics(left, scene):
-  """A part of metrics.jsonl is lost, from before the step that is gone on from too."""
+def truncate_metrics(size, scene):
+  """Truncate metrics.jsonl, also before the step of the checkpoint, or remove it."""
   scene.begin()
   path = scene.workdir / "metrics.jsonl"
   content = path.read_bytes()
-  path.unlink() if left is None else path.write_bytes(content[:left])
-  scene.end(err="they are taken from the checkpoint")
+  path.unlink() if size is None else path.write_bytes(content[:size])
+  scene.resume(err="they are taken from the checkpoint")
 
 
 def damage(how, scene):
-  """The newest checkpoint is damaged, or gone: the one before it is taken."""
+  """Damage or remove the newest checkpoint: the run resumes from the one before."""
   scene.begin()
-  newest = next(iter(lives.checkpoints(scene.workdir)))
+  newest = next(iter(processes.checkpoints(scene.workdir)))
   rng = np.random.default_rng(0)
   assert faults.damage_newest(scene.workdir, rng, how) == how
-  assert lives.saved_step(scene.workdir) < int(newest.stem[:9])
-  scene.end(err="" if how == "missing" else f"{newest} is damaged")
+  assert processes.saved_step(scene.workdir) < int(newest.stem[:9])
+  scene.resume(err="" if how == "missing" else f"{newest} is damaged")
 
 
 TERM, INT = signal.SIGTERM, signal.SIGINT
 SCENES = {
-  **{f"{p} once": partial(strike, p, 1, TERM) for p in STEP_OF},
-  **{f"{p} twice": partial(strike, p, 2, TERM) for p in STEP_OF},
-  "Ctrl-C twice": partial(strike, "step", 2, INT),
+  **{f"{p} once": partial(signalled, p, 1, TERM) for p in STEP_OF},
+  **{f"{p} twice": partial(signalled, p, 2, TERM) for p in STEP_OF},
+  "Ctrl-C twice": partial(signalled, "step", 2, INT),
   **{f"killed: {p}": partial(kill_in, p) for p in faults.PHASES},
-  # Behind the empty files by which a start tries whether it may write.
+  # The first files are the empty ones with which a run tests for write permission.
   "full: checkpoints": partial(full, "checkpoints", 2),
   "full: metrics": partial(full, "metrics.jsonl", 1),
   "full: config": partial(full, ".partial", 3),
-  "full: tensorboard": full_board,
-  "full: printing": full_printing,
+  "full: tensorboard": full_tensorboard,
+  "full: printing": full_output,
   "read-only": read_only,
   "devices": more_devices,
-  "second process": second,
-  "clock": jump,
-  "metrics cut in the last line": partial(cut_metrics, -2),
-  "metrics cut in the middle": partial(cut_metrics, 400),
-  "metrics lost": partial(cut_metrics, None),
+  "second process": second_process,
+  "clock": jumping_clock,
+  "metrics cut in the last line": partial(truncate_metrics, -2),
+  "metrics cut in the middle": partial(truncate_metrics, 400),
+  "metrics lost": partial(truncate_metrics, None),
   **{f"newest: {how}": partial(damage, how) for how in ("flip", "cut", "missing")},
 }
 
 
 def main(names):
-  """Play the scenes; tells of each how it went. Returns how many went wrong."""
+  """Run the scenes, and print each result; return the number of failed scenes."""
   unknown = [name for name in names if name not in SCENES]
   if unknown:
     print(f"{unknown[0]!r}: {nearest(unknown[0], SCENES)}")
     return 1
-  wrong = 0
-  with lives.place() as root:
-    life = lives.live(root / "alone", STEPS)
-    assert (life.status, life.err) == (0, ""), life
-    expected = lives.outcome(root / "alone")
+  failed = 0
+  with processes.environment() as root:
+    ended = processes.run(root / "undisturbed", STEPS)
+    assert (ended.status, ended.err) == (0, ""), ended
+    expected = processes.outcome(root / "undisturbed")
     for number, name in enumerate(names or SCENES):
       scene = Scene(root / f"scene {number}", expected)
       try:
         SCENES[name](scene)
         print(f"ok {name}", flush=True)
       except Exception:
-        wrong += 1
-        print(f"WRONG {name}\n{traceback.format_exc()}", flush=True)
-  return wrong
+        failed += 1
+        print(f"FAILED {name}\n{traceback.format_exc()}", flush=True)
+  return failed
 
 
 if __name__ == "__main__":

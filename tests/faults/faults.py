@@ -1,4 +1,8 @@
-"""What can happen to a life: each fault changes a folder, or returns what to plant."""
+"""Faults of a process or a folder.
+
+A function with the name of a fault damages a folder, or returns a function that injects the
+fault into the process in which it is called.
+"""
 
 import builtins
 import ctypes
@@ -12,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.cpu import xla_flags
-from tests.faults.lives import checkpoints
+from tests.faults.processes import checkpoints
 
 PHASES = ("opened", "half", "fsync", "rename", "renamed", "unlink")
 SIGNALS = {
@@ -24,84 +28,88 @@ SIGNALS = {
 
 
 def die():
-  """End as under the kernel's out-of-memory killer."""
+  """Kill this process, as the kernel's out-of-memory killer does."""
   os.kill(os.getpid(), signal.SIGKILL)
 
 
-def strike_at(owner, name, strike):
-  """Let `strike` have its way before each call of a function, with its arguments."""
-  real = getattr(owner, name)
+def call_before(owner, name, hook):
+  """Patch a function: `hook` is called with its arguments before each call."""
+  original = getattr(owner, name)
 
-  def struck(*args, **kwargs):
-    strike(*args)
-    return real(*args, **kwargs)
+  def patched(*args, **kwargs):
+    hook(*args)
+    return original(*args, **kwargs)
 
-  setattr(owner, name, struck)
+  setattr(owner, name, patched)
 
 
-def half_a_file(file):
-  """Begin to write an archive."""
+def write_partially(file):
+  """Write the beginning of an archive."""
   file.write(b"PK" + bytes(1000))
   file.flush()
 
 
 def die_in(phase, count):
-  """Plant the death of a process at the count-th time that it gets to a phase of a
-  write: of a checkpoint by "opened" and "half", of any file by the others."""
-  place, last = {
+  """Kill the process when it reaches a phase of a write for the count-th time.
+
+  The phases "opened" and "half" are those of a checkpoint, the others of any file.
+  """
+  target, last = {
     "opened": ((np, "savez"), None),
-    "half": ((np, "savez"), lambda file, *_: half_a_file(file)),
+    "half": ((np, "savez"), lambda file, *_: write_partially(file)),
     "fsync": ((os, "fsync"), None),
     "rename": ((os, "replace"), None),
     "renamed": ((os, "replace"), os.rename),
     "unlink": ((Path, "unlink"), None),
   }[phase]
-  left = [count]
+  remaining = [count]
 
-  def strike(*args):
-    left[0] -= 1
-    if left[0] == 0:
+  def kill_at_last(*args):
+    remaining[0] -= 1
+    if remaining[0] == 0:
       if last:
         last(*args)
       die()
 
-  return lambda: strike_at(*place, strike)
+  return lambda: call_before(*target, kill_at_last)
 
 
 def full_disk(limit):
-  """Limit the size of files, in bytes."""
+  """Limit the size of a file, in bytes."""
   return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
 
-def full_under(part, count=1):
-  """Plant a disk that is full for the files whose path has this part, from the
-  count-th that is opened to be written on."""
+def full_under(fragment, count=1):
+  """Fill the disk for files whose path contains `fragment`, from the count-th one on.
 
-  def plant():
-    real, left = builtins.open, [count]
+  Only files that are opened for writing count.
+  """
+
+  def inject():
+    original, remaining = builtins.open, [count]
 
     def opened(file, mode="r", *args, **kwargs):
-      if part in str(file) and set(mode) & set("wax+"):
-        left[0] -= 1
-        file = file if left[0] > 0 else "/dev/full"
-      return real(file, mode, *args, **kwargs)
+      if fragment in str(file) and set(mode) & set("wax+"):
+        remaining[0] -= 1
+        file = file if remaining[0] > 0 else "/dev/full"
+      return original(file, mode, *args, **kwargs)
 
     builtins.open = opened
 
-  return plant
+  return inject
 
 
 def full_output():
-  """Plant a disk that is full where what is printed goes."""
+  """Fill the disk of standard output."""
   os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
 
 
 def no_rights(folder):
-  """Plant a user who may not write to a folder."""
+  """Remove the permission to write to a folder."""
 
-  def plant():
+  def inject():
     folder.chmod(0o555)
-    # Nor may root, without the capability CAP_DAC_OVERRIDE: linux/capability.h.
+    # Root needs the capability CAP_DAC_OVERRIDE (linux/capability.h) to be dropped.
     libc = ctypes.CDLL(None)
     version_and_pid = (ctypes.c_uint32 * 2)(0x20080522, 0)
     held = (ctypes.c_uint32 * 6)()
@@ -109,16 +117,16 @@ def no_rights(folder):
     held[0] &= ~(1 << 1)
     assert libc.capset(version_and_pid, held) == 0
 
-  return plant
+  return inject
 
 
 def two_devices():
-  """Plant a machine of two devices."""
+  """Give the process two devices."""
   os.environ["XLA_FLAGS"] = xla_flags(2)
 
 
 def signalled(place, number, times):
-  """Plant signals that the process gets, one after the other, at a place of a run."""
+  """Send `times` signals to the process, one after the other, at a place of the run."""
   from attention_lab.training import due
   from attention_lab.training.stepper import Stepper
 
@@ -135,57 +143,60 @@ def signalled(place, number, times):
   def send():
     for _ in range(times):
       os.kill(os.getpid(), number)
-      time.sleep(0.02)  # Two that come at once are one.
+      time.sleep(0.02)  # Two simultaneous signals would be delivered as one.
 
-  def strike(first, *_):
+  def send_once(first, *_):
     if sent or getattr(first, "step", None) != steps.get(place):
       return
     sent.append(True)
-    if place == "compilation":  # While it compiles, in a call of C++.
+    if place == "compilation":  # During the compilation, within a call of C++.
       threading.Timer(0.02, send).start()
     elif place == "save":
-      half_a_file(first)
+      write_partially(first)
       send()
       first.seek(0)
     else:
       send()
 
-  return lambda: strike_at(owner, name, strike)
+  return lambda: call_before(owner, name, send_once)
 
 
 def jumping_clock(rng):
-  """Plant a clock of the wall that jumps by years, back and forth."""
-  real, leap = time.time, rng.uniform(-1e8, 1e8, 1000).tolist()
+  """Make the wall clock jump by years, back and forth."""
+  original, leaps = time.time, rng.uniform(-1e8, 1e8, 1000).tolist()
   calls = [0]
 
   def jumping():
     calls[0] += 1
-    return real() + leap[calls[0] % len(leap)]
+    return original() + leaps[calls[0] % len(leaps)]
 
   return lambda: setattr(time, "time", jumping)
 
 
 def damage_newest(workdir, rng, how=None):
-  """Flip a bit of the newest checkpoint, cuts it or removes it, where another whole
-  one is there to go on from. Returns what was done."""
-  whole = [path for path, fine in checkpoints(workdir).items() if fine]
-  if len(whole) < 2:
+  """Flip a bit of the newest undamaged checkpoint, truncate it or remove it.
+
+  Returns:
+    The kind of damage; None if the run has no other undamaged checkpoint to resume from.
+  """
+  intact = [path for path, valid in checkpoints(workdir).items() if valid]
+  if len(intact) < 2:
     return None
   how = how or ("flip", "cut", "missing")[rng.integers(3)]
-  content = bytearray(whole[0].read_bytes())
+  content = bytearray(intact[0].read_bytes())
   if how == "flip":
     content[rng.integers(len(content))] ^= 1 << int(rng.integers(8))
   elif how == "cut":
     del content[rng.integers(len(content)) :]
   if how == "missing":
-    whole[0].unlink()
+    intact[0].unlink()
   else:
-    whole[0].write_bytes(content)
+    intact[0].write_bytes(content)
   return how
 
 
 def damage_metrics(workdir, rng):
-  """Cut metrics.jsonl anywhere, or adds a part of a line, as a power cut may."""
+  """Truncate metrics.jsonl, or append part of a line, as a power failure may."""
   path = Path(workdir) / "metrics.jsonl"
   if not path.exists() or not (content := path.read_bytes()):
     return

@@ -1,4 +1,4 @@
-"""Whatever befalls a run, it ends as one that was left alone, or says why it cannot."""
+"""A run with faults ends as an undisturbed one, or is rejected with the reason."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ QUICK = ("killed: half", "full: checkpoints", "second process", "newest: flip")
 
 
 def run(module, *words, status=0):
-  """Run a module of this folder in a process that no device was touched in; its output."""
+  """Run a module of this folder in a new process, and return its output."""
   command = [sys.executable, "-m", f"tests.faults.{module}", *words]
   pipe = subprocess.PIPE
   ended = subprocess.run(
@@ -24,17 +24,17 @@ def run(module, *words, status=0):
   return ended.stdout
 
 
-def test_a_few_faults_are_survived():
+def test_run_recovers_from_a_few_faults():
   assert run("aimed", *QUICK).splitlines() == [f"ok {name}" for name in QUICK]
 
 
 @pytest.mark.faults_full
-def test_every_aimed_fault_is_survived():
+def test_run_recovers_from_every_aimed_fault():
   assert run("aimed").splitlines() == [f"ok {name}" for name in SCENES]
 
 
 @pytest.mark.faults_full
-def test_200_random_kills_are_survived():
+def test_run_recovers_from_200_random_kills():
   words = ("--minutes=60", "--kills=200", "--faults=kill,phase", "--steps=150")
   report = json.loads(run("soak", *words, "--say_every=1000"))
   assert report["killed"] == 200
@@ -43,12 +43,12 @@ def test_200_random_kills_are_survived():
 
 
 @pytest.mark.faults_full
-def test_faults_of_all_kinds_are_survived():
+def test_run_recovers_from_random_faults_of_all_kinds():
   report = json.loads(run("soak", "--minutes=10", "--steps=60", "--say_every=1000"))
   assert report["runs_equal"] > 0 == report["runs_unequal"]
   assert report["memory_mib_last_third"] < 1.05 * report["memory_mib_first_third"]
 
 
-def test_an_unknown_scene_is_answered():
-  told = "'save onze': Did you mean 'save once'?\n"
-  assert run("aimed", "save onze", status=1) == told
+def test_unknown_scene_is_rejected_with_the_nearest():
+  expected = "'save onze': Did you mean 'save once'?\n"
+  assert run("aimed", "save onze", status=1) == expected

@@ -1,6 +1,6 @@
-"""Lives of one tiny run: forks of a parent that has imported everything, started nothing.
+"""Processes of one tiny run, forked from a parent that has imported all modules.
 
-A start costs a second or two so, not ten, and faults can be planted in it.
+A fork starts in one or two seconds instead of ten, and faults can be injected into it.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from tests.cpu import xla_flags
 
 EVERY = 5  # Steps between two checkpoints.
 KEEP = 2
-PATIENCE = 120  # Seconds after which a life hangs.
+TIMEOUT = 120  # Seconds after which a process counts as hung.
 WORDS = [
   *TINY,
   "--config.train.schedule=cosine",
@@ -31,38 +31,38 @@ WORDS = [
 ]
 
 
-class Life(NamedTuple):
-  """How a process ended."""
+class Ended(NamedTuple):
+  """Result of a process."""
 
-  status: int  # Of its exit; -signal where one ended it.
+  status: int  # Exit status; -signal if a signal ended the process.
   out: str
   err: str
   seconds: float
-  memory: int  # Of the most it had resident, in KiB.
-  handles: int  # Open files when it was last seen.
+  memory: int  # Peak resident memory, in KiB.
+  handles: int  # Open files at the last check.
 
 
-def warm():
-  """Import what a run does."""
+def preload():
+  """Import the modules of a run; assert that no other thread has started."""
   import tests.imported
 
   assert tests.imported.discovery
   threads = len(os.listdir("/proc/self/task"))
-  assert threads == 1, f"{threads} threads: what is forked from here may hang"
+  assert threads == 1, f"{threads} threads: a fork of this process may hang"
 
 
 @contextlib.contextmanager
-def place():
-  """An empty folder for lives that share what they compile; all is ready to fork them."""
+def environment():
+  """Prepare forks; yield an empty folder for runs, which share a compilation cache."""
   os.environ["XLA_FLAGS"] = xla_flags(1)
   with tempfile.TemporaryDirectory() as folder:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{folder}/cache")
-    warm()
+    preload()
     yield Path(folder)
 
 
-def start(words, log, prepare):
-  """Fork a life; `prepare` is called in it first. Returns its pid."""
+def fork(words, log, inject):
+  """Fork a process that calls `inject` before `main`; return its pid."""
   pid = os.fork()
   if pid:
     return pid
@@ -75,7 +75,7 @@ def start(words, log, prepare):
 
     heed_ctrl_c()
     sys.argv = ["main.py", *words]
-    prepare()
+    inject()
     main.command()
   except SystemExit as end:
     status = end.code or 0
@@ -91,24 +91,24 @@ def start(words, log, prepare):
       os._exit(status)
 
 
-def begin(workdir, steps, prepare=lambda: None, words=()):
-  """Start a life of a run; its pid. The arguments are those of `live`."""
+def start(workdir, steps, inject=lambda: None, words=()):
+  """Start a process of a run, and return its pid; arguments as in `run`."""
   words = [f"--workdir={workdir}", f"--steps={steps}", *WORDS, *words]
-  return start(words, Path(workdir).with_suffix(".log"), prepare)
+  return fork(words, Path(workdir).with_suffix(".log"), inject)
 
 
-def live(workdir, steps, prepare=lambda: None, signals=(), words=()):
-  """Run once.
+def run(workdir, steps, inject=lambda: None, signals=(), words=()):
+  """Run a process of a run until it ends, and return its result.
 
   Args:
-    workdir: of the run.
-    steps: at which it ends.
-    prepare: plants a fault.
-    signals: (seconds since the last one, signal), in order.
-    words: of the command line, besides.
+    workdir: folder of the run.
+    steps: number of steps of the run.
+    inject: injects a fault; called in the process.
+    signals: pairs (seconds since the signal before, signal), in order.
+    words: additional words of the command line.
   """
-  begun = time.monotonic()
-  pid = begin(workdir, steps, prepare, words)
+  start_time = time.monotonic()
+  pid = start(workdir, steps, inject, words)
   log = Path(workdir).with_suffix(".log")
   ended, handles = None, 0
   for delay, number in signals:
@@ -117,24 +117,26 @@ def live(workdir, steps, prepare=lambda: None, signals=(), words=()):
       break
     os.kill(pid, number)
   if not ended:
-    ended, _ = _wait(pid, PATIENCE)
+    ended, _ = _wait(pid, TIMEOUT)
   if not ended:
     kill(pid)
-    raise AssertionError(f"A life hung for {PATIENCE} s; see {log}.err")
+    raise AssertionError(f"A process hung for {TIMEOUT} s; see {log}.err")
   _, status, usage = ended
   texts = [Path(f"{log}{suffix}").read_text() for suffix in (".out", ".err")]
-  took = time.monotonic() - begun
-  return Life(os.waitstatus_to_exitcode(status), *texts, took, usage.ru_maxrss, handles)
+  seconds = time.monotonic() - start_time
+  return Ended(
+    os.waitstatus_to_exitcode(status), *texts, seconds, usage.ru_maxrss, handles
+  )
 
 
 def kill(pid):
-  """End a process that no other thread waits for."""
+  """Kill a child process, and reap it."""
   os.kill(pid, signal.SIGKILL)
   os.wait4(pid, 0)
 
 
 def _wait(pid, seconds):
-  """Return the result of wait4 if it ends in time, and the files that it had open."""
+  """Return the result of wait4, None after the time limit, and the open files then."""
   until, handles = time.monotonic() + seconds, 0
   while True:
     if (ended := os.wait4(pid, os.WNOHANG))[0]:
@@ -146,20 +148,20 @@ def _wait(pid, seconds):
 
 
 def checkpoints(workdir):
-  """The run's checkpoints, newest first: {path: whether it is whole}."""
+  """Return the checkpoints of a run, newest first: {path: whether its hash is right}."""
   found = sorted((Path(workdir) / "checkpoints").glob("*.npz"), reverse=True)
   digest = lambda path: hashlib.sha256(path.read_bytes()).hexdigest()  # noqa: E731
   return {path: path.stem.endswith("-" + digest(path)[:16]) for path in found}
 
 
 def saved_step(workdir):
-  """The step of the newest whole checkpoint; 0 if there is none."""
-  whole = [path for path, fine in checkpoints(workdir).items() if fine]
-  return int(whole[0].stem[:9]) if whole else 0
+  """Return the step of the newest undamaged checkpoint; 0 if there is none."""
+  intact = [path for path, valid in checkpoints(workdir).items() if valid]
+  return int(intact[0].stem[:9]) if intact else 0
 
 
 def reached_step(workdir):
-  """The last step that metrics.jsonl tells of whole; 0 if there is none."""
+  """Return the step of the last complete record of metrics.jsonl; 0 if there is none."""
   from attention_lab.run import metrics_file
 
   found = metrics_file.records(Path(workdir) / "metrics.jsonl")
@@ -167,12 +169,12 @@ def reached_step(workdir):
 
 
 def size(workdir):
-  """Bytes of all files."""
+  """Return the bytes of all files in a folder."""
   files = [path for path in Path(workdir).rglob("*") if path.is_file()]
   return sum(path.stat().st_size for path in files)
 
 
 def outcome(workdir):
-  """Return what has to be equal: metrics without times, and the bytes of every array."""
+  """Return metrics without times, and the bytes of every array of the checkpoint."""
   arrays = {name: x.tobytes() for name, x in last_checkpoint(workdir).items()}
   return records(workdir), arrays
