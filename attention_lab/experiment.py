@@ -28,7 +28,7 @@ from attention_lab.errors import UserError
 from attention_lab.nn import cross_entropy
 from attention_lab.nn.metrics import Measured, Sums, measured, token_sums
 from attention_lab.plugin import spec as specs
-from attention_lab.position.base.position import Position, facts_of, positions
+from attention_lab.position.base.position import Position, positions, properties_of
 from attention_lab.update import Loss, Measure, TrainState, fresh_state
 
 
@@ -106,7 +106,7 @@ def assemble(
     schedule=schedule,
     optimizer=optimizers.make_optimizer(train.optimizer, schedule, train.clip_norm),
     policy=policy,
-    max_positions=facts_of(position).reach,
+    max_positions=properties_of(position).reach,
     decodes=architecture.decodes,
   )
 
@@ -151,7 +151,7 @@ def _attentions(
     for pattern in patterns.values()
     for spec in pattern
   }
-  hooks, dtype = facts_of(position).hooks, jnp.dtype(config.train.precision)
+  hooks, dtype = properties_of(position).hooks, jnp.dtype(config.train.precision)
   required = _required_kinds(patterns, architecture)
   for name, kinds in required.items():
     refuse_incompatible(name, builders[name], config.position, hooks, kinds, dtype)

@@ -1,4 +1,4 @@
-"""A small made corpus of two languages, with sentences of many lengths."""
+"""A small synthetic corpus of two languages, with sentences of many lengths."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ SIZES = {"train": 90, "valid": 11, "test": 7}
 
 
 def sentences(split):
-  """(source, target) of each line of a split: the words, and those backwards."""
+  """Return (source, target) of each line of a split: words, and the words reversed."""
   rng = np.random.default_rng(len(split))
   pairs = []
   for number in range(SIZES[split]):

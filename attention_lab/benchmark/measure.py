@@ -10,7 +10,7 @@ from attention_lab.benchmark.timing import Timing, interleaved
 from attention_lab.compatibility import refuse_incompatible
 from attention_lab.experiment import attention_builder
 from attention_lab.plugin import spec as specs
-from attention_lab.position.base.position import facts_of, positions
+from attention_lab.position.base.position import positions, properties_of
 
 
 class Measured(NamedTuple):
@@ -45,7 +45,7 @@ def _bench(name: str, measured: Measured, length: int, dtype: Any) -> Bench:
   spec, options, text, kinds, kernel, batch_size = measured
   position = partial(positions.bind(text), max_length=length)
   build = partial(attention_builder, spec, options, position)
-  hooks = facts_of(position).hooks
+  hooks = properties_of(position).hooks
   refuse_incompatible(name, build(kernel), text, hooks, kinds, dtype)
   return Bench(
     lambda kernel: build(kernel)(),

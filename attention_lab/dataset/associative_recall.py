@@ -1,4 +1,4 @@
-"""Multi-query associative recall: pairs of a key and a value, then keys to be answered.
+"""Multi-query associative recall: key-value pairs, then queries for the values.
 
 Zoology (Arora et al., arXiv:2312.04927). The gaps between a pair and its query follow a
 power law, as those between repeated bigrams of a text do.
@@ -27,7 +27,7 @@ class AssociativeRecall(Generated):
   """
 
   sequence_length: int = 64  # Tokens in an example, even.
-  vocabulary_size: int = 8192  # Tokens that there are.
+  vocabulary_size: int = 8192  # Number of tokens in the vocabulary.
   pairs: int = 4  # Keys with a value, at most a quarter of sequence_length.
   power: float = 0.01  # A query's slot g = 1, 2, … has probability ∝ g^(power - 1).
   random_filler: bool = True  # Fill up with random tokens; else with token 0.
@@ -68,10 +68,10 @@ class AssociativeRecall(Generated):
     return tokens, counts
 
   def _slots(self, random: CounterRandom) -> np.ndarray:
-    """Different slots [B, pairs] of two tokens each after the pairs, from 0.
+    """Return distinct slots [B, pairs] of two tokens each, from 0 after the pairs.
 
-    One after another they are drawn from the power law without replacement: those with
-    the largest log-probability plus Gumbel noise, from the largest on.
+    They are drawn from the power law without replacement, by Gumbel top-k: the slots with
+    the largest log-probability plus Gumbel noise, in descending order.
     """
     slots = self.sequence_length // 2 - self.pairs
     log_law = (self.power - 1) * np.log(np.arange(1, slots + 1))

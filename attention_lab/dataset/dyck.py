@@ -51,9 +51,8 @@ class Dyck(Generated):
     after = np.abs((walk + self.max_depth) % (2 * self.max_depth) - self.max_depth)
     before = np.pad(after[:, :-1], ((0, 0), (1, 0)))
     closes = after < before
-    level = np.maximum(
-      before, after
-    )  # Level of a bracket and of the one that it closes.
+    # A closing bracket has the level of the bracket that it closes.
+    level = np.maximum(before, after)
 
     kinds = random.integers(self.kinds, count)
     places = np.arange(count)

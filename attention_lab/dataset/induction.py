@@ -1,4 +1,4 @@
-"""Induction heads' task: the last token stood there before; predict what followed it.
+"""Induction: the last token occurred once before; predict the token that followed it.
 
 Olsson et al., arXiv:2209.11895.
 """

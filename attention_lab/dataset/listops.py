@@ -17,8 +17,8 @@ from attention_lab.errors import UserError
 
 WORDS = (*map(str, range(10)), "[MIN", "[MAX", "[MED", "[SM", "]", "=", "_")
 CLOSE, EQUALS, BLANK = 14, 15, 16
-AT_ONCE = 16  # Expressions that are tried together for an example.
-PATIENCE = 100_000  # Expressions that are tried for an example at most.
+AT_ONCE = 16  # Expressions tried at once for an example.
+PATIENCE = 100_000  # Largest number of expressions tried for an example.
 
 
 @register_dataset("listops")
@@ -27,16 +27,16 @@ class ListOps(Generated):
   """`_ _ [MAX 2 9 [MIN 4 7 ] 0 ] =` has the answer `9`, the only token that counts.
 
   SM is the sum modulo 10, and the median of an even number of digits is rounded down.
-  Expressions are random trees that fit; blanks in front fill the example, so that the
-  answer is always last. The paper has a sequence_length of 2,000.
+  Expressions are random trees that fit; blanks before them fill the example, so that
+  the answer is always last. The paper has a sequence_length of 2,000.
   """
 
   tasks: ClassVar[tuple[str, ...]] = ("labels",)
 
   sequence_length: int = 256  # Tokens in an example, "=" and blanks included.
-  max_depth: int = 10  # Levels of an expression: the deepest has digits alone.
-  max_args: int = 10  # Values that an operator has at most; 2 at least.
-  shortest: float = 0.25  # Of the expression, as a share of what there is room for.
+  max_depth: int = 10  # Levels of an expression; the last holds only digits.
+  max_args: int = 10  # Largest number of arguments of an operator, 2 or more.
+  shortest: float = 0.25  # Least length, as a share of the longest that fits.
 
   def check(self) -> None:
     self.require("max_depth", self.max_depth >= 2, "2 or more")

@@ -19,7 +19,7 @@ class Majority(Generated):
 
   tasks: ClassVar[tuple[str, ...]] = ("labels",)
 
-  sequence_length: int = 32  # Tokens in an example: all of them are the string.
+  sequence_length: int = 32  # Tokens in an example, all of them letters.
   alphabet: int = 4  # Different letters, 2 to 26.
 
   def check(self) -> None:
@@ -33,5 +33,5 @@ class Majority(Generated):
   def generate(self, random: CounterRandom) -> tuple[np.ndarray, np.ndarray]:
     letters = random.integers(self.alphabet, self.sequence_length)
     counts = (letters[:, :, None] == np.arange(self.alphabet)).sum(axis=1)
-    most = counts.argmax(axis=1)[:, None]  # Of equals, the first.
+    most = counts.argmax(axis=1)[:, None]  # argmax returns the first of equals.
     return np.concatenate([letters, most], axis=1), self.last(random.rows)

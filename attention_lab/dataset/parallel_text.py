@@ -70,7 +70,7 @@ class ParallelText(Bucketed, PairDataset):
   vocabulary_size: int = 37_000  # Subwords of both languages, 256 bytes included.
 
   def __post_init__(self) -> None:
-    assert self._files.patterns  # Refuses a pattern without {split}.
+    _ = self._files  # Raises UserError for a pattern without {split}.
     least = {"sequence_length": 2, "buckets": 1, "vocabulary_size": 1, "seed": 0}
     for option, allowed in least.items():
       if getattr(self, option) < allowed:
@@ -192,7 +192,7 @@ def _read(dataset: ParallelText, files: ParallelFiles, split: str) -> Split:
 def _lines(
   vocabulary: SubwordVocabulary, files: ParallelFiles, split: str, side: str
 ) -> Lines:
-  """Return the tokens of a split on one side, encoded on first use."""
+  """Return the tokens of one side of a split; encode them on first use."""
   model = hashlib.sha256(vocabulary.model).hexdigest()
   digests = files.digests(split)[SIDES.index(side)]
   paths = files.paths(split, side)

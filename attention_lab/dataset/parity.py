@@ -1,4 +1,4 @@
-"""Parity: whether the ones so far are odd in number."""
+"""Parity: whether the number of ones is odd."""
 
 import dataclasses
 from typing import ClassVar
@@ -23,7 +23,7 @@ class Parity(Generated):
   tasks: ClassVar[tuple[str, ...]] = ("labels",)
 
   sequence_length: int = 32  # Tokens in an example: bits, and "=" unless running.
-  running: bool = False  # Ask at every bit, not only after the last.
+  running: bool = False  # Every bit has a target, not only the last token.
 
   def check(self) -> None:
     self.require("sequence_length", self.sequence_length >= 2, "2 or more")

@@ -17,7 +17,7 @@ from attention_lab.dataset.base.vocabulary import CharacterVocabulary
 @register_dataset("selective_copying")
 @dataclasses.dataclass(kw_only=True)
 class SelectiveCopying(Generated):
-  """`a..b.c.|abc`: random letters at random places; what stands after the bar counts.
+  """`a..b.c.|abc`: random letters at random places; the letters after the bar count.
 
   The paper has 16 letters to copy and a sequence_length of 4,096.
   """

@@ -24,7 +24,7 @@ PLACES = ("input.txt", "tiny_shakespeare/input.txt", "tinyshakespeare/input.txt"
 @register_dataset("shakespeare")
 @dataclasses.dataclass(kw_only=True)
 class Shakespeare(Text):
-  """Found in --data_dir, else downloaded once and kept; checked against its sha256."""
+  """Tiny Shakespeare in --data_dir, or downloaded there once; its sha256 is checked."""
 
   def load(self) -> str:
     folder = Path(self.data_dir or default_folder()).expanduser()
@@ -64,6 +64,9 @@ def _download(path: Path) -> None:
       f"--data_dir=..."
     ) from None
   if hashlib.sha256(content).hexdigest() != SHA256:
-    raise UserError(f"What {ADDRESS} sent is not Tiny Shakespeare; nothing was kept.")
+    raise UserError(
+      f"The download from {ADDRESS} is not Tiny Shakespeare (its sha256 differs); "
+      f"nothing was kept."
+    )
   make_folder(path.parent, "data_dir")
   write_atomically(path.parent, lambda file: file.write(content), lambda _: path.name)

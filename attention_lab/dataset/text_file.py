@@ -11,7 +11,7 @@ from attention_lab.dataset.base.text import Text, read_text
 @register_dataset("text_file")
 @dataclasses.dataclass(kw_only=True)
 class TextFile(Text):
-  """The text of `path`, looked for from the current folder, then in --data_dir."""
+  """The text of `path`, searched for in the current folder, then in --data_dir."""
 
   path: str  # A file in UTF-8.
 

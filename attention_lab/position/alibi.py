@@ -25,8 +25,11 @@ class Alibi(Position):
 
 
 def _slopes(num_heads: int, max_bias: float) -> list[float]:
-  """Geometric slopes; for a head count that is no power of two, as in the paper's code:
-  those of the power below it, then every other one of the power above."""
+  """Return the geometric slopes of the heads.
+
+  If the number of heads is not a power of two, as in the paper's code: the slopes of the
+  next lower power, then every other slope of the next higher one.
+  """
   power = 2 ** math.floor(math.log2(num_heads))
   slopes = [2.0 ** (-max_bias * (n + 1) / power) for n in range(power)]
   between = [2.0 ** (-max_bias * (n + 1) / (2 * power)) for n in range(0, 2 * power, 2)]

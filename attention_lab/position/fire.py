@@ -21,9 +21,7 @@ class Fire(Position):
   """
 
   width: int = 32  # Hidden units of the network.
-  threshold: float = (
-    512.0  # L at the start: up to it the scale is the same, in positions.
-  )
+  threshold: float = 512.0  # Initial L; up to this position the scale is constant.
 
   def __post_init__(self) -> None:
     super().__post_init__()
@@ -36,7 +34,7 @@ class Fire(Position):
     self, query_positions: jax.Array, context_positions: jax.Array, num_heads: int
   ) -> jax.Array:
     c = jnp.abs(_learned("c", (), hk.initializers.Constant(0.1)))
-    # Learned is its multiple, for which one learning rate is as good as for the others.
+    # The parameter is a multiple of the threshold, so that one learning rate suits all.
     multiple = _learned("threshold", (), jnp.ones)
     threshold = self.threshold * jnp.abs(multiple)
     i, j = query_positions[:, :, None], context_positions[:, None, :]

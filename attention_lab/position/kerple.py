@@ -14,10 +14,10 @@ from attention_lab.position.base.position import Position, register_position
 @register_position("kerple")
 @dataclasses.dataclass(kw_only=True)
 class Kerple(Position):
-  """-r1 log(1 + r2 |d|), or -r1 |d|^r2 with r2 below 2; both r are learned by each head.
+  """-r1 log(1 + r2 |d|), or -r1 |d|^r2 with r2 below 2; each head learns both r.
 
-  What is learned is log r1 and log r2, or for the power r2 = 2 σ(·): so they stay where
-  they belong without being clipped. At the start r1 is drawn from (0, 2) and r2 from
+  The parameters are log r1 and log r2, or for the power r2 = 2 σ(·), which keeps both in
+  their ranges without clipping. At the start r1 is drawn from (0, 2) and r2 from
   (0, 1), or for the power r1 from (0, 1) and r2 from (0, 2).
   """
 
@@ -41,7 +41,7 @@ class Kerple(Position):
 def _learned(
   name: str, num_heads: int, start: Callable[[jax.Array], jax.Array]
 ) -> jax.Array:
-  """Return a parameter per head, `start` of a uniform number at first: [1, N, 1, 1]."""
+  """Return a parameter [1, N, 1, 1], initialised to `start` of a uniform number."""
   uniform = hk.initializers.RandomUniform(0.01, 0.99)
 
   def init(shape: Sequence[int], dtype: Any) -> jax.Array:

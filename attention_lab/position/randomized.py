@@ -26,9 +26,9 @@ class Randomized(Position):
   the sequence grows. Padding stays negative.
   """
 
-  of: str = "rope"  # The scheme, with its options if need be: of='rope(base=500)'.
-  longest: int = 2048  # Positions to draw from: the longest sequence to come.
-  stride: int = 1  # Positions from one token to the next where none are drawn.
+  of: str = "rope"  # The scheme, with options if needed: of='rope(base=500)'.
+  longest: int = 2048  # Number of positions to draw from: the longest sequence.
+  stride: int = 1  # Distance between tokens if no positions are drawn.
 
   def __post_init__(self) -> None:
     super().__post_init__()
@@ -43,9 +43,8 @@ class Randomized(Position):
     if scheme.func is type(self):
       raise UserError(f"randomized(of={self.of!r}): of another scheme than itself.")
     self._scheme: Position = scheme(max_length=self.longest)
-    self._sample = (
-      current_sample()
-    )  # Read now: a backward pass runs after the context has ended.
+    # Read now, since a backward pass runs after the context has ended.
+    self._sample = current_sample()
 
   @classmethod
   def acts(cls) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """Rotary position embedding of queries and keys (Su et al., arXiv:2104.09864).
 
-With what carries it past the training length: position interpolation (arXiv:2306.15595),
-the base changed instead ("NTK-aware", by bloc97, 2023), and YaRN (arXiv:2309.00071).
+Extensions beyond the training length: position interpolation (arXiv:2306.15595), a
+changed base ("NTK-aware", by bloc97, 2023), and YaRN (arXiv:2309.00071).
 """
 
 import dataclasses
@@ -15,8 +15,8 @@ from attention_lab.errors import UserError
 from attention_lab.position.base.position import Position, register_position
 from attention_lab.position.base.rotation import frequencies, turn
 
-# YaRN: turns in the training length from which on a pair is left as it is, and up to
-# which it is interpolated.
+# YaRN: number of turns within the training length above which a pair is unchanged, and
+# below which it is interpolated.
 BETA_FAST, BETA_SLOW = 32.0, 1.0
 
 
@@ -31,9 +31,9 @@ class Rope(Position):
   """
 
   base: float = 10_000.0  # The longest wavelength is 2π · base positions.
-  share: float = 1.0  # Of a head's features that turn, to the nearest pair.
-  scaling: Literal["none", "linear", "ntk", "yarn"] = "none"  # How it is stretched.
-  factor: float = 1.0  # Training lengths that the stretched scheme is to reach.
+  share: float = 1.0  # Share of a head's features that turn, rounded to pairs.
+  scaling: Literal["none", "linear", "ntk", "yarn"] = "none"  # Method of extension.
+  factor: float = 1.0  # Length to extend to, in training lengths.
 
   def __post_init__(self) -> None:
     super().__post_init__()

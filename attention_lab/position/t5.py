@@ -15,14 +15,14 @@ from attention_lab.position.base.position import Position, register_position
 @register_position("t5")
 @dataclasses.dataclass(kw_only=True)
 class T5(Position):
-  """A table [buckets, N]: of every head, what each bucket of distances adds to scores.
+  """A table [buckets, N] of the bias that each bucket of distances has in each head.
 
   Half of the buckets hold one distance each, the others grow logarithmically up to
   `max_distance`, and the last holds all beyond.
   """
 
   buckets: int = 32  # Rows of the table.
-  max_distance: int = 128  # Positions from which on all distances are one bucket.
+  max_distance: int = 128  # Distance from which on all share the last bucket.
   bidirectional: bool = False  # Whether half of the buckets are for later positions.
   stddev: float = 0.02  # Standard deviation of the table at the start.
 
@@ -52,7 +52,7 @@ class T5(Position):
 
   @property
   def _side(self) -> int:
-    """Buckets of the past."""
+    """Number of buckets of past positions."""
     return self.buckets // 2 if self.bidirectional else self.buckets
 
   def _bucket(self, distance: jax.Array) -> jax.Array:

@@ -13,7 +13,7 @@ from attention_lab.position.base.rotation import frequencies, turn
 @register_position("xpos")
 @dataclasses.dataclass(kw_only=True)
 class XPos(Position):
-  """As rope turns the pair f, and times ζ_f^p in queries, ζ_f^-p in keys.
+  """Rotates the pair f as rope does, times ζ_f^p in queries and ζ_f^-p in keys.
 
   ζ_f = ((2f/K + γ) / (1 + γ))^(1/scale_base), so the pair's part of the score is
   multiplied by ζ_f^(i-j): it falls for the past and grows for the future, which makes
@@ -23,8 +23,8 @@ class XPos(Position):
   """
 
   base: float = 10_000.0  # The longest wavelength is 2π · base positions.
-  gamma: float = 0.4  # Larger: the fast pairs fall more slowly.
-  scale_base: float = 512.0  # Positions in which the pair f falls to ζ_f^scale_base.
+  gamma: float = 0.4  # Larger values make the fast pairs decay more slowly.
+  scale_base: float = 512.0  # Distance at which the pair f decays to ζ_f^scale_base.
 
   def __post_init__(self) -> None:
     super().__post_init__()

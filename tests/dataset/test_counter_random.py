@@ -1,4 +1,4 @@
-"""Random numbers by example are uniform, distinct where asked, and never repeat."""
+"""Counter-based random numbers are uniform and never repeat; `distinct` repeats none."""
 
 import collections
 
@@ -7,15 +7,15 @@ import numpy as np
 from attention_lab.dataset.base.counter_random import CounterRandom
 
 
-def test_distinct_numbers_are_every_choice_alike():
-  drawn = CounterRandom(0, 1, np.arange(12_000)).distinct(4, 3)
-  counts = collections.Counter(map(tuple, drawn.tolist()))
+def test_distinct_numbers_are_every_choice_equally_often():
+  choices = CounterRandom(0, 1, np.arange(12_000)).distinct(4, 3)
+  counts = collections.Counter(map(tuple, choices.tolist()))
   assert len(counts) == 24
   assert all(len(set(choice)) == 3 for choice in counts)
   assert 400 < min(counts.values()) <= max(counts.values()) < 600
 
 
-def test_draws_are_uniform_and_never_repeat():
+def test_random_numbers_are_uniform_and_never_repeat():
   random = CounterRandom(3, 2, np.arange(2000))
   numbers = random.uniform(50)
   assert 0 < numbers.min() < numbers.max() < 1

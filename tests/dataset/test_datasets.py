@@ -34,7 +34,7 @@ SPECS = {
 
 @pytest.fixture(params=list(datasets))
 def dataset(request, tmp_path, monkeypatch):
-  """Every registered dataset, small, with generated files if it needs any."""
+  """Return every registered dataset, small, with generated files if it needs any."""
   monkeypatch.chdir(tmp_path)
   text = "".join(np.random.default_rng(0).choice(list("abcdef \n"), size=400))
   (tmp_path / "text.txt").write_text(text)
@@ -50,10 +50,10 @@ def dataset(request, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_a_batch_has_the_promised_form(dataset, split):
+def test_batch_has_the_documented_shapes_and_dtypes(dataset, split):
   batch = dataset.batch(split, 0, 4)
   shape = (4, dataset.sequence_length)
-  if dataset.num_shapes > 1:  # As many rows more as they are shorter.
+  if dataset.num_shapes > 1:  # Shorter rows come in larger numbers.
     shape = batch.inputs.shape
     assert shape[0] % 4 == 0
     assert shape[0] * shape[1] <= 4 * dataset.sequence_length
@@ -65,14 +65,14 @@ def test_a_batch_has_the_promised_form(dataset, split):
   moved = batch.inputs[:, 1:] == batch.targets[:, :-1]
   if dataset.tasks[0] != "labels":
     assert moved.all()
-  else:  # No answer stands among the inputs.
+  else:  # No answer is among the inputs.
     assert (
       not (moved & (batch.weights[:, :-1] > 0)).all() or not batch.weights[:, :-1].any()
     )
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_a_batch_depends_on_its_arguments_alone(dataset, split):
+def test_batch_depends_only_on_its_arguments(dataset, split):
   first = dataset.batch(split, 3, 4)
   dataset.batch(split, 0, 4)
   jax.tree.map(np.testing.assert_array_equal, first, dataset.batch(split, 3, 4))
@@ -81,7 +81,7 @@ def test_a_batch_depends_on_its_arguments_alone(dataset, split):
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_shards_together_are_the_whole(dataset, split):
+def test_concatenated_shards_equal_the_whole_batch(dataset, split):
   whole = dataset.batch(split, 1, 4)
   for count in (2, 4):
     shards = [dataset.batch(split, 1, 4, (i, count)) for i in range(count)]
@@ -89,9 +89,9 @@ def test_shards_together_are_the_whole(dataset, split):
     jax.tree.map(np.testing.assert_array_equal, together, whole)
 
 
-def test_a_pass_over_the_training_split_has_every_example_once(dataset):
+def test_training_pass_contains_every_example_once(dataset):
   size = dataset.size("train")
-  # A batch of the whole pass; where there are several shapes, of each of them.
+  # One batch is the whole pass, or one per shape if there are several shapes.
   steps = num_batches(dataset, "train", size)
   for epoch in range(2):
     batches = [dataset.batch("train", epoch * steps + i, size) for i in range(steps)]
@@ -100,7 +100,7 @@ def test_a_pass_over_the_training_split_has_every_example_once(dataset):
 
 
 def _rows(*batches):
-  """The inputs and targets of every example, sorted; those of pairs without padding."""
+  """Return inputs and targets of every example, sorted, without padding if pairs."""
   rows = []
   for batch in batches:
     tokens, counts = np.stack(batch[:2], axis=1), batch.weights > 0
@@ -116,7 +116,7 @@ STRINGS = ["copy", "random_pairs", "reverse", "sort"]
 
 
 @pytest.mark.parametrize("name", STRINGS)
-def test_pairs_are_the_string_in_two_arrays(name):
+def test_pairs_split_the_string_into_source_and_targets(name):
   whole, pairs = (
     datasets.bind(SPECS[name])(data_dir="", task=task).batch("train", 1, 4)
     for task in ("next_token", "pairs")
@@ -127,19 +127,19 @@ def test_pairs_are_the_string_in_two_arrays(name):
   assert pairs.weights.all()
 
 
-def test_these_are_all_that_offer_pairs():
+def test_only_strings_and_parallel_text_offer_pairs():
   offer = [name for name in datasets if "pairs" in datasets[name].tasks]
   assert offer == sorted([*STRINGS, "parallel_text"])
 
 
-def test_passes_differ_in_order(dataset):
+def test_training_passes_have_different_orders(dataset):
   size = dataset.size("train")
   steps = num_batches(dataset, "train", size)
   first, second = (dataset.batch("train", step, size) for step in (0, steps))
   assert not np.array_equal(first.inputs, second.inputs)
 
 
-def test_the_validation_split_is_passed_over_once(dataset):
+def test_validation_contains_every_example_once(dataset):
   count = num_batches(dataset, "validation", 4)
   rows = sum(
     int((dataset.batch("validation", step, 4).weights.sum(axis=1) > 0).sum())
@@ -149,18 +149,18 @@ def test_the_validation_split_is_passed_over_once(dataset):
   assert dataset.batch("validation", count, 4).weights.sum() == 0
 
 
-def test_the_seed_changes_the_order(dataset):
+def test_seed_changes_the_order(dataset):
   other = dataclasses.replace(dataset, seed=1)
   batches = [one.batch("train", 0, 8).inputs for one in (dataset, other)]
   assert not np.array_equal(*batches)
 
 
-def test_its_prompt_can_be_continued(dataset):
+def test_prompt_survives_encoding_and_decoding(dataset):
   prompt = dataset.prompt()
   assert prompt
   assert dataset.vocabulary.decode(dataset.vocabulary.encode(prompt)) == prompt
 
 
-def test_the_fingerprint_is_a_sha256(dataset):
+def test_fingerprint_is_a_sha256(dataset):
   assert len(dataset.fingerprint) == 64
   assert int(dataset.fingerprint, 16)

@@ -1,4 +1,4 @@
-"""Generated datasets: every answer is computed again, from the inputs, by other means."""
+"""Generated datasets: answers are compared with independent references."""
 
 import dataclasses
 import re
@@ -16,16 +16,16 @@ def make(spec):
 
 
 def rows(data, split="train", count=64):
-  """Examples as words: (inputs, {position that counts: target})."""
+  """Yield examples as words: (inputs, {position that counts: target})."""
   batch = data.examples(split, 0, np.arange(min(count, data.size(split))))
   word = [data.vocabulary.decode([token]) for token in range(data.vocabulary.size)]
   for inputs, targets, weights in zip(*batch[:3], strict=True):
     assert set(weights) <= {0, 1}
-    asked = {int(i): word[targets[i]] for i in np.flatnonzero(weights)}
-    yield [word[token] for token in inputs], asked
+    counted = {int(i): word[targets[i]] for i in np.flatnonzero(weights)}
+    yield [word[token] for token in inputs], counted
 
 
-# References: inputs as words, and the dataset → what counts, by its position.
+# References: (inputs as words, dataset) → targets that count, by position.
 
 
 def copy(words, data, order=lambda source: source):
@@ -56,9 +56,9 @@ def associative_recall(words, data):
   assert len(values) == data.pairs
   half, numbers = data.vocabulary_size // 2, [int(word) for word in words]
   assert all(0 < int(key) < half <= int(value) for key, value in values.items())
-  asked = [i for i in range(2 * data.pairs, len(words)) if 0 < numbers[i] < half]
-  assert sorted(words[i] for i in asked) == sorted(values)
-  return {i: values[words[i]] for i in asked}
+  queries = [i for i in range(2 * data.pairs, len(words)) if 0 < numbers[i] < half]
+  assert sorted(words[i] for i in queries) == sorted(values)
+  return {i: values[words[i]] for i in queries}
 
 
 def parity(words, data):
@@ -91,9 +91,9 @@ def dyck(words, data):
       assert stack.pop() == word
     assert len(stack) <= data.max_depth
     open_before[i] = stack[-1] if stack else None
-  # A bracket closes where the input says so next; of the last target we know no more.
-  asked = {i: open_before[i] for i, word in enumerate(words[1:]) if word in closing}
-  return asked, (len(words) - 1, open_before[len(words) - 1])
+  # The next input shows whether a bracket closes; the last target has no next input.
+  targets = {i: open_before[i] for i, word in enumerate(words[1:]) if word in closing}
+  return targets, (len(words) - 1, open_before[len(words) - 1])
 
 
 def listops(words, data):
@@ -148,54 +148,54 @@ CASES = [
 
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize(("reference", "spec"), CASES, ids=[spec for _, spec in CASES])
-def test_the_answers_are_right(reference, spec, split):
+def test_answers_equal_those_of_the_reference(reference, spec, split):
   data = make(spec)
-  for words, asked in rows(data, split):
+  for words, targets in rows(data, split):
     assert len(words) == data.sequence_length
-    assert asked == reference(words, data)
+    assert targets == reference(words, data)
 
 
 @pytest.mark.parametrize(
   "options", ["", "kinds=1, max_depth=1", "kinds=30, max_depth=9"]
 )
-def test_closing_brackets_close_what_is_open(options):
+def test_closing_brackets_match_the_open_ones(options):
   data = make(f"dyck({options})")
-  for words, asked in rows(data):
+  for words, targets in rows(data):
     expected, (last, open_last) = dyck(words, data)
-    if last in asked:
-      assert asked.pop(last) == open_last
-    assert asked == expected
+    if last in targets:
+      assert targets.pop(last) == open_last
+    assert targets == expected
 
 
-def test_every_query_of_associative_recall_has_been_answered_before():
+def test_every_query_of_associative_recall_follows_its_pair():
   data = make("associative_recall(sequence_length=128, pairs=32)")
-  for words, asked in rows(data):
+  for words, targets in rows(data):
     values = dict(zip(*[iter(words[:64])] * 2, strict=True))
-    assert {words[i]: value for i, value in asked.items()} == values
-    assert all(i >= 64 and i % 2 == 0 for i in asked)
+    assert {words[i]: value for i, value in targets.items()} == values
+    assert all(i >= 64 and i % 2 == 0 for i in targets)
 
 
 @pytest.mark.parametrize("power", [0.01, 1.0])
-def test_the_gaps_of_associative_recall_follow_the_power_law(power):
+def test_gaps_of_associative_recall_follow_the_power_law(power):
   data = make(f"associative_recall(pairs=8, power={power}, vocabulary_size=512)")
   batch = data.examples("train", 0, np.arange(4000))
   counts = np.zeros(24)
   for inputs, weights in zip(batch.inputs, batch.weights, strict=True):
     (query,) = [i for i in np.flatnonzero(weights) if inputs[i] == inputs[0]]
-    counts[(query - 16) // 2] += 1  # The first key's slot was drawn from all.
+    counts[(query - 16) // 2] += 1  # The slot of the first key is drawn from all slots.
   law = np.arange(1, 25) ** (power - 1.0)
   expected = 4000 * law / law.sum()
   assert ((counts - expected) ** 2 / expected).sum() < 60  # χ² of 23: mean 23, σ 6.8.
 
 
-def test_random_pairs_are_the_same_whenever_they_are_asked_for():
+def test_random_pairs_are_a_fixed_table():
   sizes = "train_examples=32, validation_examples=20"
   data = make(f"random_pairs(sequence_length=6, alphabet=4, {sizes})")
   table = {}
-  for words, asked in rows(data):
-    assert sorted(asked) == [3, 4, 5]
-    assert table.setdefault("".join(words[:4]), "".join(asked.values())) == "".join(
-      asked.values()
+  for words, targets in rows(data):
+    assert sorted(targets) == [3, 4, 5]
+    assert table.setdefault("".join(words[:4]), "".join(targets.values())) == "".join(
+      targets.values()
     )
   assert len(table) == 32
   shown = [("".join(w[:4]), "".join(a.values())) for w, a in rows(data, "validation")]
@@ -209,40 +209,40 @@ GENERATED = sorted(name for name in datasets if issubclass(datasets[name], Gener
 
 
 @pytest.mark.parametrize("name", GENERATED)
-def test_examples_differ_and_validation_shows_none_of_trainings(name):
+def test_examples_are_distinct_within_and_across_splits(name):
   data = make(name)
   shown = {}
   for split in SPLITS:
     inputs = data.examples(split, 0, np.arange(512)).inputs
     shown[split] = {row.tobytes() for row in inputs}
     assert len(shown[split]) == 512
-  if name == "random_pairs":  # Whose point is to show them again.
+  if name == "random_pairs":  # Validation repeats training pairs by design.
     assert shown["train"] == shown["validation"]
   else:
     assert not shown["train"] & shown["validation"]
 
 
 @pytest.mark.parametrize("name", GENERATED)
-def test_an_example_does_not_depend_on_its_neighbours(name):
+def test_example_depends_only_on_its_number(name):
   data = make(name)
   whole = data.examples("train", 0, np.arange(40))
   some = np.array([17, 3, 39])
   alone = data.examples("train", 0, some)
-  for part, all_rows in zip(alone[:3], whole[:3], strict=True):
-    np.testing.assert_array_equal(part, all_rows[some])
+  for rows_alone, all_rows in zip(alone[:3], whole[:3], strict=True):
+    np.testing.assert_array_equal(rows_alone, all_rows[some])
 
 
 @pytest.mark.parametrize("name", GENERATED)
-def test_the_best_loss_is_known(name):
+def test_best_loss_of_generated_data_is_zero(name):
   assert make(name).best_loss == 0.0
 
 
-def test_a_texts_best_loss_is_not_known():
+def test_best_loss_of_a_text_is_unknown():
   assert make("text_file(path='a')").best_loss is None
 
 
 @pytest.mark.parametrize("name", GENERATED)
-def test_options_change_the_fingerprint_and_places_do_not(name):
+def test_fingerprint_depends_on_options_and_not_on_data_dir(name):
   data = make(name)
   assert dataclasses.replace(data, data_dir="/data").fingerprint == data.fingerprint
   longer = dataclasses.replace(data, sequence_length=2 * data.sequence_length)

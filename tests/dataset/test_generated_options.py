@@ -1,4 +1,4 @@
-"""Generated datasets are as difficult as their options say, or refuse them."""
+"""Options of generated datasets: their effect, and rejection of invalid ones."""
 
 import collections
 import dataclasses
@@ -11,29 +11,29 @@ from tests.dataset.test_generated import make, rows
 
 
 def used(spec, count=200):
-  """All words that stand in some examples."""
+  """Return all words that occur in some examples."""
   data = make(spec)
   found = set()
-  for words, asked in rows(data, count=count):
-    found |= {*words, *asked.values()}
+  for words, targets in rows(data, count=count):
+    found |= {*words, *targets.values()}
   return found
 
 
 @pytest.mark.parametrize(
   "name", ["copy", "reverse", "sort", "random_pairs", "induction"]
 )
-def test_the_alphabet_is_used_up_and_no_more(name):
+def test_exactly_the_letters_of_the_alphabet_occur(name):
   for size in (3, 11):
     letters = used(f"{name}(alphabet={size})") - {"|"}
     assert letters == set("abcdefghijk"[:size])
 
 
 @pytest.mark.parametrize("name", ["copy", "random_pairs"])
-def test_a_large_alphabet_has_numbers_for_letters(name):
+def test_large_alphabet_consists_of_numbers(name):
   assert used(f"{name}(alphabet=40)") == {*map(str, range(40)), "|"}
 
 
-def test_random_pairs_reach_the_size_of_a_translators_vocabulary():
+def test_random_pairs_support_a_vocabulary_of_37000():
   options = "alphabet=36999, sequence_length=2000, train_examples=64"
   data = make(f"random_pairs({options}, validation_examples=8)")
   data = dataclasses.replace(data, task="pairs", sequence_length=100)
@@ -56,25 +56,25 @@ def deepest(words, opening, closing):
 
 
 @pytest.mark.parametrize("depth", [1, 3, 7])
-def test_brackets_are_as_deep_as_allowed(depth):
+def test_brackets_reach_the_largest_depth(depth):
   data = make(f"dyck(max_depth={depth}, kinds=2)")
   found = {deepest(words, "([", ")]") for words, _ in rows(data)}
   assert max(found) == depth
-  # Where both are allowed, a bracket opens as often as it closes.
+  # Brackets open and close equally often if both are allowed.
   data = make("dyck(max_depth=9)")
   after = [w[1] for w, _ in rows(data, count=2000)]
   assert 0.45 < np.mean([word in "([{<" for word in after]) < 0.55
 
 
 @pytest.mark.parametrize("depth", [2, 4])
-def test_expressions_are_as_deep_as_allowed(depth):
+def test_expressions_reach_the_largest_depth(depth):
   data = make(f"listops(max_depth={depth}, sequence_length=64, shortest=0)")
   operators = {"[MIN", "[MAX", "[MED", "[SM"}
   found = {deepest(words, operators, {"]"}) for words, _ in rows(data, count=300)}
   assert found == set(range(1, depth))
 
 
-def test_expressions_are_as_long_as_asked():
+def test_expressions_have_the_requested_lengths():
   data = make("listops(sequence_length=101, shortest=0.5)")
   lengths = [100 - words.count("_") for words, _ in rows(data)]
   assert 50 <= min(lengths) < 60
@@ -86,7 +86,7 @@ def test_expressions_have_the_distribution_of_their_grammar():
   found = collections.Counter(
     63 - words.count("_") for words, _ in rows(data, count=4000)
   )
-  inner = tree([(1, 1.0)])  # An operator over digits alone.
+  inner = tree([(1, 1.0)])  # An operator whose arguments are digits.
   child = [(1, 0.75), *((length, p / 4) for length, p in inner)]
   law = collections.Counter()
   for length, p in tree(child):
@@ -103,13 +103,13 @@ def test_expressions_have_the_distribution_of_their_grammar():
 
 
 def tree(child):
-  """Lengths and probabilities of an operator with 2 or 3 such children."""
+  """Return lengths and probabilities of an operator with 2 or 3 such children."""
   pairs = [(a + b, p * q) for a, p in child for b, q in child]
   triples = [(a + b, p * q) for a, p in pairs for b, q in child]
   return [(2 + length, p / 2) for length, p in pairs + triples]
 
 
-def test_options_of_associative_recall_have_their_effect():
+def test_options_of_associative_recall_change_the_tokens():
   filled = make("associative_recall(vocabulary_size=100)")
   blank = make("associative_recall(vocabulary_size=100, random_filler=False)")
   inputs = [[words for words, _ in rows(data)] for data in (filled, blank)]
@@ -118,7 +118,7 @@ def test_options_of_associative_recall_have_their_effect():
   assert used("associative_recall(vocabulary_size=40)") == set(map(str, range(40)))
 
 
-def test_selective_copying_scatters_its_letters_everywhere():
+def test_selective_copying_places_letters_uniformly():
   data = make("selective_copying(sequence_length=24, letters=4)")
   places = collections.Counter(
     i for words, _ in rows(data, count=500) for i in range(20) if words[i] != "."
@@ -127,14 +127,14 @@ def test_selective_copying_scatters_its_letters_everywhere():
   assert max(places.values()) < 2 * min(places.values())
 
 
-def test_induction_asks_for_any_letter_from_any_place():
+def test_induction_queries_every_letter_and_place_equally_often():
   data = make("induction(sequence_length=12, alphabet=5)")
   inputs = [words for words, _ in rows(data, count=500)]
   places = collections.Counter(words.index(words[-1]) for words in inputs)
-  asked = collections.Counter(words[-1] for words in inputs)
+  queries = collections.Counter(words[-1] for words in inputs)
   assert sorted(places) == list(range(10))
-  assert sorted(asked) == list("abcde")
-  for counts in (places, asked):
+  assert sorted(queries) == list("abcde")
+  for counts in (places, queries):
     assert max(counts.values()) < 2 * min(counts.values())
 
 
@@ -167,18 +167,18 @@ def test_induction_asks_for_any_letter_from_any_place():
     ("random_pairs(validation_examples=513)", "validation_examples"),
   ],
 )
-def test_what_makes_no_sense_is_refused_in_one_line(spec, option):
+def test_invalid_options_are_rejected_in_one_line(spec, option):
   with pytest.raises(UserError, match=rf"^{spec.split('(')[0]}\({option}=.*: take"):
     make(spec)
 
 
-def test_expressions_that_cannot_be_are_refused(monkeypatch):
+def test_impossible_expression_lengths_are_rejected(monkeypatch):
   monkeypatch.setattr("attention_lab.dataset.listops.PATIENCE", 64)
   with pytest.raises(UserError, match="expressions of 64 to 255 tokens are too rare"):
     make("listops(max_depth=2)").batch("train", 0, 2)
 
 
-def test_the_smallest_vocabulary_that_is_named_will_do():
+def test_smallest_vocabulary_in_the_message_is_accepted():
   with pytest.raises(UserError, match="take 10 or more for 4 pairs"):
     make("associative_recall(vocabulary_size=9)")
   make("associative_recall(vocabulary_size=10)").batch("train", 0, 4)

@@ -1,4 +1,4 @@
-"""The majority's label is counted out by hand."""
+"""Labels of majority equal counted letters."""
 
 from collections import Counter
 
@@ -14,7 +14,7 @@ def made(options):
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
-def test_the_label_is_the_commonest_letter_and_of_equals_the_first(split):
+def test_label_is_the_most_frequent_letter_and_the_first_of_ties(split):
   dataset = made("sequence_length=6, alphabet=3")
   batch = dataset.batch(split, 0, 64)
   ties = 0
@@ -29,12 +29,12 @@ def test_the_label_is_the_commonest_letter_and_of_equals_the_first(split):
   assert 0 < ties < 64
 
 
-def test_every_letter_is_a_label_somewhere():
+def test_every_letter_occurs_as_a_label():
   labels = made("alphabet=4").batch("train", 0, 64).targets[:, -1]
   assert set(labels) == {0, 1, 2, 3}
 
 
-def test_one_letter_is_its_own_majority():
+def test_single_letter_is_its_own_label():
   batch = made("sequence_length=1").batch("train", 0, 8)
   np.testing.assert_array_equal(batch.targets, batch.inputs)
 
@@ -49,6 +49,6 @@ def test_one_letter_is_its_own_majority():
     ("validation_examples=0", r"validation_examples=0\): take 1 or more"),
   ],
 )
-def test_options_that_make_no_task_are_refused(options, message):
+def test_invalid_options_are_rejected(options, message):
   with pytest.raises(UserError, match=message):
     made(options)

@@ -1,4 +1,4 @@
-"""Pairs of sentences come once a pass, in few shapes, from files that are made once."""
+"""Parallel text: every pair once per pass, few shapes, and cached files."""
 
 import dataclasses
 import multiprocessing
@@ -20,7 +20,7 @@ B = 4
 
 
 def pairs(folder, **options):
-  """The dataset over a folder's files."""
+  """Return the dataset of the files in a folder."""
   options = {
     "source": "{split}.en",
     "target": "{split}.de",
@@ -35,7 +35,7 @@ def pairs(folder, **options):
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-  """A folder with a corpus, prepared once."""
+  """Return a folder with a corpus, shared by all tests."""
   folder = tmp_path_factory.mktemp("corpus")
   write_corpus(folder)
   return folder
@@ -43,13 +43,13 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture
 def own(tmp_path):
-  """A folder with a corpus of the test's own."""
+  """Return a folder with a corpus that the test may change."""
   write_corpus(tmp_path)
   return tmp_path
 
 
 def texts(data, *batches):
-  """(source, target) of every row that counts."""
+  """Return (source, target) of every row that counts."""
   decode = data.vocabulary.decode
   return [
     (decode(source), decode(targets[weights > 0]))
@@ -62,13 +62,13 @@ def texts(data, *batches):
 
 
 def whole_pass(data, split, epoch=0, batch_size=B):
-  """All batches of a pass."""
+  """Return all batches of a pass."""
   count = num_batches(data, split, batch_size)
   return [data.batch(split, epoch * count + i, batch_size) for i in range(count)]
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 5])
-def test_every_training_pair_comes_once_a_pass(corpus, epoch):
+def test_training_pass_contains_every_pair_once(corpus, epoch):
   data = pairs(corpus, sequence_length=64)
   found = texts(data, *whole_pass(data, "train", epoch))
   assert sorted(found) == sorted(pair for pair in sentences("train") if all(pair))
@@ -77,7 +77,7 @@ def test_every_training_pair_comes_once_a_pass(corpus, epoch):
 
 @pytest.mark.parametrize(("split", "name"), [("validation", "valid"), ("test", "test")])
 @pytest.mark.parametrize("batch_size", [1, 4, 64])
-def test_every_other_pair_comes_once(corpus, split, name, batch_size):
+def test_validation_and_test_contain_every_pair_once(corpus, split, name, batch_size):
   data = pairs(corpus, sequence_length=64)
   found = texts(data, *whole_pass(data, split, batch_size=batch_size))
   assert sorted(found) == sorted(sentences(name))
@@ -85,7 +85,7 @@ def test_every_other_pair_comes_once(corpus, split, name, batch_size):
   assert not data.batch(split, after, batch_size).weights.any()
 
 
-def test_a_pair_has_the_form_that_a_decoder_learns(corpus):
+def test_pairs_have_start_and_end_tokens_and_padding(corpus):
   data = pairs(corpus)
   start, end = data.start_token, data.end_token
   batch = data.batch("train", 0, B)
@@ -94,7 +94,7 @@ def test_a_pair_has_the_form_that_a_decoder_learns(corpus):
   ):
     size, length = int((source >= 0).sum()), int(weights.sum())
     if not length:
-      continue  # A row that was left over.
+      continue  # A surplus row.
     assert (source[:size] >= 0).all()
     assert source[size - 1] == end
     assert end not in source[: size - 1]
@@ -104,7 +104,7 @@ def test_a_pair_has_the_form_that_a_decoder_learns(corpus):
     assert list(targets[:length]).index(end) == length - 1
 
 
-def test_longer_pairs_are_left_out_of_training_and_cut_elsewhere(corpus):
+def test_long_pairs_are_omitted_in_training_and_truncated_in_evaluation(corpus):
   length = 16
   data, whole = pairs(corpus, sequence_length=length), pairs(corpus, sequence_length=99)
   encode = data.vocabulary.encode
@@ -126,7 +126,7 @@ def test_longer_pairs_are_left_out_of_training_and_cut_elsewhere(corpus):
     assert (batch.source[longest, -1] == data.end_token).all()
 
 
-def test_a_blank_side_is_left_out_of_training_and_evaluated(own):
+def test_pairs_with_a_blank_side_are_omitted_in_training_only(own):
   for split in ("train", "valid"):
     for side in ("en", "de"):
       with open(own / f"{split}.{side}", "a") as file:
@@ -139,7 +139,7 @@ def test_a_blank_side_is_left_out_of_training_and_evaluated(own):
 
 @pytest.mark.parametrize("count", [2, 4])
 @pytest.mark.parametrize("split", ["train", "validation"])
-def test_shards_together_are_the_whole(corpus, split, count):
+def test_concatenated_shards_equal_the_whole_batch(corpus, split, count):
   data = pairs(corpus)
   for step, whole in enumerate(whole_pass(data, split)):
     parts = [data.batch(split, step, B, (i, count)) for i in range(count)]
@@ -147,7 +147,7 @@ def test_shards_together_are_the_whole(corpus, split, count):
     jax.tree.map(np.testing.assert_array_equal, together, whole)
 
 
-def test_any_step_can_be_gone_on_from(corpus):
+def test_batch_depends_only_on_its_step(corpus):
   steps = [3 * num_batches(pairs(corpus), "train", B) - 2 + i for i in range(4)]
   data = pairs(corpus)
   [data.batch("train", step, B) for step in range(5)]
@@ -156,7 +156,7 @@ def test_any_step_can_be_gone_on_from(corpus):
     jax.tree.map(np.testing.assert_array_equal, data.batch("train", step, B), fresh)
 
 
-def test_buckets_bound_the_shapes(corpus):
+def test_number_of_shapes_is_at_most_the_number_of_buckets(corpus):
   for buckets in (1, 2, 4):
     data = pairs(corpus, buckets=buckets)
     batches = [b for epoch in range(2) for b in whole_pass(data, "train", epoch)]
@@ -170,14 +170,14 @@ def test_buckets_bound_the_shapes(corpus):
     assert sum(announced.values()) == num_batches(data, "train", B)
 
 
-def test_the_lengths_of_buckets_lose_none_of_the_budget():
+def test_bucket_lengths_are_fractions_of_the_longest():
   assert bucket_lengths(128, 8) == (8, 10, 16, 21, 32, 42, 64, 128)
   assert bucket_lengths(128, 1) == (128,)
   assert bucket_lengths(6, 99) == (2, 3, 6)
   assert bucket_lengths(2, 4) == (2,)
 
 
-def test_no_pair_is_in_a_wider_bucket_than_it_needs(corpus):
+def test_every_pair_is_in_the_shortest_bucket_that_fits(corpus):
   data = pairs(corpus)
   lengths = (0, *bucket_lengths(32, 4))
   for batch in whole_pass(data, "train"):
@@ -187,13 +187,13 @@ def test_no_pair_is_in_a_wider_bucket_than_it_needs(corpus):
     assert (needed[known] > below).all()
 
 
-def test_a_bucket_is_dealt_out_evenly(corpus):
+def test_rows_of_a_bucket_are_divided_evenly(corpus):
   data = pairs(corpus, buckets=1)
   rows = [int(b.weights.any(axis=1).sum()) for b in whole_pass(data, "train")]
   assert max(rows) - min(rows) <= 1
 
 
-def test_what_is_padded_is_told(corpus):
+def test_description_reports_padding_and_omitted_pairs(corpus):
   data = pairs(corpus)
   batches = whole_pass(data, "train")
   counted = sum(batch.weights.sum() for batch in batches)
@@ -204,7 +204,7 @@ def test_what_is_padded_is_told(corpus):
   assert data.tokens_per_step(B) == pytest.approx(counted / len(batches))
 
 
-def test_the_vocabulary_gives_any_text_back(corpus):
+def test_decoding_restores_any_text(corpus):
   vocabulary = pairs(corpus).vocabulary
   assert vocabulary.size == 300
   for text in ("der grüne Baum steht", "漢字 – “quoted” <s> ½ ﬁ\u200b!", "Weg"):
@@ -216,7 +216,7 @@ def test_the_vocabulary_gives_any_text_back(corpus):
   assert len(vocabulary.encode("")) == 0
 
 
-def test_learning_the_vocabulary_again_gives_the_same(own, tmp_path_factory):
+def test_learning_the_vocabulary_is_deterministic(own, tmp_path_factory):
   models = []
   for _ in range(2):
     models.append(pairs(own).vocabulary.model)
@@ -225,7 +225,7 @@ def test_learning_the_vocabulary_again_gives_the_same(own, tmp_path_factory):
   assert models[0] == models[1]
 
 
-def test_a_vocabulary_of_a_run_needs_no_files(corpus, tmp_path):
+def test_vocabulary_stored_in_a_run_needs_no_text_files(corpus, tmp_path):
   files = pairs(corpus).files()
   data = dataclasses.replace(pairs(tmp_path), kept=files)
   assert data.vocabulary.model == files["vocabulary.model"]
@@ -233,7 +233,7 @@ def test_a_vocabulary_of_a_run_needs_no_files(corpus, tmp_path):
   assert data.files() == files
 
 
-def test_the_fingerprint_is_of_the_text_and_not_of_its_place(own, tmp_path_factory):
+def test_fingerprint_depends_on_the_text_and_not_on_its_folder(own, tmp_path_factory):
   moved = tmp_path_factory.mktemp("moved")
   write_corpus(moved)
   before = pairs(own).fingerprint
@@ -247,13 +247,13 @@ def test_the_fingerprint_is_of_the_text_and_not_of_its_place(own, tmp_path_facto
   assert len(found) == 5
 
 
-def test_names_of_splits_may_be_given_and_training_may_be_of_several_files(own):
+def test_split_names_are_options_and_training_reads_several_files(own):
   (own / "wmt").mkdir()
   names = ("europarl", "news")
   lines = sentences("train")
-  for name, part in zip(names, (lines[:50], lines[50:]), strict=True):
+  for name, some in zip(names, (lines[:50], lines[50:]), strict=True):
     for i, side in enumerate(("en", "de")):
-      text = "\n".join(pair[i] for pair in part)  # No line feed at the end.
+      text = "\n".join(pair[i] for pair in some)  # No line feed at the end.
       (own / "wmt" / f"{name}.{side}").write_text(text)
   (own / "valid.en").rename(own / "wmt" / "newstest2013.en")
   (own / "valid.de").rename(own / "wmt" / "newstest2013.de")
@@ -271,16 +271,16 @@ def test_names_of_splits_may_be_given_and_training_may_be_of_several_files(own):
   assert data.size("validation") == SIZES["valid"]
 
 
-# What is made once.
+# Files in the cache.
 
 
 def made(folder):
-  """The files that were made, with their content."""
+  """Return the files in the cache, with their content."""
   paths = (folder / "parallel_text").rglob("*")
   return {p: p.read_bytes() for p in paths if p.is_file() and p.name != ".lock"}
 
 
-def test_tokens_are_encoded_once_and_mapped_into_memory(own, monkeypatch):
+def test_tokens_are_encoded_once_and_memory_mapped(own, monkeypatch):
   first = whole_pass(pairs(own), "train")
 
   def refuse(*_):
@@ -295,7 +295,7 @@ def test_tokens_are_encoded_once_and_mapped_into_memory(own, monkeypatch):
   jax.tree.map(np.testing.assert_array_equal, first, whole_pass(pairs(own), "train"))
 
 
-def test_what_is_not_there_for_writing_is_left_alone(own, tmp_path, monkeypatch):
+def test_read_only_data_dir_is_not_written_to(own, tmp_path, monkeypatch):
   monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
   own.chmod(0o555)
   try:
@@ -307,7 +307,7 @@ def test_what_is_not_there_for_writing_is_left_alone(own, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("chunks", [0, 1, 2, 3])
-def test_an_interrupted_preparation_leaves_nothing_half_and_goes_on(
+def test_interrupted_preparation_keeps_only_complete_files_and_resumes(
   own, monkeypatch, chunks
 ):
   monkeypatch.setattr(token_file, "CHUNK", 40)
@@ -333,10 +333,10 @@ def test_an_interrupted_preparation_leaves_nothing_half_and_goes_on(
   )
   monkeypatch.setattr(SubwordVocabulary, "encode_lines", encode)
   jax.tree.map(np.testing.assert_array_equal, expected, whole_pass(pairs(own), "train"))
-  assert left.items() <= made(own).items()  # What was whole was not made again.
+  assert left.items() <= made(own).items()  # Complete files are not made again.
 
 
-def test_what_a_killed_process_left_behind_is_removed(own):
+def test_partial_file_of_a_killed_process_is_removed(own):
   pairs(own).size("train")
   ends = next(own.glob("parallel_text/*/ends.npy"))
   partial = ends.parent / ".123.partial"
@@ -347,12 +347,12 @@ def test_what_a_killed_process_left_behind_is_removed(own):
 
 
 def prepare(folder, queue):
-  """Make the vocabulary as each of several processes does."""
+  """Prepare the files, as each of several processes does."""
   data = pairs(folder)
   queue.put((data.vocabulary.model, data.tokens("train"), data.tokens("validation")))
 
 
-def test_two_processes_at_once_do_no_harm(own):
+def test_concurrent_processes_prepare_the_same_files(own):
   context = multiprocessing.get_context("spawn")
   queue = context.Queue()
   processes = [context.Process(target=prepare, args=(own, queue)) for _ in range(2)]
@@ -366,7 +366,7 @@ def test_two_processes_at_once_do_no_harm(own):
   assert not [path for path in made(own) if path.name.endswith(".partial")]
 
 
-def test_what_takes_long_is_told(own, capsys, monkeypatch):
+def test_slow_preparation_prints_progress(own, capsys, monkeypatch):
   monkeypatch.setattr(token_file, "SECONDS", 0)
   monkeypatch.setattr(parallel_text, "MANY", 100)
   pairs(own).size("train")
@@ -378,7 +378,7 @@ def test_what_takes_long_is_told(own, capsys, monkeypatch):
   ]
 
 
-def test_of_many_lines_subwords_are_learnt_from_some(own, monkeypatch):
+def test_subwords_are_learned_from_a_sample_of_many_lines(own, monkeypatch):
   monkeypatch.setattr(parallel_text, "LEARN_FROM", 60)
   seen = []
   monkeypatch.setattr(
@@ -389,11 +389,11 @@ def test_of_many_lines_subwords_are_learnt_from_some(own, monkeypatch):
   assert seen == [*sources[::3], *targets[::3]]
 
 
-# What is refused.
+# Rejected files and options.
 
 
 def refused(folder, match, **options):
-  """Assert that the dataset is refused in one line, whatever asks for it first."""
+  """Assert that using the dataset raises `UserError` with a message of one line."""
 
   def use():
     data = pairs(folder, **options)
@@ -404,13 +404,13 @@ def refused(folder, match, **options):
   assert "\n" not in str(error.value)
 
 
-def test_files_of_different_length_are_refused(own):
+def test_files_of_different_length_are_rejected(own):
   with open(own / "train.de", "a") as file:
     file.write("one more\n")
   refused(own, r"train\.en has 90 lines, but .*train\.de has 91")
 
 
-def test_an_empty_file_is_refused(own):
+def test_empty_file_is_rejected(own):
   (own / "valid.de").write_bytes(b"")
   refused(own, r"valid\.de is empty")
 
@@ -419,13 +419,13 @@ def test_an_empty_file_is_refused(own):
   ("content", "line"),
   [(b"a\nb\n\xff\n", 3), (b"\xe2\x82", 1), (b"a\n" * 60 + b"\xe2\x82\nb", 61)],
 )
-def test_what_is_not_utf_8_is_refused_with_the_line(own, content, line, monkeypatch):
+def test_invalid_utf_8_is_rejected_with_its_line(own, content, line, monkeypatch):
   monkeypatch.setattr("attention_lab.dataset.base.lines.BLOCK", 5)
   (own / "train.en").write_bytes(content)
   refused(own, rf"train\.en is not UTF-8 text \(line {line}\)")
 
 
-def test_a_character_over_the_edge_of_a_block_is_read(own, monkeypatch):
+def test_character_across_two_blocks_is_read(own, monkeypatch):
   monkeypatch.setattr("attention_lab.dataset.base.lines.BLOCK", 1)
   assert pairs(own).size("train")
 
@@ -437,19 +437,19 @@ def test_a_character_over_the_edge_of_a_block_is_read(own, monkeypatch):
     (100, r"vocabulary_size=100 does not fit this text: take more than \d+,"),
   ],
 )
-def test_a_vocabulary_that_does_not_fit_is_refused(own, size, message):
+def test_vocabulary_size_unsuitable_for_the_text_is_rejected(own, size, message):
   refused(own, message, vocabulary_size=size)
   assert not made(own)
 
 
-def test_the_vocabularies_that_are_named_do_fit(own):
+def test_largest_vocabulary_in_the_message_is_accepted(own):
   with pytest.raises(UserError) as error:
     _ = pairs(own, vocabulary_size=37_000).vocabulary
   most = int(str(error.value).split()[-3])
   assert pairs(own, vocabulary_size=most).vocabulary.size == most
 
 
-def test_missing_files_are_named(own):
+def test_missing_files_are_named_in_the_message(own):
   refused(own, r"Cannot read .*there\.en: No such file.*--data_dir", train="there")
   (own / "valid.de").unlink()
   refused(own, r"Cannot read .*valid\.de: No such file")
@@ -457,18 +457,18 @@ def test_missing_files_are_named(own):
   refused(own, r"\{split\}\.en: there is no file for validation.* dev\. Name it: valid")
 
 
-def test_a_folder_is_no_file(own):
+def test_folder_in_place_of_a_file_is_rejected(own):
   (own / "folder.en").mkdir()
   refused(own, r"Cannot read .*folder\.en: Is a directory", train="folder")
 
 
-def test_nothing_left_after_the_filter_is_refused(own):
+def test_training_split_without_usable_pairs_is_rejected(own):
   refused(
     own, r"Of 90 training pairs none .*sequence_length=2; .* \d+", sequence_length=2
   )
 
 
-def test_blank_files_are_refused(own):
+def test_blank_files_are_rejected(own):
   for side in ("en", "de"):
     (own / f"train.{side}").write_text("\n \n")
   refused(own, "every line is blank")
@@ -483,10 +483,10 @@ def test_blank_files_are_refused(own):
     ({"seed": -1}, r"seed=-1\): take 0 or more"),
   ],
 )
-def test_options_that_make_no_sense_are_refused(own, options, message):
+def test_invalid_options_are_rejected(own, options, message):
   refused(own, message, **options)
 
 
-def test_without_sentencepiece_the_remedy_is_named(own, monkeypatch):
+def test_missing_sentencepiece_is_reported_with_a_remedy(own, monkeypatch):
   monkeypatch.setitem(sys.modules, "sentencepiece", None)  # Its import fails.
   refused(own, r"pip install sentencepiece, or the extra \[translate\]")

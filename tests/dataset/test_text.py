@@ -1,4 +1,4 @@
-"""Texts are cut into windows without loss and without leaks."""
+"""Texts as windows: no loss, no overlap of splits; loading and vocabularies."""
 
 import hashlib
 import urllib.error
@@ -17,7 +17,7 @@ from attention_lab.training.evaluation import evaluate
 
 
 def text_file(tmp_path, content, **options):
-  """A text_file dataset over `content`."""
+  """Return a text_file dataset of `content`."""
   path = tmp_path / "text.txt"
   path.write_bytes(content if isinstance(content, bytes) else content.encode())
   options = {"path": str(path), "sequence_length": 4, **options}
@@ -25,7 +25,7 @@ def text_file(tmp_path, content, **options):
   return datasets.bind(f"text_file({spec})")(data_dir="")
 
 
-LETTERS = "".join(chr(ord("A") + i) for i in range(58))  # All different.
+LETTERS = "".join(chr(ord("A") + i) for i in range(58))  # All distinct.
 
 
 @pytest.mark.parametrize("length", [1, 3, 4, 7])
@@ -38,7 +38,7 @@ def test_validation_predicts_every_character_after_the_first_once(tmp_path, leng
   assert data.vocabulary.decode(predicted) == LETTERS[30:]
 
 
-def test_no_training_window_reaches_into_validation(tmp_path):
+def test_training_windows_exclude_validation_text(tmp_path):
   data = text_file(tmp_path, LETTERS, validation_fraction=0.5)
   last = data.vocabulary.encode(LETTERS[28])[0]
   for step in range(50):
@@ -47,7 +47,7 @@ def test_no_training_window_reaches_into_validation(tmp_path):
     assert batch.weights.min() == 1
 
 
-def test_a_pass_repeats_no_character(tmp_path):
+def test_training_pass_repeats_no_character(tmp_path):
   data = text_file(tmp_path, LETTERS)
   size = data.size("train")
   for step in range(5):
@@ -55,7 +55,7 @@ def test_a_pass_repeats_no_character(tmp_path):
     assert len(np.unique(targets)) == targets.size
 
 
-def test_a_file_is_looked_for_in_the_data_folder_too(tmp_path):
+def test_file_is_found_in_data_dir(tmp_path):
   text_file(tmp_path, LETTERS)
   data = datasets.bind("text_file(path='text.txt')")(data_dir=str(tmp_path))
   assert data.text == LETTERS
@@ -72,26 +72,26 @@ def test_a_file_is_looked_for_in_the_data_folder_too(tmp_path):
     (LETTERS, {"validation_fraction": 1.5}, "between 0 and 1"),
   ],
 )
-def test_a_text_that_cannot_serve_is_refused(tmp_path, content, options, message):
+def test_unusable_text_is_rejected(tmp_path, content, options, message):
   with pytest.raises(UserError, match=message):
     text_file(tmp_path, content, **options).size("train")
 
 
-def test_python_docs_validate_on_no_paragraph_they_train_on():
+def test_python_docs_contain_every_paragraph_once():
   data = datasets.bind("python_docs")(data_dir="")
   paragraphs = data.text.split("\n\n")
   assert len(paragraphs) == len({" ".join(p.split()) for p in paragraphs})
   assert len(data.text) > 300_000
 
 
-def test_shakespeare_is_checked_against_its_sha256(tmp_path):
+def test_shakespeare_with_a_wrong_sha256_is_rejected(tmp_path):
   (tmp_path / "input.txt").write_text("To be, or not to be")
   with pytest.raises(UserError, match="its sha256 differs"):
     _ = datasets.bind("shakespeare")(data_dir=str(tmp_path)).text
 
 
 class Answer:
-  """What urlopen returns."""
+  """Response of `urlopen`."""
 
   def __init__(self, content):
     self.content = content
@@ -106,7 +106,7 @@ class Answer:
     return self.content[:size]
 
 
-def test_shakespeare_is_downloaded_once_and_kept(tmp_path, monkeypatch):
+def test_shakespeare_is_downloaded_once(tmp_path, monkeypatch):
   content, calls = b"To be, or not to be", []
 
   def urlopen(address, timeout):
@@ -121,7 +121,7 @@ def test_shakespeare_is_downloaded_once_and_kept(tmp_path, monkeypatch):
   assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["input.txt"]
 
 
-def test_a_wrong_download_is_not_kept(tmp_path, monkeypatch):
+def test_invalid_download_is_rejected_and_not_stored(tmp_path, monkeypatch):
   monkeypatch.setattr(
     shakespeare.urllib.request, "urlopen", lambda address, timeout: Answer(b"<html>")
   )
@@ -130,7 +130,7 @@ def test_a_wrong_download_is_not_kept(tmp_path, monkeypatch):
   assert not [p for p in tmp_path.rglob("*") if p.is_file()]
 
 
-def test_without_network_one_line_says_what_to_do(tmp_path, monkeypatch):
+def test_failed_download_is_reported_in_one_line_with_a_remedy(tmp_path, monkeypatch):
   def urlopen(address, timeout):
     raise urllib.error.URLError("no network")
 
@@ -140,7 +140,7 @@ def test_without_network_one_line_says_what_to_do(tmp_path, monkeypatch):
   assert "\n" not in str(error.value)
 
 
-def test_a_vocabulary_encodes_and_decodes():
+def test_character_vocabulary_encodes_and_decodes():
   vocabulary = CharacterVocabulary.of("hello – wörld")
   text = "hello wörld – oh"
   assert vocabulary.decode(vocabulary.encode(text)) == text
@@ -151,7 +151,7 @@ def test_a_vocabulary_encodes_and_decodes():
     vocabulary.encode("𝔘")
 
 
-def test_a_vocabulary_of_words_encodes_and_decodes():
+def test_word_vocabulary_encodes_and_decodes():
   vocabulary = WordVocabulary.numbers(8192)
   assert vocabulary.size == 8192
   np.testing.assert_array_equal(vocabulary.encode("17  4 8191"), [17, 4, 8191])
@@ -162,7 +162,7 @@ def test_a_vocabulary_of_words_encodes_and_decodes():
     vocabulary.encode("17 8192")
 
 
-def test_copy_asks_for_the_second_half():
+def test_only_the_second_half_of_copy_counts():
   data = datasets.bind("copy(sequence_length=6, alphabet=3)")(data_dir="")
   batch = data.batch("train", 0, 2)
   for row, targets, weights in zip(*batch[:3], strict=True):
@@ -175,13 +175,13 @@ def test_copy_asks_for_the_second_half():
 @pytest.mark.parametrize(
   "options", ["alphabet=0", "sequence_length=5", "train_examples=0"]
 )
-def test_copy_refuses_what_makes_no_sense(options):
+def test_invalid_options_of_copy_are_rejected(options):
   with pytest.raises(UserError, match=options.split("=")[0]):
     datasets.bind(f"copy({options})")(data_dir="")
 
 
-def test_the_loss_of_a_text_is_also_told_in_bits_per_character(tmp_path):
-  """Two nats over two characters are one over ln 2 bits each."""
+def test_evaluation_of_a_text_reports_bits_per_character(tmp_path):
+  """2 nats over 2 characters are 1 / ln 2 bits per character."""
   dataset = text_file(tmp_path, LETTERS)
   one = jnp.ones(1)
   run = lambda params, batch: Measured(Sums(2 * one, one, 2 * one), one, one)  # noqa: E731

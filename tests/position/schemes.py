@@ -1,4 +1,4 @@
-"""Calls the hooks of a scheme as an attention would, with fresh parameters."""
+"""Calls of a scheme's hooks as in an attention, with new parameters."""
 
 import haiku as hk
 import jax
@@ -7,7 +7,7 @@ from attention_lab.position.base.position import positions, shared_sample
 
 
 def call(spec, method, *args, max_length=16, key=None, params=None):
-  """One hook of a scheme; with a key, under a draw. `params` by their own names."""
+  """Return the result of a hook; a key adds a random sample. `params` are by name."""
 
   def run():
     def build():

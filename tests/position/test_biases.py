@@ -35,7 +35,7 @@ def by_loop(formula):
 
 
 def bucket(distance, buckets, max_distance):
-  """The bucket of a distance ≥ 0, in whole numbers: no rounding."""
+  """Return the bucket of a distance ≥ 0, in whole numbers, without rounding."""
   exact = buckets // 2
   if distance < exact:
     return distance
@@ -52,7 +52,7 @@ def bucket(distance, buckets, max_distance):
 @pytest.mark.parametrize(
   ("buckets", "max_distance"), [(32, 128), (8, 64), (2, 3), (7, 1500), (5, 3)]
 )
-def test_t5_takes_the_bucket_of_every_distance(in_float64, buckets, max_distance):
+def test_t5_bias_is_that_of_the_bucket_of_the_distance(in_float64, buckets, max_distance):
   table = RNG.normal(size=(buckets, HEADS))
   spec = f"t5(buckets={buckets}, max_distance={max_distance})"
   expected = by_loop(lambda i, j: table[bucket(max(i - j, 0), buckets, max_distance)])
@@ -61,7 +61,7 @@ def test_t5_takes_the_bucket_of_every_distance(in_float64, buckets, max_distance
   assert len(set(every)) == len({bucket(d, buckets, max_distance) for d in range(9999)})
 
 
-def test_t5_tells_the_future_from_the_past_if_asked_to(in_float64):
+def test_bidirectional_t5_has_separate_buckets_for_the_future(in_float64):
   table = RNG.normal(size=(32, HEADS))
 
   def formula(i, j):
@@ -78,7 +78,7 @@ def test_t5_tells_the_future_from_the_past_if_asked_to(in_float64):
     ("power", lambda r1, r2, d: -r1 * d**r2),
   ],
 )
-def test_kerple_is_its_kernel(in_float64, variant, formula):
+def test_kerple_equals_its_kernel(in_float64, variant, formula):
   raw = {"r1": RNG.normal(size=HEADS), "r2": RNG.normal(size=HEADS)}
   r1, r2 = np.exp(raw["r1"]), np.exp(raw["r2"])
   if variant == "power":
@@ -92,7 +92,7 @@ def test_kerple_is_its_kernel(in_float64, variant, formula):
 
 
 @pytest.mark.parametrize("variant", ["log", "power"])
-def test_kerple_starts_in_its_ranges(variant):
+def test_kerple_is_initialised_within_its_ranges(variant):
   at = jnp.array([[1, 2]]), jnp.array([[0]])
   y = -call(f"kerple(variant={variant})", "bias", *at, 500)[0, :, :, 0]
   if variant == "log":  # Below 2 log(1 + 1).
@@ -113,7 +113,7 @@ def fire_params(width):
 
 
 @pytest.mark.parametrize("width", [1, 32])
-def test_fire_is_its_formula(in_float64, width):
+def test_fire_equals_its_formula(in_float64, width):
   params = fire_params(width)
 
   def psi(x):
@@ -138,8 +138,8 @@ def test_fire_is_its_formula(in_float64, width):
     ("fire", ["b1", "b2", "c", "threshold", "w1", "w2"]),
   ],
 )
-def test_all_of_a_bias_is_learned(spec, names):
-  """At the distance 0 too, and from where it starts."""
+def test_every_parameter_of_a_bias_has_a_gradient(spec, names):
+  """Gradients are finite at initialisation, at distance 0 too."""
   at, weights = jnp.arange(8)[None], jnp.asarray(RNG.normal(size=(1, 2, 8, 8)))
 
   def run():
@@ -165,15 +165,15 @@ def test_all_of_a_bias_is_learned(spec, names):
     ("kerple(variant=exp)", "expected"),
   ],
 )
-def test_what_cannot_be_is_refused_in_one_line(spec, message):
+def test_invalid_options_are_rejected_in_one_line(spec, message):
   with pytest.raises(UserError, match=message) as error:
     assemble(tiny_config(position=spec))
   assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("layer_stack", ["never", "always"])
-def test_a_bias_in_blocks_trains_as_the_plain_formula_does(monkeypatch, layer_stack):
-  """The backward pass calls the scheme when the transform that built it is over."""
+def test_blocked_kernel_with_bias_has_the_gradients_of_the_reference(monkeypatch, layer_stack):
+  """The backward pass calls the scheme after the transform that built it has ended."""
   monkeypatch.setattr(bands, "BLOCK", 4)
   tokens = jnp.asarray(RNG.integers(9, size=(2, 8)), jnp.int32)
   gradients = []

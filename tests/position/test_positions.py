@@ -1,4 +1,4 @@
-"""Each positional scheme is its formula, and acts where it says."""
+"""Each positional scheme equals its formula and changes only its own hooks."""
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ ACTS = {
   "fire": {"bias"},
   "randomized": {"rotate"},
 }
-# What each option is set to; several are options of one another.
+# Value of each option; some options need another one.
 OPTIONS = {
   ("sinusoidal", "base"): "base=10.0",
   ("learned", "stddev"): "stddev=1.0",
@@ -61,7 +61,7 @@ def everything(spec, at=AT, key=None):
 
 
 def changed(results):
-  """The hooks that did something of their own."""
+  """Return the hooks that changed their result."""
   x, rotated = jnp.ones((1, 5, 8)), results["rotate"]
   plain = {"embed": x, "rotate": jnp.ones((1, 5, 2, 4)), "rotate_keys": rotated}
   found = {hook for hook, y in plain.items() if not np.array_equal(results[hook], y)}
@@ -72,21 +72,21 @@ def changed(results):
 
 
 @pytest.mark.parametrize("name", positions)
-def test_a_scheme_acts_where_its_class_says(name):
+def test_scheme_changes_exactly_the_results_of_its_hooks(name):
   assert positions[name].acts() == ACTS[name]
   assert changed(everything(name)) == ACTS[name]
 
 
 @pytest.mark.parametrize("name", positions)
-def test_every_option_is_tried_here(name):
-  assert {option for part, option in OPTIONS if part == name} == set(
+def test_every_option_has_a_case(name):
+  assert {option for scheme, option in OPTIONS if scheme == name} == set(
     positions.options(name)
   )
 
 
 @pytest.mark.parametrize(("name", "option"), OPTIONS)
-def test_every_option_changes_something(name, option):
-  key = jax.random.key(1) if option == "longest" else None  # Where it is drawn from.
+def test_every_option_changes_a_result(name, option):
+  key = jax.random.key(1) if option == "longest" else None  # Has an effect only on samples.
   spec = f"{name}({OPTIONS[name, option]})"
   results = [
     everything(one, key=key) for one in (WITHOUT.get((name, option), name), spec)
@@ -114,7 +114,7 @@ RELATIVE = [
 
 
 @pytest.mark.parametrize("spec", RELATIVE)
-def test_scores_depend_on_the_distance_alone(in_float64, spec):
+def test_scores_depend_only_on_the_distance(in_float64, spec):
   q, k = np.random.default_rng(0).normal(size=(2, 1, 4, 2, 8))
 
   def scores(shift):
@@ -131,7 +131,7 @@ def test_scores_depend_on_the_distance_alone(in_float64, spec):
 
 
 @pytest.mark.parametrize("spec", [*ACTS, "rope(scaling=yarn, factor=2)"])
-def test_every_dtype_is_kept(spec):
+def test_results_keep_the_dtype(spec):
   for dtype in (jnp.bfloat16, jnp.float32):
     x, heads = jnp.ones((1, 5, 8), dtype), jnp.ones((1, 5, 2, 4), dtype)
     assert call(spec, "embed", x, AT).dtype == dtype
@@ -142,13 +142,13 @@ def test_every_dtype_is_kept(spec):
 
 
 @pytest.mark.parametrize("spec", [*ACTS, "kerple(variant=power)"])
-def test_padding_is_finite(spec):
+def test_results_at_padding_are_finite(spec):
   at = jnp.array([[-1, -1, 0, 1, 2]], jnp.int32)
   for hook, y in everything(spec, at).items():
     assert y is None or np.isfinite(y).all(), hook
 
 
-def test_sinusoidal_is_the_papers_formula(in_float64):
+def test_sinusoidal_equals_the_formula_of_the_paper(in_float64):
   at = jnp.array([[0, 1, 7]])
   encoding = call("sinusoidal", "embed", jnp.zeros((1, 3, 6)), at)[0]
   for row, position in enumerate([0, 1, 7]):
@@ -158,7 +158,7 @@ def test_sinusoidal_is_the_papers_formula(in_float64):
       assert encoding[row, 2 * i + 1] == pytest.approx(np.cos(angle), abs=1e-12)
 
 
-def test_rope_turns_the_first_half_with_the_second(in_float64):
+def test_rope_pairs_the_first_half_with_the_second(in_float64):
   x = np.arange(1.0, 5.0).reshape(1, 1, 1, 4)
   y = np.asarray(call("rope", "rotate", jnp.asarray(x), jnp.array([[3]])))[0, 0, 0]
   for f, theta in enumerate([3 * 1.0, 3 * 10_000**-0.5]):
@@ -167,7 +167,7 @@ def test_rope_turns_the_first_half_with_the_second(in_float64):
     assert y[f + 2] == pytest.approx(turned.imag, abs=1e-12)
 
 
-def test_alibi_has_the_papers_slopes():
+def test_alibi_has_the_slopes_of_the_paper():
   at = jnp.array([[1]])
   slopes = -call("alibi", "bias", at, jnp.array([[0]]), 8)[0, :, 0, 0]
   np.testing.assert_allclose(slopes, [2.0**-n for n in range(1, 9)])
@@ -176,13 +176,13 @@ def test_alibi_has_the_papers_slopes():
   np.testing.assert_allclose(twelve, [*slopes, *between], rtol=1e-6)
 
 
-def test_alibi_falls_with_the_distance():
+def test_alibi_is_minus_slope_times_distance():
   at = default_positions(1, 4)
   bias = call("alibi", "bias", at, at, 1)[0, 0]
   np.testing.assert_allclose(bias[3], -(2.0**-8) * np.array([3, 2, 1, 0]))
 
 
-def test_learned_positions_end_where_training_ends():
+def test_only_learned_positions_are_bounded():
   assert positions["learned"].bounded
   assert not any(positions[name].bounded for name in positions if name != "learned")
   at = jnp.array([[0, 15, -1]])
@@ -199,10 +199,10 @@ def test_learned_positions_end_where_training_ends():
     ("sinusoidal", "embed", (1, 2, 3)),
   ],
 )
-def test_odd_sizes_are_refused(name, hook, shape):
+def test_odd_sizes_are_rejected(name, hook, shape):
   with pytest.raises(UserError, match="even, not 3"):
     call(name, hook, jnp.ones(shape), default_positions(1, 2))
 
 
-def test_a_scheme_that_overrides_nothing_acts_nowhere():
+def test_base_class_overrides_no_hook():
   assert Position.acts() == frozenset()

@@ -1,4 +1,4 @@
-"""Randomized positions: sorted, in range, fresh for each key, the same in all layers."""
+"""Randomized positions: sorted, in range, new for each key, the same in all layers."""
 
 import functools
 
@@ -12,7 +12,7 @@ from attention_lab.conformance.functions import in_chunks
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
 from attention_lab.kernel import bands, choose
-from attention_lab.position.base.position import facts_of, positions, shared_sample
+from attention_lab.position.base.position import positions, properties_of, shared_sample
 from tests.parts import default_positions, fill, tiny_config
 
 T, LONGEST = 8, 50
@@ -41,23 +41,23 @@ def moved(at, key=None, spec="randomized(longest=50)"):
   return np.asarray(hk.transform(run).apply({}, key))
 
 
-def test_a_draw_is_a_sorted_sample_of_the_range():
-  draws = np.stack([draw(seed) for seed in range(40)])
-  assert draws.shape == (40, T)
-  assert (np.diff(draws) > 0).all()
-  assert draws.min() == 0
-  assert draws.max() == LONGEST - 1
-  assert len({tuple(one) for one in draws}) == 40
-  assert set(draws.flat) == set(range(LONGEST))
+def test_sample_is_sorted_distinct_and_within_range():
+  samples = np.stack([draw(seed) for seed in range(40)])
+  assert samples.shape == (40, T)
+  assert (np.diff(samples) > 0).all()
+  assert samples.min() == 0
+  assert samples.max() == LONGEST - 1
+  assert len({tuple(one) for one in samples}) == 40
+  assert set(samples.flat) == set(range(LONGEST))
 
 
-def test_positions_become_the_draw_and_padding_stays():
+def test_positions_become_the_sample_and_padding_stays():
   at = [[-1, -1, 0, 1, 2], [3, 4, 5, 6, 7]]
   sample, found = draw(0), moved(at, jax.random.key(0))
   np.testing.assert_array_equal(found, [[-1, -1, *sample[:3]], sample[3:]])
 
 
-def test_what_lies_past_the_training_length_goes_on_from_there():
+def test_positions_past_the_training_length_continue_by_one():
   found = moved([[6, 7, 8, 10]], jax.random.key(0))
   last = draw(0)[-1]
   np.testing.assert_array_equal(found, [[draw(0)[-2], last, last + 1, last + 3]])
@@ -79,8 +79,8 @@ def test_without_a_key_positions_are_multiples_of_the_stride():
     ("alibi", "never"),
   ],
 )
-def test_all_layers_see_the_same_draw(of, layer_stack):
-  """The model is the one inside, told to stand where the draw says."""
+def test_all_layers_share_one_sample(of, layer_stack):
+  """The model equals that of the inner scheme at the sampled positions."""
   changes = {"model__layer_stack": layer_stack, "model__rematerialise": True}
   experiment = assemble(
     tiny_config(position=f"randomized(of={of}, longest=50)", **changes)
@@ -107,10 +107,10 @@ def test_all_layers_see_the_same_draw(of, layer_stack):
     ("standard", "alibi", "always", "auto"),
   ],
 )
-def test_its_gradient_is_that_of_the_scheme_inside(
+def test_gradient_equals_that_of_the_inner_scheme(
   monkeypatch, attention, of, layer_stack, kernel
 ):
-  """In blocks too, whose backward pass is traced when the forward pass is over."""
+  """With blocks too, whose backward pass is traced after the forward pass has ended."""
   monkeypatch.setattr(bands, "BLOCK", 4)
   monkeypatch.setattr(choose, "BLOCKED_FROM", 4)
   changes = {
@@ -147,7 +147,7 @@ def test_decoding_equals_the_full_pass(of):
   np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-4)
 
 
-def test_the_loss_draws_in_training_and_not_in_evaluation():
+def test_loss_is_random_in_training_only():
   experiment = assemble(tiny_config(position="randomized"))
   params = fill(jax.eval_shape(lambda: experiment.init(0)))
   batch = experiment.dataset.examples("train", 0, np.arange(2))
@@ -170,8 +170,8 @@ def test_the_loss_draws_in_training_and_not_in_evaluation():
     ("randomized(of=learned, longest=50, stride=7)", {"embed"}, 8),  # 0, 7, … 49.
   ],
 )
-def test_it_acts_and_ends_where_the_scheme_inside_does(spec, hooks, reach):
-  assert facts_of(lambda: build(spec)) == (hooks, reach)
+def test_hooks_and_reach_are_those_of_the_inner_scheme(spec, hooks, reach):
+  assert properties_of(lambda: build(spec)) == (hooks, reach)
   if hooks:
     assert assemble(tiny_config(position=spec)).max_positions == reach
 
@@ -197,7 +197,7 @@ def test_it_acts_and_ends_where_the_scheme_inside_does(spec, hooks, reach):
     ),
   ],
 )
-def test_what_cannot_be_is_refused_in_one_line(changes, message):
+def test_invalid_options_are_rejected_in_one_line(changes, message):
   with pytest.raises(UserError, match=message) as error:
     assemble(tiny_config(**changes))
   assert "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""Rope's stretches and xPos against their papers' formulas, pair by pair in numpy."""
+"""Extensions of rope, and xPos, against the formulas of the papers in numpy."""
 
 import cmath
 import math
@@ -19,7 +19,7 @@ X = np.random.default_rng(0).normal(size=(1, 4, 3, K))
 
 
 def turned(x, multiplier):
-  """x [B, T, N, K] with its pairs multiplied by complex `multiplier(p, f)`."""
+  """Return x [B, T, N, K] with its pairs multiplied by complex `multiplier(p, f)`."""
   y = np.array(x)
   half = x.shape[-1] // 2
   for t, p in enumerate(AT):
@@ -34,7 +34,7 @@ def close(spec, multiplier, hook="rotate"):
   np.testing.assert_allclose(actual, turned(X, multiplier), rtol=1e-11, atol=1e-11)
 
 
-def test_a_share_of_the_pairs_turns_and_the_others_pass(in_float64):
+def test_only_the_share_of_the_pairs_is_rotated(in_float64):
   def multiplier(p, f):
     return cmath.exp(1j * p * 10_000 ** (-2 * f / 4)) if f < 2 else 1
 
@@ -53,20 +53,20 @@ def test_linear_scaling_is_position_interpolation(in_float64):
 
 
 @pytest.mark.parametrize(("share", "features"), [(1.0, 8), (0.75, 6)])
-def test_ntk_changes_the_base(in_float64, share, features):
+def test_ntk_scaling_changes_the_base(in_float64, share, features):
   base = 10_000 * 4 ** (features / (features - 2))
 
   def multiplier(p, f):
     return cmath.exp(1j * p * base ** (-2 * f / features)) if 2 * f < features else 1
 
   close(f"rope(scaling=ntk, factor=4, share={share})", multiplier)
-  # The longest wave is interpolated, the shortest is left.
+  # The longest wavelength is interpolated, the shortest is unchanged.
   last = features - 2
   assert base ** (-last / features) == pytest.approx(10_000 ** (-last / features) / 4)
 
 
 @pytest.mark.parametrize("base", [10_000, 50])
-def test_yarn_is_its_papers_formula(in_float64, base):
+def test_yarn_equals_the_formula_of_the_paper(in_float64, base):
   kinds = set()
 
   def multiplier(p, f):
@@ -83,7 +83,7 @@ def test_yarn_is_its_papers_formula(in_float64, base):
     assert 0 in kinds
 
 
-def test_yarn_leaves_what_turns_often(in_float64):
+def test_yarn_does_not_interpolate_fast_pairs(in_float64):
   """The first pair turns LENGTH / 2π = 32.5 times: it is not interpolated."""
   y = call(
     "rope(scaling=yarn, factor=4)",
@@ -112,14 +112,14 @@ def test_yarn_leaves_what_turns_often(in_float64):
     ("xpos(scale_base=0)", "both are above 0"),
   ],
 )
-def test_what_cannot_be_is_refused_in_one_line(spec, message):
+def test_invalid_options_are_rejected_in_one_line(spec, message):
   with pytest.raises(UserError, match=message) as error:
     assemble(tiny_config(position=spec))
   assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(("hook", "sign"), [("rotate", 1), ("rotate_keys", -1)])
-def test_xpos_is_its_papers_formula(in_float64, hook, sign):
+def test_xpos_equals_the_formula_of_the_paper(in_float64, hook, sign):
   def multiplier(p, f):
     zeta = (f / (K / 2) + 0.4) / 1.4
     power = sign * (p - LENGTH / 2) / 512
@@ -137,8 +137,8 @@ def test_xpos_scores_decay_by_zeta_of_the_distance(in_float64):
     return (u * w)[0, 0, 0]
 
   decay = np.tile((np.arange(4) / 4 + 0.4) / 1.4, 2) ** (90 / 512)
-  parts = score("xpos", 1090, 1000), score("rope", 1090, 1000)
-  pairs = [part[:4] + part[4:] for part in parts]
+  both = score("xpos", 1090, 1000), score("rope", 1090, 1000)
+  pairs = [products[:4] + products[4:] for products in both]
   np.testing.assert_allclose(pairs[0], pairs[1] * decay[:4], rtol=1e-9)
 
 

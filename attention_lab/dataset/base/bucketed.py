@@ -123,10 +123,10 @@ class Bucketed(Dataset):
   def _plan(self, split: str, batch_size: int) -> Plan:
     key = split, batch_size
     if key not in self._plans:
-      self._plans[key] = self._planned(split, batch_size)
+      self._plans[key] = self._make_plan(split, batch_size)
     return self._plans[key]
 
-  def _planned(self, split: str, batch_size: int) -> Plan:
+  def _make_plan(self, split: str, batch_size: int) -> Plan:
     lengths = np.array(bucket_lengths(self.sequence_length, self.buckets))
     bucket = np.searchsorted(lengths, self.lengths(split))
     members = [np.flatnonzero(bucket == i) for i in range(len(lengths))]
@@ -153,15 +153,15 @@ class Bucketed(Dataset):
     order, *orders = self._order(split, epoch, plan)
     bucket = int(np.searchsorted(plan.ends, order[within], side="right"))
     size, rows = len(plan.members[bucket]), plan.rows[bucket]
-    deal = np.array([0, 1]) + order[within] - plan.starts[bucket]
-    first, last = deal * size // (plan.ends - plan.starts)[bucket]
+    bounds = np.array([0, 1]) + order[within] - plan.starts[bucket]
+    first, last = bounds * size // (plan.ends - plan.starts)[bucket]
     if split != "train" and epoch:  # After the end of the pass.
       last = first
     index, shards = shard
-    mine = np.arange(rows // shards) + index * (rows // shards) + first
-    wanted = orders[bucket][np.minimum(mine, size - 1)]
-    batch = self.padded(split, plan.members[bucket][wanted], plan.lengths[bucket])
-    inside = (mine < last)[:, None].astype(np.float32)
+    places = np.arange(rows // shards) + index * (rows // shards) + first
+    chosen = orders[bucket][np.minimum(places, size - 1)]
+    batch = self.padded(split, plan.members[bucket][chosen], plan.lengths[bucket])
+    inside = (places < last)[:, None].astype(np.float32)
     return batch._replace(weights=batch.weights * inside)
 
 

@@ -58,10 +58,10 @@ class CounterRandom:
     return np.argsort(self.bits(count), axis=1)
 
   def distinct(self, high: int, count: int) -> np.ndarray:
-    """Different whole numbers 0 <= number < high, every ordered choice alike: int64.
+    """Return distinct whole numbers 0 <= number < high: int64.
 
-    Floyd's algorithm (doi:10.1145/30401.315746): for each number it looks at those it
-    has, however many it chooses from.
+    Every ordered choice is equally probable. Floyd's algorithm
+    (doi:10.1145/30401.315746): the time depends on `count` and not on `high`.
     """
     chosen = np.empty((self.rows, count), np.int64)
     for i, bits in enumerate(self.bits(count).T):

@@ -32,7 +32,7 @@ def each_array(function: Callable[..., np.ndarray], *batches: Batch) -> Batch:
 
 @dataclasses.dataclass(kw_only=True)
 class Dataset(abc.ABC):
-  """Examples by number.
+  """Dataset whose examples are numbered.
 
   A subclass writes `vocabulary`, `fingerprint`, `size` and `examples`; one that offers
   pairs is a `pairs.PairDataset` too. The experiment supplies `data_dir`, `task` and `kept`;

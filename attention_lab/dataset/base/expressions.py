@@ -1,9 +1,9 @@
 """Random expressions over lists of digits, grown level by level as arrays of nodes.
 
 The grammar is that of ListOps (arXiv:1804.06028): a node is an operator with probability
-1/4, unless it is on the last level, and a digit else. The root is an operator. A node is
-a function of its seed, and its seed of its parent's: whole batches of trees are grown at
-once, and each depends on its own seed alone.
+1/4, unless it is on the last level, and otherwise a digit. The root is an operator. A node
+is a function of its seed, which is a function of its parent's seed: whole batches of trees
+are grown at once, and each tree depends on the seed of its root alone.
 """
 
 import dataclasses
@@ -18,12 +18,12 @@ class Level(NamedTuple):
   """The nodes of all trees at one depth, in their order from left to right."""
 
   seeds: np.ndarray  # uint64.
-  tree: np.ndarray  # Which tree a node belongs to.
-  args: np.ndarray  # How many children it has; 0 for a digit.
-  symbol: np.ndarray  # Its digit 0 … 9, or 10 + its operator.
+  tree: np.ndarray  # Index of the tree that a node belongs to.
+  args: np.ndarray  # Number of children; 0 for a digit.
+  symbol: np.ndarray  # Digit 0 … 9, or 10 + number of the operator.
 
 
-# A seed's bits are random: each of these reads others of them.
+# Each of these functions reads different bits of a seed, so the results are independent.
 
 
 def _is_operator(seeds: np.ndarray) -> np.ndarray:
@@ -57,13 +57,14 @@ def lengths(
 ) -> np.ndarray:
   """Return the number of tokens of the trees of these seeds.
 
-  Trees of more than `longest` tokens are not grown to their end; their number is above it.
+  Trees of more than `longest` tokens are not grown to their end: the number returned for
+  them is above `longest`, but not exact.
   """
-  tokens = np.ones(len(seeds), np.int64)  # Each node is one at least …
+  tokens = np.ones(len(seeds), np.int64)  # The root.
   tree = np.arange(len(seeds))
   for _ in range(1, max_depth):
     args = _args(seeds, max_args)
-    # … and an operator one more, and its children.
+    # An operator adds its closing bracket and one token per child.
     tokens += np.bincount(tree, 1 + args, len(tokens)).astype(np.int64)
     fits = tokens[tree] <= longest
     tree, args = tree[fits], args[fits]
@@ -80,7 +81,7 @@ class Trees:
   levels: list[Level]
 
   def __post_init__(self) -> None:
-    # Bottom up: how many tokens the subtree of each node has.
+    # Number of tokens in each node's subtree, from the bottom up.
     self._sizes = [np.ones(len(level.args), np.int64) for level in self.levels]
     for i, parents in reversed([*enumerate(self.levels[:-1])]):
       inner = parents.args > 0

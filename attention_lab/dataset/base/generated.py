@@ -15,10 +15,10 @@ STREAMS = {"train": 2, "validation": 3}  # Streams of random numbers, by split.
 
 @dataclasses.dataclass(kw_only=True)
 class Generated(Dataset):
-  """Examples generated from their number; validation shares none of training's numbers.
+  """Examples generated from their number; each split has its own random numbers.
 
-  What counts is determined by what stands before it, so a perfect model's loss is 0. A
-  subclass writes `vocabulary` and `generate`, and checks its options in `check`.
+  A target that counts is determined by the tokens before it, so a perfect model's loss is
+  0. A subclass writes `vocabulary` and `generate`, and checks its options in `check`.
   """
 
   train_examples: int = 65_536  # Different examples to train on.
@@ -55,7 +55,7 @@ class Generated(Dataset):
   @property
   def fingerprint(self) -> str:
     options = dataclasses.asdict(self)
-    for given in datasets.given:  # A form is not other data.
+    for given in datasets.given:  # These options do not change the data.
       del options[given]
     recipe = (type(self).__name__, 2, sorted(options.items()))
     return hashlib.sha256(repr(recipe).encode()).hexdigest()
@@ -74,7 +74,7 @@ class Generated(Dataset):
     return CounterRandom(self.seed, STREAMS[split], indices)
 
   def last(self, rows: int) -> np.ndarray:
-    """Return weights of which only the last token counts: [B, T + 1]."""
+    """Return which tokens count if only the last one does: bool [B, T + 1]."""
     return np.tile(
       np.arange(self.sequence_length + 1) == self.sequence_length, (rows, 1)
     )

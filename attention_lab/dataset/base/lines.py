@@ -13,22 +13,22 @@ from attention_lab.errors import UserError
 BLOCK = 1 << 20  # Bytes read at a time.
 
 
-class Facts(NamedTuple):
-  """Facts about a file."""
+class FileInfo(NamedTuple):
+  """Digest and length of a file."""
 
   sha256: str
-  lines: int  # A last one without a line's end counts.
+  lines: int  # Including a last line without a line feed.
 
 
-def facts(path: Path) -> Facts:
-  """Read a whole UTF-8 file; the result is cached until the file changes.
+def file_info(path: Path) -> FileInfo:
+  """Return the digest and length of a UTF-8 file, cached until the file changes.
 
   Raises:
-    UserError: the file cannot be read, is empty, or is not UTF-8; names the line.
+    UserError: the file cannot be read, is empty, or is not UTF-8 (with the line).
   """
   try:
     status = os.stat(path)
-    return _facts(path, status.st_size, status.st_mtime_ns)
+    return _file_info(path, status.st_size, status.st_mtime_ns)
   except OSError as error:
     raise UserError(
       f"Cannot read {path}: {error.strerror}. Paths start at the current folder or at "
@@ -37,7 +37,7 @@ def facts(path: Path) -> Facts:
 
 
 @functools.lru_cache(maxsize=256)
-def _facts(path: Path, size: int, modified: int) -> Facts:
+def _file_info(path: Path, size: int, modified: int) -> FileInfo:
   del modified
   if not size:
     raise UserError(f"{path} is empty.")
@@ -50,7 +50,7 @@ def _facts(path: Path, size: int, modified: int) -> Facts:
       lines += block.count(b"\n")
       last = block[-1:]
   _refuse_other_text(decoder, b"", path, lines)
-  return Facts(digest.hexdigest(), lines + (last != b"\n"))
+  return FileInfo(digest.hexdigest(), lines + (last != b"\n"))
 
 
 def _refuse_other_text(

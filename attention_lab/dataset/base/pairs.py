@@ -46,7 +46,7 @@ class PairDataset(_Base):
 
 
 def as_pairs(dataset: Dataset) -> PairDataset:
-  """Return a dataset that learns pairs as such.
+  """Return a dataset with the task "pairs" as a `PairDataset`.
 
   Raises:
     UserError: its class offers the task "pairs" without being a `PairDataset`.

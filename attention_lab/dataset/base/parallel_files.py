@@ -6,7 +6,7 @@ import itertools
 import os
 from pathlib import Path
 
-from attention_lab.dataset.base.lines import facts
+from attention_lab.dataset.base.lines import file_info
 from attention_lab.errors import UserError
 from attention_lab.system.files import user_cache
 
@@ -62,7 +62,7 @@ class ParallelFiles:
     """Return the number of lines; raise `UserError` if the two sides differ in it."""
     total = 0
     for paths in zip(*(self.paths(split, side) for side in SIDES), strict=True):
-      source, target = (facts(path).lines for path in paths)
+      source, target = (file_info(path).lines for path in paths)
       if source != target:
         raise UserError(
           f"{paths[0]} has {source} lines, but {paths[1]} has {target}: each line of "
@@ -75,7 +75,8 @@ class ParallelFiles:
     """Return the sha256 of the files of a split, by side."""
     self.count_lines(split)
     return tuple(
-      tuple(facts(path).sha256 for path in self.paths(split, side)) for side in SIDES
+      tuple(file_info(path).sha256 for path in self.paths(split, side))
+      for side in SIDES
     )
 
   def cache_folder(self, *recipe: object) -> Path:

@@ -1,7 +1,7 @@
 """Subwords by byte-pair encoding (Sennrich et al., arXiv:1508.07909), by sentencepiece.
 
-sentencepiece (Kudo & Richardson, arXiv:1808.06226) learns them from raw text and gives
-raw text back. What was never seen is spelt in bytes, so no text is unknown.
+sentencepiece (Kudo & Richardson, arXiv:1808.06226) learns them from raw text and decodes
+them to raw text. Characters without a token are encoded as bytes, so no text is unknown.
 """
 
 import dataclasses
@@ -15,14 +15,17 @@ import numpy as np
 
 from attention_lab.errors import UserError
 
-COVERAGE = 0.9995  # Share of the characters that become tokens; the rest is bytes.
+COVERAGE = 0.9995  # Share of the characters that become tokens; the rest are bytes.
 
 
 @dataclasses.dataclass(frozen=True)
 class SubwordVocabulary:
-  """The tokens of a sentencepiece model. Spaces at the ends and double ones get lost."""
+  """The tokens of a sentencepiece model.
 
-  model: bytes = dataclasses.field(repr=False)  # What a sentencepiece file holds.
+  Leading, trailing and repeated spaces are lost.
+  """
+
+  model: bytes = dataclasses.field(repr=False)  # Content of a sentencepiece file.
 
   @functools.cached_property
   def _processor(self) -> Any:
@@ -44,16 +47,16 @@ class SubwordVocabulary:
     return int(self._processor.eos_id())
 
   def encode(self, text: str) -> np.ndarray:
-    """Text to int32 [subwords], with neither start nor end."""
+    """Return a text as int32 [subwords], without start and end tokens."""
     return np.array(self._processor.encode(text), np.int32)
 
   def encode_lines(self, lines: Sequence[str]) -> list[list[int]]:
-    """Many texts at once, on all cores."""
+    """Return the tokens of each line, encoded on all cores."""
     tokens: list[list[int]] = self._processor.encode(list(lines), num_threads=-1)
     return tokens
 
   def decode(self, tokens: Iterable[int]) -> str:
-    """Token numbers to text as people write it; start, end and padding are nothing."""
+    """Return tokens as plain text, without start, end and padding."""
     return str(self._processor.decode([int(token) for token in tokens if token >= 0]))
 
 
@@ -73,7 +76,7 @@ def learn_subwords(lines: Iterable[str], size: int) -> bytes:
       vocab_size=size,
       character_coverage=COVERAGE,
       byte_fallback=True,
-      normalization_rule_name="identity",  # Translations are compared as they stand.
+      normalization_rule_name="identity",  # Scores compare unchanged text.
       unk_id=0,
       bos_id=1,
       eos_id=2,

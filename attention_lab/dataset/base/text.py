@@ -98,7 +98,7 @@ def read_text(path: Path) -> str:
   """Return the text of a UTF-8 file; raise `UserError` if it cannot be read."""
   try:
     if os.path.exists(path) and stat.S_ISCHR(path.stat().st_mode):
-      raise UserError(f"{path} is a device, no file.")  # Some never end.
+      raise UserError(f"{path} is a device, not a file.")  # Reading one may never end.
     return path.read_bytes().decode("utf-8")
   except UnicodeDecodeError as error:
     raise UserError(f"{path} is not UTF-8 text (byte {error.start}).") from None

@@ -1,4 +1,4 @@
-"""Lines of tokens on the disk: written once as a stream, then mapped into memory."""
+"""Lines of tokens on disk: written once as a stream, then mapped into memory."""
 
 import itertools
 import os
@@ -15,14 +15,14 @@ from attention_lab.system.files import made_once, write_atomically
 
 TOKENS, ENDS = "tokens", "ends.npy"
 CHUNK = 10_000  # Lines encoded at a time.
-SECONDS = 5.0  # Between two statements of how far it is.
+SECONDS = 5.0  # Least time between two progress messages.
 
 
 class Lines(NamedTuple):
-  """Lines of tokens, one behind the other."""
+  """Lines of tokens, concatenated."""
 
-  tokens: np.ndarray  # [all], and one more, so that no file is empty.
-  ends: np.ndarray  # [lines + 1]: where each line ends, after a 0.
+  tokens: np.ndarray  # [all + 1]: one more, so that no file is empty.
+  ends: np.ndarray  # [lines + 1]: 0, then the end of each line.
 
   @property
   def lengths(self) -> np.ndarray:
@@ -61,7 +61,7 @@ def token_file(
   lengths: list[np.ndarray] = [np.zeros(1, np.int64)]
 
   def write(file: IO[bytes]) -> None:
-    for chunk in _stated(_chunks(lines()), name):
+    for chunk in _with_progress(_chunks(lines()), name):
       encoded = encode(chunk)
       lengths.append(np.array([len(line) for line in encoded]))
       file.write(np.fromiter(itertools.chain(*encoded), dtype).tobytes())
@@ -72,9 +72,14 @@ def token_file(
     ends = np.cumsum(np.concatenate(lengths))
     write_atomically(folder, lambda file: np.save(file, ends), lambda _: path.name)
 
-  path = made_once(folder / ENDS, make, "data_dir")
+  made_once(folder / ENDS, make, "data_dir")
+  return _mapped(folder, dtype)
+
+
+def _mapped(folder: Path, dtype: np.dtype) -> Lines:
+  """Map the files of a folder into memory; raise `UserError` if they are damaged."""
   try:
-    ends = np.load(path, mmap_mode="r", allow_pickle=False)
+    ends = np.load(folder / ENDS, mmap_mode="r", allow_pickle=False)
     tokens = np.memmap(os.fspath(folder / TOKENS), dtype, "r")
     if ends.ndim != 1 or len(tokens) != ends[-1] + 1:
       raise ValueError
@@ -91,12 +96,12 @@ def _chunks(lines: Iterable[str]) -> Iterator[list[str]]:
     yield chunk
 
 
-def _stated(chunks: Iterator[list[str]], name: str) -> Iterator[list[str]]:
+def _with_progress(chunks: Iterator[list[str]], name: str) -> Iterator[list[str]]:
   """Yield the chunks; print progress on standard error if it takes long."""
-  done, said = 0, time.perf_counter()
+  done, printed = 0, time.perf_counter()
   for chunk in chunks:
     yield chunk
     done += len(chunk)
-    if time.perf_counter() - said >= SECONDS:
+    if time.perf_counter() - printed >= SECONDS:
       print(f"{name}: {done:,} lines encoded", file=sys.stderr)
-      said = time.perf_counter()
+      printed = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Validates a dataset: sizes, shapes, dtypes, and tokens within its vocabulary."""
+"""Validation of a dataset: sizes, shapes, dtypes, and tokens within its vocabulary."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from attention_lab.errors import UserError
 def refuse_invalid_batch(dataset: Dataset, split: str, batch: Any) -> None:
   """Raise `UserError` for an invalid batch.
 
-  Without this check XLA silently replaces a token outside of the vocabulary by another.
+  Without this check XLA silently replaces a token outside the vocabulary by another one.
 
   Args:
     dataset: source of the batch.
@@ -27,11 +27,11 @@ def refuse_invalid_batch(dataset: Dataset, split: str, batch: Any) -> None:
   for name, array in batch._asdict().items():
     if name == "source" and array is None:
       continue
-    what, found = f"{name} of the dtype", np.asarray(array)
+    found = np.asarray(array)
     wanted = np.floating if name == "weights" else np.integer
     if not np.issubdtype(found.dtype, wanted):
       expected = "float32" if name == "weights" else "int32"
-      raise _invalid(dataset, split, f"{what} {found.dtype}", expected)
+      raise _invalid(dataset, split, f"{name} of the dtype {found.dtype}", expected)
     if name != "source" and found.shape != shape:
       other = f"{name} of the shape {list(found.shape)}"
       raise _invalid(dataset, split, other, f"that of its inputs, {list(shape)}")
@@ -41,7 +41,7 @@ def refuse_invalid_batch(dataset: Dataset, split: str, batch: Any) -> None:
 def _refuse_values(dataset: Dataset, split: str, batch: Batch) -> None:
   size = dataset.vocabulary.size
   if not batch.inputs.size:
-    raise _invalid(dataset, split, "no token", "some")
+    raise _invalid(dataset, split, "no token", "at least one")
   for name in ("inputs", "targets"):
     array = getattr(batch, name)
     least, most = int(array.min()), int(array.max())

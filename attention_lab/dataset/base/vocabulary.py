@@ -1,4 +1,4 @@
-"""Vocabularies, of characters and of words: text to token numbers and back."""
+"""Vocabularies of characters and of words: encode text as tokens, and decode tokens."""
 
 import dataclasses
 import functools
@@ -9,7 +9,7 @@ import numpy as np
 
 from attention_lab.errors import UserError
 
-MOST_WORDS = 1_000_000  # Of a vocabulary that is listed.
+MOST_WORDS = 1_000_000  # Largest number of words in a vocabulary.
 
 
 class Vocabulary(Protocol):
@@ -20,10 +20,10 @@ class Vocabulary(Protocol):
     """Number of tokens."""
 
   def encode(self, text: str) -> np.ndarray:
-    """Text to int32 tokens [length]; raises UserError at what is unknown."""
+    """Return a text as int32 [length]; raise `UserError` for an unknown symbol."""
 
   def decode(self, tokens: Iterable[int]) -> str:
-    """Token numbers to text."""
+    """Return tokens as text."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class CharacterVocabulary:
 
   @functools.cached_property
   def _table(self) -> np.ndarray:
-    """Token by code point; -1 where there is none."""
+    """Token of each code point; -1 for none."""
     table = np.full(max(map(ord, self.characters)) + 2, -1, np.int32)
     table[[ord(c) for c in self.characters]] = np.arange(self.size)
     return table
@@ -62,7 +62,7 @@ class CharacterVocabulary:
     return tokens
 
   def decode(self, tokens: Iterable[int]) -> str:
-    """Token numbers to text."""
+    """Return tokens as text."""
     return "".join(self.characters[int(token)] for token in tokens)
 
 
@@ -89,7 +89,7 @@ class WordVocabulary:
     return {word: token for token, word in enumerate(self.words)}
 
   def encode(self, text: str) -> np.ndarray:
-    """Text to int32 [words in it]; raises UserError at a word that is unknown."""
+    """Return a text as int32 [words]; raise `UserError` for an unknown word."""
     words = text.split()
     unknown = [word for word in words if word not in self._table]
     if unknown:
@@ -101,5 +101,5 @@ class WordVocabulary:
     return np.array([self._table[word] for word in words], np.int32)
 
   def decode(self, tokens: Iterable[int]) -> str:
-    """Token numbers to text."""
+    """Return tokens as text."""
     return " ".join(self.words[int(token)] for token in tokens)

@@ -74,22 +74,22 @@ class Position(Module):
     return self.max_length if self.bounded else None
 
 
-class Facts(NamedTuple):
+class Properties(NamedTuple):
   """Properties of a scheme with its options."""
 
   hooks: frozenset[str]
   reach: int | None
 
 
-def facts_of(build: Callable[[], Position]) -> Facts:
+def properties_of(build: Callable[[], Position]) -> Properties:
   """Return the properties of the scheme that `build` makes inside a transform."""
 
-  def read() -> Facts:
+  def read() -> Properties:
     position = build()
-    return Facts(position.hooks, position.reach)
+    return Properties(position.hooks, position.reach)
 
-  facts: Facts = hk.transform(read).apply({}, None)  # type: ignore[assignment]
-  return facts
+  found: Properties = hk.transform(read).apply({}, None)  # type: ignore[assignment]
+  return found
 
 
 _samples: list[jax.Array | None] = []

@@ -1,4 +1,4 @@
-"""Turning pairs of features: what every rotation is made of (arXiv:2104.09864)."""
+"""Rotation of pairs of features, which rotary schemes share (arXiv:2104.09864)."""
 
 import jax
 import jax.numpy as jnp
@@ -7,8 +7,8 @@ from attention_lab.errors import UserError
 
 
 def frequencies(features: int, base: float) -> jax.Array:
-  """base^(-2f/F) for the pairs of F features: [F/2] radians a position."""
-  # From 0 by 1: any other range jax makes at once, however long it is.
+  """Return base^(-2f/F) for the pairs of F features: [F/2], radians per position."""
+  # From 0 in steps of 1, since JAX computes any other range eagerly, however long it is.
   return base ** (-2 * jnp.arange(features // 2) / features)
 
 
@@ -26,7 +26,7 @@ def turn(x: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
     raise UserError(
       f"A rotation turns pairs: the head size must be even, not {x.shape[-1]}."
     )
-  cos, sin = (wave[:, :, None].astype(x.dtype) for wave in (cos, sin))
+  cos, sin = (array[:, :, None].astype(x.dtype) for array in (cos, sin))
   first, second = jnp.split(x, 2, axis=-1)
   return jnp.concatenate(
     [first * cos - second * sin, second * cos + first * sin], axis=-1
