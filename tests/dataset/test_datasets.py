@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from attention_lab.dataset.base.dataset import SPLITS, datasets, each_array, num_batches
+from attention_lab.errors import UserError
+from attention_lab.experiment import assemble
 from tests.corpus import write_corpus
+from tests.parts import tiny_config
 
 SIZES = "train_examples=10, validation_examples=7"
 SPECS = {
@@ -130,6 +133,17 @@ def test_pairs_split_the_string_into_source_and_targets(name):
 def test_only_strings_and_parallel_text_offer_pairs():
   offer = [name for name in datasets if "pairs" in datasets[name].tasks]
   assert offer == sorted([*STRINGS, "parallel_text"])
+
+
+def test_pairs_without_their_contract_are_rejected_at_assembly(monkeypatch):
+  class Plain(datasets["parity"]):
+    tasks = ("pairs",)
+
+  monkeypatch.setitem(datasets._parts, "plain", Plain)
+  config = tiny_config(architecture__name="encoder_decoder", dataset="plain")
+  with pytest.raises(UserError, match="subclass of attention_lab.PairDataset") as error:
+    assemble(config)
+  assert "\n" not in str(error.value)
 
 
 def test_training_passes_have_different_orders(dataset):

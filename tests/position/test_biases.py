@@ -52,7 +52,9 @@ def bucket(distance, buckets, max_distance):
 @pytest.mark.parametrize(
   ("buckets", "max_distance"), [(32, 128), (8, 64), (2, 3), (7, 1500), (5, 3)]
 )
-def test_t5_bias_is_that_of_the_bucket_of_the_distance(in_float64, buckets, max_distance):
+def test_t5_bias_is_that_of_the_bucket_of_the_distance(
+  in_float64, buckets, max_distance
+):
   table = RNG.normal(size=(buckets, HEADS))
   spec = f"t5(buckets={buckets}, max_distance={max_distance})"
   expected = by_loop(lambda i, j: table[bucket(max(i - j, 0), buckets, max_distance)])
@@ -172,7 +174,9 @@ def test_invalid_options_are_rejected_in_one_line(spec, message):
 
 
 @pytest.mark.parametrize("layer_stack", ["never", "always"])
-def test_blocked_kernel_with_bias_has_the_gradients_of_the_reference(monkeypatch, layer_stack):
+def test_blocked_kernel_with_bias_has_the_gradients_of_the_reference(
+  monkeypatch, layer_stack
+):
   """The backward pass calls the scheme after the transform that built it has ended."""
   monkeypatch.setattr(bands, "BLOCK", 4)
   tokens = jnp.asarray(RNG.integers(9, size=(2, 8)), jnp.int32)

@@ -86,7 +86,9 @@ def test_every_option_has_a_case(name):
 
 @pytest.mark.parametrize(("name", "option"), OPTIONS)
 def test_every_option_changes_a_result(name, option):
-  key = jax.random.key(1) if option == "longest" else None  # Has an effect only on samples.
+  key = (
+    jax.random.key(1) if option == "longest" else None
+  )  # Has an effect only on samples.
   spec = f"{name}({OPTIONS[name, option]})"
   results = [
     everything(one, key=key) for one in (WITHOUT.get((name, option), name), spec)
