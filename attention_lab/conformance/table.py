@@ -1,7 +1,8 @@
 """Table of verdicts as text: a line per law, then the details of those that failed."""
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from attention_lab.conformance.law import Verdict
 
@@ -9,12 +10,13 @@ LABELS = {"broken": "BROKEN", "raises": "RAISES", "refused": "REFUSED"}
 HEAD = f"{'status':14}  {'error/limit':>11}  law"
 LISTED = 3  # Names in a summary.
 
+Key = TypeVar("Key", bound=Hashable)
+
 
 def row(verdict: Verdict) -> str:
-  """Return the line of a law: its status, the largest ratio of error to limit, its name."""
-  worst = "" if verdict.worst is None else f"{verdict.worst:.2g}"
-  if verdict.status == "not applicable":
-    worst = ""
+  """Return the line of a law: status, largest ratio of error to limit, and name."""
+  known = verdict.worst is not None and verdict.status in ("holds", "broken")
+  worst = f"{verdict.worst:.2g}" if known else ""
   return f"{label(verdict):14}  {worst:>11}  {verdict.law}"
 
 
@@ -28,47 +30,51 @@ def details(found: Sequence[Verdict], width: int) -> Iterator[str]:
 
   Laws with the same reason, exception or usual cause are listed together.
   """
+  yield ""
   excluded = [(v.case, v) for v in found if v.status == "not applicable"]
   for reason, laws in _grouped(excluded):
-    yield from _wrapped(f"Not applicable, as {reason}: {_names(laws)}", width)
-  for note, laws in _grouped([(note, v) for v in found for note in v.notes]):
-    yield from _wrapped(f"Note on {_names(laws)}: {note}", width)
-  failed = [((v.status, _cause(v)), v) for v in found if v.failed]
-  for (status, cause), laws in _grouped(failed):
+    yield from _wrapped(f"Not applicable ({reason}): {_names(laws)}.", width)
+  noted = [(note, v) for v in found if not v.failed for note in v.notes]
+  for note, laws in _grouped(noted):
+    yield from _wrapped(f"Note ({_names(laws)}): {note}.", width)
+  for (status, cause), laws in _grouped([(_cause(v), v) for v in found if v.failed]):
     yield ""
-    yield from _failure(status, cause, laws, width)
+    if status == "broken":
+      yield from _broken(laws, width)
+    else:
+      yield from _wrapped(f"{LABELS[status]}: {cause}", width)
+      for verdict in laws:
+        notes = f" ({'; '.join(verdict.notes)})" if verdict.notes else ""
+        yield from _wrapped(f"in: {verdict.law}{notes}", width, "  ")
 
 
-def _cause(verdict: Verdict) -> str:
-  """Return what laws that fail for one reason have in common."""
-  return verdict.meaning if verdict.status == "broken" else verdict.case
-
-
-def _failure(
-  status: str, cause: str, laws: Sequence[Verdict], width: int
-) -> Iterator[str]:
-  """Yield the lines about laws that failed for the same reason."""
-  if status != "broken":
-    yield from _wrapped(f"{LABELS[status]}: {_names(laws)}", width)
-    yield from _wrapped(cause, width, "  ")
-    return
+def _broken(laws: Sequence[Verdict], width: int) -> Iterator[str]:
+  """Yield the lines about broken laws that have the same usual cause."""
   for verdict in laws:
-    yield from _wrapped(f"{LABELS[status]}: {verdict.law}", width)
+    yield from _wrapped(f"BROKEN: {verdict.law}", width)
     yield from _wrapped(verdict.case, width, "  ")
-  yield from _wrapped(f"Usual cause: {cause}.", width, "  ")
+    for note in verdict.notes:
+      yield from _wrapped(f"Note: {note}.", width, "  ")
+  yield from _wrapped(f"Usual cause: {laws[0].meaning}.", width, "  ")
+
+
+def _cause(verdict: Verdict) -> tuple[str, str]:
+  """Return the status and what verdicts that fail for one reason have in common."""
+  broken = verdict.status == "broken"
+  return verdict.status, verdict.meaning if broken else verdict.case
 
 
 def summary(found: Sequence[Verdict]) -> str:
-  """Return one line such as "27 laws hold, 1 law is broken (…), 2 are not applicable."."""
+  """Return a line such as "27 laws hold, 1 law is broken (…), 2 not applicable."."""
   holding = sum(verdict.status == "holds" for verdict in found)
   failed = [verdict for verdict in found if verdict.failed]
   excluded = len(found) - holding - len(failed)
-  names = f" ({_names(failed[:LISTED])}"
-  names += f"; and {len(failed) - LISTED} more)" if len(failed) > LISTED else ")"
+  more = f"; and {len(failed) - LISTED} more" if len(failed) > LISTED else ""
+  names = f" ({_names(failed[:LISTED])}{more})" if failed else ""
   return (
     f"{holding} {'law holds' if holding == 1 else 'laws hold'}, "
-    f"{len(failed)} {'law is' if len(failed) == 1 else 'laws are'} broken"
-    f"{names if failed else ''}, {excluded} not applicable."
+    f"{len(failed)} {'law is' if len(failed) == 1 else 'laws are'} broken{names}, "
+    f"{excluded} not applicable."
   )
 
 
@@ -76,7 +82,9 @@ def _names(laws: Iterable[Verdict]) -> str:
   return "; ".join(verdict.law for verdict in laws)
 
 
-def _grouped[Key](pairs: Iterable[tuple[Key, Verdict]]) -> list[tuple[Key, list[Verdict]]]:
+def _grouped(
+  pairs: Iterable[tuple[Key, Verdict]],
+) -> list[tuple[Key, list[Verdict]]]:
   """Collect the verdicts of each key, in order of appearance."""
   groups: dict[Key, list[Verdict]] = {}
   for key, verdict in pairs:

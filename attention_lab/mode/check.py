@@ -5,21 +5,22 @@ failed, and writes check.json. The exit status is 1 if a law is broken.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import jax.numpy as jnp
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import MofNCompleteColumn, Progress, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 from attention_lab.compatibility import refuse_incompatible
 from attention_lab.config import Config, get_config
 from attention_lab.conformance import check as laws
 from attention_lab.conformance import table
-from attention_lab.conformance.law import Verdict
+from attention_lab.conformance.law import Law, Verdict
 from attention_lab.conformance.subject import MAX_LENGTH, Subject
 from attention_lab.errors import UserError, one_line
 from attention_lab.plugin import spec as specs
@@ -41,8 +42,7 @@ def run(config: Config, workdir: str | None) -> int:
   console = Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
   subjects = {}
   for name in names:  # Mistakes are refused before anything is written.
-    with _watched(console, f"trying a call of {name}"):
-      subjects[name] = _subject(name, config.check.depth, position)
+    subjects[name] = _subject(name, config.check.depth, position, console)
   folder = (
     Path(workdir)
     if workdir
@@ -71,7 +71,7 @@ def run(config: Config, workdir: str | None) -> int:
   return 1 if any(verdict.failed for each in found.values() for verdict in each) else 0
 
 
-def _subject(name: str, depth: str, position: str | None) -> Subject:
+def _subject(name: str, depth: str, position: str | None, console: Console) -> Subject:
   """Return the attention to test.
 
   Raises:
@@ -79,46 +79,62 @@ def _subject(name: str, depth: str, position: str | None) -> Subject:
   """
   make = positions.bind(position) if position else Position
   scheme = partial(make, max_length=MAX_LENGTH)
-  try:
-    subject = Subject(name, depth=depth, position=position)
-  except UserError:
-    raise
-  except Exception as error:
-    raise UserError(
-      f"The attention {name!r} cannot be built: {one_line(error)}."
-    ) from error
-  build = lambda: subject.build(scheme(), subject.sizes)  # noqa: E731
-  hooks = properties_of(scheme).hooks
-  refuse_incompatible(name, build, position or "none", hooks, {}, jnp.float32)
+  with _watched(console, lambda: f"calling {name}"):
+    try:
+      subject = Subject(name, depth=depth, position=position)
+    except UserError:
+      raise
+    except Exception as error:
+      raise UserError(
+        f"The attention {name!r} cannot be built: {one_line(error)}."
+      ) from error
+    build = lambda: subject.build(scheme(), subject.sizes)  # noqa: E731
+    hooks = properties_of(scheme).hooks
+    refuse_incompatible(name, build, position or "none", hooks, {}, jnp.float32)
   return subject
 
 
 def _check(name: str, subject: Subject, console: Console) -> list[Verdict]:
-  """Test every law and print its line; show on a terminal which one is tested."""
-  found = []
-  columns = TextColumn("{task.description}"), MofNCompleteColumn()
-  hidden = not console.is_terminal
-  verdicts = laws.verdicts(subject)
-  with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-    task = progress.add_task("", total=len(laws.LAWS))
-    for law in laws.LAWS:
-      progress.update(task, description=f"testing {law.name}")
-      with _watched(console, f"testing {law.name!r} on {name}"):
-        verdict = next(verdicts)
+  """Test every law and print its line; show on a terminal what is being tested."""
+  found: list[Verdict] = []
+  current = ""
+
+  def tell(law: Law, case: str) -> None:
+    nonlocal current
+    current = f"{law.name}: {case}" if case else law.name
+    progress.update(task, description=current)
+
+  text = TextColumn(
+    "{task.description}", markup=False, table_column=Column(no_wrap=True)
+  )
+  progress = Progress(
+    MofNCompleteColumn(),
+    text,
+    console=console,
+    transient=True,
+    disable=not console.is_terminal,
+  )
+  task = progress.add_task("", total=len(laws.LAWS))
+  verdicts = laws.verdicts(subject, tell)
+  with progress:
+    while True:
+      with _watched(console, lambda: f"testing {name} ({current})"):
+        verdict = next(verdicts, None)
+      if verdict is None:
+        return found
       found.append(verdict)
       progress.advance(task)
       row, end = Text(table.row(verdict)), len(table.label(verdict))
       row.stylize(STYLES.get(verdict.status, "red"), 0, end)
       console.print(row)
-  return found
 
 
 @contextmanager
-def _watched(console: Console, what: str) -> Iterator[None]:
+def _watched(console: Console, what: Callable[[], str]) -> Iterator[None]:
   """Say what is being done while it takes long, on standard error if that is a file."""
 
   def report(seconds: float) -> None:
-    line = f"still {what} after {seconds:.0f} s; Ctrl-C stops."
+    line = f"still {what()} after {seconds:.0f} s; Ctrl-C stops."
     if console.is_terminal:
       console.print(line)
     else:

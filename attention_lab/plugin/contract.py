@@ -124,7 +124,9 @@ def _accepts(method: Any, above: Any, takes_self: bool, more: int) -> bool:
     more: number of arguments that `method` may require in addition.
   """
   kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-  expected = [p for p in inspect.signature(above).parameters.values() if p.kind in kinds]
+  expected = [
+    p for p in inspect.signature(above).parameters.values() if p.kind in kinds
+  ]
   required = sum(p.default is p.empty for p in expected)
   for count in range(required, len(expected) + more + 1):
     try:
