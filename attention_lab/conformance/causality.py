@@ -25,7 +25,7 @@ GRADIENT_ROUNDING = 1e-6  # Of a gradient that is 0, relative to the largest gra
 LOW_ROUNDING = 2.0**-6
 PAIRS = 2**19  # Pairs of query and context token per call, which bound the memory.
 ALL_CUTS = 144  # Largest length at which every cut is tested.
-CUTS = 24  # Cuts tested at a larger length.
+CUTS = 16  # Cuts tested at a larger length.
 
 
 class Setup(NamedTuple):
