@@ -63,7 +63,8 @@ def _inputs(subject: Subject) -> Iterator[Inputs]:
   front = padded(SHORT, "in front")[None]
   if "causal" in subject.kinds or "bidirectional" in subject.kinds:
     yield Inputs(f"T={SHORT}", positions_of(1, SHORT))
-    yield Inputs(f"T={SHORT}, padding in front", front)
+    if subject.takes_padding:
+      yield Inputs(f"T={SHORT}, padding in front", front)
     if subject.full and subject.reach >= LONG:
       yield Inputs(f"T={LONG}, aligned", positions_of(1, LONG), aligned=True)
   if "cross" in subject.kinds and subject.full:
