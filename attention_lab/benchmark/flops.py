@@ -22,25 +22,46 @@ def matmul_flops(function: Callable[..., Any], *arguments: Any) -> int:
 
 def traced_flops(program: core.ClosedJaxpr) -> int:
   """Return `matmul_flops` of a traced function."""
-  return _count(program.jaxpr)
+  return _count(program.jaxpr, _product_flops)
 
 
-def _count(program: core.Jaxpr) -> int:
-  return sum(_of(equation) for equation in program.eqns)
+def traced_elements(program: core.ClosedJaxpr) -> int:
+  """Return how many elements the operations of a traced function compute.
+
+  Loops and conditionals count as in `matmul_flops`.
+  """
+  return _count(program.jaxpr, _elements)
 
 
-def _of(equation: core.JaxprEqn) -> int:
+Cost = Callable[[core.JaxprEqn], int]
+
+
+def _count(program: core.Jaxpr, cost: Cost) -> int:
+  return sum(_of(equation, cost) for equation in program.eqns)
+
+
+def _of(equation: core.JaxprEqn, cost: Cost) -> int:
   name = equation.primitive.name
-  if name == "dot_general":
-    (contracted, _), _ = equation.params["dimension_numbers"]
-    shape = equation.invars[0].aval.shape  # type: ignore[attr-defined]
-    result = equation.outvars[0].aval.shape  # type: ignore[attr-defined]
-    return 2 * math.prod(result) * math.prod(shape[axis] for axis in contracted)
-  inner = [_count(program) for program in _programs(equation.params)]
+  inner = [_count(program, cost) for program in _programs(equation.params)]
+  if not inner:
+    return cost(equation)
   if name == "cond":
     return max(inner)
   times: int = equation.params["length"] if name == "scan" else 1
   return times * sum(inner)
+
+
+def _product_flops(equation: core.JaxprEqn) -> int:
+  if equation.primitive.name != "dot_general":
+    return 0
+  (contracted, _), _ = equation.params["dimension_numbers"]
+  shape = equation.invars[0].aval.shape  # type: ignore[attr-defined]
+  return 2 * _elements(equation) * math.prod(shape[axis] for axis in contracted)
+
+
+def _elements(equation: core.JaxprEqn) -> int:
+  shapes = [x.aval.shape for x in equation.outvars]  # type: ignore[attr-defined]
+  return sum(map(math.prod, shapes))
 
 
 def _programs(params: Mapping[str, Any]) -> Iterator[core.Jaxpr]:

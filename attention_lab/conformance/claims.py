@@ -1,49 +1,45 @@
-"""Claims of an attention: sizes, options, honoured hooks and linear cost."""
+"""Claims of an attention: sizes, lengths, grouped heads, options and honoured hooks."""
 
 import dataclasses
-import inspect
 import typing
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attention_lab.attention.base.attention import SAME_RESULT, attentions
-from attention_lab.benchmark.flops import traced_flops
-from attention_lab.conformance.law import Case, law
+from attention_lab.attention.base.attention import SAME_RESULT
+from attention_lab.conformance.causality import ROUNDING
+from attention_lab.conformance.law import Case, Error, Note, law
 from attention_lab.conformance.subject import (
   LONG,
-  MAX_LENGTH,
-  SCHEMES,
   Sizes,
   Subject,
   distance,
   positions_of,
 )
 from attention_lab.errors import UserError
-from attention_lab.plugin import spec as specs
 
-ODD_SIZES = (Sizes(1, 1, 1), Sizes(2, 3, 6), Sizes(3, 5, 15))
-# Lengths between which linear cost is measured. At both, everything that depends on the
-# length, such as segments of a recurrence, is in use.
-LENGTHS = (4_096, 16_384)
+# The width of all heads is d_model, or another width.
+ODD_SIZES = (Sizes(1, 1, 1), Sizes(2, 3, 6), Sizes(3, 5, 15), Sizes(2, 3, 8))
 
 
 @law(
   "odd sizes work",
-  "a size is assumed to be even, a power of two, or greater than 1",
+  "a size is assumed to be even, a power of two, greater than 1, or d_model / num_heads",
 )
 def odd_sizes_work(subject: Subject) -> Iterator[Case]:
-  """Require finite outputs [B, T, D] for 1 and for odd heads, widths and lengths."""
-  yield _finite(subject, 1)
-  for sizes in ODD_SIZES:
-    try:
-      yield _finite(Subject(str(subject.spec), subject.build, sizes), 5)
-    except UserError as error:  # The attention refuses these sizes explicitly.
-      yield Case(f"{sizes} refused: {error}", 0.0, 0.0)
+  """Require finite outputs [B, T, D] for 1 and for odd heads, widths and lengths.
+
+  The width of all heads together may differ from d_model.
+  """
+  heads, key_size, d_model = subject.sizes
+  others = (Sizes(heads, key_size, 2 * d_model), Sizes(heads, 2 * key_size, d_model))
+  yield Case(f"T=1, {subject.sizes}", partial(_failure, subject, subject.sizes, 1), 0.0)
+  for sizes in (*ODD_SIZES, *others):
+    yield Case(f"T=5, {sizes}", partial(_failure, subject, sizes, 5), 0.0)
 
 
 @law(
@@ -52,28 +48,112 @@ def odd_sizes_work(subject: Subject) -> Iterator[Case]:
 )
 def longer_sequences_work(subject: Subject) -> Iterator[Case]:
   """Require finite outputs beyond `max_length`, or a UserError."""
-  yield _finite(subject, LONG)
+  yield Case(f"T={LONG}", partial(_failure, subject, subject.sizes, LONG), 0.0)
+
+
+def _failure(subject: Subject, sizes: Sizes, length: int) -> Error:
+  """Return whether an output has another shape, or is not finite.
+
+  Raises:
+    UserError: the attention refuses the sizes or the length.
+  """
+  other = subject if sizes == subject.sizes else subject.variant(sizes)
+  x = other.inputs(length=length)
+  f = other.functions(() if sizes.key_size % 2 else None)
+  mask = other.mask(positions_of(*x.shape[:2]))
+  y = np.asarray(f.apply(other.random_parameters(f), x, mask))
+  if y.shape != x.shape:
+    return 1.0, f"shape {list(y.shape)} instead of {list(x.shape)}"
+  return (0.0 if np.isfinite(y).all() else 1.0), "not finite"
+
+
+def _unless_grouped(subject: Subject) -> str:
+  if "num_kv_heads" in subject.options() and subject.sizes.num_heads > 1:
+    return ""
+  return "it has no option num_kv_heads"
+
+
+@law(
+  "grouped heads share keys and values",
+  "key-value heads are repeated in another order, or a cache or shape ignores them",
+  _unless_grouped,
+)
+def grouped_heads_work(subject: Subject) -> Iterator[Case | Note]:
+  """Require that heads with shared keys and values equal heads with equal ones.
+
+  Parameters of grouped heads, repeated for every head of their group, must give the same
+  outputs without groups, in the pass and while decoding.
+  """
+  heads = subject.sizes.num_heads
+  for groups in dict.fromkeys([1, max(1, heads // 2), heads]):
+    label = f"num_kv_heads={groups} of {heads} heads"
+    yield Case(label, partial(_grouped_error, subject, groups), ROUNDING)
+
+
+def _grouped_error(subject: Subject, groups: int) -> Error:
+  """Return the distance of the outputs with groups from those without."""
+  grouped = subject.variant(num_kv_heads=groups)
+  every = subject.variant(num_kv_heads=subject.sizes.num_heads)
+  f, all_heads = grouped.functions(), every.functions()
+  params = grouped.random_parameters()
+  repeated = _repeated(params, every.random_parameters(), subject.sizes, groups)
+  if repeated is None:
+    return 0.0, "parameters that cannot be repeated"
+  x = grouped.inputs()
+  positions = positions_of(*x.shape[:2])
+  mask = grouped.mask(positions)
+  y, expected = f.apply(params, x, mask), all_heads.apply(repeated, x, mask)
+  error = distance(y, expected)
+  if error > ROUNDING or not grouped.causal:
+    return error, "the full pass"
+  decoded = f.decode(params, x, positions, (1,) * x.shape[1])
+  return distance(decoded, expected), "while decoding"
+
+
+def _repeated(params: Any, expected: Any, sizes: Sizes, groups: int) -> Any:
+  """Return parameters with the last axis of G·K repeated to N·K; None if they differ."""
+  if str(jax.tree.structure(params)) != str(jax.tree.structure(expected)):
+    return None
+
+  def repeat(leaf: jax.Array, wanted: jax.Array) -> jax.Array:
+    if leaf.shape == wanted.shape or leaf.shape[-1] % groups:
+      return leaf
+    split = leaf.reshape(*leaf.shape[:-1], groups, -1)
+    repeats = sizes.num_heads // groups
+    return jnp.repeat(split, repeats, axis=-2).reshape(*leaf.shape[:-1], -1)
+
+  repeated = jax.tree.map(repeat, params, expected)
+  same = jax.tree.map(jnp.shape, repeated) == jax.tree.map(jnp.shape, expected)
+  return repeated if same else None
 
 
 @law(
   "every option has an effect",
   "the option is accepted but never read, or `metadata=SAME_RESULT` is missing or wrong",
 )
-def options_have_an_effect(subject: Subject) -> Iterator[Case]:
+def options_have_an_effect(subject: Subject) -> Iterator[Case | Note]:
   """Require that another value of each option changes outputs, gradients or parameters.
 
-  An option marked SAME_RESULT must change none of them.
+  An option marked SAME_RESULT must change none of them. An option of type str declares
+  its values by `Literal`, or in its field's metadata, under "choices".
   """
-  fields = {field.name: field for field in dataclasses.fields(subject_class(subject))}
-  for name, parameter in attentions.options(subject.spec.name).items():
+  fields = {field.name: field for field in dataclasses.fields(subject.cls)}
+  for name in subject.options():
+    if name not in fields:
+      yield Note(f"option {name} was not tried: it is not a field")
+      continue
     same = SAME_RESULT.items() <= fields[name].metadata.items()
-    values = other_values(subject, name, parameter)
-    if changes := _changes(subject, name, values, same):
-      change, value = max(changes, key=lambda pair: pair[0])
-      if same:
-        yield Case(f"{name}={value!r} changes the result", change, 1e-4)
-      else:
-        yield Case(f"{name}={value!r} has no effect", change == 0, 0.0)
+    values = other_values(subject, name)
+    changes = _changes(subject, name, values, same) if values else []
+    if not changes:
+      reason = "no value was accepted" if values else "no other values are declared"
+      yield Note(f"option {name} was not tried: {reason}")
+      continue
+    change, value = max(changes, key=lambda pair: pair[0])
+    if same:
+      yield Case(f"{name}={value!r} changes the result", change, 1e-4)
+    else:
+      yield Case(f"{name}={value!r} has no effect", change == 0, 0.0)
 
 
 def _changes(
@@ -86,9 +166,8 @@ def _changes(
   """
   changes: list[tuple[float, Any]] = []
   for value in values:
-    spec = specs.Spec(subject.spec.name, {**subject.spec.options, name: value})
     try:
-      other = Subject(str(spec), sizes=subject.sizes)
+      other = subject.variant(**{name: value})
       changes.append((_difference(subject, other), value))
     except UserError:  # The value does not fit the sizes or the other options.
       continue
@@ -100,70 +179,41 @@ def _changes(
   return changes
 
 
+def _unless_honouring(subject: Subject) -> str:
+  return "" if subject.hooks else "it honours neither rotation nor bias"
+
+
 @law(
   "honoured rotation and bias have an effect",
   "`honours` names a hook, but the attention does not use the hook's result",
+  _unless_honouring,
 )
 def schemes_have_an_effect(subject: Subject) -> Iterator[Case]:
   """Require that each honoured rotation or bias changes the output."""
   x = subject.inputs()
   mask = subject.mask(positions_of(*x.shape[:2]))
-  y = subject.run(x)
+  y = subject.functions(subject.hooks).apply(subject.random_parameters(), x, mask)
   for hook in subject.hooks:
     f = subject.functions(tuple(other for other in subject.hooks if other != hook))
-    without = f.apply(subject.random_parameters(f), x, x, mask)
+    without = f.apply(subject.random_parameters(f), x, mask)
     yield Case(f"{hook} is honoured and ignored", np.allclose(y, without), 0.0)
 
 
-def _unless_linear(subject: Subject) -> str:
-  return "" if subject.linear_time else "linear_time is not set"
-
-
-@law(
-  "time and memory grow linearly",
-  "an array [T, S] is formed, or a loop carries a value that grows with the length",
-  _unless_linear,
-)
-def cost_grows_linearly(subject: Subject) -> Iterator[Case]:
-  """Compare FLOPs and bytes of the compiled program at 4,096 and 16,384 tokens."""
-  f, params = subject.functions(), subject.random_parameters()
-  flops, memory = [], []
-  for length in LENGTHS:
-    x = jax.ShapeDtypeStruct((1, length, subject.sizes.d_model), jnp.float32)
-
-    def total(params: Any, x: jax.Array) -> jax.Array:
-      mask = subject.mask(positions_of(*x.shape[:2]), aligned=True)
-      return f.apply(params, x, x, mask).sum()
-
-    gradient = jax.jit(jax.grad(total, argnums=(0, 1))).trace(params, x)
-    flops.append(traced_flops(gradient.jaxpr))
-    analysis = gradient.lower().compile().memory_analysis()
-    memory.append(analysis.temp_size_in_bytes if analysis else 0)
-  growth = LENGTHS[1] / LENGTHS[0]
-  for unit, (short, long) in (("FLOPs", flops), ("bytes", memory)):
-    yield Case(f"{unit} at {growth:.0f} times the tokens", long / short, 1.3 * growth)
-
-
-def subject_class(subject: Subject) -> Any:
-  """Return the registered class of the attention."""
-  return attentions[subject.spec.name]
-
-
-def other_values(
-  subject: Subject, name: str, parameter: inspect.Parameter
-) -> list[Any]:
-  """Return other values that an option may take, from its type, default and value."""
-  value = subject.spec.options.get(name, parameter.default)
-  annotation = typing.get_type_hints(subject_class(subject)).get(name, Any)
+def other_values(subject: Subject, name: str) -> list[Any]:
+  """Return other values that an option may take: declared ones, or of its type."""
+  value = subject.values[name]
+  annotation = typing.get_type_hints(subject.cls).get(name, Any)
   types = typing.get_args(annotation) or (annotation,)
-  choices = [choice for type_ in types for choice in _listed_values(type_)]
+  field = {field.name: field for field in dataclasses.fields(subject.cls)}[name]
+  choices = [*field.metadata.get("choices", ())]
+  choices += [choice for type_ in types for choice in _listed_values(type_)]
   if isinstance(value, bool):
-    choices = [not value]
+    choices += [not value]
   elif isinstance(value, int):
     choices += [1, 2, max(1, value // 2), value + 1, 2 * value, 3]
   elif isinstance(value, float):
     choices += [value / 2, value + 0.25, 2 * value, 1 - value]
-  elif value is None:
+  elif value is None and not choices:
     choices += [1, 2, 4, 0.5]
   return [choice for choice in dict.fromkeys(choices) if choice != value]
 
@@ -175,16 +225,7 @@ def _listed_values(annotation: Any) -> list[Any]:
   if annotation is bool:
     return [True, False]
   is_type = isinstance(annotation, type) or annotation in (Any, type(None))
-  return [] if is_type else [annotation]
-
-
-def _finite(subject: Subject, length: int) -> Case:
-  x = subject.inputs(length=length)
-  f = subject.functions(() if subject.sizes.key_size % 2 else None)
-  mask = subject.mask(positions_of(*x.shape[:2]))
-  y = np.asarray(f.apply(subject.random_parameters(f), x, x, mask))
-  label = f"T={length}, {subject.sizes}: shape {y.shape}, or not finite"
-  return Case(label, y.shape != x.shape or not np.isfinite(y).all(), 0.0)
+  return [] if is_type or typing.get_origin(annotation) else [annotation]
 
 
 def _difference(before: Subject, after: Subject) -> float:
@@ -200,19 +241,8 @@ def _shapes(subject: Subject) -> Any:
 
 def _output(subject: Subject) -> Any:
   """Return the output for large random parameters and a random key."""
-  return subject.cached("output", lambda: _output_with_key(subject))
-
-
-def _output_with_key(subject: Subject) -> jax.Array:
-  x = subject.inputs(1, LONG)
-  mask = subject.mask(positions_of(1, LONG))
-
-  def run(x: jax.Array) -> jax.Array:
-    scheme = SCHEMES[subject.hooks](max_length=MAX_LENGTH)
-    return subject.build(scheme, subject.sizes)(x, x, mask)
-
-  apply = jax.jit(hk.transform(run).apply)
-  return apply(subject.random_parameters(), jax.random.key(7), x)
+  x, key = subject.inputs(1, LONG), jax.random.key(7)
+  return subject.cached("output", lambda: subject.run(x, aligned=True, key=key))
 
 
 def _initial_bytes(subject: Subject) -> list[bytes]:

@@ -1,18 +1,27 @@
 """Cross-attention: it reads its context, at once and after `memorise`."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from attention_lab.conformance.causality import ROUNDING, from_token
+from attention_lab.conformance.causality import ROUNDING
 from attention_lab.conformance.functions import in_chunks
 from attention_lab.conformance.law import Case, law, only
 from attention_lab.conformance.subject import SHORT, Subject, distance, positions_of
 from attention_lab.kernel.mask import Mask
 
-QUERIES, CONTEXT = SHORT, 3
+# Numbers of queries and of context tokens: fewer queries, more, and as many.
+SIZES = ((1, SHORT), (SHORT, 3), (3, SHORT), (SHORT, SHORT))
+LONG_SIZES = ((5, 150), (150, 5))
+
+
+def cross_mask(queries: int, positions: np.ndarray) -> Mask:
+  """Return the mask of queries at 0, 1, 2, … and context tokens at positions [B, S]."""
+  at = jnp.asarray(positions_of(len(positions), queries))
+  return Mask(at, jnp.asarray(positions), causal=False)
 
 
 @law(
@@ -21,25 +30,45 @@ QUERIES, CONTEXT = SHORT, 3
   only("cross"),
 )
 def context_is_read(subject: Subject) -> Iterator[Case]:
-  """Require, for T ≠ S, that outputs depend on the third context token, not on padding."""
-  f, params = subject.functions(), subject.random_parameters()
-  for queries, length in ((1, SHORT), (QUERIES, CONTEXT)):
-    x, context = subject.inputs(length=queries), subject.inputs(length=length, seed=4)
-    positions = positions_of(2, length)
-    positions[:, 1] = -1
-    mask = Mask(
-      jnp.asarray(positions_of(2, queries)), jnp.asarray(positions), causal=False
-    )
-    y = np.asarray(f.apply(params, x, context, mask))
+  """Require that outputs depend on the third context token, and not on padding."""
+  sizes = (*SIZES, *(LONG_SIZES if subject.full and subject.reach > 150 else ()))
+  for queries, length in sizes:
     case = f"T={queries}, S={length}"
-    yield Case(f"{case}, wrong shape {y.shape}", y.shape != x.shape, 0.0)
-    padding = np.where(positions[..., None] < 0, 100 * context, context)
-    changed = np.asarray(f.apply(params, x, padding, mask))
-    yield Case(f"{case}, padding changed", distance(changed, y), ROUNDING)
-    third = from_token(2, length) & ~from_token(3, length)
-    changed = np.asarray(f.apply(params, x, context + third, mask))
-    unread = np.array_equal(changed, y)
+    shape = partial(_wrong_shape, subject, queries, length)
+    yield Case(f"{case}, wrong shape", shape, 0.0)
+    padding = partial(_change, subject, queries, length, 1, 100.0)
+    yield Case(f"{case}, padding changed", padding, ROUNDING)
+    unread = partial(_is_unread, subject, queries, length)
     yield Case(f"{case}, the third context token is not read", unread, 0.0)
+
+
+def _cross(subject: Subject, queries: int, context: np.ndarray) -> np.ndarray:
+  """Return cross-attention to a context [B, S, D] whose second token is padding."""
+  positions = positions_of(*context.shape[:2])
+  positions[:, 1] = -1
+  x, mask = subject.inputs(length=queries), cross_mask(queries, positions)
+  f, params = subject.functions(), subject.random_parameters()
+  return np.asarray(f.cross(params, x, context, mask))
+
+
+def _wrong_shape(subject: Subject, queries: int, length: int) -> bool:
+  y = _cross(subject, queries, subject.inputs(length=length, seed=4))
+  return y.shape != subject.inputs(length=queries).shape
+
+
+def _change(
+  subject: Subject, queries: int, length: int, token: int, factor: float
+) -> float:
+  """Return the change of the output if a context token is multiplied by a factor."""
+  context = subject.inputs(length=length, seed=4)
+  other = context.copy()
+  other[:, token] *= factor
+  y, changed = (_cross(subject, queries, z) for z in (context, other))
+  return distance(changed, y)
+
+
+def _is_unread(subject: Subject, queries: int, length: int) -> bool:
+  return _change(subject, queries, length, 2, 2.0) == 0
 
 
 @law(
@@ -49,22 +78,24 @@ def context_is_read(subject: Subject) -> Iterator[Case]:
 )
 def recall_equals_cross_attention(subject: Subject) -> Iterator[Case]:
   """Require that `recall`, for queries in any chunks, equals cross-attention."""
-  f, params = subject.functions(), subject.random_parameters()
-  x, context = subject.inputs(length=QUERIES), subject.inputs(length=CONTEXT, seed=2)
-  query_positions = positions_of(2, QUERIES)
-  context_positions = positions_of(2, CONTEXT)
-  context_positions[0, CONTEXT - 1] = -1
-  mask = Mask(
-    jnp.asarray(query_positions), jnp.asarray(context_positions), causal=False
-  )
-  expected = f.apply(params, x, context, mask)
-  memory = f.memorise(params, context, context_positions)
+  for queries, length in ((SHORT, 3), (3, SHORT)):
+    for chunks in ((queries,), (1,) * queries):
+      case = f"T={queries}, S={length - 1} and {length}"
+      case = f"{case}, queries {'+'.join(map(str, chunks))}"
+      yield Case(case, partial(_recall_error, subject, length, chunks), 5e-5)
+
+
+def _recall_error(subject: Subject, length: int, chunks: tuple[int, ...]) -> float:
+  """Return the distance of `recall` in chunks from cross-attention."""
+  f, params, queries = subject.functions(), subject.random_parameters(), sum(chunks)
+  x, context = subject.inputs(length=queries), subject.inputs(length=length, seed=2)
+  positions = positions_of(len(x), length)
+  positions[0, length - 1] = -1
+  expected = f.cross(params, x, context, cross_mask(queries, positions))
+  memory = f.memorise(params, context, positions)
 
   def recall(x: Any, memory: Any, positions: Any) -> tuple[Any, Any]:
     return f.recall(params, x, positions, memory), memory
 
-  for chunks in ((QUERIES,), (1,) * QUERIES):
-    actual = in_chunks(recall, memory, x, query_positions, chunks)
-    case = f"T={QUERIES}, S={CONTEXT - 1} and {CONTEXT}"
-    case = f"{case}, queries {'+'.join(map(str, chunks))}"
-    yield Case(case, distance(actual, expected), 5e-5)
+  actual = in_chunks(recall, memory, x, positions_of(len(x), queries), chunks)
+  return distance(actual, expected)

@@ -1,28 +1,43 @@
 """Decoding: outputs equal to the full pass, and a decode state of the claimed size."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from attention_lab.conformance.law import Case, law, only
+from attention_lab.conformance.law import Case, Error, law, only
+from attention_lab.conformance.padding import largest_change, padded
 from attention_lab.conformance.subject import (
+  BATCH,
   LONG,
   SHORT,
   Subject,
   cast_to,
-  distance,
   positions_of,
 )
 
-# Length, padding and chunks; the smallest cases come first. Each chunk size is compiled,
-# so there are few.
-CHUNKS = (
-  (SHORT, 0, (1,) * SHORT),
-  (SHORT, 2, (1,) * SHORT),
-  (LONG, 0, (137, 1, 3, 3)),
-  (LONG, 20, (3, 137, 1, 3)),
-)
+STEPS = 44  # Single steps behind a prompt.
+PROMPT = LONG - STEPS
+FAR = 1_152  # Tokens: more than any state of 1,024 holds.
+LENGTHS = (4_096, 16_384, 65_536)  # At which the sizes of states are compared.
+
+
+class Decoding(NamedTuple):
+  """Positions of tokens, the chunks in which they are decoded, and a label."""
+
+  label: str
+  positions: np.ndarray  # [B, T]
+  chunks: Sequence[int]
+  limit: float = 5e-4  # Rounding errors add up along a state.
+  hooks: tuple[str, ...] | None = None  # Those of the scheme; None for the usual one.
+  dtype: Any = jnp.float32
+
+  def __str__(self) -> str:
+    chunks = "+".join(_runs(self.chunks))
+    return f"T={self.positions.shape[1]}, {self.label}, chunks {chunks}"
 
 
 @law(
@@ -31,16 +46,85 @@ CHUNKS = (
   only("causal"),
 )
 def decoding_equals_full_pass(subject: Subject) -> Iterator[Case]:
-  """Require that `extend`, in any chunks, returns the rows of the full pass."""
-  f, params = subject.functions(), subject.random_parameters()
-  for length, padding, chunks in CHUNKS:
-    x = subject.inputs(length=length)
-    positions = positions_of(2, length, padding)
-    expected = subject.run(x, positions)[:, padding:]
-    actual = f.decode(params, x, positions, chunks)[:, padding:]
-    case = f"T={length}, {padding} padded, chunks {'+'.join(map(str, chunks))}"
-    limit = 5e-5 if length == SHORT else 5e-4  # Rounding errors add up along a state.
-    yield Case(case, distance(actual, expected), limit)
+  """Require that `extend`, in any chunks, returns the rows of the full pass.
+
+  The decode state always has room for more tokens than are decoded.
+  """
+  for decoding in _decodings(subject):
+    if decoding.positions.max() < subject.reach:
+      error = partial(_decoding_error, subject, decoding)
+      yield Case(str(decoding), error, decoding.limit)
+
+
+def _decodings(subject: Subject) -> Iterator[Decoding]:
+  """Yield what to decode; the smallest come first, and programs are shared."""
+  singles, after_prompt = (1,) * SHORT, (PROMPT, *(1,) * STEPS)
+  yield Decoding("no padding", positions_of(BATCH, SHORT), singles, 5e-5)
+  front = np.tile(padded(SHORT, "in front"), (BATCH, 1))
+  yield Decoding("2 tokens of padding", front, singles, 5e-5)
+  yield Decoding("no padding", positions_of(BATCH, LONG), after_prompt)
+  yield Decoding("ragged prompts", _ragged_prompts(), after_prompt)
+  if not subject.full:
+    return
+  yield Decoding("positions with gaps", _gaps(0), after_prompt)
+  yield Decoding("positions from 10,000 on", _gaps(10_000), after_prompt)
+  if subject.position is None:
+    for hooks in dict.fromkeys([(), *((hook,) for hook in subject.hooks)]):
+      if hooks != subject.hooks:
+        scheme = " and ".join(hooks) or "no scheme"
+        positions = positions_of(BATCH, LONG)
+        yield Decoding(scheme, positions, after_prompt, hooks=hooks)
+  chunks = _chunks(subject)
+  yield Decoding("no padding", positions_of(1, sum(chunks)), chunks)
+  low = positions_of(BATCH, 48)
+  yield Decoding("bfloat16", low, (8, *(1,) * 40), 2.0**-4, dtype=jnp.bfloat16)
+  yield Decoding("no padding", positions_of(1, FAR), (FAR - 8, *(1,) * 8), 1e-3)
+
+
+def _chunks(subject: Subject) -> list[int]:
+  """Return sizes of chunks around those that the options name, and 40 single tokens."""
+  around = [size + i for size in subject.option_sizes for i in (-1, 0, 1)]
+  usual = [] if len(around) > 6 else [2, 16]
+  return [*dict.fromkeys([3, *usual, *around]), *(1,) * 40, *around[-1:]]
+
+
+def _ragged_prompts() -> np.ndarray:
+  """Return positions [B, T] with different padding in front of each row."""
+  return np.stack([padded(LONG, "in front", 23 * row) for row in range(BATCH)])
+
+
+def _gaps(start: int) -> np.ndarray:
+  """Return rising positions [B, T] with gaps, from `start` on."""
+  steps = np.random.default_rng(6).integers(1, 6, size=(BATCH, LONG))
+  return (start + np.cumsum(steps, axis=1)).astype(np.int32)
+
+
+def _runs(chunks: Sequence[int]) -> Iterator[str]:
+  """Yield chunks as text, with the number of equal ones: "100", "44×1"."""
+  start = 0
+  while start < len(chunks):
+    end = start
+    while end < len(chunks) and chunks[end] == chunks[start]:
+      end += 1
+    yield str(chunks[start]) if end - start == 1 else f"{end - start}×{chunks[start]}"
+    start = end
+
+
+def _decoding_error(subject: Subject, decoding: Decoding) -> Error:
+  """Return the largest difference of decoded outputs from the full pass."""
+  positions, dtype = decoding.positions, decoding.dtype
+  f = subject.functions(decoding.hooks)
+  params = subject.random_parameters(f)
+  if dtype != jnp.float32:
+    params = cast_to(dtype, subject.initial_parameters(f))
+  x = subject.inputs(*positions.shape).astype(dtype)
+  full = f.apply(params, x, subject.mask(jnp.asarray(positions)))
+  actual = f.decode(params, x, positions, tuple(decoding.chunks))
+  real = (positions >= 0)[..., None]
+  expected, actual = (
+    np.where(real, np.asarray(y, np.float32), 0) for y in (full, actual)
+  )
+  return largest_change(actual, expected, np.arange(positions.shape[1]))
 
 
 @law(
@@ -50,17 +134,31 @@ def decoding_equals_full_pass(subject: Subject) -> Iterator[Case]:
 )
 def state_keeps_shape_and_dtype(subject: Subject) -> Iterator[Case]:
   """Require that `extend` returns a state of the same tree, shapes and dtypes."""
-  f, params = subject.functions(), subject.random_parameters()
   for dtype in (jnp.float32, jnp.bfloat16):
-    x = subject.inputs().astype(dtype)
-    low = cast_to(dtype, params)
-    before = f.initial_state(low, 2, LONG, dtype)
-    y, after = jax.eval_shape(f.extend, low, x, before, positions_of(2, SHORT))
-    case = f"{jnp.dtype(dtype).name}, {SHORT} tokens"
-    changed = _shapes_and_dtypes(before) != _shapes_and_dtypes(after)
-    yield Case(f"{case}, the state changes", changed, 0.0)
-    changed = _shapes_and_dtypes(y) != _shapes_and_dtypes(x)
-    yield Case(f"{case}, output {y.dtype}{y.shape}", changed, 0.0)
+    for tokens in (1, SHORT):
+      case = f"{jnp.dtype(dtype).name}, {tokens} tokens"
+      for part in ("state", "output"):
+        changes = partial(_changes, subject, dtype, tokens, part)
+        yield Case(f"{case}, the {part}", changes, 0.0)
+
+
+def _changes(subject: Subject, dtype: Any, tokens: int, part: str) -> Error:
+  """Return whether the state, or the output, has another shape or dtype than before."""
+  f = subject.functions()
+  params = cast_to(dtype, subject.random_parameters())
+  x = subject.inputs(length=tokens).astype(dtype)
+  state = f.initial_state(params, len(x), LONG, dtype)
+  y, new = jax.eval_shape(f.extend, params, x, state, positions_of(*x.shape[:2]))
+  before, after = ((state, new), (x, y))[part == "output"]
+  expected, actual = _shapes_and_dtypes(before), _shapes_and_dtypes(after)
+  changed = [
+    f"{b} instead of {a}" for a, b in zip(expected, actual, strict=False) if a != b
+  ]
+  if len(expected) != len(actual):
+    changed.append(f"{len(actual)} arrays instead of {len(expected)}")
+  if str(jax.tree.structure(before)) != str(jax.tree.structure(after)):
+    changed.append("another structure")
+  return (1.0, f"is {', '.join(changed[:2])}") if changed else 0.0
 
 
 @law(
@@ -69,7 +167,7 @@ def state_keeps_shape_and_dtype(subject: Subject) -> Iterator[Case]:
   only("causal"),
 )
 def state_has_claimed_size(subject: Subject) -> Iterator[Case]:
-  """Compare the state's bytes at 4,096 and 16,384 tokens.
+  """Compare the state's bytes at lengths that differ by a factor of 4.
 
   They must be equal if the attention sets `constant_state`, else grow at most linearly.
   """
@@ -79,10 +177,14 @@ def state_has_claimed_size(subject: Subject) -> Iterator[Case]:
     state = jax.eval_shape(lambda p: f.initial_state(p, 1, length, jnp.float32), params)
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
 
-  growth = size(16_384) / max(1, size(4_096))
-  yield Case("4 times the tokens", growth, 1.0 if subject.constant_state else 4.01)
+  def growth(length: int) -> float:
+    return size(4 * length) / max(1, size(length))
+
+  limit = 1.0 if subject.constant_state else 4.01
+  for length in LENGTHS:
+    label = f"{4 * length} tokens against {length}"
+    yield Case(label, partial(growth, length), limit)
 
 
-def _shapes_and_dtypes(tree: object) -> object:
-  leaves, structure = jax.tree.flatten(tree)
-  return structure, [(leaf.shape, leaf.dtype) for leaf in leaves]
+def _shapes_and_dtypes(tree: object) -> list[str]:
+  return [f"{leaf.dtype}{list(leaf.shape)}" for leaf in jax.tree.leaves(tree)]

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import haiku as hk
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from attention_lab.attention.base.attention import Attention
@@ -17,12 +16,19 @@ SPARE = 3  # Slots of a decode state that stay empty.
 
 
 class Functions(NamedTuple):
-  """Pure, jitted functions of an attention's parameters."""
+  """Pure functions of an attention's parameters.
+
+  In self-attention, query and context are the same array, as in a model.
+  """
 
   init: Any  # (key, x, mask) → initial parameters
-  apply: Any  # (parameters, query, context, mask) → [B, T, D]
-  weights: Any  # (parameters, query, context, mask) → [B, T, D], list of [B, N, T, S]
-  gradient: Any  # (parameters, x, mask, w) → y, gradients of Σ w·y by parameters and x
+  apply: Any  # (parameters, x, mask, key or None) → [B, T, D]
+  cross: Any  # (parameters, query, context, mask) → [B, T, D]
+  weights: Any  # (parameters, x, mask) → [B, T, D], list of [B, N, T, S]
+  # (parameters, x, mask, w, key or None) → y, gradients of Σ w·y by parameters and x
+  gradient: Any
+  # (parameters, query, context, mask, w) → y, gradients by parameters, query, context
+  cross_gradient: Any
   initial_state: Any  # (parameters, batch, length, dtype) → state
   extend: Any  # (parameters, x, state, positions) → [B, T, D], state
   memorise: Any  # (parameters, context, positions) → memory
@@ -75,33 +81,56 @@ def make_functions(
     return call, (call, net.initial_state, net.extend, net.memorise, net.recall)
 
   transformed = hk.multi_transform(methods)
-  call, initial_state, extend, memorise, recall = map(_without_key, transformed.apply)
+  call = transformed.apply[0]
+  cross, initial_state, extend, memorise, recall = map(_without_key, transformed.apply)
 
   def init(key: jax.Array, x: jax.Array, mask: Mask) -> Any:
     return transformed.init(key, x, x, mask)
 
-  def weights(*arguments: Any) -> tuple[jax.Array, list[jax.Array]]:
+  def apply(params: Any, x: jax.Array, mask: Mask, key: Any = None) -> jax.Array:
+    return call(params, key, x, x, mask)
+
+  def weights(params: Any, x: jax.Array, mask: Mask) -> Any:
     with watch_weights() as watched:
-      return call(*arguments), watched
+      return apply(params, x, mask), watched
 
-  def gradient(params: Any, x: jax.Array, mask: Mask, w: jax.Array) -> Any:
-    def total(params: Any, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-      y = call(params, x, x, mask)
-      return jnp.vdot(w, y), y
+  def gradient(
+    params: Any, x: jax.Array, mask: Mask, w: jax.Array, key: Any = None
+  ) -> Any:
+    return _gradient(lambda params, x: apply(params, x, mask, key), w, params, x)
 
-    gradients, y = jax.grad(total, argnums=(0, 1), has_aux=True)(params, x)
-    return y, gradients
+  def cross_gradient(
+    params: Any, query: jax.Array, context: jax.Array, mask: Mask, w: jax.Array
+  ) -> Any:
+    def run(params: Any, query: jax.Array, context: jax.Array) -> jax.Array:
+      return cross(params, query, context, mask)
+
+    return _gradient(run, w, params, query, context)
 
   return Functions(
     init=jit(init),
-    apply=jit(call),
+    apply=jit(apply),
+    cross=jit(cross),
     weights=jit(weights),
     gradient=jit(gradient),
+    cross_gradient=jit(cross_gradient),
     initial_state=initial_state,
     extend=jit(extend),
     memorise=jit(memorise),
     recall=jit(recall),
   )
+
+
+def _gradient(run: Callable[..., jax.Array], w: jax.Array, *arguments: Any) -> Any:
+  """Return y = run(*arguments), and the gradients of Σ w·y by all arguments."""
+
+  def total(*arguments: Any) -> tuple[jax.Array, jax.Array]:
+    y = run(*arguments)
+    return (w * y).sum(), y
+
+  every = tuple(range(len(arguments)))
+  gradients, y = jax.grad(total, argnums=every, has_aux=True)(*arguments)
+  return y, gradients
 
 
 def _without_key(method: Callable[..., Any]) -> Callable[..., Any]:

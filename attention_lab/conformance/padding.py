@@ -1,19 +1,40 @@
 """Padding: negative positions are ignored, and empty rows of the mask stay finite."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import jax
 import numpy as np
 
-from attention_lab.conformance.causality import ROUNDING, from_token
-from attention_lab.conformance.law import Case, law, only
+from attention_lab.conformance.causality import ROUNDING
+from attention_lab.conformance.law import Case, Error, law
 from attention_lab.conformance.subject import (
+  BATCH,
   LONG,
   SHORT,
   Subject,
   distance,
-  positions_of,
 )
+
+PLACES = ("in front", "behind", "inside")
+
+
+def padded(length: int, place: str, padding: int | None = None) -> np.ndarray:
+  """Return positions [T] with padding at a place, by default of a third of the tokens."""
+  padding = length // 3 if padding is None else padding
+  real = np.ones(length, bool)
+  if place == "in front":
+    real[:padding] = False
+  elif place == "behind":
+    real[length - padding :] = False
+  else:  # Neither the first token nor the last; runs of several lengths.
+    real[1 + np.random.default_rng(0).permutation(length - 2)[:padding]] = False
+  return np.where(real, np.cumsum(real) - 1, -1).astype(np.int32)
+
+
+def lengths(subject: Subject) -> list[int]:
+  """Return the lengths of sequences with padding."""
+  return [n for n in (SHORT, LONG) if n <= subject.reach]
 
 
 @law(
@@ -22,40 +43,52 @@ from attention_lab.conformance.subject import (
 )
 def padding_content_is_not_read(subject: Subject) -> Iterator[Case]:
   """Require that vectors at negative positions change no output at other positions."""
-  for length, padding in ((SHORT, 2), (LONG, 20)):
-    x = subject.inputs(length=length)
-    positions = positions_of(2, length, padding)
-    y = subject.run(x, positions)
-    changed = subject.run(np.where(from_token(padding, length), x, 100 * x), positions)
-    case = f"T={length}, {padding} tokens of padding in front"
-    yield Case(case, distance(changed[:, padding:], y[:, padding:]), ROUNDING)
-  if subject.causal:
-    return
-  x = subject.inputs()
-  positions = np.array([[0, 1, -1, -1, 2, 3]] * 2, np.int32)
+  for causal in subject.modes:
+    for length in lengths(subject):
+      for place in PLACES:
+        positions = np.tile(padded(length, place), (BATCH, 1))
+        yield Case(
+          _label(length, place, causal),
+          partial(_change, subject, positions, causal),
+          ROUNDING,
+        )
+
+
+def _change(subject: Subject, positions: np.ndarray, causal: bool) -> Error:
+  """Return the largest change if the content of padding changes."""
+  x = subject.inputs(length=positions.shape[1])
   real = positions[0] >= 0
-  y = subject.run(x, positions)
-  changed = subject.run(np.where(positions[..., None] < 0, 100 * x, x), positions)
-  case = f"T={SHORT}, padding in the middle"
-  yield Case(case, distance(changed[:, real], y[:, real]), ROUNDING)
+  other = np.where(real[:, None], x, 100 * x)
+  y, changed = (subject.run(z, positions, causal=causal) for z in (x, other))
+  return largest_change(changed[:, real], y[:, real], np.flatnonzero(real))
 
 
-@law(
-  "padding is ignored",
-  "a normaliser, a mean or a position counts padding",
-  only("causal"),
-)
+@law("padding is ignored", "a normaliser, a mean or a position counts padding")
 def padding_is_ignored(subject: Subject) -> Iterator[Case]:
-  """Require the same outputs with padding in front as without it."""
-  for length, padding, suffix in ((SHORT, 2, 0), (LONG, 20, 20)):
-    x = subject.inputs(length=length)
-    # The short reference has fewer tokens, which reveals a sum over all slots. The long
-    # one has a suffix that its outputs do not depend on: at length LONG, it reuses the
-    # compiled program.
-    reference = subject.run(np.concatenate([x[:, padding:], x[:, :suffix]], axis=1))
-    padded = subject.run(x, positions_of(2, length, padding))[:, padding:]
-    case = f"T={length}, {padding} tokens of padding in front"
-    yield Case(case, distance(padded, reference[:, : length - padding]), ROUNDING)
+  """Require the same outputs with padding as without it."""
+  for causal in subject.modes:
+    for length in lengths(subject):
+      for place in PLACES:
+        positions = np.tile(padded(length, place), (BATCH, 1))
+        yield Case(
+          _label(length, place, causal),
+          partial(_difference, subject, positions, causal),
+          ROUNDING,
+        )
+
+
+def _difference(subject: Subject, positions: np.ndarray, causal: bool) -> Error:
+  """Return the largest difference from the outputs without padding."""
+  x = subject.inputs(length=positions.shape[1])
+  real = positions[0] >= 0
+  y = subject.run(x, positions, causal=causal)[:, real]
+  reference = subject.run(x[:, real], causal=causal)
+  return largest_change(y, reference, np.flatnonzero(real))
+
+
+def _label(length: int, place: str, causal: bool) -> str:
+  mode = "" if causal else ", bidirectional"
+  return f"T={length}{mode}, {length // 3} tokens of padding {place}"
 
 
 @law(
@@ -66,11 +99,26 @@ def masked_rows_are_finite(subject: Subject) -> Iterator[Case]:
   """Require finite outputs and gradients where a query may attend to no token."""
   x = subject.inputs()
   padding = np.full(x.shape[:2], -1, np.int32)
-  first_row = np.stack([padding[0], np.arange(SHORT, dtype=np.int32)])
+  first_row = padding.copy()
+  first_row[1:] = np.arange(SHORT)
+
+  def failures(positions: np.ndarray) -> float:
+    params = subject.random_parameters()
+    result = subject.gradient(x, positions, np.ones_like(x), params)
+    return sum(not np.isfinite(leaf).all() for leaf in jax.tree.leaves(result))
+
   for label, positions in (("all", padding), ("the first row", first_row)):
-    result = subject.gradient(
-      x, positions, np.ones_like(x), subject.random_parameters()
-    )
-    failures = sum(not np.isfinite(leaf).all() for leaf in jax.tree.leaves(result))
     case = f"T={SHORT}, {label} padding, outputs or gradients not finite"
-    yield Case(case, failures, 0.0)
+    yield Case(case, partial(failures, positions), 0.0)
+
+
+def largest_change(
+  actual: np.ndarray, expected: np.ndarray, tokens: np.ndarray
+) -> Error:
+  """Return the distance of outputs [B, T, D], and the row and token where it is largest."""
+  error = distance(actual, expected)
+  if not error:
+    return 0.0
+  each = np.abs(actual.astype(np.float64) - expected).max(axis=2)
+  row, column = np.unravel_index(np.argmax(np.nan_to_num(each, nan=np.inf)), each.shape)
+  return error, f"row {row}, output {tokens[column]}"

@@ -1,7 +1,10 @@
 """The attention under test: its sizes, parameters, inputs and outputs."""
 
+import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
 import haiku as hk
@@ -11,14 +14,31 @@ import numpy as np
 
 from attention_lab.attention.base.attention import Attention, attentions
 from attention_lab.conformance.functions import Functions, make_functions
+from attention_lab.errors import UserError
 from attention_lab.kernel.mask import Mask
 from attention_lab.plugin import spec as specs
-from attention_lab.position.base.position import Position, positions
+from attention_lab.position.base.position import (
+  Position,
+  Properties,
+  positions,
+  properties_of,
+)
 
 HOOKS = ("rotate", "bias")
-MAX_LENGTH = 32  # Positions in a training example.
+MAX_LENGTH = 64  # Positions in a training example.
 # Tokens. LONG exceeds the usual block and chunk sizes, and MAX_LENGTH.
 SHORT, LONG = 6, 144
+BATCH = (
+  4  # Sequences in a batch of laws that need no other number: programs are shared.
+)
+LARGEST_OPTION = 340  # Three times a larger size is not tested.
+# Optimisation does not change which tokens an output depends on, and the programs run
+# only a few times, so compile time matters more than speed.
+FAST_COMPILATION = {
+  "xla_backend_optimization_level": 0,
+  "xla_llvm_disable_expensive_passes": True,
+}
+DEPTHS = ("full", "quick")
 
 
 class Sizes(NamedTuple):
@@ -30,6 +50,17 @@ class Sizes(NamedTuple):
 
   def __str__(self) -> str:
     return f"{self.num_heads} heads of size {self.key_size}, d_model {self.d_model}"
+
+
+# Sizes to test with; the first that the attention accepts are used.
+CANDIDATES = (
+  Sizes(),
+  Sizes(4, 8, 32),
+  Sizes(2, 16, 32),
+  Sizes(8, 8, 64),
+  Sizes(2, 64, 128),
+  Sizes(1, 16, 16),
+)
 
 
 class Rotation(Position):
@@ -74,10 +105,13 @@ class Subject:
   Args:
     spec: name and options of the attention.
     build: makes the attention inside a transform; None to build it from `spec`.
-    sizes: sizes for laws that need no particular ones; None for the sizes that `build`
-      sets, or small ones.
-    compiler_options: XLA options for all computations. They cannot be used inside
-      another jitted program.
+    sizes: sizes for laws that need no particular ones; None for the first of `CANDIDATES`
+      that the attention accepts.
+    compiler_options: XLA options for all computations.
+    depth: "full" or "quick", which tests the cases that most often fail.
+    position: positional scheme, with options, that all laws use; None for the rotation of
+      rope and the bias of alibi, as far as the attention honours them.
+    attention: class of the attention; None for the one that is registered.
   """
 
   def __init__(
@@ -85,39 +119,100 @@ class Subject:
     spec: str,
     build: Build | None = None,
     sizes: Sizes | None = None,
-    compiler_options: Mapping[str, Any] | None = None,
+    compiler_options: Mapping[str, Any] | None = MappingProxyType(FAST_COMPILATION),
+    depth: str = "full",
+    position: str | None = None,
+    attention: type[Attention] | None = None,
   ):
     self._jit = functools.partial(jax.jit, compiler_options=compiler_options)
     self.spec = specs.parse(spec)
-    self.build = build or functools.partial(_build, self.spec)
-    scheme = lambda: Position(max_length=MAX_LENGTH)  # noqa: E731
-    net = hk.transform(lambda: self.build(scheme(), sizes or Sizes())).apply({}, None)
+    self.build = build or functools.partial(_build, self.spec, attention)
+    self._given = build, attention
+    self.position, self.full = position, depth == "full"
+    self._cache: dict[Any, Any] = {}
+    net = self._first_accepted([sizes] if sizes else CANDIDATES)
+    self.cls = type(net)
     self.sizes = Sizes(net.num_heads, net.key_size, net.d_model)
     self.kinds = net.kinds
-    self.hooks = tuple(hook for hook in HOOKS if hook in net.honours)
     self.linear_time, self.constant_state = net.linear_time, net.constant_state
-    self._cache: dict[Any, Any] = {}
+    self.sees_itself, self.smooth = net.sees_itself, net.smooth
+    acts = HOOKS if position is None else self._bound(position).hooks
+    self.hooks = tuple(hook for hook in HOOKS if hook in net.honours and hook in acts)
+    self.values = {name: getattr(net, name) for name in self.options()}
 
   @property
   def causal(self) -> bool:
     """True if the attention is tested with causal masks: if it can be causal."""
     return "causal" in self.kinds
 
-  def functions(self, hooks: tuple[str, ...] | None = None) -> Functions:
-    """Return the attention's functions under a scheme that acts in the given hooks.
+  @property
+  def modes(self) -> list[bool]:
+    """Whether the masks of self-attention are causal, for each way to test it."""
+    both = self.causal and "bidirectional" in self.kinds
+    return [True, False] if both else [self.causal]
 
-    By default, the scheme acts in every hook that the attention honours.
+  @property
+  def option_sizes(self) -> list[int]:
+    """Numbers of tokens that the options may name, such as a window or a block."""
+    hidden = ("num_kv_heads", "seed")
+    found = {
+      value
+      for name, value in self.values.items()
+      if name not in hidden and type(value) is int and 2 <= value <= LARGEST_OPTION
+    }
+    return sorted(found)
+
+  def lengths(self, *lengths: int) -> list[int]:
+    """Return lengths to test causality at: the given ones and, in full depth, others.
+
+    The others are just below, at and above three times each number in the options.
     """
-    hooks = self.hooks if hooks is None else hooks
+    more = [3 * size + i for size in self.option_sizes for i in (-1, 0, 1)]
+    every = dict.fromkeys([*lengths, *(more if self.full else ())])
+    return [length for length in every if length <= self.reach]
 
-    def build() -> Attention:
-      return self.build(SCHEMES[hooks](max_length=MAX_LENGTH), self.sizes)
+  @property
+  def reach(self) -> int:
+    """Largest length that the positional scheme supports."""
+    if self.position is None:
+      return 2**31
+    return self._bound(self.position).reach or 2**31
 
-    return self.cached(("functions", hooks), lambda: make_functions(build, self._jit))
+  def options(self) -> dict[str, inspect.Parameter]:
+    """Return the attention's options, by name."""
+    given = attentions.given | {"name"}
+    parameters = inspect.signature(self.cls).parameters
+    return {key: value for key, value in parameters.items() if key not in given}
 
-  def mask(self, positions: Any, aligned: bool = False) -> Mask:
+  def functions(self, hooks: tuple[str, ...] | None = None) -> Functions:
+    """Return the attention's jitted functions under a positional scheme.
+
+    Args:
+      hooks: hooks in which the scheme acts; None for the scheme under test.
+    """
+    key = ("functions", hooks)
+    return self.cached(key, lambda: make_functions(self._builder(hooks), self._jit))
+
+  def plain_functions(self) -> Functions:
+    """Return the functions without jit, for use in programs that are jitted as a whole."""
+    make = lambda: make_functions(self._builder(None), lambda function: function)  # noqa: E731
+    return self.cached("plain functions", make)
+
+  def fresh_functions(self) -> Functions:
+    """Return functions that no cache knows, so that every call is traced again."""
+    return make_functions(self._builder(None), self._jit)
+
+  @property
+  def random(self) -> bool:
+    """True if the attention computes something else with a random key than without."""
+    return self.cached("random?", self._is_random)
+
+  def mask(
+    self, positions: Any, aligned: bool = False, causal: bool | None = None
+  ) -> Mask:
     """Return the mask of self-attention among tokens at `positions` [B, T]."""
-    return Mask(positions, positions, causal=self.causal, aligned=aligned)
+    causal = self.causal if causal is None else causal
+    return Mask(positions, positions, causal=causal, aligned=aligned)
 
   def initial_parameters(self, functions: Functions | None = None) -> Any:
     """Return the parameters that training starts with."""
@@ -128,7 +223,7 @@ class Subject:
   def random_parameters(self, functions: Functions | None = None) -> Any:
     """Return large random parameters, none of which is 0 by accident."""
     f = functions or self.functions()
-    dtype = jnp.result_type(float)  # One law computes in float64.
+    dtype = jnp.result_type(float)  # Some laws compute in float64.
 
     def make() -> Any:
       shapes = jax.eval_shape(f.init, jax.random.key(0), *self._example())
@@ -144,30 +239,51 @@ class Subject:
     ]
 
   def inputs(
-    self, batch: int = 2, length: int = SHORT, seed: int = 1, scale: float = 1.0
+    self, batch: int = BATCH, length: int = SHORT, seed: int = 1, scale: float = 1.0
   ) -> np.ndarray:
     """Return normally distributed token vectors [B, T, D]."""
     shape = (batch, length, self.sizes.d_model)
     values = scale * np.random.default_rng(seed).normal(size=shape)
     return values.astype(jnp.result_type(float))
 
-  def run(self, x: np.ndarray, positions: Any = None, params: Any = None) -> np.ndarray:
+  def run(
+    self,
+    x: np.ndarray,
+    positions: Any = None,
+    params: Any = None,
+    *,
+    aligned: bool = False,
+    causal: bool | None = None,
+    key: jax.Array | None = None,
+  ) -> np.ndarray:
     """Return self-attention of x [B, T, D].
 
     Args:
       x: [B, T, D].
       positions: [B, T]; None for 0, 1, 2, ….
       params: parameters; None for large random ones.
+      aligned: whether the mask says that the positions are 0, 1, 2, ….
+      causal: whether the mask is causal; None if the attention can be causal.
+      key: random key; None for none.
     """
     positions = positions_of(*x.shape[:2]) if positions is None else positions
     params = self.random_parameters() if params is None else params
-    both = jnp.asarray(x)
-    mask = self.mask(jnp.asarray(positions))
-    return np.asarray(self.functions().apply(params, both, both, mask))
+    mask = self.mask(jnp.asarray(positions), aligned, causal)
+    return np.asarray(self.functions().apply(params, jnp.asarray(x), mask, key))
 
-  def gradient(self, x: np.ndarray, positions: Any, weights: Any, params: Any) -> Any:
+  def gradient(
+    self,
+    x: np.ndarray,
+    positions: Any,
+    weights: Any,
+    params: Any,
+    *,
+    aligned: bool = False,
+    key: jax.Array | None = None,
+  ) -> Any:
     """Return y [B, T, D], and the gradients of Σ weights·y by parameters and x."""
-    result = self.functions().gradient(params, x, self.mask(positions), weights)
+    mask = self.mask(positions, aligned)
+    result = self.functions().gradient(params, x, mask, weights, key)
     return jax.tree.map(np.asarray, result)
 
   def cached(self, key: Any, make: Callable[[], Any]) -> Any:
@@ -175,6 +291,89 @@ class Subject:
     if key not in self._cache:
       self._cache[key] = make()
     return self._cache[key]
+
+  def variant(self, sizes: Sizes | None = None, **options: Any) -> "Subject":
+    """Return the attention with other sizes or options.
+
+    Raises:
+      UserError: the attention refuses them.
+    """
+    build, attention = self._given
+    return Subject(
+      str(specs.Spec(self.spec.name, {**self.spec.options, **options})),
+      None if options else build,
+      sizes or self.sizes,
+      depth="full" if self.full else "quick",
+      position=self.position,
+      attention=attention,
+    )
+
+  def _first_accepted(self, candidates: Sequence[Sizes]) -> Attention:
+    """Return the attention of the first sizes that it accepts.
+
+    If it refuses `SHORT` tokens whatever the sizes, the first ones are returned.
+
+    Raises:
+      UserError: it cannot be built with any of the sizes.
+    """
+    built: list[Attention] = []
+    refusals: list[UserError] = []
+    for sizes in candidates:
+      try:
+        return self._accepted(sizes, built)
+      except UserError as error:
+        refusals.append(error)
+    if built:
+      return built[0]
+    raise refusals[0]
+
+  def _accepted(self, sizes: Sizes, built: list[Attention]) -> Attention:
+    """Return the attention of these sizes, and add it to those that were built.
+
+    Raises:
+      UserError: it refuses the sizes.
+    """
+
+    def run(x: jax.Array) -> None:
+      net = self.build(Position(max_length=MAX_LENGTH), sizes)
+      built.append(net)
+      at = jnp.zeros((1, SHORT), jnp.int32)
+      try:
+        net(x, x, Mask(at, at, causal="causal" in net.kinds))
+      except UserError:
+        raise
+      except Exception:  # The laws report it.
+        return
+
+    x = jax.ShapeDtypeStruct((1, SHORT, sizes.d_model), jnp.float32)
+    jax.eval_shape(hk.transform(run).init, jax.random.key(0), x)
+    return built[-1]
+
+  def _bound(self, position: str) -> Properties:
+    make = lambda: positions.bind(position)(max_length=MAX_LENGTH)  # noqa: E731
+    return properties_of(make)
+
+  def _builder(self, hooks: tuple[str, ...] | None) -> Callable[[], Attention]:
+    if hooks is None and self.position is not None:
+      scheme = positions.bind(self.position)
+    else:
+      scheme = SCHEMES[self.hooks if hooks is None else hooks]
+    return lambda: self.build(scheme(max_length=MAX_LENGTH), self.sizes)
+
+  def _is_random(self) -> bool:
+    f, key = self.plain_functions(), jax.random.key(0)
+    x, mask = self._example()
+
+    def program(with_key: bool, aligned: bool) -> str:
+      def run(params: Any, key: jax.Array) -> jax.Array:
+        own = dataclasses.replace(mask, aligned=aligned)
+        return f.apply(params, x, own, key if with_key else None)
+
+      return str(jax.make_jaxpr(run)(self.random_parameters(), key))
+
+    return any(
+      program(True, aligned) != program(False, aligned) for aligned in (True, False)
+    )
 
   def _example(self) -> tuple[jax.Array, Mask]:
     x = jnp.zeros((1, SHORT, self.sizes.d_model))
@@ -209,10 +408,11 @@ def _random_like(shapes: Any) -> Any:
   )
 
 
-def _build(spec: specs.Spec, position: Position, sizes: Sizes) -> Attention:
+def _build(
+  spec: specs.Spec, cls: type[Attention] | None, position: Position, sizes: Sizes
+) -> Attention:
+  bound = functools.partial(cls, **spec.options) if cls else attentions.bind(spec)
   return cast(
     Attention,
-    attentions.bind(spec)(
-      **sizes._asdict(), position=position, w_init=None, output_init=None
-    ),
+    bound(**sizes._asdict(), position=position, w_init=None, output_init=None),
   )

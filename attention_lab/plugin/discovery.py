@@ -19,6 +19,8 @@ from attention_lab.errors import UserError, one_line
 
 FOLDERS = ("attention", "position", "dataset", "architecture")
 ENTRY_POINTS = "attention_lab.plugins"
+# Begins the names of modules that are loaded from a file.
+FILE_PREFIX = "attention_lab_plugin_"
 
 
 def load(plugins: Iterable[str] = ()) -> None:
@@ -93,7 +95,7 @@ def _import_file(path: Path) -> ModuleType:
     raise UserError("there is no such file.")
   # The name contains the path's hash: two files called mine.py are two plugins.
   digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-  name = f"attention_lab_plugin_{path.stem}_{digest}"
+  name = f"{FILE_PREFIX}{path.stem}_{digest}"
   if name in sys.modules:
     return sys.modules[name]
   spec = importlib.util.spec_from_file_location(name, path)

@@ -67,6 +67,12 @@ class Attention(Module):
   linear_time: ClassVar[bool] = False
   constant_state: ClassVar[bool] = False
 
+  # Declarations of unusual attentions, which the checker then judges by what remains: a
+  # token that does not attend to itself; outputs that are not smooth in inputs and
+  # parameters, as with rounded keys, so that finite differences say nothing.
+  sees_itself: ClassVar[bool] = True
+  smooth: ClassVar[bool] = True
+
   # Whether it requires a rotation of the pairs (x_f, x_{f+K/2}), each by its own angle, as
   # in rope. Assembly verifies that of the scheme.
   turns_pairs: ClassVar[bool] = False

@@ -1,0 +1,133 @@
+"""Rows: the sequences of a batch are computed independently of each other."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from attention_lab.conformance.causality import ROUNDING
+from attention_lab.conformance.law import Case, Error, law
+from attention_lab.conformance.padding import largest_change, padded
+from attention_lab.conformance.subject import (
+  LONG,
+  SHORT,
+  Subject,
+  distance,
+  positions_of,
+)
+
+BATCHES = (1, 2, 3)
+
+
+@law(
+  "sequences in a batch are independent",
+  "something is averaged, normalised or reshaped over the batch",
+)
+def sequences_are_independent(subject: Subject) -> Iterator[Case]:
+  """Require that changing one sequence, anywhere, changes no output of another."""
+  cases = [(SHORT, False), (SHORT, True)]
+  if subject.full and subject.reach >= LONG:
+    cases.append((LONG, True))
+  for causal in subject.modes:
+    for length, aligned in cases:
+      mode = f"{', aligned' * aligned}{'' if causal else ', bidirectional'}"
+      for row in range(3):
+        for token in (None, 0, length - 1):
+          where = "" if token is None else f" at token {token}"
+          yield Case(
+            f"T={length}{mode}, row {row} of 3 changed{where}",
+            partial(_other_rows, subject, length, aligned, causal, row, token),
+            ROUNDING,
+          )
+
+
+def _other_rows(
+  subject: Subject,
+  length: int,
+  aligned: bool,
+  causal: bool,
+  row: int,
+  token: int | None,
+) -> float:
+  """Return the largest change of other rows if a row changes at a token, or at all."""
+  x = subject.inputs(3, length)
+  other = x.copy()
+  changed = slice(None) if token is None else token
+  other[row, changed] = 5 * other[row, changed] + 1
+  before, after = (subject.run(z, aligned=aligned, causal=causal) for z in (x, other))
+  rest = np.arange(3) != row
+  return distance(after[rest], before[rest])
+
+
+@law(
+  "outputs do not depend on the batch size",
+  "a division by the batch size, or a reshape that mixes the batch with another axis",
+)
+def batch_sizes_agree(subject: Subject) -> Iterator[Case]:
+  """Require that batches of 1, 2 and 3 sequences give each the same outputs."""
+  for aligned in (False, True):
+    x = subject.inputs(max(BATCHES))
+    for batch in BATCHES[:-1]:
+      yield Case(
+        f"T={SHORT}{', aligned' * aligned}, batches of {batch} and {max(BATCHES)}",
+        partial(_other_size, subject, x, batch, aligned),
+        ROUNDING,
+      )
+
+
+def _other_size(subject: Subject, x: np.ndarray, batch: int, aligned: bool) -> float:
+  """Return the difference of the first rows from those in a larger batch."""
+  actual, expected = (subject.run(z, aligned=aligned) for z in (x[:batch], x))
+  return distance(actual, expected[:batch])
+
+
+@law(
+  "each row obeys its own padding and positions",
+  "positions or lengths of one row are used for all rows",
+)
+def ragged_rows_equal_single_rows(subject: Subject) -> Iterator[Case]:
+  """Require that rows with different padding and positions equal each row alone."""
+  lengths = (SHORT, LONG) if subject.full else (SHORT,)
+  for causal in subject.modes:
+    for length in lengths:
+      if length > subject.reach:
+        continue
+      mode = "" if causal else ", bidirectional"
+      yield Case(
+        f"T={length}{mode}, rows with different padding",
+        partial(_rows_alone, subject, length, causal),
+        ROUNDING,
+      )
+
+
+def ragged(length: int, shift: int = 7) -> np.ndarray:
+  """Return positions [B, T] of rows that differ in padding and in their positions.
+
+  The rows: no padding, in front, behind, inside, and positions that are shifted.
+  """
+  rows = [
+    np.arange(length, dtype=np.int32),
+    padded(length, "in front"),
+    padded(length, "behind", length // 2),
+    padded(length, "inside"),
+    np.arange(length, dtype=np.int32) + shift,
+  ]
+  return np.stack(rows)
+
+
+def _rows_alone(subject: Subject, length: int, causal: bool) -> Error:
+  """Return the largest difference of a row in a batch from the row alone."""
+  room = subject.reach - length
+  positions = ragged(length, shift=7 if room >= 7 else 0)
+  x = subject.inputs(len(positions), length)
+  together = subject.run(x, positions, causal=causal)
+  alone = np.concatenate(
+    [
+      subject.run(x[i : i + 1], positions[i : i + 1], causal=causal)
+      for i in range(len(positions))
+    ]
+  )
+  real = (positions >= 0)[..., None]
+  return largest_change(
+    np.where(real, together, 0), np.where(real, alone, 0), positions_of(1, length)[0]
+  )
