@@ -60,7 +60,8 @@ def _product_flops(equation: core.JaxprEqn) -> int:
 
 
 def _elements(equation: core.JaxprEqn) -> int:
-  return sum(math.prod(x.aval.shape) for x in equation.outvars)  # type: ignore[attr-defined]
+  shapes = [x.aval.shape for x in equation.outvars]  # type: ignore[attr-defined]
+  return sum(map(math.prod, shapes))
 
 
 def _programs(params: Mapping[str, Any]) -> Iterator[core.Jaxpr]:

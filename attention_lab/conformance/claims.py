@@ -112,22 +112,19 @@ def _grouped_error(subject: Subject, groups: int) -> Error:
 
 def _repeated(params: Any, expected: Any, sizes: Sizes, groups: int) -> Any:
   """Return parameters with the last axis of G·K repeated to N·K; None if they differ."""
-  if jax.tree.structure(params) != jax.tree.structure(expected):
+  if str(jax.tree.structure(params)) != str(jax.tree.structure(expected)):
     return None
-  leaves = []
-  for leaf, wanted in zip(
-    jax.tree.leaves(params), jax.tree.leaves(expected), strict=True
-  ):
-    if leaf.shape != wanted.shape:
-      if leaf.ndim != wanted.ndim or leaf.shape[-1] % groups:
-        return None
-      split = leaf.reshape(*leaf.shape[:-1], groups, -1)
-      repeats = sizes.num_heads // groups
-      leaf = jnp.repeat(split, repeats, axis=-2).reshape(*leaf.shape[:-1], -1)
-    if leaf.shape != wanted.shape:
-      return None
-    leaves.append(leaf)
-  return jax.tree.unflatten(jax.tree.structure(params), leaves)
+
+  def repeat(leaf: jax.Array, wanted: jax.Array) -> jax.Array:
+    if leaf.shape == wanted.shape or leaf.shape[-1] % groups:
+      return leaf
+    split = leaf.reshape(*leaf.shape[:-1], groups, -1)
+    repeats = sizes.num_heads // groups
+    return jnp.repeat(split, repeats, axis=-2).reshape(*leaf.shape[:-1], -1)
+
+  repeated = jax.tree.map(repeat, params, expected)
+  same = jax.tree.map(jnp.shape, repeated) == jax.tree.map(jnp.shape, expected)
+  return repeated if same else None
 
 
 @law(

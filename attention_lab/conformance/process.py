@@ -47,7 +47,12 @@ def outputs_differ(subject: Subject, y: np.ndarray) -> bool:
   paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
   environment = os.environ | {"PYTHONPATH": paths, "PYTHONHASHSEED": "random"}
   done = subprocess.run(
-    command, capture_output=True, text=True, env=environment, timeout=TIMEOUT
+    command,
+    check=False,
+    capture_output=True,
+    text=True,
+    env=environment,
+    timeout=TIMEOUT,
   )
   if done.returncode:
     last = (done.stderr.strip().splitlines() or ["no message"])[-1]

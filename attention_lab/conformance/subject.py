@@ -136,6 +136,9 @@ class Subject:
     self.kinds = net.kinds
     self.linear_time, self.constant_state = net.linear_time, net.constant_state
     self.sees_itself, self.smooth = net.sees_itself, net.smooth
+    # Functions of other frameworks may support neither padding nor decoding.
+    self.takes_padding = getattr(net, "takes_padding", True)
+    self.decodes = self.causal and getattr(net, "decodes", True)
     acts = HOOKS if position is None else self._bound(position).hooks
     self.hooks = tuple(hook for hook in HOOKS if hook in net.honours and hook in acts)
     self.values = {name: getattr(net, name) for name in self.options()}
