@@ -8,16 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from attention_lab.conformance.causality import option_sizes
+from attention_lab.conformance.inputs import BATCH, LONG, SHORT, cast_to, positions_of
 from attention_lab.conformance.law import Case, Error, law
 from attention_lab.conformance.padding import largest_change, padded
-from attention_lab.conformance.subject import (
-  BATCH,
-  LONG,
-  SHORT,
-  Subject,
-  cast_to,
-  positions_of,
-)
+from attention_lab.conformance.subject import Subject
 
 STEPS = 44  # Single steps behind a prompt.
 PROMPT = LONG - STEPS
@@ -90,7 +85,7 @@ def _decodings(subject: Subject) -> Iterator[Decoding]:
 
 def _chunks(subject: Subject) -> list[int]:
   """Return sizes of chunks around those that the options name, and 40 single tokens."""
-  around = [size + i for size in subject.option_sizes for i in (-1, 0, 1)]
+  around = [size + i for size in option_sizes(subject) for i in (-1, 0, 1)]
   usual = [] if len(around) > 6 else [2, 16]
   return [*dict.fromkeys([3, *usual, *around]), *(1,) * 40, *around[-1:]]
 

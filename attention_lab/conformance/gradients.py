@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from attention_lab.conformance.cross_attention import cross_mask
+from attention_lab.conformance.inputs import LONG, SHORT, positions_of
 from attention_lab.conformance.law import Case, Note, law
 from attention_lab.conformance.padding import padded
-from attention_lab.conformance.subject import LONG, SHORT, Subject, positions_of
+from attention_lab.conformance.subject import Subject
 
 # Step size of the finite differences, and the limit of the relative error. Where a part is
 # computed in float32, its rounding errors need a larger step.

@@ -9,14 +9,9 @@ import numpy as np
 
 from attention_lab.conformance import process
 from attention_lab.conformance.causality import ROUNDING
+from attention_lab.conformance.inputs import SHORT, distance, positions_of
 from attention_lab.conformance.law import Case, Note, law
-from attention_lab.conformance.subject import (
-  SHORT,
-  Sizes,
-  Subject,
-  distance,
-  positions_of,
-)
+from attention_lab.conformance.subject import Sizes, Subject
 from attention_lab.errors import UserError
 
 

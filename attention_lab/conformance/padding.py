@@ -7,14 +7,9 @@ import jax
 import numpy as np
 
 from attention_lab.conformance.causality import ROUNDING
+from attention_lab.conformance.inputs import BATCH, LONG, SHORT, distance
 from attention_lab.conformance.law import Case, Error, law
-from attention_lab.conformance.subject import (
-  BATCH,
-  LONG,
-  SHORT,
-  Subject,
-  distance,
-)
+from attention_lab.conformance.subject import Subject
 
 PLACES = ("in front", "behind", "inside")
 

@@ -8,15 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from attention_lab.conformance.inputs import LONG, SHORT, cast_to, positions_of
 from attention_lab.conformance.law import Case, law
-from attention_lab.conformance.subject import (
-  LONG,
-  SHORT,
-  Sizes,
-  Subject,
-  cast_to,
-  positions_of,
-)
+from attention_lab.conformance.subject import Sizes, Subject
 
 # At these sizes, scale and lengths, errors of q·k average out over a head, so that rounding
 # of scores, exponentials and sums shows.

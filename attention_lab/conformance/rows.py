@@ -6,15 +6,10 @@ from functools import partial
 import numpy as np
 
 from attention_lab.conformance.causality import ROUNDING
+from attention_lab.conformance.inputs import LONG, SHORT, distance, positions_of
 from attention_lab.conformance.law import Case, Error, law
 from attention_lab.conformance.padding import largest_change, padded, unless_padded
-from attention_lab.conformance.subject import (
-  LONG,
-  SHORT,
-  Subject,
-  distance,
-  positions_of,
-)
+from attention_lab.conformance.subject import Subject
 
 BATCHES = (1, 2, 3)
 

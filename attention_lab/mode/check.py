@@ -21,7 +21,8 @@ from attention_lab.config import Config, get_config
 from attention_lab.conformance import check as laws
 from attention_lab.conformance import table
 from attention_lab.conformance.law import Law, Verdict
-from attention_lab.conformance.subject import MAX_LENGTH, Subject
+from attention_lab.conformance.schemes import MAX_LENGTH
+from attention_lab.conformance.subject import Subject
 from attention_lab.errors import UserError, one_line
 from attention_lab.plugin import attribution
 from attention_lab.plugin import spec as specs
