@@ -179,7 +179,7 @@ def _refuse_kernel(build: Callable[[], Attention], dtype: Any) -> None:
   program = jax.make_jaxpr(hk.transform(run).init)(jax.random.key(0), x)
   for constant in program.consts:
     if isinstance(constant, jax.core.Tracer):
-      jax.jit(lambda: constant + 0)()  # noqa: B023
+      jax.jit(lambda kept=constant: kept)()
 
 
 def _refuse_extend(build: Callable[[], Attention], dtype: Any) -> None:

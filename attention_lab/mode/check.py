@@ -86,10 +86,8 @@ def _subject(name: str, depth: str, position: str | None, console: Console) -> S
       subject = Subject(name, depth=depth, position=position)
     except UserError:
       raise
-    except Exception as error:
-      raise UserError(
-        f"The attention {name!r} cannot be built: {one_line(error)}."
-      ) from error
+    except (Exception, SystemExit) as error:  # A plugin may call sys.exit.
+      raise UserError(f"The attention {name!r} fails: {one_line(error)}.") from error
     build = lambda: subject.build(scheme(), subject.sizes)  # noqa: E731
     hooks, kinds = properties_of(scheme).hooks, {kind: kind for kind in subject.kinds}
     refuse_incompatible(name, build, position or "none", hooks, kinds, jnp.float32)
@@ -111,7 +109,7 @@ def _check(name: str, subject: Subject, console: Console) -> list[Verdict]:
   def tell(law: Law, case: str) -> None:
     nonlocal current
     current = f"{law.name}: {case}" if case else law.name
-    progress.update(task, description=current)
+    progress.update(task, description=current, refresh=True)
 
   text = TextColumn(
     "{task.completed}/{task.total} {task.description}",
