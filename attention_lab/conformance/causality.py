@@ -24,7 +24,7 @@ CUTS = 16  # Cuts that are tested where not all are.
 
 
 class Setup(NamedTuple):
-  """How an attention is called."""
+  """Way to call an attention."""
 
   length: int
   aligned: bool  # Whether the mask says that positions are 0, 1, 2, ….

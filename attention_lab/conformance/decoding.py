@@ -139,19 +139,19 @@ def state_keeps_shape_and_dtype(subject: Subject) -> Iterator[Case]:
   for dtype in (jnp.float32, jnp.bfloat16):
     for tokens in (1, SHORT):
       case = f"{jnp.dtype(dtype).name}, {tokens} tokens"
-      for part in ("state", "output"):
-        changes = partial(_changes, subject, dtype, tokens, part)
-        yield Case(f"{case}, the {part}", changes, 0.0)
+      for name in ("state", "output"):
+        changes = partial(_changes, subject, dtype, tokens, name)
+        yield Case(f"{case}, the {name}", changes, 0.0)
 
 
-def _changes(subject: Subject, dtype: Any, tokens: int, part: str) -> Error:
+def _changes(subject: Subject, dtype: Any, tokens: int, name: str) -> Error:
   """Return whether the state, or the output, has another shape or dtype than before."""
   f = subject.functions()
   params = cast_to(dtype, subject.random_parameters())
   x = subject.inputs(length=tokens).astype(dtype)
   state = f.initial_state(params, len(x), LONG, dtype)
   y, new = jax.eval_shape(f.extend, params, x, state, positions_of(*x.shape[:2]))
-  before, after = ((state, new), (x, y))[part == "output"]
+  before, after = ((state, new), (x, y))[name == "output"]
   expected, actual = _shapes_and_dtypes(before), _shapes_and_dtypes(after)
   changed = [
     f"{b} instead of {a}" for a, b in zip(expected, actual, strict=False) if a != b

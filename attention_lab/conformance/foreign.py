@@ -16,6 +16,7 @@ from attention_lab.kernel.mask import Mask
 
 # Keyword arguments that `apply` may take.
 KEYWORDS = ("context", "positions", "context_positions", "causal", "key")
+CLAIMS = ("linear_time", "constant_state", "sees_itself", "smooth")
 
 
 def as_attention(
@@ -23,7 +24,6 @@ def as_attention(
   apply: Callable[..., Any],
   initial_state: Callable[..., Any] | None = None,
   extend: Callable[..., Any] | None = None,
-  *,
   kinds: Sequence[str] = ("causal",),
   claims: Mapping[str, bool] = MappingProxyType({}),
 ) -> type[Attention]:
@@ -45,6 +45,9 @@ def as_attention(
       "kinds contains 'cross': apply needs the keywords `context` and "
       "`context_positions`."
     )
+  for claim in claims:
+    if claim not in CLAIMS:
+      raise UserError(f"check takes no {claim!r}. {nearest(claim, CLAIMS)}")
   if (initial_state is None) != (extend is None):
     raise UserError("Give both initial_state and extend, or neither.")
   given = {"init": init, "apply": apply, "initial": initial_state, "extension": extend}

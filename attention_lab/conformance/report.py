@@ -1,4 +1,16 @@
-"""The checker as a function: `attention_lab.check`."""
+"""The checker as a function: `attention_lab.check`.
+
+It judges pure functions of any framework as well:
+
+  init(key, x) → parameters: a tree of arrays
+  apply(parameters, x, …) → [B, T, D], for x [B, T, D]
+  initial_state(batch_size, length, dtype) → decode state: a tree of arrays
+  extend(parameters, x, state, positions) → [B, T, D], the next state
+
+`apply` may also take the keywords positions ([B, T] int32, negative for padding), causal
+(bool), context ([B, S, D]), context_positions ([B, S]) and key (a random key, or None);
+each is given if the function names it.
+"""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -45,40 +57,24 @@ def check(
   *,
   kinds: Sequence[str] = ("causal",),
   d_model: int = 16,
-  linear_time: bool = False,
-  constant_state: bool = False,
-  sees_itself: bool = True,
-  smooth: bool = True,
   depth: str = "full",
   position: str | None = None,
+  **claims: bool,
 ) -> Report:
   """Test the laws that every attention must obey.
 
-  The mechanism is a registered name, a class, or pure functions of any framework:
-
-    init(key, x) → parameters: a tree of arrays
-    apply(parameters, x, …) → [B, T, D], for x [B, T, D]
-    initial_state(batch_size, length, dtype) → decode state: a tree of arrays
-    extend(parameters, x, state, positions) → [B, T, D], the next state
-
-  `apply` may also take the keywords positions ([B, T] int32, negative for padding),
-  causal (bool), context ([B, S, D]), context_positions ([B, S]) and key (a random key, or
-  None); each is given if the function names it. Without `positions`, padding is not
-  tested; without `extend`, decoding is not.
-
   Args:
     attention: name with options, class, or the function `init`.
-    apply: computes a full pass; None for a name or a class.
-    initial_state: makes an empty decode state; None for no decoding.
-    extend: decodes the next tokens; None for no decoding.
-    kinds: of "causal", "bidirectional" and "cross"; functions only, as all up to `smooth`.
-    d_model: width of the token vectors.
-    linear_time: whether to test that time and memory of a pass are linear in the length.
-    constant_state: whether to test that the decode state has a constant size.
-    sees_itself: whether a token must affect its own output.
-    smooth: whether to compare gradients with finite differences.
+    apply: computes a full pass; None for a name or a class. Without a keyword
+      `positions`, padding is not tested.
+    initial_state: makes an empty decode state; None if decoding is not to be tested.
+    extend: decodes the next tokens; None if decoding is not to be tested.
+    kinds: of "causal", "bidirectional" and "cross"; for functions only.
+    d_model: width of the token vectors; for functions only.
     depth: "full", or "quick" for the cases that most often fail.
-    position: positional scheme; None for a rotation and a bias; names and classes only.
+    position: positional scheme; None for a rotation and a bias.
+    **claims: `linear_time`, `constant_state`, `sees_itself` and `smooth`, as class
+      variables of an `Attention`; for functions only.
 
   Raises:
     UserError: an unknown name, or functions that do not go together.
@@ -86,28 +82,22 @@ def check(
   if depth not in DEPTHS:
     raise UserError(f"depth={depth!r}. {nearest(depth, DEPTHS)}")
   discovery.load()
+  own: dict[str, Any] = {"depth": depth, "position": position}
   if isinstance(attention, str):
-    subject = Subject(attention, depth=depth, position=position)
-  elif isinstance(attention, type) and issubclass(attention, Attention):
+    return _report(attention, Subject(attention, **own))
+  if isinstance(attention, type) and issubclass(attention, Attention):
     name = attention.__name__
-    subject = Subject(name, depth=depth, position=position, attention=attention)
-  elif apply is None:
+    return _report(name, Subject(name, attention=attention, **own))
+  if apply is None:
     raise UserError(
       "check takes a name, a subclass of attention_lab.Attention, or the functions init "
       "and apply."
     )
-  else:
-    claims = {
-      "linear_time": linear_time,
-      "constant_state": constant_state,
-      "sees_itself": sees_itself,
-      "smooth": smooth,
-    }
-    cls = as_attention(
-      attention, apply, initial_state, extend, kinds=kinds, claims=claims
-    )
-    name = getattr(apply, "__name__", "functions")
-    sizes = Sizes(1, d_model, d_model)
-    subject = Subject("functions", sizes=sizes, depth=depth, attention=cls)
-    return Report(name, tuple(verdicts(subject)))
-  return Report(str(attention), tuple(verdicts(subject)))
+  cls = as_attention(attention, apply, initial_state, extend, kinds, claims)
+  sizes = Sizes(1, d_model, d_model)
+  name = getattr(apply, "__name__", "functions")
+  return _report(name, Subject("functions", attention=cls, sizes=sizes, **own))
+
+
+def _report(name: str, subject: Subject) -> Report:
+  return Report(name, tuple(verdicts(subject)))
