@@ -12,8 +12,8 @@ from typing import Any
 
 # Packages in which a mistake of a user's file may be raised.
 LIBRARIES = (
-  "attention_lab absl chex einops equinox flax haiku jax jaxlib jmp ml_collections "
-  "ml_dtypes numpy opt_einsum optax rich scipy"
+  "attention_lab chex einops equinox flax haiku jax jaxlib jmp ml_dtypes numpy "
+  "opt_einsum optax rich scipy"
 ).split()
 # What to do after an exception of JAX, by its type.
 REMEDIES = {
@@ -80,8 +80,9 @@ def summary(error: BaseException) -> str:
     text = text.splitlines()[-1]
   elif type(error).__module__.split(".")[0] in ("jax", "jaxlib"):
     text = re.split(r"\.\s+(?=[A-Z])|\n\n|\n(?=[A-Z])", text)[0]
-  parts = [": ".join(filter(None, [name, " ".join(text.split())])), REMEDIES.get(name)]
-  return ". ".join(part.rstrip(".") for part in parts if part)
+  message = " ".join(text.split()).rstrip(".")
+  found = f"{name}: {message}" if message else name
+  return f"{found}. {REMEDIES[name]}" if name in REMEDIES else found
 
 
 def line_of(function: Callable[..., Any]) -> str:

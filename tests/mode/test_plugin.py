@@ -101,9 +101,10 @@ def test_plugin_of_readme_obeys_every_law():
 @pytest.mark.usefixtures("registered")
 def test_wrong_plugin_breaks_the_laws_that_readme_names():
   subject = Subject("relu")
-  assert {law.name for law in BROKEN if judge(law, subject).status == "broken"} == {
-    line.split("  ")[0].strip() for line in README.splitlines() if "  BROKEN  " in line
-  }
+  named = [line for line in README.splitlines() if "BROKEN  " in line]
+  broken = [law.name for law in BROKEN if judge(law, subject).status == "broken"]
+  assert len(broken) == len(named)
+  assert all(any(name in line for line in named) for name in broken)
 
 
 @pytest.mark.parametrize("registered", [WITH_OPTION], indirect=True)
