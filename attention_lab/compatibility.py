@@ -19,8 +19,8 @@ from attention_lab.errors import UserError, line_of, one_line
 from attention_lab.kernel.mask import Mask
 from attention_lab.position.base.position import Position, positions, shared_sample
 
-# Methods of an attention and of a scheme whose results may be None.
-MAY_BE_NONE = ("initial_state", "memorise", "bias", "draw")
+# Methods of an attention whose results may be None.
+NO_RESULT = ("__init__", "initial_state", "memorise")
 
 
 def refuse_incompatible(
@@ -46,6 +46,8 @@ def refuse_incompatible(
     with _named_none():
       used = _hooks_used(attention, build)
     _refuse_kernel(build, dtype)
+    if "causal" in kinds.values():
+      _refuse_extend(build, dtype)
     if hooks & {"rotate", "rotate_keys"} and not _rotates_pairs_if_required(build):
       raise UserError(
         f"The attention {attention!r} requires a rotation of the pairs "
@@ -96,7 +98,8 @@ def _named_none() -> Iterator[None]:
     result = method(*args, **kwargs)
     cls, name = type(context.module), context.method_name
     overrides = sum(name in vars(each) for each in cls.__mro__) > 1
-    if result is None and overrides and name not in MAY_BE_NONE:
+    returns = isinstance(context.module, Attention) and name not in NO_RESULT
+    if result is None and returns and overrides:
       found.append(getattr(cls, name))
     return result
 
@@ -158,7 +161,10 @@ def _hooks_used(attention: str, build: Callable[[], Attention]) -> set[str]:
 
 
 def _refuse_kernel(build: Callable[[], Attention], dtype: Any) -> None:
-  """Raise `UserError` if the run's kernel does not support the attention."""
+  """Raise `UserError` if the run's kernel does not support the attention.
+
+  Raise JAX's error if the attention uses an array that it kept from an earlier trace.
+  """
 
   def run(x: jax.Array) -> jax.Array:
     token_positions = jnp.zeros(x.shape[:2], jnp.int32)
@@ -170,6 +176,28 @@ def _refuse_kernel(build: Callable[[], Attention], dtype: Any) -> None:
 
   d_model = hk.transform(lambda: build().d_model).apply({}, None)
   x = jax.ShapeDtypeStruct((2, 3, d_model), dtype)
+  program = jax.make_jaxpr(hk.transform(run).init)(jax.random.key(0), x)
+  for constant in program.consts:
+    if isinstance(constant, jax.core.Tracer):
+      jax.jit(lambda kept=constant: kept)()
+
+
+def _refuse_extend(build: Callable[[], Attention], dtype: Any) -> None:
+  """Raise `UserError` unless `extend` returns the output and the new state."""
+
+  def run(x: jax.Array) -> None:
+    module = build()
+    state = module.initial_state(2, 3, dtype)
+    result = module.extend(x, state, jnp.zeros(x.shape[:2], jnp.int32))
+    if not isinstance(result, tuple) or len(result) != 2:
+      extend = type(module).extend
+      raise UserError(
+        f"{extend.__qualname__} ({line_of(extend)}) must return a pair, the output and "
+        f"the new state."
+      )
+
+  d_model = hk.transform(lambda: build().d_model).apply({}, None)
+  x = jax.ShapeDtypeStruct((2, 1, d_model), dtype)
   jax.eval_shape(hk.transform(run).init, jax.random.key(0), x)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 # Packages in which a mistake of a user's file may be raised.
 LIBRARIES = (
   "attention_lab absl chex einops equinox flax haiku jax jaxlib jmp ml_collections "
-  "numpy optax"
+  "ml_dtypes numpy opt_einsum optax rich scipy"
 ).split()
 # What to do after an exception of JAX, by its type.
 REMEDIES = {
@@ -51,11 +51,23 @@ def one_line(error: BaseException, within: str = "") -> str:
   if isinstance(error, SyntaxError) and error.filename and error.lineno:
     place = f"{Path(error.filename).name}, line {error.lineno}"
     return f"{place}: {type(error).__name__}: {error.msg}"
-  for frame in reversed(traceback.extract_tb(error.__traceback__)):
-    path = Path(frame.filename)
+  places = [(frame.filename, frame.lineno) for frame in frames_of(error)]
+  for filename, line in reversed(places):
+    path = Path(filename)
     if path.resolve() == Path(within).resolve() if within else _is_users(path):
-      return f"{path.name}, line {frame.lineno}: {summary(error)}"
+      return f"{path.name}, line {line}: {summary(error)}"
   return summary(error)
+
+
+def frames_of(error: BaseException) -> list[traceback.FrameSummary]:
+  """Return the frames of an exception, the last of which raised it.
+
+  The message of a tracer that outlived its trace names the frame that made it.
+  """
+  frames = list(traceback.extract_tb(error.__traceback__))
+  if found := re.search(r"was created on line (.+):(\d+):\d+ \((.+)\)", str(error)):
+    frames.append(traceback.FrameSummary(found[1], int(found[2]), found[3]))
+  return frames
 
 
 def summary(error: BaseException) -> str:
@@ -67,9 +79,9 @@ def summary(error: BaseException) -> str:
   if "Traceback (most recent call last)" in text:  # The callback of a program raised.
     text = text.splitlines()[-1]
   elif type(error).__module__.split(".")[0] in ("jax", "jaxlib"):
-    text = re.split(r"(?<=\.)\s+(?=[A-Z])|\n\n", text)[0].rstrip(".")
+    text = re.split(r"\.\s+(?=[A-Z])|\n\n|\n(?=[A-Z])", text)[0]
   parts = [": ".join(filter(None, [name, " ".join(text.split())])), REMEDIES.get(name)]
-  return ". ".join(filter(None, parts))
+  return ". ".join(part.rstrip(".") for part in parts if part)
 
 
 def line_of(function: Callable[..., Any]) -> str:

@@ -1,6 +1,8 @@
 """Tests that incompatible attentions are refused before anything is compiled."""
 
 import dataclasses
+import sys
+from typing import ClassVar
 
 import jax.numpy as jnp
 import pytest
@@ -57,6 +59,66 @@ class Raises(WrongShape):
     return query @ jnp.ones((999, 999))
 
 
+class NoResult(Standard):
+  """Forgets to return the heads."""
+
+  def attend(self, q, k, v, mask):
+    self.dot_product(q, k, v, mask)
+
+
+class NoOutput(Attention):
+  """Forgets to return the output."""
+
+  def __call__(self, query, context, mask):
+    self.state = None
+
+
+class FailsAfterHelper(Attention):
+  """Calls a method that returns nothing, as it may, and raises an exception."""
+
+  def helper(self):
+    """Return nothing."""
+
+  def initial_state(self, batch_size, length, dtype):
+    return None
+
+  def __call__(self, query, context, mask):
+    self.helper()
+    self.initial_state(1, 1, query.dtype)
+    raise ValueError("mistaken")
+
+
+class KeepsTracer(Standard):
+  """Computes a scale once and keeps it for the next trace."""
+
+  kept: ClassVar = {}
+
+  def attend(self, q, k, v, mask):
+    scale = self.kept.setdefault("scale", q.mean())
+    return self.dot_product(q * scale, k, v, mask)
+
+
+class Exits(Standard):
+  """Ends the process."""
+
+  def attend(self, q, k, v, mask):
+    sys.exit("give up")
+
+
+class ExtendsWithoutState(Standard):
+  """Returns no new state."""
+
+  def extend(self, query, state, positions):
+    return super().extend(query, state, positions)[0]
+
+
+class ExtendRaises(Standard):
+  """Raises an exception while decoding."""
+
+  def extend(self, query, state, positions):
+    return query @ jnp.ones((999, 999)), state
+
+
 @pytest.fixture
 def incompatible(monkeypatch, request):
   attention = dataclasses.dataclass(kw_only=True)(request.param)
@@ -73,7 +135,18 @@ CASES = [
   (NoBias, "alibi", "acts by bias.*Use one of: learned, none, randomized, rope,"),
   (WrongShape, "none", r"to float32\[2, 1, 8\]; it must keep shape"),
   (WrongType, "none", r"to float16\[2, 3, 8\]"),
-  (Raises, "none", r"'mine' fails: TypeError: .*\(test_compatibility.py, line \d+\)"),
+  (
+    NoResult,
+    "none",
+    r"NoResult\.attend \(test_compatibility\.py, line \d+\) returns None",
+  ),
+  (NoOutput, "none", r"NoOutput\.__call__ \(test_compat.*, line \d+\) returns None"),
+  (FailsAfterHelper, "none", r"fails: test_compat.*, line \d+: ValueError: mistaken\."),
+  (KeepsTracer, "none", r"test_compat.*, line \d+: UnexpectedTracerError: .*a global"),
+  (Exits, "none", r"fails: test_compat.*, line \d+: SystemExit: give up\."),
+  (ExtendsWithoutState, "none", r"extend \(test_compat.*\d+\) must return a pair, the"),
+  (ExtendRaises, "none", r"fails: test_compat.*, line \d+: TypeError"),
+  (Raises, "none", r"'mine' fails: test_compatibility.py, line \d+: TypeError: "),
 ]
 
 
@@ -87,6 +160,12 @@ def test_incompatible_attention_is_refused(incompatible, position, message):
   with pytest.raises(UserError, match=message) as error:
     assemble(tiny_config(attention="mine", position=position))
   assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("incompatible", [ExtendRaises], indirect=True)
+def test_attention_need_not_decode_where_nothing_is_decoded(incompatible):
+  words = {"architecture__name": "encoder", "dataset": "parity(sequence_length=8)"}
+  assemble(tiny_config(attention="mine", position="none", **words))
 
 
 @pytest.mark.parametrize("incompatible", [NoRotation], indirect=True)

@@ -168,7 +168,7 @@ def test_missing_experiment_file_is_named(tmp_path):
   [
     ("def get_config(:", "SyntaxError"),
     ("x = 1", r"it must define get_config\(\)"),
-    ("def get_config(): return 1 / 0", r"ZeroDivisionError: .* \(.*py, line \d+\)"),
+    ("def get_config(): return 1 / 0", r"\w+\.py, line \d+: ZeroDivisionError: "),
     ("import no_such_module_here", "No module named 'no_such_module_here'"),
     ("def get_config(): return None", r"get_config\(\)"),
     ("def get_config(): return 5", r"get_config\(\)"),

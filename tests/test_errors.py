@@ -1,8 +1,13 @@
 """Tests of the nearest known name and of exceptions on one line."""
 
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from attention_lab.errors import nearest, one_line
+from attention_lab.errors import frames_of, line_of, nearest, one_line, summary
 
 
 def test_nearest_suggests_a_similar_name():
@@ -31,3 +36,96 @@ def test_nearest_without_names_returns_none():
 )
 def test_exception_becomes_one_line_with_its_type(error, line):
   assert one_line(error) == line
+
+
+def raised(function):
+  """Return the exception that a function raises."""
+  with pytest.raises(BaseException) as found:  # noqa: PT011
+    function()
+  return found.value
+
+
+@pytest.mark.parametrize(
+  ("function", "line"),
+  [
+    (
+      lambda x: x if x.sum() > 0 else -x,
+      "TracerBoolConversionError: Attempted boolean conversion of traced array with "
+      "shape bool[]. Use jnp.where or jax.lax.cond, not `if` on arrays",
+    ),
+    (
+      np.asarray,
+      "TracerArrayConversionError: The numpy.ndarray conversion method __array__() was "
+      "called on traced array with shape float32[3]. Use jax.numpy, not numpy",
+    ),
+    (
+      lambda x: range(x.sum().astype(int)),
+      "TracerIntegerConversionError: The __index__() method was called on traced array "
+      "with shape int32[]. Use jnp.take or jax.lax.dynamic_slice, not an index",
+    ),
+    (
+      lambda x: float(x.sum()),
+      "ConcretizationTypeError: Abstract tracer value encountered where concrete value "
+      "is expected: traced array with shape float32[]. Values of arrays are not known "
+      "while JAX traces",
+    ),
+    (
+      lambda x: x[x > 0],
+      "NonConcreteBooleanIndexError: Array boolean indices must be concrete; got "
+      "bool[3]. Use jnp.where, not a boolean index",
+    ),
+  ],
+)
+def test_message_of_jax_is_its_first_sentence_and_the_remedy(function, line):
+  error = raised(lambda: jax.jit(function)(jnp.ones(3)))
+  assert summary(error) == line
+
+
+def test_message_of_another_library_is_kept():
+  assert summary(ValueError("One. Two.\nThree.")) == "ValueError: One. Two. Three"
+
+
+def test_exception_in_a_callback_is_the_last_line():
+  def fail(x):
+    raise KeyError("boom")
+
+  shape = jax.ShapeDtypeStruct((3,), jnp.float32)
+  call = jax.jit(lambda x: jax.pure_callback(fail, shape, x))
+  error = raised(lambda: call(jnp.ones(3)).block_until_ready())
+  assert summary(error) == f"{type(error).__name__}: KeyError: 'boom'"
+
+
+def test_line_of_the_user_comes_first_and_libraries_are_skipped(tmp_path):
+  path = tmp_path / "jax" / "mine.py"  # A folder of the user's may have any name.
+  path.parent.mkdir()
+  code = "import contextlib, jax\ndef f():\n  with contextlib.nullcontext():\n    {}"
+  for call in ("jax.numpy.ones(3) @ jax.numpy.ones(4)", "contextlib.nullcontext(1, 2)"):
+    namespace = {}
+    path.write_text(code.format(call))
+    exec(compile(path.read_text(), str(path), "exec"), namespace)
+    assert one_line(raised(namespace["f"])).startswith("mine.py, line 4: TypeError: ")
+
+
+def test_line_of_a_syntax_error_comes_first():
+  error = raised(lambda: compile("x = 1\ndef f(:", "mine.py", "exec"))
+  assert one_line(error) == "mine.py, line 2: SyntaxError: invalid syntax"
+
+
+def test_leaked_tracer_has_the_line_that_made_it():
+  kept = []
+
+  @jax.jit
+  def keep(x):
+    kept.append(x * 2)
+    return x
+
+  keep(1.0)
+  error = raised(lambda: jax.jit(lambda: kept[0] + 1)())
+  assert frames_of(error)[-1].name.endswith("keep")
+  assert summary(error).endswith("as in a global or a cache, and used in another")
+
+
+def test_line_of_a_wrapped_function_is_that_of_its_definition():
+  line = raised.__code__.co_firstlineno
+  wrapped = functools.wraps(raised)(lambda: None)
+  assert line_of(wrapped) == f"test_errors.py, line {line}"

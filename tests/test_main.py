@@ -129,7 +129,10 @@ def test_invalid_experiment_file_gives_a_message_of_one_line(command, text, answ
 @pytest.mark.parametrize(
   ("text", "answer"),
   [
-    ("\nraise RuntimeError('first\\nsecond')", "first second (mine.py, line 2)."),
+    (
+      "\nraise RuntimeError('first\\nsecond')",
+      "mine.py, line 2: RuntimeError: first second.",
+    ),
     ("def f(:", "SyntaxError"),
   ],
 )
@@ -189,7 +192,7 @@ def test_run_without_checkpoint_gives_a_message_of_one_line(command, mode):
     (["--bacth_size=2"], "There is no flag --bacth_size."),
     (
       ["--config=experiment.py"],
-      "ZeroDivisionError: division by zero (experiment.py, line 1).",
+      "experiment.py, line 1: ZeroDivisionError: division by zero.",
     ),
     ([COPY, "--workdir=/proc/x"], "Cannot write to /proc/x: "),
   ],

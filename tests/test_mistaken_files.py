@@ -116,7 +116,7 @@ def test_path_of_another_kind_is_rejected(refuse, word, answer):
 @pytest.mark.parametrize(
   ("code", "answer"),
   [
-    ("x = 1 / 0", "ZeroDivisionError: division by zero (mine.py, line 1)"),
+    ("x = 1 / 0", "mine.py, line 1: ZeroDivisionError: division by zero"),
     ("import nothing_like_this", "ModuleNotFoundError"),
     ("def f(:", "SyntaxError"),
     ("raise SystemExit(3)", "SystemExit: 3"),
@@ -129,6 +129,12 @@ def test_path_of_another_kind_is_rejected(refuse, word, answer):
       "class A(attention_lab.MultiHead):\n  width: int = 3",
       "put @dataclasses.dataclass(kw_only=True) below it",
     ),
+    (
+      f"{HEAD}@attention_lab.register_attention('a')\n"
+      "class A(attention_lab.MultiHead):\n  def atend(self, q, k, v, mask): return v",
+      "It defines 'atend'; did you mean 'attend'?",
+    ),
+    (f"{HEAD}class A(attention_lab.Position): pass", "it registers nothing"),
   ],
 )
 def test_plugin_that_fails_on_import_is_rejected(refuse, code, answer):
@@ -154,22 +160,46 @@ class Mine(attention_lab.Attention):
 @pytest.mark.parametrize(
   ("init", "call", "answer"),
   [
-    ("raise ValueError('no')", "return query", "ValueError: no (mine.py, line "),
-    ("pass", "raise KeyError('boom')", "KeyError: 'boom' (mine.py, line "),
+    ("raise ValueError('no')", "return query", "mine.py, line 8: ValueError: no."),
+    ("pass", "raise KeyError('boom')", "mine.py, line 10: KeyError: 'boom'."),
     ("pass", "return query[:, :1]", "must keep shape and dtype"),
     ("pass", "return query.sum(-1)", "must keep shape and dtype"),
     ("pass", "return query.astype(jnp.float16)", "must keep shape and dtype"),
     ("pass", "return query.astype(jnp.int32)", "must keep shape and dtype"),
-    ("pass", "return None", "returns a NoneType, not an array"),
+    ("pass", "return None", "Mine.__call__ (mine.py, line 9) returns None"),
+    ("pass", "return [query]", "returns a list, not an array"),
+    ("pass", "raise SystemExit", "mine.py, line 10: SystemExit."),
     ("pass", "return np.asarray(query)", "TracerArrayConversionError"),
     ("pass", "return query if query.sum() > 0 else -query", "TracerBoolConversion"),
-    ("pass", "return query @ context", "(mine.py, line "),
+    ("pass", "return query @ context", "mine.py, line 10: TypeError: "),
     ("pass", "return undefined", "NameError"),
   ],
 )
 def test_failing_attention_is_named_with_its_line(refuse, init, call, answer):
   Path("mine.py").write_text(ATTENTION.format(init=init, call=call))
-  refuse(answer, "--plugin=mine.py", "--attention=mine", "--position=none")
+  words = ["--plugin=mine.py", "--attention=mine", "--position=none"]
+  refuse(answer, *words)
+  refuse(answer, *words, "--mode=check")
+
+
+def test_mistake_in_a_row_of_a_comparison_is_named(refuse):
+  Path("mine.py").write_text(ATTENTION.format(init="pass", call="raise SystemExit"))
+  words = ["--plugin=mine.py", "--attention=standard,mine", "--position=none"]
+  refuse("mine.py, line 10: SystemExit.", *words, "--mode=compare")
+
+
+def test_missing_call_of_the_base_is_named(refuse):
+  code = ATTENTION.format(init="pass", call="return query")
+  Path("mine.py").write_text(code.replace("super().__post_init__()", "pass"))
+  words = ["--plugin=mine.py", "--attention=mine", "--position=none"]
+  for mode in ("train", "check"):
+    answer = "Mine.__post_init__ (mine.py, line 6) does not call"
+    refuse(answer, *words, f"--mode={mode}")
+
+
+def test_exit_of_a_plugin_outside_assembly_is_a_mistake(refuse):
+  Path("mine.py").write_text(DATASET.format(size="16", body="raise SystemExit(0)"))
+  refuse("in examples: SystemExit: 0.", "--plugin=mine.py", "--dataset=mine")
 
 
 def test_attention_that_returns_nan_is_rejected_by_the_check(refuse):
@@ -263,7 +293,7 @@ def test_path_with_spaces_and_non_latin_letters_is_accepted(command):
   folder = Path("Über uns, 数据")
   folder.mkdir()
   (folder / "mein Text (1).txt").write_text("grüne Bäume " * 400)
-  (folder / "my plugin.py").write_text("")
+  (folder / "my plugin.py").write_text(ATTENTION.format(init="pass", call="pass"))
   words = [
     *TINY,
     "--skip_checks",

@@ -30,11 +30,12 @@ def details(found: Sequence[Verdict], width: int) -> Iterator[str]:
 
   Laws with the same reason, exception or usual cause are listed together.
   """
-  yield ""
   excluded = [(v.case, v) for v in found if v.status == "not applicable"]
+  noted = [(note, v) for v in found if not v.failed for note in v.notes]
+  if excluded or noted:
+    yield ""
   for reason, laws in _grouped(excluded):
     yield from _wrapped(f"Not applicable ({reason}): {_names(laws)}.", width)
-  noted = [(note, v) for v in found if not v.failed for note in v.notes]
   for note, laws in _grouped(noted):
     yield from _wrapped(f"Note ({_names(laws)}): {note}.", width)
   for (status, cause), laws in _grouped([(_cause(v), v) for v in found if v.failed]):

@@ -127,7 +127,7 @@ def joined(place: Place | None, join: float, lag: float) -> Iterator[Group]:
   except BaseException as error:
     _wait_for_cause(error)
     traceback.print_exc()
-    group.end("", 1, others=f"process {group.index} raised {one_line(error)}")
+    group.end("", 1, others=f"process {group.index}: {one_line(error)}")
   group.leave(_shutdown)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import jax.numpy as jnp
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TextColumn
+from rich.progress import Progress, TextColumn
 from rich.table import Column
 from rich.text import Text
 
@@ -24,6 +24,7 @@ from attention_lab.conformance.law import Law, Verdict
 from attention_lab.conformance.schemes import MAX_LENGTH
 from attention_lab.conformance.subject import Subject
 from attention_lab.errors import UserError, one_line
+from attention_lab.plugin import attribution
 from attention_lab.plugin import spec as specs
 from attention_lab.position.base.position import Position, positions, properties_of
 from attention_lab.run import folder as run_folder
@@ -51,8 +52,8 @@ def run(config: Config, workdir: str | None) -> int:
   )
   make_folder(folder, "workdir")
   found: dict[str, list[Verdict]] = {}
-  scheme = f"--position={position}" if position else "generic rotation and bias"
   for name, subject in subjects.items():
+    scheme = f"--position={position}" if position else _generic_scheme(subject)
     console.print(f"{name} (depth {config.check.depth}, {scheme})\n\n{table.HEAD}")
     found[name] = _check(name, subject, console)
     for line in table.details(found[name], min(console.width, WIDEST)):
@@ -80,19 +81,24 @@ def _subject(name: str, depth: str, position: str | None, console: Console) -> S
   """
   make = positions.bind(position) if position else Position
   scheme = partial(make, max_length=MAX_LENGTH)
-  with _watched(console, lambda: f"calling {name}"):
+  with _watched(console, lambda: f"in the first call of {name}"):
     try:
       subject = Subject(name, depth=depth, position=position)
     except UserError:
       raise
-    except Exception as error:
-      raise UserError(
-        f"The attention {name!r} cannot be built: {one_line(error)}."
-      ) from error
+    except (Exception, SystemExit) as error:  # A plugin may call sys.exit.
+      raise UserError(f"The attention {name!r} fails: {one_line(error)}.") from error
     build = lambda: subject.build(scheme(), subject.sizes)  # noqa: E731
-    hooks = properties_of(scheme).hooks
-    refuse_incompatible(name, build, position or "none", hooks, {}, jnp.float32)
+    hooks, kinds = properties_of(scheme).hooks, {kind: kind for kind in subject.kinds}
+    refuse_incompatible(name, build, position or "none", hooks, kinds, jnp.float32)
   return subject
+
+
+def _generic_scheme(subject: Subject) -> str:
+  """Return the positional scheme of the laws, for the title of the table."""
+  names = {"rotate": "rotation", "bias": "bias"}
+  used = " and ".join(names[hook] for hook in subject.hooks)
+  return f"generic {used}" if used else "without positions"
 
 
 def _check(name: str, subject: Subject, console: Console) -> list[Verdict]:
@@ -103,13 +109,14 @@ def _check(name: str, subject: Subject, console: Console) -> list[Verdict]:
   def tell(law: Law, case: str) -> None:
     nonlocal current
     current = f"{law.name}: {case}" if case else law.name
-    progress.update(task, description=current)
+    progress.update(task, description=current, refresh=True)
 
   text = TextColumn(
-    "{task.description}", markup=False, table_column=Column(no_wrap=True)
+    "{task.completed}/{task.total} {task.description}",
+    markup=False,
+    table_column=Column(no_wrap=True, overflow="ellipsis"),
   )
   progress = Progress(
-    MofNCompleteColumn(),
     text,
     console=console,
     transient=True,
@@ -135,7 +142,8 @@ def _watched(console: Console, what: Callable[[], str]) -> Iterator[None]:
   """Say what is being done while it takes long, on standard error if that is a file."""
 
   def report(seconds: float) -> None:
-    line = f"still {what()} after {seconds:.0f} s; Ctrl-C stops."
+    place = attribution.current_line()
+    line = f"still {what()} after {seconds:.0f} s{place}; Ctrl-C stops."
     if console.is_terminal:
       console.print(line)
     else:

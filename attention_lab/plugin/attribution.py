@@ -1,10 +1,13 @@
 """Attributes exceptions to plugins: one that a plugin raised is reported in one line."""
 
 import contextlib
+import sys
+import threading
 import traceback
+from pathlib import Path
 
-from attention_lab.errors import UserError, summary
-from attention_lab.plugin import discovery
+from attention_lab.errors import UserError, frames_of, summary
+from attention_lab.plugin.discovery import is_plugin_file
 from attention_lab.system.files import make_folder, user_cache
 
 
@@ -13,8 +16,7 @@ def of_plugin(error: BaseException) -> UserError | None:
 
   The traceback is written to the user's cache folder.
   """
-  frames = traceback.extract_tb(error.__traceback__)
-  own = [frame for frame in frames if discovery.is_plugin_file(frame.filename)]
+  own = [frame for frame in frames_of(error) if is_plugin_file(frame.filename)]
   if not own:
     return None
   frame = own[-1]
@@ -22,6 +24,15 @@ def of_plugin(error: BaseException) -> UserError | None:
     f"The plugin {frame.filename}, line {frame.lineno}, in {frame.name}: "
     f"{summary(error)}. {_write_traceback(error)}{_notes(error)}"
   )
+
+
+def current_line() -> str:
+  """Return the plugin's line that the main thread is in, as " (mine.py, line 3)", or ""."""
+  frame = sys._current_frames().get(threading.main_thread().ident or 0)
+  for entry in reversed(traceback.extract_stack(frame)):
+    if is_plugin_file(entry.filename):
+      return f" ({Path(entry.filename).name}, line {entry.lineno})"
+  return ""
 
 
 def _notes(error: BaseException) -> str:

@@ -100,7 +100,8 @@ def _refuse_missing_methods(component: type) -> None:
     return
   name, above = missing[0], getattr(component, missing[0])
   inherited = {key for cls in component.__mro__[1:] for key in vars(cls)}
-  near = difflib.get_close_matches(name, set(vars(component)) - inherited, n=1)
+  own = [key for key in vars(component) if key not in inherited]
+  near = difflib.get_close_matches(name, own, n=1)
   hint = f" It defines {near[0]!r}; did you mean {name!r}?" if near else ""
   raise UserError(f"it does not define {_form(name, above)}.{hint}")
 

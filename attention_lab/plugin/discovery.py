@@ -90,9 +90,9 @@ def _load_one(plugin: str) -> None:
     raise UserError(f"Plugin {plugin}: {error}") from None
   except (Exception, SystemExit) as error:
     known = plugin if _is_file(plugin) else ""
+    forms = "" if known else " --plugin takes package.module or path/to/file.py."
     raise UserError(
-      f"Plugin {plugin}: {one_line(error, within=known)}. --plugin takes "
-      f"package.module or path/to/file.py."
+      f"Plugin {plugin}: {one_line(error, within=known)}.{forms}"
     ) from error
 
 

@@ -110,7 +110,7 @@ def test_broken_installed_package_is_reported_and_does_not_stop_the_others(
   assert "whole" in attentions
   assert capsys.readouterr().err == (
     "warning: the installed plugin 'plugin_broken' was not loaded: "
-    "RuntimeError: first second (plugin_broken.py, line 1)\n"
+    "plugin_broken.py, line 1: RuntimeError: first second\n"
   )
 
 
@@ -134,8 +134,8 @@ def test_missing_plugin_is_reported(plugin, reason):
 @pytest.mark.parametrize(
   ("code", "reason"),
   [
-    ("x = 1\ny = 1 / 0", r"ZeroDivisionError: division by zero \(mine\.py, line 2\)"),
-    ("def f(:", r"SyntaxError: .*mine\.py, line 1"),
+    ("x = 1\ny = 1 / 0", r"mine\.py, line 2: ZeroDivisionError: division"),
+    ("def f(:", r"mine\.py, line 1: SyntaxError: "),
     ("import no_such_module_here", r"No module named 'no_such_module_here'"),
     (ATTENTION.format(name="standard"), "already registered this name"),
     (ATTENTION.format(name="two words"), "a name is a word"),
@@ -155,6 +155,37 @@ def test_failed_plugin_can_be_fixed_and_loaded(tmp_path):
   write(tmp_path / "mine.py", ATTENTION.format(name="fixed_after_a_failure"))
   discovery.load([path])
   assert "fixed_after_a_failure" in attentions
+
+
+FORGOTTEN = ATTENTION.replace('@register_attention("{name}")\n', "")
+
+
+def test_plugin_without_the_decorator_is_refused_with_the_line_to_add(tmp_path):
+  path = write(tmp_path / "mine.py", FORGOTTEN)
+  answer = 'Put @attention_lab.register_attention("name") above class Mine.'
+  for _ in range(2):  # A refused file is not remembered as loaded.
+    with pytest.raises(UserError, match="registers nothing") as error:
+      discovery.load([path])
+    assert str(error.value) == f"Plugin {path}: it registers nothing. {answer}"
+
+
+@pytest.mark.parametrize(
+  "code", ["", "import attention_lab", FORGOTTEN.replace("attend", "other")]
+)
+def test_plugin_that_registers_nothing_gives_a_warning(tmp_path, capsys, code):
+  path = write(tmp_path / "mine.py", code)
+  discovery.load([path, path])
+  assert capsys.readouterr().err == f"warning: the plugin {path} registers nothing.\n"
+
+
+def test_plugin_that_was_imported_before_gives_no_warning(
+  tmp_path, monkeypatch, capsys
+):
+  write(tmp_path / "plugin_twice.py", ATTENTION.format(name="twice"))
+  monkeypatch.syspath_prepend(tmp_path)
+  importlib.import_module("plugin_twice")
+  discovery.load(["plugin_twice"])
+  assert capsys.readouterr().err == ""
 
 
 def test_file_is_stored_as_an_absolute_path(tmp_path, monkeypatch):

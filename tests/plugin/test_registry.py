@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 import pytest
 
 from attention_lab.errors import UserError
+from attention_lab.plugin.contract import Contract
 from attention_lab.plugin.registry import Registry, fields_of
 
 
@@ -34,7 +35,7 @@ class Window(Base):
 @pytest.fixture
 def registry():
   """Return a registry that holds `Window`."""
-  registry = Registry("attention", base=Base, given=fields_of(Base))
+  registry = Registry("attention", Contract(Base), fields_of(Base))
   registry.register("window")(Window)
   return registry
 
@@ -73,6 +74,11 @@ def test_unknown_name_is_rejected_with_the_nearest(kind, message):
 def test_name_that_is_not_an_identifier_is_rejected(registry, name):
   with pytest.raises(UserError, match="a name is a word of letters, digits"):
     registry.register(name)(Window)
+
+
+def test_decorator_without_a_name_is_rejected(registry):
+  with pytest.raises(UserError, match=r'Write a name: @register_attention\("name"\)'):
+    registry.register(Window)
 
 
 def test_duplicate_name_is_rejected_with_the_module_that_registered_it(registry):
