@@ -30,7 +30,7 @@ class LeaksIfUnaligned(Masked):
     return (difference(mask) >= -1) & present(mask)
 
 
-@breaks("causality.no_gradient_from_future")
+@breaks("causality.no_dependence_on_future")
 class LeaksAtTrainingLength(Masked):
   """Omits the mask where the whole training length is present."""
 
