@@ -20,6 +20,7 @@ if TYPE_CHECKING:
   )
   from attention_lab.attention.base.multi_head import MultiHead as MultiHead
   from attention_lab.attention.base.weighted import Weighted as Weighted
+  from attention_lab.conformance.report import check as check
   from attention_lab.dataset.base.dataset import Batch as Batch
   from attention_lab.dataset.base.dataset import Dataset as Dataset
   from attention_lab.dataset.base.dataset import register_dataset as register_dataset
@@ -42,6 +43,7 @@ _HOMES = {
   "attention.base.attention": ("Attention", "register_attention"),
   "kernel.mask": ("Mask",),
   "attention.base.multi_head": ("MultiHead",),
+  "conformance.report": ("check",),
   "attention.base.weighted": ("Weighted",),
   "kernel.weights": ("softmax",),
   "dataset.base.dataset": ("Batch", "Dataset", "register_dataset"),

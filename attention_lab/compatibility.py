@@ -5,7 +5,8 @@ output must depend on every hook in which the positional scheme acts, and must k
 and dtype.
 """
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import haiku as hk
@@ -13,13 +14,13 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from attention_lab.attention.base.attention import Attention, attentions
-from attention_lab.errors import UserError, one_line
+from attention_lab.attention.base.attention import HOOKS, Attention, attentions
+from attention_lab.errors import UserError, line_of, one_line
 from attention_lab.kernel.mask import Mask
 from attention_lab.position.base.position import Position, positions, shared_sample
 
-# An attention is independent of "embed", which acts on the token embeddings.
-HOOKS = tuple(hook for hook in Position.HOOKS if hook != "embed")
+# Methods of an attention and of a scheme whose results may be None.
+MAY_BE_NONE = ("initial_state", "memorise", "bias", "draw")
 
 
 def refuse_incompatible(
@@ -42,7 +43,8 @@ def refuse_incompatible(
   """
   try:
     _refuse_kinds(attention, build, kinds)
-    used = _hooks_used(attention, build)
+    with _named_none():
+      used = _hooks_used(attention, build)
     _refuse_kernel(build, dtype)
     if hooks & {"rotate", "rotate_keys"} and not _rotates_pairs_if_required(build):
       raise UserError(
@@ -52,7 +54,7 @@ def refuse_incompatible(
       )
   except UserError:
     raise
-  except Exception as error:
+  except (Exception, SystemExit) as error:  # A plugin may call sys.exit.
     raise UserError(f"The attention {attention!r} fails: {one_line(error)}.") from error
   if missed := hooks & set(HOOKS) - used:
     usable = [
@@ -83,6 +85,30 @@ def _refuse_kinds(
       f"needs {' and '.join(kinds[place] for place in missing)} attention. "
       f"Use one of: {', '.join(others)}." + one_place * (len(kinds) > 1)
     )
+
+
+@contextlib.contextmanager
+def _named_none() -> Iterator[None]:
+  """Raise `UserError` if an exception follows a method that returned None."""
+  found = []
+
+  def watch(method: Any, args: Any, kwargs: Any, context: hk.MethodContext) -> Any:
+    result = method(*args, **kwargs)
+    cls, name = type(context.module), context.method_name
+    overrides = sum(name in vars(each) for each in cls.__mro__) > 1
+    if result is None and overrides and name not in MAY_BE_NONE:
+      found.append(getattr(cls, name))
+    return result
+
+  try:
+    with hk.intercept_methods(watch):
+      yield
+  except Exception as error:
+    if found:
+      raise UserError(
+        f"{found[-1].__qualname__} ({line_of(found[-1])}) returns None. Return an array."
+      ) from error
+    raise
 
 
 def _hooks_used(attention: str, build: Callable[[], Attention]) -> set[str]:

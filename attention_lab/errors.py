@@ -1,9 +1,31 @@
 """Errors for users, on one line: what was wrong, what is allowed, what to type."""
 
 import difflib
+import inspect
+import os
+import re
+import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
+
+# Packages in which a mistake of a user's file may be raised.
+LIBRARIES = (
+  "attention_lab absl chex einops equinox flax haiku jax jaxlib jmp ml_collections "
+  "numpy optax"
+).split()
+# What to do after an exception of JAX, by its type.
+REMEDIES = {
+  "TracerBoolConversionError": "Use jnp.where or jax.lax.cond, not `if` on arrays",
+  "TracerArrayConversionError": "Use jax.numpy, not numpy",
+  "TracerIntegerConversionError": "Use jnp.take or jax.lax.dynamic_slice, not an index",
+  "ConcretizationTypeError": "Values of arrays are not known while JAX traces",
+  "NonConcreteBooleanIndexError": "Use jnp.where, not a boolean index",
+  "UnexpectedTracerError": (
+    "An array of one call was kept, as in a global or a cache, and used in another"
+  ),
+}
 
 
 class UserError(Exception):
@@ -20,24 +42,49 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def one_line(error: BaseException, within: str = "") -> str:
-  """Return an exception on a single line, with the line of the user's file that raised.
+  """Return an exception on a single line that begins with the line of the user's file.
 
   Args:
     error: the exception.
     within: the user's file; "" for the last file of the traceback that may be one.
   """
-  text = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
-  if isinstance(error, SyntaxError):  # Its message names the line.
-    return text
+  if isinstance(error, SyntaxError) and error.filename and error.lineno:
+    place = f"{Path(error.filename).name}, line {error.lineno}"
+    return f"{place}: {type(error).__name__}: {error.msg}"
   for frame in reversed(traceback.extract_tb(error.__traceback__)):
     path = Path(frame.filename)
     if path.resolve() == Path(within).resolve() if within else _is_users(path):
-      return f"{text} ({path.name}, line {frame.lineno})"
-  return text
+      return f"{path.name}, line {frame.lineno}: {summary(error)}"
+  return summary(error)
+
+
+def summary(error: BaseException) -> str:
+  """Return the type and message of an exception on a single line.
+
+  Of a message of JAX, the first sentence and the remedy are returned.
+  """
+  name, text = type(error).__name__, str(error).strip()
+  if "Traceback (most recent call last)" in text:  # The callback of a program raised.
+    text = text.splitlines()[-1]
+  elif type(error).__module__.split(".")[0] in ("jax", "jaxlib"):
+    text = re.split(r"(?<=\.)\s+(?=[A-Z])|\n\n", text)[0].rstrip(".")
+  parts = [": ".join(filter(None, [name, " ".join(text.split())])), REMEDIES.get(name)]
+  return ". ".join(filter(None, parts))
+
+
+def line_of(function: Callable[..., Any]) -> str:
+  """Return the file and line of a function's definition, such as "mine.py, line 3"."""
+  code = inspect.unwrap(function).__code__
+  return f"{Path(code.co_filename).name}, line {code.co_firstlineno}"
 
 
 def _is_users(path: Path) -> bool:
-  """Return whether a file belongs neither to this package nor to its libraries."""
-  between = {"importlib", "jax", "haiku"} & set(path.parts)
-  ours = path.is_relative_to(Path(__file__).parent)
-  return not (ours or between or str(path).startswith("<frozen"))
+  """Return whether a file belongs neither to Python, to this package nor to a library."""
+  if path.name.startswith("<"):  # Code without a file.
+    return False
+  standard = path.is_relative_to(Path(os.__file__).parent)
+  if standard and "site-packages" not in path.parts:
+    return False
+  modules = (sys.modules.get(name) for name in LIBRARIES)
+  files = (module.__file__ for module in modules if module)
+  return not any(path.is_relative_to(Path(file).parent) for file in files if file)

@@ -114,7 +114,7 @@ def main(overrides: list[str]) -> int:
     if stdout.is_read():
       raise
     return 1
-  except Exception as error:
+  except (Exception, SystemExit) as error:  # A plugin may call sys.exit.
     mistake = (
       stdout.no_room(error)
       or memory.out_of_memory(error)

@@ -5,8 +5,9 @@ from functools import partial
 
 import numpy as np
 
+from attention_lab.conformance.inputs import SHORT
 from attention_lab.conformance.law import Case, law, only
-from attention_lab.conformance.subject import SHORT, Subject
+from attention_lab.conformance.subject import Subject
 
 
 @law(

@@ -9,27 +9,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from attention_lab.conformance.inputs import LONG, SHORT, cast_to, positions_of
 from attention_lab.conformance.law import Case, Error, law, only
-from attention_lab.conformance.subject import (
-  LONG,
-  MAX_LENGTH,
-  SHORT,
-  Subject,
-  cast_to,
-  positions_of,
-)
+from attention_lab.conformance.schemes import MAX_LENGTH
+from attention_lab.conformance.subject import Subject
 
 ROUNDING = 2e-5  # Float32 rounding error, relative to the largest value.
 GRADIENT_ROUNDING = 1e-6  # Of a gradient that is 0, relative to the largest gradient.
 # Rounding of bfloat16; a leak is larger, since the changed tokens are 10 times as large.
 LOW_ROUNDING = 2.0**-6
 PAIRS = 2**19  # Pairs of query and context token per call, which bound the memory.
-ALL_CUTS = 144  # Largest length at which every cut is tested.
-CUTS = 16  # Cuts tested at a larger length.
+LARGEST_OPTION = 340  # Three times a larger size is not tested.
+CUTS = 16  # Cuts that are tested where not all are.
 
 
 class Setup(NamedTuple):
-  """How an attention is called."""
+  """Way to call an attention."""
 
   length: int
   aligned: bool  # Whether the mask says that positions are 0, 1, 2, ….
@@ -48,9 +43,42 @@ def setups(subject: Subject, lengths: Sequence[int]) -> Iterator[Setup]:
 
   Training calls it with `aligned` and a random key, and in its own dtype.
   """
-  keys = (False, True) if subject.random else (False,)
+  keys = (
+    (False, True)
+    if subject.cached("random?", partial(_is_random, subject))
+    else (False,)
+  )
   for length, aligned, key in itertools.product(lengths, (False, True), keys):
     yield Setup(length, aligned, key)
+
+
+def option_sizes(subject: Subject) -> list[int]:
+  """Return numbers of tokens that the options may name, such as a window or a block."""
+  hidden = ("num_kv_heads", "seed")
+  values = [value for name, value in subject.values.items() if name not in hidden]
+  found = {value for value in values if type(value) is int}
+  return sorted(value for value in found if 2 <= value <= LARGEST_OPTION)
+
+
+def _more_lengths(subject: Subject) -> list[int]:
+  """Return lengths just below, at and above three times each number in the options."""
+  sizes = option_sizes(subject) if subject.full else []
+  return list(dict.fromkeys(3 * size + i for size in sizes for i in (-1, 0, 1)))
+
+
+def _is_random(subject: Subject) -> bool:
+  """Return whether a random key changes the program."""
+  f, key = subject.plain_functions(), jax.random.key(0)
+  x, positions = jnp.asarray(subject.inputs(1)), positions_of(1, SHORT)
+
+  def program(with_key: bool, aligned: bool) -> str:
+    def run(params: Any, key: jax.Array) -> jax.Array:
+      mask = subject.mask(positions, aligned)
+      return f.apply(params, x, mask, key if with_key else None)
+
+    return str(jax.make_jaxpr(run)(subject.random_parameters(), key))
+
+  return any(program(True, each) != program(False, each) for each in (True, False))
 
 
 @law(
@@ -66,7 +94,11 @@ def no_gradient_from_future(subject: Subject) -> Iterator[Case]:
       continue
     for label, params in subject.labelled_parameters():
       case = f"{setup}, {label} parameters"
-      yield Case(case, partial(_largest_gradient, subject, setup, params), 1e-6)
+      yield Case(
+        case,
+        partial(_largest_gradient, subject, setup, params, label == "initial"),
+        GRADIENT_ROUNDING,
+      )
 
 
 @law(
@@ -77,7 +109,7 @@ def no_gradient_from_future(subject: Subject) -> Iterator[Case]:
 def no_dependence_on_future(subject: Subject) -> Iterator[Case]:
   """Require that changing all tokens from a cut on changes no output before the cut."""
   usual = (SHORT, 16, MAX_LENGTH, 128, LONG, 512) if subject.full else (SHORT, LONG)
-  lengths = subject.lengths(*usual)
+  lengths = [n for n in (*usual, *_more_lengths(subject)) if n <= subject.reach]
   every = list(setups(subject, lengths))
   for length in (MAX_LENGTH, LONG) if subject.full else (LONG,):
     if length <= subject.reach:
@@ -86,12 +118,16 @@ def no_dependence_on_future(subject: Subject) -> Iterator[Case]:
     for label, params in subject.labelled_parameters():
       case = f"{setup}, {label} parameters"
       limit = ROUNDING if setup.dtype == jnp.float32 else LOW_ROUNDING
-      yield Case(case, partial(_largest_change, subject, setup, params), limit)
+      yield Case(
+        case,
+        partial(_largest_change, subject, setup, params, label == "initial"),
+        limit,
+      )
 
 
-def cuts_of(length: int, sizes: Sequence[int]) -> np.ndarray:
+def cuts_of(length: int, sizes: Sequence[int], every: bool) -> np.ndarray:
   """Return the cuts to test at a length: all, or those next to multiples of sizes."""
-  if length <= ALL_CUTS:
+  if every:
     return np.arange(1, length)
   steps = [*sizes, 16, 64, 128, 256, length]
   edges = [edge for size in steps for edge in (size, length // size * size)]
@@ -102,20 +138,24 @@ def cuts_of(length: int, sizes: Sequence[int]) -> np.ndarray:
   return np.sort(inside[:CUTS])
 
 
-def _rows(length: int, count: int) -> int:
-  """Return the number of sequences per call."""
-  return max(1, min(count, PAIRS // length**2))
+def _calls(subject: Subject, setup: Setup, initial: bool) -> Iterator[np.ndarray]:
+  """Yield the cuts of each call [rows], always as many.
 
-
-def _calls(subject: Subject, length: int) -> Iterator[np.ndarray]:
-  """Yield the cuts of each call [rows], always as many."""
-  cuts = cuts_of(length, subject.option_sizes)
-  rows = _rows(length, len(cuts))
+  Every cut is tested at `LONG` tokens and at `SHORT`, with large random parameters.
+  """
+  length = setup.length
+  every = length == SHORT or (
+    length == LONG and not initial and setup.dtype == jnp.float32
+  )
+  cuts = cuts_of(length, option_sizes(subject), every)
+  rows = max(1, min(CUTS, length - 1, PAIRS // length**2))
   for start in range(0, len(cuts), rows):
     yield np.resize(cuts[start : start + rows], rows)
 
 
-def _largest_change(subject: Subject, setup: Setup, params: Any) -> Error:
+def _largest_change(
+  subject: Subject, setup: Setup, params: Any, initial: bool
+) -> Error:
   """Return the largest change before a cut, and where it is."""
   x, other = (
     subject.inputs(1, setup.length, seed=1),
@@ -131,7 +171,7 @@ def _largest_change(subject: Subject, setup: Setup, params: Any) -> Error:
     return y.astype(np.float32)
 
   expected, (worst, where) = None, (0.0, "")
-  for cuts in _calls(subject, setup.length):
+  for cuts in _calls(subject, setup, initial):
     after = np.arange(setup.length) >= cuts[:, None]  # [rows, T]
     same = np.repeat(x, len(cuts), axis=0)
     if expected is None:  # All calls have as many rows, and the same random key.
@@ -148,13 +188,15 @@ def _largest_change(subject: Subject, setup: Setup, params: Any) -> Error:
   return (worst, where) if where else 0.0
 
 
-def _largest_gradient(subject: Subject, setup: Setup, params: Any) -> Error:
+def _largest_gradient(
+  subject: Subject, setup: Setup, params: Any, initial: bool
+) -> Error:
   """Return the largest gradient of outputs before a cut by tokens after it, and where."""
   length, key = setup.length, jax.random.key(5) if setup.key else None
   x = subject.inputs(1, length)
   w = np.random.default_rng(2).normal(size=x.shape).astype(np.float32)
   worst, largest, where = 0.0, 0.0, ""
-  for cuts in _calls(subject, length):
+  for cuts in _calls(subject, setup, initial):
     after = (np.arange(length) >= cuts[:, None])[..., None]
     rows = np.repeat(x, len(cuts), axis=0)
     _, (_, gradient) = subject.gradient(

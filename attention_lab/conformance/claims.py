@@ -12,14 +12,9 @@ import numpy as np
 
 from attention_lab.attention.base.attention import SAME_RESULT
 from attention_lab.conformance.causality import ROUNDING
+from attention_lab.conformance.inputs import LONG, distance, positions_of
 from attention_lab.conformance.law import Case, Error, Note, law
-from attention_lab.conformance.subject import (
-  LONG,
-  Sizes,
-  Subject,
-  distance,
-  positions_of,
-)
+from attention_lab.conformance.subject import Sizes, Subject
 from attention_lab.errors import UserError
 
 # The width of all heads is d_model, or another width.
@@ -68,7 +63,7 @@ def _failure(subject: Subject, sizes: Sizes, length: int) -> Error:
 
 
 def _unless_grouped(subject: Subject) -> str:
-  if "num_kv_heads" in subject.options() and subject.sizes.num_heads > 1:
+  if "num_kv_heads" in subject.values and subject.sizes.num_heads > 1:
     return ""
   return "it has no option num_kv_heads"
 
@@ -138,7 +133,7 @@ def options_have_an_effect(subject: Subject) -> Iterator[Case | Note]:
   its values by `Literal`, or in its field's metadata, under "choices".
   """
   fields = {field.name: field for field in dataclasses.fields(subject.cls)}
-  for name in subject.options():
+  for name in subject.values:
     if name not in fields:
       yield Note(f"option {name} was not tried: it is not a field")
       continue

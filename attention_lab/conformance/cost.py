@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from attention_lab.benchmark.flops import traced_elements, traced_flops
+from attention_lab.conformance.inputs import positions_of
 from attention_lab.conformance.law import Case, law
-from attention_lab.conformance.subject import Subject, positions_of
+from attention_lab.conformance.subject import Subject
 
 # Lengths between which linear cost is measured. At both, everything that depends on the
 # length, such as segments of a recurrence, is in use.

@@ -9,8 +9,9 @@ import numpy as np
 
 from attention_lab.conformance.causality import ROUNDING
 from attention_lab.conformance.functions import in_chunks
+from attention_lab.conformance.inputs import SHORT, distance, positions_of
 from attention_lab.conformance.law import Case, law, only
-from attention_lab.conformance.subject import SHORT, Subject, distance, positions_of
+from attention_lab.conformance.subject import Subject
 from attention_lab.kernel.mask import Mask
 
 # Numbers of queries and of context tokens: fewer queries, more, and as many.

@@ -7,14 +7,9 @@ import jax
 import numpy as np
 
 from attention_lab.conformance.causality import ROUNDING
+from attention_lab.conformance.inputs import BATCH, LONG, SHORT, distance
 from attention_lab.conformance.law import Case, Error, law
-from attention_lab.conformance.subject import (
-  BATCH,
-  LONG,
-  SHORT,
-  Subject,
-  distance,
-)
+from attention_lab.conformance.subject import Subject
 
 PLACES = ("in front", "behind", "inside")
 
@@ -37,9 +32,15 @@ def lengths(subject: Subject) -> list[int]:
   return [n for n in (SHORT, LONG) if n <= subject.reach]
 
 
+def unless_padded(subject: Subject) -> str:
+  """Return why laws about padding are not applicable; "" if they are."""
+  return "" if subject.takes_padding else "apply takes no `positions`"
+
+
 @law(
   "padding content is not read",
   "the mask ignores that context positions < 0 are padding, or a cache or sum includes it",
+  unless_padded,
 )
 def padding_content_is_not_read(subject: Subject) -> Iterator[Case]:
   """Require that vectors at negative positions change no output at other positions."""
@@ -63,7 +64,11 @@ def _change(subject: Subject, positions: np.ndarray, causal: bool) -> Error:
   return largest_change(changed[:, real], y[:, real], np.flatnonzero(real))
 
 
-@law("padding is ignored", "a normaliser, a mean or a position counts padding")
+@law(
+  "padding is ignored",
+  "a normaliser, a mean or a position counts padding",
+  unless_padded,
+)
 def padding_is_ignored(subject: Subject) -> Iterator[Case]:
   """Require the same outputs with padding as without it."""
   for causal in subject.modes:
@@ -94,6 +99,7 @@ def _label(length: int, place: str, causal: bool) -> str:
 @law(
   "fully masked rows are finite",
   "a softmax over no tokens divides by zero; mask with a finite number, then zero the row",
+  unless_padded,
 )
 def masked_rows_are_finite(subject: Subject) -> Iterator[Case]:
   """Require finite outputs and gradients where a query may attend to no token."""

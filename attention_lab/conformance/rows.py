@@ -6,15 +6,10 @@ from functools import partial
 import numpy as np
 
 from attention_lab.conformance.causality import ROUNDING
+from attention_lab.conformance.inputs import LONG, SHORT, distance, positions_of
 from attention_lab.conformance.law import Case, Error, law
-from attention_lab.conformance.padding import largest_change, padded
-from attention_lab.conformance.subject import (
-  LONG,
-  SHORT,
-  Subject,
-  distance,
-  positions_of,
-)
+from attention_lab.conformance.padding import largest_change, padded, unless_padded
+from attention_lab.conformance.subject import Subject
 
 BATCHES = (1, 2, 3)
 
@@ -84,6 +79,7 @@ def _other_size(subject: Subject, x: np.ndarray, batch: int, aligned: bool) -> f
 @law(
   "each row obeys its own padding and positions",
   "positions or lengths of one row are used for all rows",
+  unless_padded,
 )
 def ragged_rows_equal_single_rows(subject: Subject) -> Iterator[Case]:
   """Require that rows with different padding and positions equal each row alone."""

@@ -1,6 +1,5 @@
 """The attention under test: its sizes, parameters, inputs and outputs."""
 
-import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -14,24 +13,18 @@ import numpy as np
 
 from attention_lab.attention.base.attention import Attention, attentions
 from attention_lab.conformance.functions import Functions, make_functions
+from attention_lab.conformance.inputs import BATCH, SHORT, positions_of
+from attention_lab.conformance.schemes import (
+  HOOKS,
+  MAX_LENGTH,
+  SCHEMES,
+  properties_of_scheme,
+)
 from attention_lab.errors import UserError
 from attention_lab.kernel.mask import Mask
 from attention_lab.plugin import spec as specs
-from attention_lab.position.base.position import (
-  Position,
-  Properties,
-  positions,
-  properties_of,
-)
+from attention_lab.position.base.position import Position, positions
 
-HOOKS = ("rotate", "bias")
-MAX_LENGTH = 64  # Positions in a training example.
-# Tokens. LONG exceeds the usual block and chunk sizes, and MAX_LENGTH.
-SHORT, LONG = 6, 144
-BATCH = (
-  4  # Sequences in a batch of laws that need no other number: programs are shared.
-)
-LARGEST_OPTION = 340  # Three times a larger size is not tested.
 # Optimisation does not change which tokens an output depends on, and the programs run
 # only a few times, so compile time matters more than speed.
 FAST_COMPILATION = {
@@ -61,39 +54,6 @@ CANDIDATES = (
   Sizes(2, 64, 128),
   Sizes(1, 16, 16),
 )
-
-
-class Rotation(Position):
-  """Rotates as rope does."""
-
-  def rotate(self, x: jax.Array, positions: jax.Array) -> jax.Array:
-    return _scheme("rope").rotate(x, positions)
-
-
-class Bias(Position):
-  """Adds the bias of alibi."""
-
-  def bias(
-    self, query_positions: jax.Array, context_positions: jax.Array, num_heads: int
-  ) -> jax.Array | None:
-    return _scheme("alibi").bias(query_positions, context_positions, num_heads)
-
-
-class RotationAndBias(Rotation, Bias):
-  """Rotates as rope does and adds the bias of alibi."""
-
-
-# By hooks, the scheme that acts in exactly these.
-SCHEMES: dict[tuple[str, ...], type[Position]] = {
-  (): Position,
-  ("rotate",): Rotation,
-  ("bias",): Bias,
-  HOOKS: RotationAndBias,
-}
-
-
-def _scheme(name: str) -> Position:
-  return cast(Position, positions.bind(name)(max_length=MAX_LENGTH))
 
 
 Build = Callable[[Position, Sizes], Attention]
@@ -130,59 +90,23 @@ class Subject:
     self._given = build, attention
     self.position, self.full = position, depth == "full"
     self._cache: dict[Any, Any] = {}
-    net = self._first_accepted([sizes] if sizes else CANDIDATES)
+    net = _first_accepted(self.build, [sizes] if sizes else CANDIDATES)
     self.cls = type(net)
     self.sizes = Sizes(net.num_heads, net.key_size, net.d_model)
     self.kinds = net.kinds
+    self.causal = "causal" in self.kinds  # Whether it is tested with causal masks.
+    # Whether the masks of self-attention are causal, for each way to test it.
+    self.modes = [True, False] if _is_both(self.kinds) else [self.causal]
     self.linear_time, self.constant_state = net.linear_time, net.constant_state
     self.sees_itself, self.smooth = net.sees_itself, net.smooth
-    acts = HOOKS if position is None else self._bound(position).hooks
-    self.hooks = tuple(hook for hook in HOOKS if hook in net.honours and hook in acts)
-    self.values = {name: getattr(net, name) for name in self.options()}
-
-  @property
-  def causal(self) -> bool:
-    """True if the attention is tested with causal masks: if it can be causal."""
-    return "causal" in self.kinds
-
-  @property
-  def modes(self) -> list[bool]:
-    """Whether the masks of self-attention are causal, for each way to test it."""
-    both = self.causal and "bidirectional" in self.kinds
-    return [True, False] if both else [self.causal]
-
-  @property
-  def option_sizes(self) -> list[int]:
-    """Numbers of tokens that the options may name, such as a window or a block."""
-    hidden = ("num_kv_heads", "seed")
-    found = {
-      value
-      for name, value in self.values.items()
-      if name not in hidden and type(value) is int and 2 <= value <= LARGEST_OPTION
-    }
-    return sorted(found)
-
-  def lengths(self, *lengths: int) -> list[int]:
-    """Return lengths to test causality at: the given ones and, in full depth, others.
-
-    The others are just below, at and above three times each number in the options.
-    """
-    more = [3 * size + i for size in self.option_sizes for i in (-1, 0, 1)]
-    every = dict.fromkeys([*lengths, *(more if self.full else ())])
-    return [length for length in every if length <= self.reach]
-
-  @property
-  def reach(self) -> int:
-    """Largest length that the positional scheme supports."""
-    if self.position is None:
-      return 2**31
-    return self._bound(self.position).reach or 2**31
-
-  def options(self) -> dict[str, inspect.Parameter]:
-    """Return the attention's options, by name."""
-    given = attentions.given | {"name"}
-    parameters = inspect.signature(self.cls).parameters
-    return {key: value for key, value in parameters.items() if key not in given}
+    # Functions of other frameworks may support neither padding nor decoding.
+    self.takes_padding = getattr(net, "takes_padding", True)
+    self.decodes = self.causal and getattr(net, "decodes", True)
+    scheme = properties_of_scheme(position)
+    honoured = scheme.hooks & set(net.honours)
+    self.hooks = tuple(hook for hook in HOOKS if hook in honoured)
+    self.reach = scheme.reach or 2**31  # Largest length that the scheme supports.
+    self.values = _option_values(net)
 
   def functions(self, hooks: tuple[str, ...] | None = None) -> Functions:
     """Return the attention's jitted functions under a positional scheme.
@@ -201,11 +125,6 @@ class Subject:
   def fresh_functions(self) -> Functions:
     """Return functions that no cache knows, so that every call is traced again."""
     return make_functions(self._builder(None), self._jit)
-
-  @property
-  def random(self) -> bool:
-    """True if the attention computes something else with a random key than without."""
-    return self.cached("random?", self._is_random)
 
   def mask(
     self, positions: Any, aligned: bool = False, causal: bool | None = None
@@ -233,10 +152,8 @@ class Subject:
 
   def labelled_parameters(self) -> list[tuple[str, Any]]:
     """Return the initial and the random parameters, each with a label."""
-    return [
-      ("initial", self.initial_parameters()),
-      ("large random", self.random_parameters()),
-    ]
+    initial, random = self.initial_parameters(), self.random_parameters()
+    return [("initial", initial), ("large random", random)]
 
   def inputs(
     self, batch: int = BATCH, length: int = SHORT, seed: int = 1, scale: float = 1.0
@@ -308,51 +225,6 @@ class Subject:
       attention=attention,
     )
 
-  def _first_accepted(self, candidates: Sequence[Sizes]) -> Attention:
-    """Return the attention of the first sizes that it accepts.
-
-    If it refuses `SHORT` tokens whatever the sizes, the first ones are returned.
-
-    Raises:
-      UserError: it cannot be built with any of the sizes.
-    """
-    built: list[Attention] = []
-    refusals: list[UserError] = []
-    for sizes in candidates:
-      try:
-        return self._accepted(sizes, built)
-      except UserError as error:
-        refusals.append(error)
-    if built:
-      return built[0]
-    raise refusals[0]
-
-  def _accepted(self, sizes: Sizes, built: list[Attention]) -> Attention:
-    """Return the attention of these sizes, and add it to those that were built.
-
-    Raises:
-      UserError: it refuses the sizes.
-    """
-
-    def run(x: jax.Array) -> None:
-      net = self.build(Position(max_length=MAX_LENGTH), sizes)
-      built.append(net)
-      at = jnp.zeros((1, SHORT), jnp.int32)
-      try:
-        net(x, x, Mask(at, at, causal="causal" in net.kinds))
-      except UserError:
-        raise
-      except Exception:  # The laws report it.
-        return
-
-    x = jax.ShapeDtypeStruct((1, SHORT, sizes.d_model), jnp.float32)
-    jax.eval_shape(hk.transform(run).init, jax.random.key(0), x)
-    return built[-1]
-
-  def _bound(self, position: str) -> Properties:
-    make = lambda: positions.bind(position)(max_length=MAX_LENGTH)  # noqa: E731
-    return properties_of(make)
-
   def _builder(self, hooks: tuple[str, ...] | None) -> Callable[[], Attention]:
     if hooks is None and self.position is not None:
       scheme = positions.bind(self.position)
@@ -360,45 +232,9 @@ class Subject:
       scheme = SCHEMES[self.hooks if hooks is None else hooks]
     return lambda: self.build(scheme(max_length=MAX_LENGTH), self.sizes)
 
-  def _is_random(self) -> bool:
-    f, key = self.plain_functions(), jax.random.key(0)
-    x, mask = self._example()
-
-    def program(with_key: bool, aligned: bool) -> str:
-      def run(params: Any, key: jax.Array) -> jax.Array:
-        own = dataclasses.replace(mask, aligned=aligned)
-        return f.apply(params, x, own, key if with_key else None)
-
-      return str(jax.make_jaxpr(run)(self.random_parameters(), key))
-
-    return any(
-      program(True, aligned) != program(False, aligned) for aligned in (True, False)
-    )
-
   def _example(self) -> tuple[jax.Array, Mask]:
     x = jnp.zeros((1, SHORT, self.sizes.d_model))
     return x, self.mask(positions_of(1, SHORT))
-
-
-def positions_of(batch: int, length: int, padding: int = 0) -> np.ndarray:
-  """Return positions [B, T]: `padding` times -1, then 0, 1, 2, …."""
-  row = np.maximum(np.arange(length, dtype=np.int32) - padding, -1)
-  return np.tile(row, (batch, 1))
-
-
-def cast_to(dtype: Any, tree: Any) -> Any:
-  """Return a tree of arrays in another dtype."""
-  return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf).astype(dtype)), tree)
-
-
-def distance(actual: Any, expected: Any) -> float:
-  """Return the largest absolute difference over the largest absolute expected value."""
-  actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
-  if not actual.size:
-    return 0.0
-  if not np.isfinite(actual).all():
-    return float("nan")
-  return float(np.abs(actual - expected).max() / (np.abs(expected).max() + 1e-30))
 
 
 def _random_like(shapes: Any) -> Any:
@@ -416,3 +252,57 @@ def _build(
     Attention,
     bound(**sizes._asdict(), position=position, w_init=None, output_init=None),
   )
+
+
+def _first_accepted(build: Build, candidates: Sequence[Sizes]) -> Attention:
+  """Return the attention of the first sizes that it accepts.
+
+  If it refuses `SHORT` tokens whatever the sizes, the first ones are returned.
+
+  Raises:
+    UserError: it cannot be built with any of the sizes.
+  """
+  built: list[Attention] = []
+  refusals: list[UserError] = []
+  for sizes in candidates:
+    try:
+      return _accepted(build, sizes, built)
+    except UserError as error:
+      refusals.append(error)
+  if built:
+    return built[0]
+  raise refusals[0]
+
+
+def _accepted(build: Build, sizes: Sizes, built: list[Attention]) -> Attention:
+  """Return the attention of these sizes, and add it to those that were built.
+
+  Raises:
+    UserError: it refuses the sizes.
+  """
+
+  def run(x: jax.Array) -> None:
+    net = build(Position(max_length=MAX_LENGTH), sizes)
+    built.append(net)
+    at = jnp.zeros((1, SHORT), jnp.int32)
+    try:
+      net(x, x, Mask(at, at, causal="causal" in net.kinds))
+    except UserError:
+      raise
+    except Exception:  # The laws report it.
+      return
+
+  x = jax.ShapeDtypeStruct((1, SHORT, sizes.d_model), jnp.float32)
+  jax.eval_shape(hk.transform(run).init, jax.random.key(0), x)
+  return built[-1]
+
+
+def _is_both(kinds: Sequence[str]) -> bool:
+  return "causal" in kinds and "bidirectional" in kinds
+
+
+def _option_values(net: Attention) -> dict[str, Any]:
+  """Return the values of an attention's options, by name."""
+  given = attentions.given | {"name"}
+  parameters = inspect.signature(type(net)).parameters
+  return {name: getattr(net, name) for name in parameters if name not in given}

@@ -1,84 +1,145 @@
 """--mode=check: test the laws that every attention must obey.
 
-Tests every law on each named attention, prints a table for each and writes check.json.
-The exit status is 1 if a law is broken.
+Tests every law on each named attention, prints a line for each as it is tested, then what
+failed, and writes check.json. The exit status is 1 if a law is broken.
 """
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+import jax.numpy as jnp
 from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
+from rich.progress import MofNCompleteColumn, Progress, TextColumn
+from rich.table import Column
+from rich.text import Text
 
-from attention_lab.config import Config
-from attention_lab.conformance.check import LAWS, verdicts
-from attention_lab.conformance.law import Verdict
+from attention_lab.compatibility import refuse_incompatible
+from attention_lab.config import Config, get_config
+from attention_lab.conformance import check as laws
+from attention_lab.conformance import table
+from attention_lab.conformance.law import Law, Verdict
+from attention_lab.conformance.schemes import MAX_LENGTH
 from attention_lab.conformance.subject import Subject
+from attention_lab.errors import UserError, one_line
 from attention_lab.plugin import spec as specs
+from attention_lab.position.base.position import Position, positions, properties_of
 from attention_lab.run import folder as run_folder
 from attention_lab.system.files import make_folder, write_json
 from attention_lab.system.versions import all_versions
+from attention_lab.system.watchdog import Watchdog
 
-STATUS_LABELS = {
-  "holds": "[green]holds[/]",
-  "broken": "[red]BROKEN[/]",
-  "raises": "[red]RAISES[/]",
-  "not applicable": "not applicable",
-}
+STYLES = {"holds": "green", "not applicable": ""}
+WIDEST = 100  # Columns.
 
 
 def run(config: Config, workdir: str | None) -> int:
   """Check the attentions, print and write the verdicts; return 1 if a law is broken."""
   names = list(dict.fromkeys(map(str, specs.parse_pattern(config.attention))))
-  subjects = {name: Subject(name) for name in names}  # Refuses unknown names first.
+  # The laws have schemes of their own, unless the user names another than the default.
+  position = None if config.position == get_config().position else config.position
+  console = Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
+  subjects = {}
+  for name in names:  # Mistakes are refused before anything is written.
+    subjects[name] = _subject(name, config.check.depth, position, console)
   folder = (
     Path(workdir)
     if workdir
     else run_folder.new_folder(config.attention, config.position, config.dataset)
   )
   make_folder(folder, "workdir")
-  console = Console(highlight=False, soft_wrap=True)
   found: dict[str, list[Verdict]] = {}
+  scheme = f"--position={position}" if position else "generic rotation and bias"
   for name, subject in subjects.items():
-    found[name] = _check(subject, console)
-    console.print(_table(name, found[name]))
-  records = {name: [v._asdict() for v in each] for name, each in found.items()}
-  write_json(folder / "check.json", {"attentions": records, "versions": all_versions()})
-  console.print(_summary(found))
+    console.print(f"{name} (depth {config.check.depth}, {scheme})\n\n{table.HEAD}")
+    found[name] = _check(name, subject, console)
+    for line in table.details(found[name], min(console.width, WIDEST)):
+      console.print(line)
+    console.print()
+  record = {
+    "attentions": {name: [v._asdict() for v in each] for name, each in found.items()},
+    "depth": config.check.depth,
+    "position": position,
+    "versions": all_versions(),
+  }
+  write_json(folder / "check.json", record)
   console.print(f"Written to {folder / 'check.json'}")
+  for name, each in found.items():
+    prefix = f"{name}: " if len(found) > 1 else ""
+    console.print(prefix + table.summary(each))
   return 1 if any(verdict.failed for each in found.values() for verdict in each) else 0
 
 
-def _check(subject: Subject, console: Console) -> list[Verdict]:
-  with Progress(console=console, transient=True) as progress:
-    task = progress.add_task(str(subject.spec), total=len(LAWS))
-    found = []
-    for verdict in verdicts(subject):
+def _subject(name: str, depth: str, position: str | None, console: Console) -> Subject:
+  """Return the attention to test.
+
+  Raises:
+    UserError: it cannot be built or called, so that every law would fail alike.
+  """
+  make = positions.bind(position) if position else Position
+  scheme = partial(make, max_length=MAX_LENGTH)
+  with _watched(console, lambda: f"calling {name}"):
+    try:
+      subject = Subject(name, depth=depth, position=position)
+    except UserError:
+      raise
+    except Exception as error:
+      raise UserError(
+        f"The attention {name!r} cannot be built: {one_line(error)}."
+      ) from error
+    build = lambda: subject.build(scheme(), subject.sizes)  # noqa: E731
+    hooks = properties_of(scheme).hooks
+    refuse_incompatible(name, build, position or "none", hooks, {}, jnp.float32)
+  return subject
+
+
+def _check(name: str, subject: Subject, console: Console) -> list[Verdict]:
+  """Test every law and print its line; show on a terminal what is being tested."""
+  found: list[Verdict] = []
+  current = ""
+
+  def tell(law: Law, case: str) -> None:
+    nonlocal current
+    current = f"{law.name}: {case}" if case else law.name
+    progress.update(task, description=current)
+
+  text = TextColumn(
+    "{task.description}", markup=False, table_column=Column(no_wrap=True)
+  )
+  progress = Progress(
+    MofNCompleteColumn(),
+    text,
+    console=console,
+    transient=True,
+    disable=not console.is_terminal,
+  )
+  task = progress.add_task("", total=len(laws.LAWS))
+  verdicts = laws.verdicts(subject, tell)
+  with progress:
+    while True:
+      with _watched(console, lambda: f"testing {name} ({current})"):
+        verdict = next(verdicts, None)
+      if verdict is None:
+        return found
       found.append(verdict)
       progress.advance(task)
-  return found
+      row, end = Text(table.row(verdict)), len(table.label(verdict))
+      row.stylize(STYLES.get(verdict.status, "red"), 0, end)
+      console.print(row)
 
 
-def _table(name: str, found: Sequence[Verdict]) -> Table:
-  table = Table(title=name, title_justify="left", title_style="bold", box=None)
-  for heading in ("law", "status", "worst error / limit", "case"):
-    table.add_column(heading, overflow="fold")
-  for verdict in found:
-    worst = "" if verdict.worst is None else f"{verdict.worst:.2g}"
-    case = verdict.case if verdict.status != "holds" or verdict.worst else ""
-    table.add_row(verdict.law, STATUS_LABELS[verdict.status], worst, case)
-    if verdict.meaning:
-      table.add_row("", "", "", f"Usual cause: {verdict.meaning}.")
-  return table
+@contextmanager
+def _watched(console: Console, what: Callable[[], str]) -> Iterator[None]:
+  """Say what is being done while it takes long, on standard error if that is a file."""
 
+  def report(seconds: float) -> None:
+    line = f"still {what()} after {seconds:.0f} s; Ctrl-C stops."
+    if console.is_terminal:
+      console.print(line)
+    else:
+      print(line, file=sys.stderr, flush=True)
 
-def _summary(found: Mapping[str, Sequence[Verdict]]) -> str:
-  """Return a line such as "23 laws hold, 1 law is broken."."""
-  every = [verdict for each in found.values() for verdict in each]
-  holding = sum(verdict.status == "holds" for verdict in every)
-  broken = sum(verdict.failed for verdict in every)
-  return (
-    f"{holding} {'law holds' if holding == 1 else 'laws hold'}, "
-    f"{broken} {'law is' if broken == 1 else 'laws are'} broken."
-  )
+  with Watchdog(report):
+    yield

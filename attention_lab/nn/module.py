@@ -1,9 +1,13 @@
 """A Haiku module whose methods share one parameter scope."""
 
+import functools
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import haiku as hk
+
+from attention_lab.errors import UserError, line_of
 
 
 class Module(hk.Module):
@@ -19,3 +23,20 @@ class Module(hk.Module):
     for name, method in vars(cls).items():
       if inspect.isfunction(method) and not name.startswith("__"):
         hk.name_like("__call__")(method)
+    if "__post_init__" in vars(cls):
+      cls.__post_init__ = _with_super(cls.__post_init__, cls.__name__)  # type: ignore[method-assign]
+
+
+def _with_super(method: Callable[..., None], name: str) -> Callable[..., None]:
+  """Return a `__post_init__` that raises `UserError` if it does not call the base's."""
+
+  @functools.wraps(method)
+  def post_init(self: hk.Module, *args: Any) -> None:
+    method(self, *args)
+    if not hasattr(self, "module_name"):  # Haiku sets it.
+      raise UserError(
+        f"{name}.__post_init__ ({line_of(method)}) does not call the method that it "
+        f"overrides: begin it with super().__post_init__()."
+      )
+
+  return post_init

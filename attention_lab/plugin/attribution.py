@@ -3,7 +3,7 @@
 import contextlib
 import traceback
 
-from attention_lab.errors import UserError
+from attention_lab.errors import UserError, summary
 from attention_lab.plugin import discovery
 from attention_lab.system.files import make_folder, user_cache
 
@@ -17,11 +17,10 @@ def of_plugin(error: BaseException) -> UserError | None:
   own = [frame for frame in frames if discovery.is_plugin_file(frame.filename)]
   if not own:
     return None
-  frame, what = own[-1], " ".join(str(error).split())
-  name = type(error).__name__ + (f": {what}" if what else "")
+  frame = own[-1]
   return UserError(
-    f"The plugin {frame.filename}, line {frame.lineno}, in {frame.name}: {name}. "
-    f"{_write_traceback(error)}{_notes(error)}"
+    f"The plugin {frame.filename}, line {frame.lineno}, in {frame.name}: "
+    f"{summary(error)}. {_write_traceback(error)}{_notes(error)}"
   )
 
 

@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import os
 import pkgutil
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 
 from attention_lab.errors import UserError, one_line
+from attention_lab.plugin.registry import REGISTRIES
 
 FOLDERS = ("attention", "position", "dataset", "architecture")
 ENTRY_POINTS = "attention_lab.plugins"
@@ -76,9 +78,14 @@ def _is_file(plugin: str) -> bool:
 
 
 def _load_one(plugin: str) -> None:
+  loaded, registered = set(sys.modules), sum(map(len, REGISTRIES))
   try:
     file = _is_file(plugin)
-    _remember(_import_file(Path(plugin)) if file else importlib.import_module(plugin))
+    module = _import_file(Path(plugin)) if file else importlib.import_module(plugin)
+    _remember(module)
+    if module.__name__ not in loaded and sum(map(len, REGISTRIES)) == registered:
+      _refuse_unregistered(module)
+      print(f"warning: the plugin {plugin} registers nothing.", file=sys.stderr)
   except UserError as error:
     raise UserError(f"Plugin {plugin}: {error}") from None
   except (Exception, SystemExit) as error:
@@ -87,6 +94,21 @@ def _load_one(plugin: str) -> None:
       f"Plugin {plugin}: {one_line(error, within=known)}. --plugin takes "
       f"package.module or path/to/file.py."
     ) from error
+
+
+def _refuse_unregistered(module: ModuleType) -> None:
+  """Raise `UserError` if a module that registers nothing defines a component."""
+  for registry in REGISTRIES:
+    for name, member in vars(module).items():
+      own = isinstance(member, type) and member.__module__ == module.__name__
+      if not own or not registry.contract or inspect.isabstract(member):
+        continue
+      if issubclass(member, registry.contract.base):
+        del sys.modules[module.__name__]  # So that it can be loaded again.
+        raise UserError(
+          f"it registers nothing. Put "
+          f'@attention_lab.register_{registry.kind}("name") above class {name}.'
+        )
 
 
 def _import_file(path: Path) -> ModuleType:

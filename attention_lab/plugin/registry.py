@@ -11,10 +11,13 @@ from typing import Any, TypeVar
 
 from attention_lab.errors import UserError, nearest
 from attention_lab.plugin import spec as specs
+from attention_lab.plugin.contract import Contract
 
 LARGEST = 2**31  # Exclusive bound of whole numbers.
 
 Component = TypeVar("Component", bound=Callable[..., Any])
+
+REGISTRIES: list["Registry"] = []  # Every registry.
 
 
 class Registry(Mapping[str, Callable[..., Any]]):
@@ -22,15 +25,18 @@ class Registry(Mapping[str, Callable[..., Any]]):
 
   Args:
     kind: the word of the flag and of messages, such as "attention".
-    base: class that every component inherits from; None if components are functions.
+    contract: what every component must have; None if components are functions.
     given: parameters that the experiment supplies, which are not options.
   """
 
-  def __init__(self, kind: str, base: type | None = None, given: Iterable[str] = ()):
+  def __init__(
+    self, kind: str, contract: Contract | None = None, given: Iterable[str] = ()
+  ):
     self.kind = kind
-    self.base = base
+    self.contract = contract
     self.given = frozenset(given)
     self._parts: dict[str, Callable[..., Any]] = {}
+    REGISTRIES.append(self)
 
   def __getitem__(self, name: str) -> Callable[..., Any]:
     try:
@@ -54,9 +60,11 @@ class Registry(Mapping[str, Callable[..., Any]]):
     """Return a decorator that registers a class (or function) under `name`.
 
     Raises:
-      UserError: the name is taken or not an identifier, the class has another base, or
-        it annotates options without being a dataclass.
+      UserError: the name is taken or not an identifier, or the class breaks the
+        contract.
     """
+    if not isinstance(name, str):
+      raise UserError(f'Write a name: @register_{self.kind}("name").')
 
     def decorate(component: Component) -> Component:
       where = f"@register_{self.kind}({name!r}) on {component.__name__}"
@@ -65,16 +73,11 @@ class Registry(Mapping[str, Callable[..., Any]]):
       if name in self._parts:
         taken = self._parts[name]
         raise UserError(f"{where}: {taken.__module__} already registered this name.")
-      if self.base and not (
-        isinstance(component, type) and issubclass(component, self.base)
-      ):
-        raise UserError(f"{where}: it must be a subclass of {self.base.__name__}.")
-      if (
-        self.base
-        and "__dataclass_fields__" not in vars(component)
-        and _annotates(component)
-      ):
-        raise UserError(f"{where}: put @dataclasses.dataclass(kw_only=True) below it.")
+      if self.contract:
+        try:
+          self.contract.refuse(component)
+        except UserError as error:
+          raise UserError(f"{where}: {error}") from None
       self._parts[name] = component
       return component
 
@@ -121,12 +124,6 @@ class Registry(Mapping[str, Callable[..., Any]]):
         f"The {self.kind} {spec.name!r} needs an option: {spec.name}({missing[0]}=...)."
       )
     return partial(component, **spec.options)
-
-
-def _annotates(component: Any) -> bool:
-  """Return whether a class annotates fields, which only a dataclass makes options."""
-  hints = inspect.get_annotations(component).values()
-  return any("ClassVar" not in str(hint) for hint in hints)
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -203,6 +203,12 @@ SETTINGS: Mapping[str, Setting] = {
     7, "Number of times that each program is timed.", above=0
   ),
   "benchmark.step": Changeable(True, "Time the whole training step too."),
+  "check.depth": Changeable(
+    "full",
+    "With --mode=check: test every case of every law (full), or the most important "
+    "cases, in less time (quick).",
+    choices=("full", "quick"),
+  ),
   "sample.prompt": Changeable(
     None,
     "Text to continue, or source to translate; None for the dataset's own.",

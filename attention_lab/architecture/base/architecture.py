@@ -13,12 +13,14 @@ import jax.numpy as jnp
 from attention_lab.architecture.base.head import record_head
 from attention_lab.architecture.base.options import Options
 from attention_lab.architecture.base.stack import Build, Stack
-from attention_lab.attention.base.attention import Attention
+from attention_lab.attention.base.attention import KINDS, Attention
+from attention_lab.dataset.base.dataset import TASKS
 from attention_lab.nn.cross_entropy import Head
 from attention_lab.nn.dropout import drop
 from attention_lab.nn.layer_norm import LayerNorm
 from attention_lab.nn.linear import Linear, matmul
 from attention_lab.nn.module import Module
+from attention_lab.plugin.contract import Contract, Names
 from attention_lab.plugin.registry import Registry, fields_of
 from attention_lab.position.base.position import Position, shared_sample
 
@@ -184,7 +186,10 @@ def as_functions(build: Callable[[], Architecture]) -> Model:
   return Model(transformed.init, *transformed.apply)
 
 
-architectures = Registry(
-  "architecture", base=Architecture, given=fields_of(Architecture)
+CONTRACT = Contract(
+  Architecture,
+  {"places": Names(KINDS), "tasks": Names(TASKS)},
+  more_arguments=1,  # The source of pairs.
 )
+architectures = Registry("architecture", CONTRACT, fields_of(Architecture))
 register_architecture = architectures.register

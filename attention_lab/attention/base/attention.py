@@ -10,10 +10,13 @@ import jax.numpy as jnp
 
 from attention_lab.kernel.mask import Mask
 from attention_lab.nn.module import Module
+from attention_lab.plugin.contract import Contract, Names
 from attention_lab.plugin.registry import Registry, fields_of
 from attention_lab.position.base.position import Position
 
 KINDS = ("causal", "bidirectional", "cross")
+# Hooks of a positional scheme that an attention calls; "embed" acts outside.
+HOOKS = tuple(hook for hook in Position.HOOKS if hook != "embed")
 
 # Metadata of a field that changes how something is computed and never what: the checker
 # verifies that. `chunk: int = dataclasses.field(default=64, metadata=SAME_RESULT)`
@@ -54,9 +57,8 @@ class Attention(Module):
   )  # Initialiser of the output projection.
   kernel: str = "auto"  # Kernel of dot products: the setting `kernel`.
 
-  # Hooks of a positional scheme that this attention calls; "embed" acts outside and is not
-  # listed. Assembly verifies that the hooks named here are called.
-  honours: ClassVar[tuple[str, ...]] = ("rotate", "rotate_keys", "bias")
+  # Hooks (HOOKS) that this attention calls, which assembly verifies.
+  honours: ClassVar[tuple[str, ...]] = HOOKS
 
   # Kinds that it supports: causal self-attention, bidirectional self-attention, and
   # cross-attention to another sequence. An architecture refuses unsupported kinds.
@@ -152,5 +154,8 @@ def append(buffer: jax.Array, new: jax.Array, filled: jax.Array) -> jax.Array:
   return jax.lax.dynamic_update_slice_in_dim(buffer, new, filled, axis=1)
 
 
-attentions = Registry("attention", base=Attention, given=fields_of(Attention))
+CONTRACT = Contract(
+  Attention, {"kinds": Names(KINDS), "honours": Names(HOOKS, may_be_empty=True)}
+)
+attentions = Registry("attention", CONTRACT, fields_of(Attention))
 register_attention = attentions.register

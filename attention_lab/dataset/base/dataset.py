@@ -9,9 +9,14 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from attention_lab.dataset.base.vocabulary import Vocabulary
+from attention_lab.plugin.contract import Contract, Names
 from attention_lab.plugin.registry import Registry
 
 SPLITS = ("train", "validation")
+# The forms of examples. "next_token": targets may be among the inputs, only for causal
+# models. "labels": targets are not among the inputs. "pairs": next tokens given a source,
+# which is an array of its own.
+TASKS = ("next_token", "labels", "pairs")
 
 
 class Batch(NamedTuple):
@@ -45,9 +50,7 @@ class Dataset(abc.ABC):
   # The `files` of the run that is resumed.
   kept: Mapping[str, bytes] = dataclasses.field(default_factory=dict, repr=False)
 
-  # The forms that its examples can take. "next_token": targets may be among the inputs,
-  # only for causal models. "labels": targets are not among the inputs. "pairs": next
-  # tokens given a source, which is an array of its own.
+  # The forms that its examples can take, of TASKS.
   tasks: ClassVar[tuple[str, ...]] = ("next_token",)
 
   sequence_length: int = 128  # Tokens per example (T).
@@ -189,5 +192,6 @@ def _order(seed: int, epoch: int, size: int) -> np.ndarray:
   return np.random.default_rng((seed, epoch)).permutation(size)
 
 
-datasets = Registry("dataset", base=Dataset, given=("data_dir", "task", "kept"))
+CONTRACT = Contract(Dataset, {"tasks": Names(TASKS)})
+datasets = Registry("dataset", CONTRACT, given=("data_dir", "task", "kept"))
 register_dataset = datasets.register

@@ -9,6 +9,7 @@ import haiku as hk
 import jax
 
 from attention_lab.nn.module import Module
+from attention_lab.plugin.contract import Contract
 from attention_lab.plugin.registry import Registry, fields_of
 
 
@@ -114,5 +115,5 @@ def current_sample() -> jax.Array | None:
   return _samples[-1] if _samples else None
 
 
-positions = Registry("position", base=Position, given=fields_of(Position))
+positions = Registry("position", Contract(Position), fields_of(Position))
 register_position = positions.register

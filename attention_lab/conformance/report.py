@@ -1,0 +1,103 @@
+"""The checker as a function: `attention_lab.check`.
+
+It judges pure functions of any framework as well:
+
+  init(key, x) → parameters: a tree of arrays
+  apply(parameters, x, …) → [B, T, D], for x [B, T, D]
+  initial_state(batch_size, length, dtype) → decode state: a tree of arrays
+  extend(parameters, x, state, positions) → [B, T, D], the next state
+
+`apply` may also take the keywords positions ([B, T] int32, negative for padding), causal
+(bool), context ([B, S, D]), context_positions ([B, S]) and key (a random key, or None);
+each is given if the function names it.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from attention_lab.attention.base.attention import Attention
+from attention_lab.conformance import table
+from attention_lab.conformance.check import verdicts
+from attention_lab.conformance.foreign import as_attention
+from attention_lab.conformance.law import Verdict
+from attention_lab.conformance.subject import DEPTHS, Sizes, Subject
+from attention_lab.errors import UserError, nearest
+from attention_lab.plugin import discovery
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+  """The verdict on every law; printed, it is the table of --mode=check."""
+
+  name: str
+  verdicts: tuple[Verdict, ...]
+
+  @property
+  def passed(self) -> bool:
+    """True if no law failed."""
+    return not any(verdict.failed for verdict in self.verdicts)
+
+  @property
+  def failed(self) -> tuple[Verdict, ...]:
+    """The verdicts on the laws that failed."""
+    return tuple(verdict for verdict in self.verdicts if verdict.failed)
+
+  def __str__(self) -> str:
+    rows = [self.name, "", table.HEAD, *map(table.row, self.verdicts)]
+    rows += table.details(self.verdicts, 80)
+    return "\n".join([*rows, "", table.summary(self.verdicts)])
+
+
+def check(
+  attention: str | type[Attention] | Callable[..., Any],
+  apply: Callable[..., Any] | None = None,
+  initial_state: Callable[..., Any] | None = None,
+  extend: Callable[..., Any] | None = None,
+  *,
+  kinds: Sequence[str] = ("causal",),
+  d_model: int = 16,
+  depth: str = "full",
+  position: str | None = None,
+  **claims: bool,
+) -> Report:
+  """Test the laws that every attention must obey.
+
+  Args:
+    attention: name with options, class, or the function `init`.
+    apply: computes a full pass; None for a name or a class. Without a keyword
+      `positions`, padding is not tested.
+    initial_state: makes an empty decode state; None if decoding is not to be tested.
+    extend: decodes the next tokens; None if decoding is not to be tested.
+    kinds: of "causal", "bidirectional" and "cross"; for functions only.
+    d_model: width of the token vectors; for functions only.
+    depth: "full", or "quick" for the cases that most often fail.
+    position: positional scheme; None for a rotation and a bias.
+    **claims: `linear_time`, `constant_state`, `sees_itself` and `smooth`, as class
+      variables of an `Attention`; for functions only.
+
+  Raises:
+    UserError: an unknown name, or functions that do not go together.
+  """
+  if depth not in DEPTHS:
+    raise UserError(f"depth={depth!r}. {nearest(depth, DEPTHS)}")
+  discovery.load()
+  own: dict[str, Any] = {"depth": depth, "position": position}
+  if isinstance(attention, str):
+    return _report(attention, Subject(attention, **own))
+  if isinstance(attention, type) and issubclass(attention, Attention):
+    name = attention.__name__
+    return _report(name, Subject(name, attention=attention, **own))
+  if apply is None:
+    raise UserError(
+      "check takes a name, a subclass of attention_lab.Attention, or the functions init "
+      "and apply."
+    )
+  cls = as_attention(attention, apply, initial_state, extend, kinds, claims)
+  sizes = Sizes(1, d_model, d_model)
+  name = getattr(apply, "__name__", "functions")
+  return _report(name, Subject("functions", attention=cls, sizes=sizes, **own))
+
+
+def _report(name: str, subject: Subject) -> Report:
+  return Report(name, tuple(verdicts(subject)))
