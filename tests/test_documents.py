@@ -243,6 +243,8 @@ def examples(tmp_path, monkeypatch):
   [
     ("mean", "sinusoidal"),
     ("windowed(window=3)", "rope"),
+    ("moving_average", "none"),
+    ("gated_softmax", "rope"),
     ("standard", "logarithmic(slope=0.5)"),
   ],
 )

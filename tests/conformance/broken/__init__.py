@@ -12,8 +12,15 @@ from tests.conformance.broken import (  # noqa: F401
   rows,
   states,
 )
-from tests.conformance.broken.base import BROKEN, find_law
+from tests.conformance.broken.base import BROKEN, FULL_DEPTH, find_law
 from tests.conformance.broken.leaks import LeaksWithinChunks, OffByOne
 from tests.conformance.broken.numbers import NoBatchingRule
 
-__all__ = ["BROKEN", "find_law", "LeaksWithinChunks", "NoBatchingRule", "OffByOne"]
+__all__ = [
+  "BROKEN",
+  "FULL_DEPTH",
+  "find_law",
+  "LeaksWithinChunks",
+  "NoBatchingRule",
+  "OffByOne",
+]

@@ -9,18 +9,22 @@ import jax.numpy as jnp
 from attention_lab.attention.base.weighted import Weighted
 
 BROKEN = []
+FULL_DEPTH = []  # Those that their law detects in full depth only.
 
 
-def breaks(law):
+def breaks(law, depth="quick"):
   """Return a decorator that adds an attention and the law it breaks to BROKEN.
 
   Args:
     law: "module.variable" of a law in attention_lab.conformance.
+    depth: depth from which on the law detects it.
   """
 
   def add(cls):
     attention = dataclasses.dataclass(kw_only=True)(cls)
     BROKEN.append((attention, law))
+    if depth == "full":
+      FULL_DEPTH.append(attention)
     return attention
 
   return add

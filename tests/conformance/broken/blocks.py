@@ -38,7 +38,7 @@ class SummarisesBlocksOf64(Summaries):
     return super().attend(q, k, v, mask) + self.summaries(v, mask, 64, 64)
 
 
-@breaks("causality.no_dependence_on_future")
+@breaks("causality.no_dependence_on_future", depth="full")
 class SummarisesBlocksOf512(Summaries):
   """Adds the mean of the query's block once its 512 tokens are present."""
 
@@ -46,7 +46,7 @@ class SummarisesBlocksOf512(Summaries):
     return super().attend(q, k, v, mask) + self.summaries(v, mask, 512, 512)
 
 
-@breaks("causality.no_dependence_on_future")
+@breaks("causality.no_dependence_on_future", depth="full")
 class SummarisesLargeBlocks(Summaries):
   """Adds the mean of the query's block once its `block` = 200 tokens are present."""
 
@@ -67,7 +67,7 @@ class LateThirdChunk(Masked):
     return mask.dense() | (earlier & present(mask))
 
 
-@breaks("causality.no_dependence_on_future")
+@breaks("causality.no_dependence_on_future", depth="full")
 class LateFourthBand(Masked):
   """Attends in bands of the window; from the fourth on the window is one token late."""
 

@@ -84,7 +84,7 @@ class KeepsOneTooMany(SlidingWindow):
     return self.merge(self.dot_product(q, k, v, mask, window=self.window))
 
 
-@breaks("decoding.decoding_equals_full_pass")
+@breaks("decoding.decoding_equals_full_pass", depth="full")
 class CountsPositions(Standard):
   """Takes the number of filled slots for the position, which padding shifts."""
 
@@ -94,7 +94,7 @@ class CountsPositions(Standard):
     return super().extend(query, state, counted)
 
 
-@breaks("decoding.decoding_equals_full_pass")
+@breaks("decoding.decoding_equals_full_pass", depth="full")
 class ContinuesPositions(Standard):
   """Takes one more than the last position for a single token's, which gaps refute."""
 
@@ -187,7 +187,7 @@ class OmitsBiasInSteps(Weighted):
     return scores - self.position_bias(mask) if single else scores
 
 
-@breaks("decoding.decoding_equals_full_pass")
+@breaks("decoding.decoding_equals_full_pass", depth="full")
 class OmitsBiasIfAligned(Weighted):
   """Omits the bias of the scheme in the fast path of training."""
 
@@ -195,7 +195,7 @@ class OmitsBiasIfAligned(Weighted):
     return 0.0 if mask.aligned else super().position_bias(mask)
 
 
-@breaks("decoding.decoding_equals_full_pass")
+@breaks("decoding.decoding_equals_full_pass", depth="full")
 class CachesRoundedPositions(Standard):
   """Stores positions in the compute dtype: bfloat16 rounds 257 to 256."""
 

@@ -30,7 +30,7 @@ class LeaksIfUnaligned(Masked):
     return (difference(mask) >= -1) & present(mask)
 
 
-@breaks("causality.no_gradient_from_future")
+@breaks("causality.no_dependence_on_future", depth="full")
 class LeaksAtTrainingLength(Masked):
   """Omits the mask where the whole training length is present."""
 
@@ -51,7 +51,7 @@ class LeaksAbove128(Masked):
     return (query[:, None, :, None] >= context[:, None, None]) & present(mask)
 
 
-@breaks("causality.no_dependence_on_future")
+@breaks("causality.no_dependence_on_future", depth="full")
 class LeaksFrom512(Masked):
   """Adds a global token, the mean over all tokens, to sequences of 512 and more."""
 
@@ -60,7 +60,7 @@ class LeaksFrom512(Masked):
     return y + v.mean(axis=1, keepdims=True) if v.shape[1] >= 512 else y
 
 
-@breaks("causality.no_dependence_on_future")
+@breaks("causality.no_dependence_on_future", depth="full")
 class LeaksAtWholeBlocks(Masked):
   """Attends to the query's whole block in the fast path for whole blocks of 64."""
 
@@ -83,7 +83,7 @@ class LeaksInBfloat16(Weighted):
     return jax.nn.dot_product_attention(q, k, v, mask=allowed)
 
 
-@breaks("causality.no_dependence_on_future")
+@breaks("causality.no_dependence_on_future", depth="full")
 class ComparesRoundedPositions(Masked):
   """Compares positions in the compute dtype: bfloat16 rounds 257 to 256."""
 
@@ -145,7 +145,7 @@ class RefusesEveryTestedLength(Masked):
     return present(mask)
 
 
-@breaks("causality.no_dependence_on_future")
+@breaks("causality.no_dependence_on_future", depth="full")
 class LeaksInLongBatches(Masked):
   """Omits the mask where the batch is not split into halves: for one sequence."""
 

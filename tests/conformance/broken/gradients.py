@@ -96,7 +96,7 @@ class GradientReadsPadding(Linear):
     return self.mean(q, k, self.project(context, "value"), mask, state)
 
 
-@breaks("gradients.gradient_is_correct")
+@breaks("gradients.gradient_is_correct", depth="full")
 class FreezesContext(Standard):
   """Stops the gradient of a context that is another sequence."""
 
@@ -106,7 +106,7 @@ class FreezesContext(Standard):
     return super().__call__(query, context, mask)
 
 
-@breaks("gradients.gradient_is_correct")
+@breaks("gradients.gradient_is_correct", depth="full")
 class FreezesContextAlways(Standard):
   """Stops the gradient of the context in cross-attention, as of an encoder's output."""
 
@@ -116,7 +116,7 @@ class FreezesContextAlways(Standard):
     return super().__call__(query, context, mask)
 
 
-@breaks("gradients.gradient_is_correct")
+@breaks("gradients.gradient_is_correct", depth="full")
 class TruncatesBackpropagation(Retention):
   """Stops the gradient of the state between chunks of 64 tokens."""
 

@@ -74,7 +74,7 @@ class MasksTheFutureIfAligned(Masked):
     return (difference(mask) >= 0) & present(mask)
 
 
-@breaks("bidirectional.both_sides_are_read")
+@breaks("bidirectional.both_sides_are_read", depth="full")
 class MasksTheFutureOfLongSequences(Masked):
   """Is causal from 128 tokens on, whatever the mask says."""
 
@@ -96,7 +96,7 @@ class TruncatesContext(Weighted):
     return super().attend(q, k[:, :length], v[:, :length], at)
 
 
-@breaks("cross_attention.context_is_read")
+@breaks("cross_attention.context_is_read", depth="full")
 class TruncatesQueries(Weighted):
   """Returns zeros for more queries than there are context tokens."""
 
@@ -116,7 +116,7 @@ class MasksTheContext(Masked):
     return (difference(mask) >= 0) & present(mask)
 
 
-@breaks("cross_attention.recall_equals_cross_attention")
+@breaks("cross_attention.recall_equals_cross_attention", depth="full")
 class MemorisesTheEnd(Standard):
   """Memorises only the last 64 tokens of a context."""
 

@@ -13,7 +13,7 @@ from attention_lab.nn.linear import Linear
 from tests.conformance.broken.base import breaks, only_present
 
 
-@breaks("numerics.compiled_equals_eager")
+@breaks("numerics.compiled_equals_eager", depth="full")
 class DependsOnTracing(Standard):
   """Doubles its output when it is traced."""
 
@@ -92,7 +92,7 @@ class DividesByLength(Weighted):
     )
 
 
-@breaks("precision.bfloat16_is_accurate")
+@breaks("precision.bfloat16_is_accurate", depth="full")
 class SoftmaxInBfloat16(Weighted):
   """Computes the softmax in the compute dtype, its sum term by term."""
 
@@ -104,7 +104,7 @@ class SoftmaxInBfloat16(Weighted):
     return self.read_out(weights / jnp.where(total == 0, 1, total)[..., None], v)
 
 
-@breaks("precision.bfloat16_is_accurate")
+@breaks("precision.bfloat16_is_accurate", depth="full")
 class SumsInBfloat16(Standard):
   """Adds the running mean of the values, summed token by token in the compute dtype."""
 
@@ -130,7 +130,7 @@ class ScoresInBfloat16(Weighted):
     return (scores + shift - shift).astype(jnp.float32) + self.position_bias(mask)
 
 
-@breaks("precision.bfloat16_is_accurate")
+@breaks("precision.bfloat16_is_accurate", depth="full")
 class RoundsPositions(Standard):
   """Computes an encoding of its own from positions in the compute dtype."""
 
@@ -188,7 +188,7 @@ class ReadsTheClock(Standard):
     return super().attend(q, k, v, mask) * features
 
 
-@breaks("numerics.outputs_are_deterministic")
+@breaks("numerics.outputs_are_deterministic", depth="full")
 class HashesNames(Standard):
   """Seeds its features by the hash of a string, which differs between processes."""
 
@@ -198,7 +198,7 @@ class HashesNames(Standard):
     return super().attend(q, k, v, mask) * features
 
 
-@breaks("numerics.outputs_are_deterministic")
+@breaks("numerics.outputs_are_deterministic", depth="full")
 class IteratesOverSet(Standard):
   """Creates parameters in the order of a set of strings."""
 
@@ -212,7 +212,7 @@ class IteratesOverSet(Standard):
 FIRST = {}
 
 
-@breaks("numerics.outputs_are_deterministic")
+@breaks("numerics.outputs_are_deterministic", depth="full")
 class RemembersFirstLength(Standard):
   """Scales by the length of the first sequence that it was called with."""
 
@@ -221,7 +221,7 @@ class RemembersFirstLength(Standard):
     return super().attend(q * np.log(1 + length), k, v, mask)
 
 
-@breaks("numerics.compiled_equals_eager")
+@breaks("numerics.compiled_equals_eager", depth="full")
 class RoundsWhenCompiled(MultiHead):
   """Rounds values to 16 bits when it is compiled."""
 

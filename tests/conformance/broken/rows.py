@@ -126,12 +126,12 @@ class SkipsCommonPadding(Masked):
 
 @breaks("rows.ragged_rows_equal_single_rows")
 class NumbersRows(Standard):
-  """Perturbs keys by fixed noise that depends on the row's index in the batch."""
+  """Perturbs values by fixed noise that depends on the row's index in the batch."""
 
   def attend(self, q, k, v, mask):
-    row, lane = jnp.arange(len(k)), jnp.arange(self.key_size)
+    row, lane = jnp.arange(len(v)), jnp.arange(self.key_size)
     noise = jnp.sin(1.0 * row[:, None] * (1 + lane)[None])[:, None, None]
-    return super().attend(q, k + 0.1 * noise.astype(k.dtype), v, mask)
+    return super().attend(q, k, v + 0.1 * noise.astype(v.dtype), mask)
 
 
 @breaks("rows.ragged_rows_equal_single_rows")

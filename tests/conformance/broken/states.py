@@ -72,7 +72,7 @@ class KeepsStateInBfloat16(Retention):
     return y, Memory(new.memory.astype(jnp.bfloat16))
 
 
-@breaks("decoding.decoding_equals_full_pass")
+@breaks("decoding.decoding_equals_full_pass", depth="full")
 class KeepsStateInComputeDtype(Linear):
   """Keeps the sums of the state in the compute dtype between calls."""
 
@@ -156,7 +156,7 @@ class CachesScores(Standard):
     return y, (cache, state[1])
 
 
-@breaks("decoding.decoding_equals_full_pass")
+@breaks("decoding.decoding_equals_full_pass", depth="full")
 class Keeps1024Tokens(Standard):
   """Claims a constant state, and keeps the last 1,024 tokens of full attention."""
 

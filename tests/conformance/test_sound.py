@@ -1,0 +1,13 @@
+"""Sound attentions of an unusual form obey every law."""
+
+import pytest
+
+from attention_lab.conformance.subject import Subject
+from tests.conformance.sound import SOUND
+from tests.conformance.test_builtin import failures
+
+
+@pytest.mark.conformance_full
+@pytest.mark.parametrize("attention", SOUND, ids=lambda cls: cls.__name__)
+def test_sound_attention_obeys_every_law(attention):
+  assert not failures(Subject("sound", attention=attention))
