@@ -95,15 +95,14 @@ def test_exception_in_a_callback_is_the_last_line():
   assert summary(error) == f"{type(error).__name__}: KeyError: 'boom'"
 
 
-def test_line_of_the_user_comes_first_and_libraries_are_skipped(tmp_path):
+@pytest.mark.parametrize("call", ["jnp.ones(3) @ jnp.ones(4)", "json.loads('x')"])
+def test_line_of_the_user_comes_first_and_libraries_are_skipped(tmp_path, call):
   path = tmp_path / "jax" / "mine.py"  # A folder of the user's may have any name.
-  path.parent.mkdir()
-  code = "import contextlib, jax\ndef f():\n  with contextlib.nullcontext():\n    {}"
-  for call in ("jax.numpy.ones(3) @ jax.numpy.ones(4)", "contextlib.nullcontext(1, 2)"):
-    namespace = {}
-    path.write_text(code.format(call))
-    exec(compile(path.read_text(), str(path), "exec"), namespace)
-    assert one_line(raised(namespace["f"])).startswith("mine.py, line 4: TypeError: ")
+  code = f"import json\nimport jax.numpy as jnp\ndef f():\n  {call}"
+  namespace = {}
+  exec(compile(code, str(path), "exec"), namespace)
+  error = raised(namespace["f"])
+  assert one_line(error) == f"mine.py, line 4: {summary(error)}"
 
 
 def test_line_of_a_syntax_error_comes_first():
