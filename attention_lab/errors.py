@@ -60,13 +60,16 @@ def one_line(error: BaseException, within: str = "") -> str:
 
 
 def frames_of(error: BaseException) -> list[traceback.FrameSummary]:
-  """Return the frames of an exception, the last of which raised it.
+  """Return the frames of an exception, the most recent one last.
 
-  The message of a tracer that outlived its trace names the frame that made it.
+  Those in which a tracer was made that outlived its trace are in the message of JAX.
   """
   frames = list(traceback.extract_tb(error.__traceback__))
-  if found := re.search(r"was created on line (.+):(\d+):\d+ \((.+)\)", str(error)):
-    frames.append(traceback.FrameSummary(found[1], int(found[2]), found[3]))
+  if type(error).__name__ == "UnexpectedTracerError":
+    made = re.findall(r"^(.+):(\d+):\d+ \((.+)\)$", str(error), flags=re.MULTILINE)
+    frames += [
+      traceback.FrameSummary(file, int(line), name) for file, line, name in made
+    ]
   return frames
 
 
