@@ -90,7 +90,7 @@ def no_gradient_from_future(subject: Subject) -> Iterator[Case]:
   """Require that outputs before a cut have no gradient by tokens from the cut on."""
   lengths = [n for n in (SHORT, LONG) if n <= subject.reach]
   for setup in setups(subject, lengths):
-    if setup.length == LONG and not (setup.aligned or subject.full):
+    if setup.aligned != (setup.length == LONG) and not subject.full:
       continue
     for label, params in subject.labelled_parameters():
       case = f"{setup}, {label} parameters"
@@ -108,7 +108,7 @@ def no_gradient_from_future(subject: Subject) -> Iterator[Case]:
 )
 def no_dependence_on_future(subject: Subject) -> Iterator[Case]:
   """Require that changing all tokens from a cut on changes no output before the cut."""
-  usual = (SHORT, 16, MAX_LENGTH, 128, LONG, 512) if subject.full else (SHORT, LONG)
+  usual = (SHORT, 16, MAX_LENGTH, 128, LONG, 512) if subject.full else (LONG,)
   lengths = [n for n in (*usual, *_more_lengths(subject)) if n <= subject.reach]
   every = list(setups(subject, lengths))
   for length in (MAX_LENGTH, LONG) if subject.full else (LONG,):

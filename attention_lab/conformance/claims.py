@@ -31,9 +31,13 @@ def odd_sizes_work(subject: Subject) -> Iterator[Case]:
   The width of all heads together may differ from d_model.
   """
   heads, key_size, d_model = subject.sizes
-  others = (Sizes(heads, key_size, 2 * d_model), Sizes(heads, 2 * key_size, d_model))
+  wider, larger = (
+    Sizes(heads, key_size, 2 * d_model),
+    Sizes(heads, 2 * key_size, d_model),
+  )
+  others = (wider, larger) if subject.full else (wider,)
   yield Case(f"T=1, {subject.sizes}", partial(_failure, subject, subject.sizes, 1), 0.0)
-  for sizes in (*ODD_SIZES, *others):
+  for sizes in (*ODD_SIZES[0 if subject.full else 2 :], *others):
     yield Case(f"T=5, {sizes}", partial(_failure, subject, sizes, 5), 0.0)
 
 
@@ -80,7 +84,8 @@ def grouped_heads_work(subject: Subject) -> Iterator[Case | Note]:
   outputs without groups, in the pass and while decoding.
   """
   heads = subject.sizes.num_heads
-  for groups in dict.fromkeys([1, max(1, heads // 2), heads]):
+  some = max(1, heads // 2)
+  for groups in dict.fromkeys([some, 1, heads] if subject.full else [some]):
     label = f"num_kv_heads={groups} of {heads} heads"
     yield Case(label, partial(_grouped_error, subject, groups), ROUNDING)
 

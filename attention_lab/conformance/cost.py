@@ -49,9 +49,11 @@ def _costs(subject: Subject, length: int) -> dict[str, int]:
     return f.apply(params, x, mask).sum()
 
   gradient = jax.jit(jax.grad(total, argnums=(0, 1))).trace(params, x)
-  analysis = gradient.lower().compile().memory_analysis()
-  return {
+  costs = {
     "FLOPs of products": traced_flops(gradient.jaxpr),
     "elements computed": traced_elements(gradient.jaxpr),
-    "bytes of temporary memory": analysis.temp_size_in_bytes if analysis else 0,
   }
+  if subject.full:  # Only a compiled program tells its memory.
+    analysis = gradient.lower().compile().memory_analysis()
+    costs["bytes of temporary memory"] = analysis.temp_size_in_bytes if analysis else 0
+  return costs
