@@ -4,9 +4,10 @@ import pytest
 
 from attention_lab.conformance import cost
 from attention_lab.conformance.check import LAWS
-from attention_lab.conformance.law import Case, Law, judge
+from attention_lab.conformance.law import Case, Law, Note, judge
 from attention_lab.conformance.subject import Subject
 from attention_lab.errors import UserError
+from tests import commands
 from tests.conformance.broken import BROKEN, find_law
 
 
@@ -44,14 +45,40 @@ def test_infinite_ratio_is_broken_and_has_no_number(error):
   assert (verdict.status, verdict.worst) == ("broken", None)
 
 
-def test_user_error_holds_and_other_exception_raises():
-  assert judge(law_of(error=UserError("too long")), None).status == "holds"
-  verdict = judge(law_of(error=ValueError("a\nb")), None)
+def test_refused_cases_are_counted_and_are_no_proof():
+  def refuse():
+    raise UserError("too long")
+
+  verdict = judge(law_of(Case("long", refuse, 1), Case("short", 0.5, 1)), None)
+  assert (verdict.status, verdict.worst) == ("holds", 0.5)
+  assert verdict.notes == ("1 of 2 cases refused; long: too long",)
+  for law in (law_of(Case("long", refuse, 1)), law_of(error=UserError("too long"))):
+    verdict = judge(law, None)
+    assert (verdict.status, verdict.failed) == ("refused", True)
+    assert "too long" in verdict.case
+
+
+def test_law_without_cases_is_not_applicable():
+  verdict = judge(law_of(Note("nothing was tried")), None)
+  assert (verdict.status, verdict.notes) == ("not applicable", ("nothing was tried",))
+
+
+@pytest.mark.parametrize("error", [ValueError("a\nb"), SystemExit(3)])
+def test_exception_raises(error):
+  verdict = judge(law_of(Case("a", 0.1, 1), error=error), None)
   assert (verdict.status, verdict.failed) == ("raises", True)
-  assert "ValueError" in verdict.case
+  assert type(error).__name__ in verdict.case
+  assert verdict.notes == ("raised at a",)
 
 
 def test_excluded_law_is_not_applicable():
   verdict = judge(cost.cost_grows_linearly, Subject("standard"))
   assert (verdict.status, verdict.failed) == ("not applicable", False)
   assert verdict.case == "linear_time is not set"
+
+
+def test_the_guide_lists_every_law():
+  guide = (commands.ROOT / "docs" / "guides" / "checking.md").read_text()
+  table = guide.partition("## The laws")[2].partition("## From Python")[0]
+  rows = [line for line in table.splitlines() if line.startswith("| ")]
+  assert [law.name for law in LAWS] == [row.split(" | ")[0][2:] for row in rows[2:]]
