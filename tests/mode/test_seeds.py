@@ -278,7 +278,9 @@ def test_side_by_side_pays_for_a_small_model_on_an_accelerator(flops, platform, 
 
 def test_the_check_for_leaks_runs_once(tmp_path, monkeypatch):
   checked = []
-  monkeypatch.setattr(preflight, "refuse_leak", lambda *parts: checked.append(parts))
+  monkeypatch.setattr(
+    preflight, "refuse_leak", lambda *parts: bool(checked.append(parts))
+  )
   monkeypatch.setattr(train, "Loop", lambda *parts: Idle())
   train.run(a_config(seeds=2, skip_checks=False), str(tmp_path / "run"))
   assert len(checked) == 1

@@ -187,10 +187,11 @@ def stopped_once(monkeypatch):
 @pytest.mark.parametrize(
   "parts", list(every_part()), ids=lambda parts: "-".join(parts.values())
 )
-def test_every_part_trains_resumes_evaluates_and_samples(
-  parts, stopped_once, tmp_path, capsys
+def test_every_part_passes_the_leak_check_trains_resumes_evaluates_and_samples(
+  parts, stopped_once, tmp_path, capsys, monkeypatch
 ):
-  config = tiny_config(position="none", steps=2, **QUIET)
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+  config = tiny_config(position="none", steps=2, skip_checks=False, **QUIET)
   config.update_from_flattened_dict(parts)
   config.model.num_layers = parts["attention"].count(",") + 1
   config.dataset = f"{parts['dataset']}({DATASETS.get(parts['dataset'], SMALL)})"
