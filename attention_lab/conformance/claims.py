@@ -47,7 +47,14 @@ def odd_sizes_work(subject: Subject) -> Iterator[Case]:
 )
 def longer_sequences_work(subject: Subject) -> Iterator[Case]:
   """Require finite outputs beyond `max_length`, or a UserError."""
-  yield Case(f"T={LONG}", partial(_failure, subject, subject.sizes, LONG), 0.0)
+  yield Case(f"T={LONG}", partial(_failure_unless_refused, subject, LONG), 0.0)
+
+
+def _failure_unless_refused(subject: Subject, length: int) -> Error:
+  try:
+    return _failure(subject, subject.sizes, length)
+  except UserError:
+    return 0.0
 
 
 def _failure(subject: Subject, sizes: Sizes, length: int) -> Error:
@@ -185,7 +192,11 @@ def _changes(
 
 
 def _unless_honouring(subject: Subject) -> str:
-  return "" if subject.hooks else "it honours neither rotation nor bias"
+  if subject.hooks:
+    return ""
+  if subject.position is not None:
+    return f"--position={subject.position} acts neither by rotation nor by bias on it"
+  return "it honours neither rotation nor bias"
 
 
 @law(

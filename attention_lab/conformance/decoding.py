@@ -138,7 +138,7 @@ def state_keeps_shape_and_dtype(subject: Subject) -> Iterator[Case]:
   """Require that `extend` returns a state of the same tree, shapes and dtypes."""
   for dtype in (jnp.float32, jnp.bfloat16):
     for tokens in (1, SHORT):
-      case = f"{jnp.dtype(dtype).name}, {tokens} tokens"
+      case = f"{jnp.dtype(dtype).name}, T={tokens}"
       for name in ("state", "output"):
         changes = partial(_changes, subject, dtype, tokens, name)
         yield Case(f"{case}, the {name}", changes, 0.0)

@@ -16,7 +16,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from attention_lab.attention.base.attention import Attention
+from attention_lab.attention.base.attention import Attention, attentions
 from attention_lab.conformance import table
 from attention_lab.conformance.check import verdicts
 from attention_lab.conformance.foreign import as_attention
@@ -86,6 +86,8 @@ def check(
   if isinstance(attention, str):
     return _report(attention, Subject(attention, **own))
   if isinstance(attention, type) and issubclass(attention, Attention):
+    if attentions.contract is not None:
+      attentions.contract.refuse(attention)
     name = attention.__name__
     return _report(name, Subject(name, attention=attention, **own))
   if apply is None:

@@ -100,6 +100,7 @@ class Subject:
     self.linear_time, self.constant_state = net.linear_time, net.constant_state
     self.sees_itself, self.smooth = net.sees_itself, net.smooth
     # Functions of other frameworks may support neither padding nor decoding.
+    self.ignores_padding = net.ignores_padding
     self.takes_padding = getattr(net, "takes_padding", True)
     self.decodes = self.causal and getattr(net, "decodes", True)
     scheme = properties_of_scheme(position)
@@ -117,10 +118,17 @@ class Subject:
     key = ("functions", hooks)
     return self.cached(key, lambda: make_functions(self._builder(hooks), self._jit))
 
-  def plain_functions(self) -> Functions:
-    """Return the functions without jit, for use in programs that are jitted as a whole."""
-    make = lambda: make_functions(self._builder(None), lambda function: function)  # noqa: E731
-    return self.cached("plain functions", make)
+  def plain_functions(self, max_length: int = MAX_LENGTH) -> Functions:
+    """Return the functions without jit, for use in programs that are jitted as a whole.
+
+    Args:
+      max_length: positions in a training example.
+    """
+
+    def make() -> Functions:
+      return make_functions(self._builder(None, max_length), lambda function: function)
+
+    return self.cached(("plain functions", max_length), make)
 
   def fresh_functions(self) -> Functions:
     """Return functions that no cache knows, so that every call is traced again."""
@@ -225,12 +233,14 @@ class Subject:
       attention=attention,
     )
 
-  def _builder(self, hooks: tuple[str, ...] | None) -> Callable[[], Attention]:
+  def _builder(
+    self, hooks: tuple[str, ...] | None, max_length: int = MAX_LENGTH
+  ) -> Callable[[], Attention]:
     if hooks is None and self.position is not None:
       scheme = positions.bind(self.position)
     else:
       scheme = SCHEMES[self.hooks if hooks is None else hooks]
-    return lambda: self.build(scheme(max_length=MAX_LENGTH), self.sizes)
+    return lambda: self.build(scheme(max_length=max_length), self.sizes)
 
   def _example(self) -> tuple[jax.Array, Mask]:
     x = jnp.zeros((1, SHORT, self.sizes.d_model))
