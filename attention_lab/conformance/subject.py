@@ -217,8 +217,10 @@ class Subject:
       self._cache[key] = make()
     return self._cache[key]
 
-  def variant(self, sizes: Sizes | None = None, **options: Any) -> "Subject":
-    """Return the attention with other sizes or options.
+  def variant(
+    self, sizes: Sizes | None = None, position: str | None = None, **options: Any
+  ) -> "Subject":
+    """Return the attention with other sizes, another scheme or other options.
 
     Raises:
       UserError: the attention refuses them.
@@ -229,7 +231,7 @@ class Subject:
       None if options else build,
       sizes or self.sizes,
       depth="full" if self.full else "quick",
-      position=self.position,
+      position=position or self.position,
       attention=attention,
     )
 
