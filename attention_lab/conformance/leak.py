@@ -157,7 +157,8 @@ def _find(
   deterministic: set[Any] = set()
   params = {
     "initial": (initial, 0.0),  # Only the most important cuts.
-    "perturbed": (jax.tree.map(jnp.asarray, perturbed(initial)), SECONDS),
+    "perturbed": (jax.tree.map(jnp.asarray, perturbed(initial, 1)), SECONDS),
+    "oppositely perturbed": (jax.tree.map(jnp.asarray, perturbed(initial, -1)), 0.0),
   }
   limits = FLOAT32 if rounds_little(experiment) else LOW_PRECISION
   for case in cases:

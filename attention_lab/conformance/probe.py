@@ -22,9 +22,7 @@ Output = Callable[[Any, Any, Any], Any]
 
 SECONDS = 2.0  # Time for further cuts at one set of parameters.
 FEWEST = 16  # Cuts that are tried in any case.
-# Standard deviation of the noise that perturbs a parameter: of one that varies, times its
-# own standard deviation; of a constant one, times its size, or 1 if that is smaller.
-NOISE, NOISE_OF_CONSTANT = 3.0, 0.5
+NOISE = 3.0  # Standard deviation of the noise that perturbs parameters, in their own.
 
 
 class Reading(NamedTuple):
@@ -117,17 +115,31 @@ def ordered_cuts(length: int, sizes: Iterable[int] = ()) -> list[int]:
   return [cut for cut in dict.fromkeys([*edges, *others.tolist()]) if 0 < cut < length]
 
 
-def perturbed(params: Any) -> Any:
-  """Return parameters with noise, so that no gate is closed and no part is zero."""
+def perturbed(params: Any, sign: int) -> Any:
+  """Return parameters with noise, so that no gate is closed and no part is zero.
+
+  Parameters that are all equal, such as biases, gates and scales, move by 1 to 2 times
+  their size, or by 1 to 2 if that is more.
+
+  Args:
+    params: the parameters.
+    sign: 1 or -1; the noise of one is that of the other with its signs reversed.
+  """
   rng = np.random.default_rng(0)
 
   def add_noise(leaf: Any) -> np.ndarray:
     values = np.asarray(leaf)
-    scale = NOISE * float(values.std()) if values.size > 1 else 0.0
-    if scale <= 1e-6 * np.abs(values).max(initial=0):
-      scale = NOISE_OF_CONSTANT * max(1.0, float(np.abs(values).max(initial=0)))
+    largest, deviation = (
+      np.abs(values).max(initial=0),
+      values.std() if values.size else 0,
+    )
     noise = rng.standard_normal(values.shape, np.float32)
-    return (values + scale * noise).astype(values.dtype)
+    if deviation <= 1e-6 * largest:
+      noise = np.copysign(1 + rng.random(values.shape, np.float32), noise)
+      scale = max(1.0, float(largest))
+    else:
+      scale = NOISE * float(deviation)
+    return (values + sign * scale * noise).astype(values.dtype)
 
   return jax.tree.map(add_noise, params)
 
