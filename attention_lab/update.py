@@ -47,6 +47,7 @@ class StepMetrics(NamedTuple):
 Step = Callable[[Any, Any], tuple[Any, StepMetrics]]
 
 # (state, batches [n, K, B/n, ...], count) → state, metrics of the first `count` steps.
+# With count = -1, the metrics are those of a step that is not taken.
 Update = Callable[[Any, Any, int], tuple[Any, StepMetrics]]
 
 
@@ -114,14 +115,14 @@ def make_update(step: Step, devices: Sequence[jax.Device], shapes: int = 1) -> U
 def _run_steps(
   step: Step, state: Any, batches: Any, count: jax.Array
 ) -> tuple[Any, StepMetrics]:
-  """Take `count` steps, or fewer if a step is not finite."""
+  """Take `count` steps, or fewer if a step is not finite; compute one if it is -1."""
   length = jax.tree.leaves(batches)[0].shape[0]
   zeros = jnp.zeros((length, *state.step.shape), jnp.float32)
   metrics = StepMetrics(Sums(zeros, zeros, zeros), zeros, zeros)
 
   def unfinished(carry: Any) -> jax.Array:
     i, finite, _, _ = carry
-    return (i < count) & finite
+    return (i < jnp.abs(count)) & finite
 
   def body(carry: Any) -> Any:
     i, _, state, metrics = carry
@@ -129,7 +130,8 @@ def _run_steps(
     new, now = step(state, batch)
     finite = jnp.all(now.taken > 0)
     _assert_same_shapes(state, new)
-    state = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)
+    take = finite & (count > 0)
+    state = jax.tree.map(lambda a, b: jnp.where(take, a, b), new, state)
     metrics = jax.tree.map(lambda all, x: all.at[i].set(x), metrics, now)
     return i + 1, finite, state, metrics
 

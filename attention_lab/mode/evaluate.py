@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from attention_lab.config import Config
+from attention_lab.dataset.base.dataset import Dataset
 from attention_lab.dataset.base.lines import read_lines
 from attention_lab.dataset.base.pairs import sentences_of
 from attention_lab.decode.sampler import make_sampler
@@ -19,6 +20,7 @@ from attention_lab.experiment import Experiment, assemble
 from attention_lab.run import folder as run_folder
 from attention_lab.run.restore import restore_params
 from attention_lab.system.files import write_json
+from attention_lab.training import leaks
 from attention_lab.training.evaluation import (
   at_lengths,
   evaluate,
@@ -27,7 +29,7 @@ from attention_lab.training.evaluation import (
 )
 from attention_lab.training.messages import format_figures
 from attention_lab.training.preflight import sample_options
-from attention_lab.update import make_evaluate
+from attention_lab.update import Measure, make_evaluate
 
 
 def run(config: Config, workdir: str | None) -> int:
@@ -47,6 +49,19 @@ def run(config: Config, workdir: str | None) -> int:
   )
   params = replicate(restored.params, devices)
   measure = make_evaluate(experiment.measure, devices, experiment.dataset.num_shapes)
+  measures = length_measures(experiment.measure, lengths, devices)
+  _refuse_leak(
+    config,
+    experiment,
+    restored.step,
+    params,
+    [
+      *(
+        (measure, experiment.dataset, split, "") for split in experiment.dataset.splits
+      ),
+      *((measures[n], lengths[n], "validation", f" at {n} tokens") for n in lengths),
+    ],
+  )
   result: dict[str, Any] = {"step": restored.step, "checkpoint": restored.path.name}
   if restored.averaged:
     result["averaged"] = [path.name for path in restored.averaged]
@@ -58,7 +73,7 @@ def run(config: Config, workdir: str | None) -> int:
     print(f"step {restored.step}  {split}: {format_figures(figures)}")
   if lengths:
     result["lengths"] = evaluate_lengths(
-      length_measures(experiment.measure, lengths, devices),
+      measures,
       params,
       lengths,
       config.batch_size,
@@ -72,6 +87,39 @@ def run(config: Config, workdir: str | None) -> int:
   write_json(folder / run_folder.EVALUATION, result)
   print(f"Written to {folder / 'evaluation.json'}")
   return 0
+
+
+def _refuse_leak(
+  config: Config,
+  experiment: Experiment,
+  step: int,
+  params: Any,
+  evaluations: list[tuple[Measure, Dataset, str, str]],
+) -> None:
+  """Raise `UserError` if a loss of stored parameters depends on future tokens.
+
+  Args:
+    config: the configuration.
+    experiment: the experiment.
+    step: the step of the parameters.
+    params: the parameters, on the devices.
+    evaluations: what computes the loss of a split of a dataset, and words for it.
+  """
+  if config.skip_checks or not experiment.causal:
+    return
+  for measure, dataset, split, where in evaluations:
+    leak = leaks.find_in_evaluation(
+      experiment,
+      measure,
+      params,
+      dataset,
+      split,
+      config.batch_size,
+      local_devices(),
+      (config.seed, step),
+    )
+    if leak is not None:
+      raise UserError(leaks.message(experiment, config.attention, leak, where))
 
 
 def _translated(

@@ -51,6 +51,7 @@ def run(config: Config, workdir: str | None) -> int:
     config.train.micro_batches,
     config.train.steps_per_call,
     group,
+    checked.fresh,
   )
   files = dataset.files()
   with contextlib.ExitStack() as resources:

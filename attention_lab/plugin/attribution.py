@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 
 from attention_lab.errors import UserError, frames_of, summary
-from attention_lab.plugin.discovery import is_plugin_file
+from attention_lab.system.code_hash import is_plugin_file
 from attention_lab.system.files import make_folder, user_cache
 
 

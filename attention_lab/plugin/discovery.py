@@ -18,6 +18,7 @@ from types import ModuleType
 
 from attention_lab.errors import UserError, one_line
 from attention_lab.plugin.registry import REGISTRIES
+from attention_lab.system import code_hash
 
 FOLDERS = ("attention", "position", "dataset", "architecture")
 ENTRY_POINTS = "attention_lab.plugins"
@@ -52,20 +53,15 @@ def load(plugins: Iterable[str] = ()) -> None:
     _load_one(plugin)
 
 
-def is_plugin_file(filename: str) -> bool:
-  """Return whether a source file belongs to a loaded plugin or to its package."""
-  return any(Path(filename).is_relative_to(place) for place in _places)
-
-
 def _remember(module: ModuleType) -> None:
   """Remember the location of a plugin: its file, or the folder of its package."""
   top = sys.modules[module.__name__.partition(".")[0]]
+  if getattr(top, "__file__", None) is None:  # A namespace, shared with others.
+    top = module
   file = getattr(top, "__file__", None)
   if file is not None:
-    _places.add(Path(file).parent if hasattr(top, "__path__") else Path(file))
-
-
-_places: set[Path] = set()
+    inside = hasattr(top, "__path__") or "." in top.__name__
+    code_hash.add_plugin(Path(file).parent if inside else Path(file))
 
 
 def resolve(plugin: str) -> str:

@@ -10,7 +10,7 @@ from attention_lab.distributed.devices import unreplicate
 from attention_lab.errors import UserError
 from attention_lab.run import folder as run_folder
 from attention_lab.system.signals import Interrupt
-from attention_lab.training import due, messages
+from attention_lab.training import due, leaks, messages
 from attention_lab.training.divergence import advance, refuse_nonfinite
 from attention_lab.training.progress import Show, spreads
 from attention_lab.training.run import Run
@@ -106,6 +106,7 @@ class Loop:
     )
 
   def _validate(self) -> None:
+    leaks.refuse_leak(self._runs, self._stepper)
     figures = [due.evaluate_split(run, "validation") for run in self._runs]
     for run, values in zip(self._runs, figures, strict=True):
       refuse_nonfinite(run, self._stepper.step, values["loss"])

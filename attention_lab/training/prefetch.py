@@ -61,9 +61,14 @@ def stack(
   """
   batches = dataset.batches("train", step, count, batch_size, shard)
   refuse_invalid_batch(dataset, "train", batches)
+  return filled(batches, length)
+
+
+def filled(batches: Batch, length: int) -> Batch:
+  """Return stacked batches [K, B, T], padded with zeros: [length, B, T]."""
 
   def fill(array: np.ndarray) -> np.ndarray:
-    rest = np.zeros((length - count, *array.shape[1:]), array.dtype)
+    rest = np.zeros((length - len(array), *array.shape[1:]), array.dtype)
     return np.concatenate([array, rest]) if len(rest) else array
 
   return each_array(fill, batches)

@@ -4,24 +4,26 @@ This is the one list of what training refuses; --mode=train, --mode=compare and 
 --dry_run use it alike.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from attention_lab import optimizer as optimizers
-from attention_lab.attention.base.attention import Attention
 from attention_lab.benchmark.utilisation import flops_per_step
 from attention_lab.config import (
   Config,
   differences,
+  flatten,
   from_stored,
   get_config,
   validate,
 )
-from attention_lab.conformance.leak import refuse_leak
+from attention_lab.conformance.leak import Calls, refuse_leak
 from attention_lab.dataset.base.dataset import Dataset
 from attention_lab.dataset.base.validation import refuse_invalid_dataset
 from attention_lab.decode.sampler import SampleOptions, Sampler, make_sampler
@@ -32,7 +34,11 @@ from attention_lab.experiment import Experiment, assemble, assemble_plain
 from attention_lab.plugin import attribution
 from attention_lab.run import folder as run_folder
 from attention_lab.run.disk_space import bytes_to_come, refuse_full
-from attention_lab.system.memory import refuse_large_batches, refuse_large_state
+from attention_lab.system.memory import (
+  out_of_memory,
+  refuse_large_batches,
+  refuse_large_state,
+)
 from attention_lab.training.divergence import refuse_policy
 from attention_lab.training.evaluation import at_lengths
 from attention_lab.update import TrainState, count_parameters
@@ -42,6 +48,7 @@ class Checked(NamedTuple):
   """An experiment that can be trained, with its sizes."""
 
   experiment: Experiment
+  fresh: Callable[[Any], TrainState]  # The jitted `Experiment.fresh`.
   state: TrainState  # Shapes and dtypes of one run's state.
   parameters: int
   extra_lengths: dict[int, Dataset]  # To evaluate the end of the run at.
@@ -86,18 +93,21 @@ def check(
     refuse_unscored(experiment)
   extra_lengths = at_lengths(experiment, config.evaluation.extra_lengths)
   sampler = make_sampler(experiment, *sample_options(config), clip=True)
-  state = _shapes(experiment, config.attention)
+  fresh = jax.jit(experiment.fresh)
+  with _of_attention(config.attention):
+    state = jax.eval_shape(fresh, np.uint32(0))
   local = own_devices(devices)
   refuse_large_state(state, seeds, local)
   for folder in folders:
     run_folder.refuse_other_data(folder, dataset.fingerprint)
-  leak_check = _check_leaks(config, experiment.causal, first)
+  calls = Calls(config.batch_size, train.micro_batches, len(devices), extra_lengths)
+  leak_check = _check_leaks(config, experiment, calls, fresh if first else None)
   needed = bytes_to_come(folders, config.checkpoint.keep, state, dataset.files())
   if folders:
     refuse_full(folders[0], needed, config.checkpoint.keep)
   parameters = count_parameters(state.params)
   return Checked(
-    experiment, state, parameters, extra_lengths, sampler, leak_check, needed
+    experiment, fresh, state, parameters, extra_lengths, sampler, leak_check, needed
   )
 
 
@@ -145,29 +155,53 @@ def refuse_other_config(folder: Path, config: Config) -> None:
     )
 
 
-def _shapes(experiment: Experiment, attention: str) -> TrainState:
-  """Return shapes and dtypes of the state; this traces the model's initialisation."""
+@contextlib.contextmanager
+def _of_attention(attention: str) -> Iterator[None]:
+  """Convert an exception of the model to a `UserError`."""
   try:
-    return jax.eval_shape(lambda: experiment.fresh(0))
+    yield
   except UserError:
     raise
   except Exception as error:
-    plugin_error = attribution.of_plugin(error)
+    plugin_error = out_of_memory(error) or attribution.of_plugin(error)
     if plugin_error is not None:
       raise plugin_error from error
     raise UserError(f"--attention={attention}: {one_line(error)}.") from error
 
 
+# Settings that a model's outputs depend on.
+OF_MODEL = ("architecture", "attention", "kernel", "model", "position")
+
+
 def _check_leaks(
-  config: Config, causal: Mapping[str, Callable[[], Attention]], first: bool
+  config: Config,
+  experiment: Experiment,
+  calls: Calls,
+  fresh: Callable[[Any], TrainState] | None,
 ) -> str:
-  """Run the leak check of every causal attention; return what the summary says of it."""
-  if not causal:
+  """Run the leak check of a causal model; return what the summary says of it.
+
+  Args:
+    config: the configuration.
+    experiment: the experiment.
+    calls: how the run calls the model.
+    fresh: seed → the state before the first step; None to leave the check to others.
+  """
+  if not experiment.causal:
     return "not applicable"
   if config.skip_checks:
     return "skipped"
-  for spec, build in causal.items() if first else ():
-    refuse_leak(spec, build, config.position, config.kernel)
+  if fresh is not None:
+    settings = {
+      key: value
+      for key, value in flatten(config.to_dict())
+      if key.partition(".")[0] in OF_MODEL
+    }
+    seed = np.uint32(config.seed)
+    with _of_attention(config.attention):
+      refuse_leak(
+        experiment, calls, lambda: fresh(seed).params, config.attention, settings
+      )
   return "passed"
 
 
@@ -191,4 +225,6 @@ def parameters(config: Config) -> int:
   Raises:
     UserError: the model cannot be built.
   """
-  return count_parameters(_shapes(assemble(config), config.attention).params)
+  experiment = assemble(config)
+  with _of_attention(config.attention):
+    return count_parameters(jax.eval_shape(lambda: experiment.init(0)))

@@ -6,7 +6,7 @@ and selects.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -74,13 +74,17 @@ def make_stepper(
   micro_batches: int = 1,
   steps_per_call: int = 64,
   group: Group = ALONE,
+  fresh: Callable[[Any], Any] | None = None,
 ) -> Stepper:
-  """Build the stepper of one or several seeds; several share one program."""
+  """Build the stepper of one or several seeds; several share one program.
+
+  `fresh` is the jitted `Experiment.fresh`, if there is one: its compilation takes seconds.
+  """
   count = len(seeds)
   step = make_step(experiment.loss, experiment.optimizer, micro_batches)
   if count > 1:
     step = jax.vmap(step, in_axes=(0, None), axis_size=count)
-  fresh = jax.jit(experiment.fresh)  # One program for every seed.
+  fresh = fresh or jax.jit(experiment.fresh)  # One program for every seed.
   shapes = jax.eval_shape(fresh, np.uint32(0))
   if count > 1:
     shapes = jax.tree.map(

@@ -7,11 +7,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from attention_lab.dataset.base.dataset import Dataset
-from attention_lab.distributed.devices import replicate, unreplicate
-from attention_lab.distributed.group import CALL, Group
+from attention_lab.dataset.base.dataset import Batch, Dataset, each_array
+from attention_lab.distributed.devices import replicate, shard, unreplicate
+from attention_lab.distributed.group import CALL, Group, in_step
 from attention_lab.distributed.tree import share_tree
-from attention_lab.training.prefetch import Prefetcher, placed_stack
+from attention_lab.training.prefetch import Prefetcher, filled, placed_stack
 from attention_lab.update import Step, StepMetrics, make_update
 
 ALONE = Group()
@@ -111,6 +111,17 @@ class Stepper:
       elapsed = time.perf_counter() - start
       self.seconds += elapsed
       self._step_seconds = elapsed / count
+
+  def trial(self, batch: Batch) -> StepMetrics:
+    """Return the metrics of a step on a batch, without taking it: arrays [...].
+
+    Args:
+      batch: the shard of this process.
+    """
+    stacked = filled(each_array(lambda x: x[None], batch), self._length)
+    placed = shard(stacked, self._devices, axis=1)
+    self._state, metrics = in_step(self._group, self._update)(self._state, placed, -1)
+    return jax.tree.map(lambda x: x[0], unreplicate(metrics))
 
   @property
   def placed(self) -> Any:

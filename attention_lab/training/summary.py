@@ -8,6 +8,7 @@ from attention_lab.distributed.devices import peak_memory, unreplicate
 from attention_lab.distributed.group import in_step
 from attention_lab.run import folder as run_folder
 from attention_lab.system.files import write_json, writing
+from attention_lab.training import leaks
 from attention_lab.training.due import evaluate_split
 from attention_lab.training.evaluation import evaluate_lengths, length_measures
 from attention_lab.training.run import Run
@@ -30,6 +31,7 @@ def summarise(runs: Sequence[Run], stepper: Stepper) -> list[dict[str, Any]]:
   }
   summaries = []
   for run in runs:
+    leaks.refuse_leak_at_lengths(run, stepper.step, measures)
     summary = _summary(run, stepper, flops, peak, memory)
     if lengths:
       summary["lengths"] = evaluate_lengths(
