@@ -12,7 +12,8 @@ import numpy as np
 from attention_lab.conformance.inputs import LONG, SHORT, cast_to, positions_of
 from attention_lab.conformance.law import Case, Error, law, only
 from attention_lab.conformance.schemes import MAX_LENGTH
-from attention_lab.conformance.subject import Sizes, Subject
+from attention_lab.conformance.sizes import Sizes
+from attention_lab.conformance.subject import Subject
 
 ROUNDING = 2e-5  # Float32 rounding error, relative to the largest value.
 GRADIENT_ROUNDING = 1e-6  # Of a gradient that is 0, relative to the largest gradient.

@@ -14,7 +14,8 @@ from attention_lab.attention.base.attention import SAME_RESULT
 from attention_lab.conformance.causality import ROUNDING
 from attention_lab.conformance.inputs import LONG, distance, positions_of
 from attention_lab.conformance.law import Case, Error, Note, law
-from attention_lab.conformance.subject import Sizes, Subject
+from attention_lab.conformance.sizes import Sizes
+from attention_lab.conformance.subject import Subject
 from attention_lab.errors import UserError
 
 # The width of all heads is d_model, or another width.

@@ -11,7 +11,8 @@ from attention_lab.conformance import process
 from attention_lab.conformance.causality import ROUNDING
 from attention_lab.conformance.inputs import SHORT, distance, positions_of
 from attention_lab.conformance.law import Case, Error, Note, law
-from attention_lab.conformance.subject import Sizes, Subject
+from attention_lab.conformance.sizes import Sizes
+from attention_lab.conformance.subject import Subject
 from attention_lab.errors import UserError
 
 FAR = 512  # Tokens, over which a sum without a mean grows.

@@ -10,7 +10,8 @@ import numpy as np
 
 from attention_lab.conformance.inputs import LONG, SHORT, cast_to, positions_of
 from attention_lab.conformance.law import Case, law
-from attention_lab.conformance.subject import Sizes, Subject
+from attention_lab.conformance.sizes import Sizes
+from attention_lab.conformance.subject import Subject
 
 # At these sizes, scale and lengths, errors of q·k average out over a head, so that rounding
 # of scores, exponentials and sums shows.

@@ -21,7 +21,8 @@ from attention_lab.conformance import table
 from attention_lab.conformance.check import verdicts
 from attention_lab.conformance.foreign import as_attention
 from attention_lab.conformance.law import Verdict
-from attention_lab.conformance.subject import DEPTHS, Sizes, Subject
+from attention_lab.conformance.sizes import Sizes
+from attention_lab.conformance.subject import DEPTHS, Subject
 from attention_lab.errors import UserError, nearest
 from attention_lab.plugin import discovery
 

@@ -89,9 +89,7 @@ def test_checks_that_are_skipped_are_skipped_while_training(tmp_path):
   assert evaluate.run(config, str(folder)) == 0
   (folder / "evaluation.json").unlink()
   config.skip_checks = False
-  with pytest.raises(
-    UserError, match="'mine' attends to future tokens.* none is"
-  ):
+  with pytest.raises(UserError, match="'mine' attends to future tokens.* none is"):
     evaluate.run(config, str(folder))
   assert not (folder / "evaluation.json").exists()
 
