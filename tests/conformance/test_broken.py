@@ -8,7 +8,7 @@ from attention_lab.conformance.subject import Subject
 from tests.conformance.broken import BROKEN, FULL_DEPTH, find_law
 
 # All others return wrong results for some inputs, which a law must detect.
-REFUSING = ("RefusesEveryTestedLength",)
+REFUSING = ("RefusesEveryTestedLength", "RefusesOtherLengths")
 RAISING = (
   "AssumesHeadsFillModel",
   "CannotGroup",
