@@ -41,8 +41,12 @@ class Limits(NamedTuple):
   gradient: float  # Relative to the largest one.
 
 
-# About ten times the largest that was measured, over all attentions and unusual ones.
-FLOAT32, LOW_PRECISION = Limits(1e-4, 1e-4), Limits(0.05, 0.02)
+# Ten times what was measured and more, over all attentions and unusual ones.
+FLOAT32, BFLOAT16, ELSEWHERE = (
+  Limits(1e-4, 1e-4),
+  Limits(0.05, 1e-3),
+  Limits(0.05, 0.01),
+)
 
 
 class Calls(NamedTuple):
@@ -73,8 +77,10 @@ def refuse_leak(
   make_params: Callable[[], Any],
   attention: str,
   settings: Any,
-) -> None:
+) -> bool:
   """Raise `UserError` if outputs of a causal model depend on future tokens.
+
+  Returns whether they do not depend on them by rounding either.
 
   Args:
     experiment: the experiment; at least one of its attentions is causal.
@@ -99,13 +105,15 @@ def refuse_leak(
   path = user_cache() / "leaks" / f"{name}.json"
   verdict = _load(path)
   if verdict is None:
-    verdict = {"leak": _find(experiment, cases, make_params)}
+    leak, rounding = _find(experiment, cases, make_params)
+    verdict = {"leak": leak, "rounding": rounding}
     _store(path, verdict)
   if verdict["leak"]:
     raise UserError(
       f"{culprits(experiment, attention)} to future tokens: {verdict['leak']}, so its "
       f"loss would be meaningless. {hint(attention)}"
     )
+  return bool(verdict["rounding"] == 0)
 
 
 def culprits(experiment: Experiment, attention: str) -> str:
@@ -147,8 +155,8 @@ def _cases(dataset: Dataset, calls: Calls) -> Iterator[Case]:
 
 def _find(
   experiment: Experiment, cases: list[Case], make_params: Callable[[], Any]
-) -> str | None:
-  """Return what depends on future tokens, or None."""
+) -> tuple[str | None, float]:
+  """Return what depends on future tokens, or None, and the largest change of outputs."""
   initial = jax.tree.map(jnp.asarray, make_params())
   key = jax.random.key(0)
   output: Output = experiment.output
@@ -160,7 +168,7 @@ def _find(
     "perturbed": (jax.tree.map(jnp.asarray, perturbed(initial, 1)), SECONDS),
     "oppositely perturbed": (jax.tree.map(jnp.asarray, perturbed(initial, -1)), 0.0),
   }
-  limits = FLOAT32 if rounds_little(experiment) else LOW_PRECISION
+  limits, rounding = _limits(experiment), 0.0
   for case in cases:
     if case.training and same_program(output, initial, key, case.batch):
       deterministic.add(case.shape)
@@ -173,19 +181,24 @@ def _find(
       readings = probes[case.training].measure(
         values, key if case.training else None, case.batch, other, cuts, seconds
       )
+      rounding = max(rounding, readings.change.size)
       where = _where(experiment, case, label)
       if not readings.change.size <= limits.change:
-        return _describe_change(readings.change, where)
+        return _describe_change(readings.change, where), rounding
       if not readings.gradient.size <= limits.gradient:
-        return _describe_gradient(readings.gradient, where)
-  return None
+        return _describe_gradient(readings.gradient, where), rounding
+  return None, rounding
 
 
-def rounds_little(experiment: Experiment) -> bool:
-  """Return whether the model computes in float32, products of matrices included."""
-  wide = jnp.dtype(experiment.policy.compute_dtype) == jnp.float32
-  # Elsewhere than on a CPU, factors of products are rounded to fewer bits.
-  return wide and jax.default_backend() == "cpu"
+def _limits(experiment: Experiment) -> Limits:
+  if jax.default_backend() != "cpu":  # It may round the factors of products.
+    return ELSEWHERE
+  return FLOAT32 if computes_in_float32(experiment) else BFLOAT16
+
+
+def computes_in_float32(experiment: Experiment) -> bool:
+  """Return whether the model computes in float32, not in a shorter dtype."""
+  return jnp.dtype(experiment.policy.compute_dtype) == jnp.float32
 
 
 def _where(experiment: Experiment, case: Case, label: str) -> str:
@@ -228,7 +241,7 @@ def _option_sizes(text: str) -> list[int]:
 def _load(path: Path) -> dict[str, Any] | None:
   try:
     verdict: dict[str, Any] = json.loads(path.read_text())
-    return verdict if "leak" in verdict else None
+    return verdict if {"leak", "rounding"} <= set(verdict) else None
   except (OSError, ValueError, TypeError):
     return None
 

@@ -41,6 +41,8 @@ def run(config: Config, workdir: str | None) -> int:
   kept = kept_files(group, folders)
   own_folders = folders if group.first else []
   checked = preflight.check(config, devices, own_folders, kept, group.first)
+  exact = group.highest("the leak check", int(checked.exact))  # The first one's.
+  checked = checked._replace(exact=bool(exact))
   dataset = checked.experiment.dataset
   refuse_differences(group, "data", {"sha256": dataset.fingerprint})
   stepper = make_stepper(
@@ -178,6 +180,7 @@ def _options(configs: list[Config], root: Path, checked: Checked) -> Options:
     nonfinite_limit=train.nonfinite_limit,
     profile=config.profile,
     leak_check=checked.leak_check,
+    exact=checked.exact,
     files=_files(config),
     resume=_resume_command(configs, root),
   )

@@ -54,6 +54,7 @@ class Checked(NamedTuple):
   extra_lengths: dict[int, Dataset]  # To evaluate the end of the run at.
   sampler: Sampler | Translator | None
   leak_check: str  # "passed", "skipped" or "not applicable".
+  exact: bool  # Whether the leak check saw no change, by rounding either.
   disk_bytes: int  # Size of the checkpoints that are still to be written.
 
 
@@ -101,13 +102,21 @@ def check(
   for folder in folders:
     run_folder.refuse_other_data(folder, dataset.fingerprint)
   calls = Calls(config.batch_size, train.micro_batches, len(devices), extra_lengths)
-  leak_check = _check_leaks(config, experiment, calls, fresh if first else None)
+  leak_check, exact = _check_leaks(config, experiment, calls, fresh if first else None)
   needed = bytes_to_come(folders, config.checkpoint.keep, state, dataset.files())
   if folders:
     refuse_full(folders[0], needed, config.checkpoint.keep)
   parameters = count_parameters(state.params)
   return Checked(
-    experiment, fresh, state, parameters, extra_lengths, sampler, leak_check, needed
+    experiment,
+    fresh,
+    state,
+    parameters,
+    extra_lengths,
+    sampler,
+    leak_check,
+    exact,
+    needed,
   )
 
 
@@ -178,8 +187,8 @@ def _check_leaks(
   experiment: Experiment,
   calls: Calls,
   fresh: Callable[[Any], TrainState] | None,
-) -> str:
-  """Run the leak check of a causal model; return what the summary says of it.
+) -> tuple[str, bool]:
+  """Run the leak check of a causal model; return `leak_check` and `exact` of `Checked`.
 
   Args:
     config: the configuration.
@@ -188,9 +197,10 @@ def _check_leaks(
     fresh: seed → the state before the first step; None to leave the check to others.
   """
   if not experiment.causal:
-    return "not applicable"
+    return "not applicable", False
   if config.skip_checks:
-    return "skipped"
+    return "skipped", False
+  exact = False
   if fresh is not None:
     settings = {
       key: value
@@ -199,10 +209,10 @@ def _check_leaks(
     }
     seed = np.uint32(config.seed)
     with _of_attention(config.attention):
-      refuse_leak(
+      exact = refuse_leak(
         experiment, calls, lambda: fresh(seed).params, config.attention, settings
       )
-  return "passed"
+  return "passed", exact
 
 
 def sample_options(config: Config) -> tuple[SampleOptions, list[str]]:

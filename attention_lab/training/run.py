@@ -35,6 +35,7 @@ class Options(NamedTuple):
   nonfinite_limit: int  # Steps that may be skipped.
   profile: bool  # Whether to trace some steps.
   leak_check: str  # "passed", "skipped" or "not applicable"; for the summary.
+  exact: bool  # Whether the leak check saw no change, by rounding either.
   files: str  # Names of the files that a run leaves; for messages.
   resume: str  # The command that resumes the run; for messages.
 

@@ -178,12 +178,12 @@ def test_the_verdict_is_kept_by_code_and_settings(cache, monkeypatch):
   config, _ = experiment_of()
   assert check(config).leak_check == "passed"
   (path,) = cache.glob("*.json")
-  assert json.loads(path.read_text()) == {"leak": None}
-  path.write_text('{"leak": "as before"}')
+  assert json.loads(path.read_text()) == {"leak": None, "rounding": 0.0}
+  path.write_text('{"leak": "as before", "rounding": 0}')
   with pytest.raises(leak.UserError, match="to future tokens: as before, so"):
     check(config)
   found = []
-  monkeypatch.setattr(leak, "_find", lambda *_: found.append(1))
+  monkeypatch.setattr(leak, "_find", lambda *_: (found.append(1), 0))
   for changes in (
     {"position": "alibi"},
     {"batch_size": 16},
@@ -199,20 +199,20 @@ def test_the_verdict_is_kept_by_code_and_settings(cache, monkeypatch):
     check(experiment_of(steps=9)[0])
   monkeypatch.setattr(leak, "code_hash", lambda: "other code")
   with monkeypatch.context() as patch:
-    patch.setattr(leak, "_find", lambda *_: found.append(2))
+    patch.setattr(leak, "_find", lambda *_: (found.append(2), 0))
     check(config)
   assert found[-1] == 2
 
 
 def test_a_damaged_verdict_is_replaced(cache, monkeypatch):
-  monkeypatch.setattr(leak, "_find", lambda *_: None)
+  monkeypatch.setattr(leak, "_find", lambda *_: (None, 0.0))
   config, _ = experiment_of()
   check(config)
   (path,) = cache.glob("*.json")
-  for damaged in ("{", "[]", "{}", "3"):
+  for damaged in ("{", "[]", '{"leak": null}', "3"):
     path.write_text(damaged)
     check(config)
-    assert json.loads(path.read_text()) == {"leak": None}
+    assert json.loads(path.read_text()) == {"leak": None, "rounding": 0.0}
 
 
 def test_every_cut_is_tried_and_the_important_ones_first():

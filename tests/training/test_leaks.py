@@ -57,11 +57,15 @@ def a_config(**changes):
   return config
 
 
-@pytest.mark.parametrize("key", [1, -1])
-def test_a_gate_that_opens_stops_the_run_at_the_next_validation(key, tmp_path, command):
+@pytest.mark.parametrize(("key", "precision"), [(1, "float32"), (-1, "bfloat16")])
+def test_a_gate_that_opens_stops_the_run_at_the_next_validation(
+  key, precision, tmp_path, command
+):
   folder = tmp_path / "run"
   words = [*TINY, f"--attention=mine(key={key})", f"--workdir={folder}", "--steps=4"]
-  status, out, err = command(*words, "--config.evaluation.every=2")
+  status, out, err = command(
+    *words, "--config.evaluation.every=2", f"--config.train.precision={precision}"
+  )
   assert status == 2
   assert err.count("\n") == 1
   start = (
