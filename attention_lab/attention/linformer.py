@@ -11,7 +11,7 @@ from attention_lab.attention.base.attention import register_attention
 from attention_lab.attention.base.multi_head import MultiHead
 from attention_lab.errors import UserError
 from attention_lab.kernel.mask import Mask
-from attention_lab.kernel.weights import softmax
+from attention_lab.kernel.weights import products, softmax
 
 
 @register_attention("linformer")
@@ -39,7 +39,7 @@ class Linformer(MultiHead):
     real = (mask.context_positions >= 0)[:, :, None, None]
     k = self._projected(jnp.where(real, k, 0), "key", mask)
     v = self._projected(jnp.where(real, v, 0), "value", mask)
-    scores = jnp.einsum("BTNK,BRNK->BNTR", q, k) * self.key_size**-0.5
+    scores = products(q, k) * self.key_size**-0.5
     weights = softmax(scores, jnp.ones((), bool))
     return jnp.einsum("BNTR,BRNV->BTNV", weights.astype(v.dtype), v)
 

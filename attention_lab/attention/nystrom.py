@@ -11,7 +11,7 @@ from attention_lab.attention.base.attention import register_attention
 from attention_lab.attention.base.multi_head import MultiHead
 from attention_lab.errors import UserError
 from attention_lab.kernel.mask import Mask
-from attention_lab.kernel.weights import softmax
+from attention_lab.kernel.weights import products, softmax
 
 
 @register_attention("nystrom")
@@ -53,7 +53,7 @@ class Nystrom(MultiHead):
 
   def _softmax(self, q: jax.Array, k: jax.Array, allowed: jax.Array) -> jax.Array:
     """Return weights: [B, T, N, K], [B, S, N, K], [B, S] bool → [B, N, T, S]."""
-    scores = jnp.einsum("BTNK,BSNK->BNTS", q, k) * self.key_size**-0.5
+    scores = products(q, k) * self.key_size**-0.5
     return softmax(scores, allowed[:, None, None])
 
   def _convolved(self, v: jax.Array) -> jax.Array:

@@ -12,6 +12,7 @@ import numpy as np
 from attention_lab.conformance.inputs import LONG, SHORT, cast_to, positions_of
 from attention_lab.conformance.law import Case, Error, law, only
 from attention_lab.conformance.schemes import MAX_LENGTH
+from attention_lab.conformance.sizes import Sizes
 from attention_lab.conformance.subject import Subject
 
 ROUNDING = 2e-5  # Float32 rounding error, relative to the largest value.
@@ -116,6 +117,8 @@ def no_dependence_on_future(subject: Subject) -> Iterator[Case]:
       every.append(Setup(length, aligned=True, dtype=jnp.bfloat16))
   for setup in every:
     for label, params in subject.labelled_parameters():
+      if label == "initial" and not setup.aligned:
+        continue  # Those of training, which aligns positions.
       case = f"{setup}, {label} parameters"
       limit = ROUNDING if setup.dtype == jnp.float32 else LOW_ROUNDING
       yield Case(
@@ -123,6 +126,36 @@ def no_dependence_on_future(subject: Subject) -> Iterator[Case]:
         partial(_largest_change, subject, setup, params, label == "initial"),
         limit,
       )
+  if subject.full:
+    yield from _other_forms(subject)
+
+
+def _other_forms(subject: Subject) -> Iterator[Case]:
+  """Yield cases of other schemes and sizes, and of float16; few cuts of each."""
+  setup = Setup(min(LONG, subject.reach), aligned=True)
+  half = setup._replace(dtype=jnp.float16)
+  change = partial(_largest_change, subject, half, subject.initial_parameters(), True)
+  yield Case(str(half), change, LOW_ROUNDING)
+  schemes = {"none": None, "rope": "rotate", "alibi": "bias"}
+  if subject.position is None and subject.hooks:
+    for position, hook in schemes.items():
+      if hook is None or (hook in subject.hooks and len(subject.hooks) > 1):
+        yield Case(
+          f"{setup}, --position={position}",
+          partial(_change_of_variant, subject, setup, None, position),
+          ROUNDING,
+        )
+  for sizes in (Sizes(1, 16, 16), Sizes(2, 64, 128)):
+    changes = partial(_change_of_variant, subject, setup, sizes, subject.position)
+    yield Case(f"{setup}, {sizes}", changes, ROUNDING)
+
+
+def _change_of_variant(
+  subject: Subject, setup: Setup, sizes: Sizes | None, position: str | None
+) -> Error:
+  """Return `_largest_change` of the attention with other sizes or another scheme."""
+  other = subject.variant(sizes, position)
+  return _largest_change(other, setup, other.initial_parameters(), True)
 
 
 def cuts_of(length: int, sizes: Sequence[int], every: bool) -> np.ndarray:

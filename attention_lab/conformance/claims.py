@@ -14,7 +14,8 @@ from attention_lab.attention.base.attention import SAME_RESULT
 from attention_lab.conformance.causality import ROUNDING
 from attention_lab.conformance.inputs import LONG, distance, positions_of
 from attention_lab.conformance.law import Case, Error, Note, law
-from attention_lab.conformance.subject import Sizes, Subject
+from attention_lab.conformance.sizes import Sizes
+from attention_lab.conformance.subject import Subject
 from attention_lab.errors import UserError
 
 # The width of all heads is d_model, or another width.
@@ -47,7 +48,14 @@ def odd_sizes_work(subject: Subject) -> Iterator[Case]:
 )
 def longer_sequences_work(subject: Subject) -> Iterator[Case]:
   """Require finite outputs beyond `max_length`, or a UserError."""
-  yield Case(f"T={LONG}", partial(_failure, subject, subject.sizes, LONG), 0.0)
+  yield Case(f"T={LONG}", partial(_failure_unless_refused, subject, LONG), 0.0)
+
+
+def _failure_unless_refused(subject: Subject, length: int) -> Error:
+  try:
+    return _failure(subject, subject.sizes, length)
+  except UserError:
+    return 0.0
 
 
 def _failure(subject: Subject, sizes: Sizes, length: int) -> Error:
@@ -147,6 +155,9 @@ def options_have_an_effect(subject: Subject) -> Iterator[Case | Note]:
     if name not in fields:
       yield Note(f"option {name} was not tried: it is not a field")
       continue
+    for value in _declared_values(subject, name):
+      label = f"{name}={value!r}, a declared value, is not accepted"
+      yield Case(label, partial(_trace, subject, name, value), 0.0)
     same = SAME_RESULT.items() <= fields[name].metadata.items()
     values = other_values(subject, name)
     changes = _changes(subject, name, values, same) if values else []
@@ -185,7 +196,11 @@ def _changes(
 
 
 def _unless_honouring(subject: Subject) -> str:
-  return "" if subject.hooks else "it honours neither rotation nor bias"
+  if subject.hooks:
+    return ""
+  if subject.position is not None:
+    return f"--position={subject.position} acts neither by rotation nor by bias on it"
+  return "it honours neither rotation nor bias"
 
 
 @law(
@@ -206,12 +221,7 @@ def schemes_have_an_effect(subject: Subject) -> Iterator[Case]:
 
 def other_values(subject: Subject, name: str) -> list[Any]:
   """Return other values that an option may take: declared ones, or of its type."""
-  value = subject.values[name]
-  annotation = typing.get_type_hints(subject.cls).get(name, Any)
-  types = typing.get_args(annotation) or (annotation,)
-  field = {field.name: field for field in dataclasses.fields(subject.cls)}[name]
-  choices = [*field.metadata.get("choices", ())]
-  choices += [choice for type_ in types for choice in _listed_values(type_)]
+  value, choices = subject.values[name], _declared_values(subject, name)
   if isinstance(value, bool):
     choices += [not value]
   elif isinstance(value, int):
@@ -221,6 +231,24 @@ def other_values(subject: Subject, name: str) -> list[Any]:
   elif value is None and not choices:
     choices += [1, 2, 4, 0.5]
   return [choice for choice in dict.fromkeys(choices) if choice != value]
+
+
+def _declared_values(subject: Subject, name: str) -> list[Any]:
+  """Return the values that an option declares, in its metadata or its type."""
+  annotation = typing.get_type_hints(subject.cls).get(name, Any)
+  types = typing.get_args(annotation) or (annotation,)
+  field = {field.name: field for field in dataclasses.fields(subject.cls)}[name]
+  choices = [*field.metadata.get("choices", ())]
+  return choices + [choice for type_ in types for choice in _listed_values(type_)]
+
+
+def _trace(subject: Subject, name: str, value: Any) -> float:
+  """Trace a pass with a value of an option; the caller counts exceptions."""
+  other = subject.variant(**{name: value})
+  f, x = other.plain_functions(), other.inputs()
+  mask = other.mask(positions_of(*x.shape[:2]))
+  jax.eval_shape(f.init, jax.random.key(0), x, mask)
+  return 0.0
 
 
 def _listed_values(annotation: Any) -> list[Any]:

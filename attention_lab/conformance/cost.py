@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from attention_lab.benchmark.flops import traced_elements, traced_flops
-from attention_lab.conformance.inputs import positions_of
+from attention_lab.conformance.inputs import SHORT, positions_of
 from attention_lab.conformance.law import Case, law
 from attention_lab.conformance.subject import Subject
 
@@ -41,13 +41,15 @@ def cost_grows_linearly(subject: Subject) -> Iterator[Case]:
 
 def _costs(subject: Subject, length: int) -> dict[str, int]:
   """Return the cost of a pass and its gradient at a length, by unit."""
-  f, params = subject.plain_functions(), subject.random_parameters()
+  f = subject.plain_functions(length)
   x = jax.ShapeDtypeStruct((1, length, subject.sizes.d_model), jnp.float32)
 
   def total(params: Any, x: jax.Array) -> jax.Array:
     mask = subject.mask(positions_of(*x.shape[:2]), aligned=True)
     return f.apply(params, x, mask).sum()
 
+  mask = subject.mask(positions_of(1, SHORT))
+  params = jax.eval_shape(f.init, jax.random.key(0), subject.inputs(1), mask)
   gradient = jax.jit(jax.grad(total, argnums=(0, 1))).trace(params, x)
   costs = {
     "FLOPs of products": traced_flops(gradient.jaxpr),

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from attention_lab.conformance.causality import ROUNDING
 from attention_lab.conformance.functions import in_chunks
-from attention_lab.conformance.inputs import SHORT, distance, positions_of
+from attention_lab.conformance.inputs import SHORT, cast_to, distance, positions_of
 from attention_lab.conformance.law import Case, law, only
 from attention_lab.conformance.subject import Subject
 from attention_lab.kernel.mask import Mask
@@ -87,6 +88,19 @@ def recall_equals_cross_attention(subject: Subject) -> Iterator[Case]:
       case = f"T={queries}, S={length - 1} and {length}"
       case = f"{case}, queries {'+'.join(map(str, chunks))}"
       yield Case(case, partial(_recall_error, subject, length, chunks), 5e-5)
+  yield Case("bfloat16, another dtype", partial(_changes_dtype, subject), 0.0)
+
+
+def _changes_dtype(subject: Subject) -> bool:
+  """Return whether `recall` returns another dtype than that of the queries."""
+  f, params = subject.plain_functions(), subject.random_parameters()
+  x = subject.inputs().astype(jnp.bfloat16)
+  positions = positions_of(*x.shape[:2])
+
+  def recall(params: Any, x: jax.Array) -> jax.Array:
+    return f.recall(params, x, positions, f.memorise(params, x, positions))
+
+  return bool(jax.eval_shape(recall, cast_to(x.dtype, params), x).dtype != x.dtype)
 
 
 def _recall_error(subject: Subject, length: int, chunks: tuple[int, ...]) -> float:

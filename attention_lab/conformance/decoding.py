@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attention_lab.conformance.causality import option_sizes
+from attention_lab.conformance.functions import SPARE
 from attention_lab.conformance.inputs import BATCH, LONG, SHORT, cast_to, positions_of
 from attention_lab.conformance.law import Case, Error, law
 from attention_lab.conformance.padding import largest_change, padded
@@ -28,6 +29,7 @@ class Decoding(NamedTuple):
   chunks: Sequence[int]
   limit: float = 5e-4  # Rounding errors add up along a state.
   hooks: tuple[str, ...] | None = None  # Those of the scheme; None for the usual one.
+  spare: int = SPARE  # Slots of the state that stay empty.
   dtype: Any = jnp.float32
 
   def __str__(self) -> str:
@@ -49,7 +51,7 @@ def _unless_decoding(subject: Subject) -> str:
 def decoding_equals_full_pass(subject: Subject) -> Iterator[Case]:
   """Require that `extend`, in any chunks, returns the rows of the full pass.
 
-  The decode state always has room for more tokens than are decoded.
+  The decode state has room for more tokens than are decoded, or for no more.
   """
   for decoding in _decodings(subject):
     pads = (decoding.positions < 0).any()
@@ -68,6 +70,8 @@ def _decodings(subject: Subject) -> Iterator[Decoding]:
   yield Decoding("ragged prompts", _ragged_prompts(), after_prompt)
   if not subject.full:
     return
+  full = positions_of(BATCH, SHORT)
+  yield Decoding("a state without room for more", full, singles, 5e-5, spare=0)
   yield Decoding("positions with gaps", _gaps(0), after_prompt)
   yield Decoding("positions from 10,000 on", _gaps(10_000), after_prompt)
   if subject.position is None:
@@ -121,7 +125,7 @@ def _decoding_error(subject: Subject, decoding: Decoding) -> Error:
     params = cast_to(dtype, subject.initial_parameters(f))
   x = subject.inputs(*positions.shape).astype(dtype)
   full = f.apply(params, x, subject.mask(jnp.asarray(positions)))
-  actual = f.decode(params, x, positions, tuple(decoding.chunks))
+  actual = f.decode(params, x, positions, tuple(decoding.chunks), decoding.spare)
   real = (positions >= 0)[..., None]
   expected, actual = (
     np.where(real, np.asarray(y, np.float32), 0) for y in (full, actual)
@@ -138,7 +142,7 @@ def state_keeps_shape_and_dtype(subject: Subject) -> Iterator[Case]:
   """Require that `extend` returns a state of the same tree, shapes and dtypes."""
   for dtype in (jnp.float32, jnp.bfloat16):
     for tokens in (1, SHORT):
-      case = f"{jnp.dtype(dtype).name}, {tokens} tokens"
+      case = f"{jnp.dtype(dtype).name}, T={tokens}"
       for name in ("state", "output"):
         changes = partial(_changes, subject, dtype, tokens, name)
         yield Case(f"{case}, the {name}", changes, 0.0)

@@ -12,7 +12,7 @@ from attention_lab.attention.base.attention import Attention
 from attention_lab.kernel.mask import Mask
 from attention_lab.kernel.weights import watch_weights
 
-SPARE = 3  # Slots of a decode state that stay empty.
+SPARE = 3  # Slots of a decode state that usually stay empty.
 
 
 class Functions(NamedTuple):
@@ -35,11 +35,16 @@ class Functions(NamedTuple):
   recall: Any  # (parameters, query, positions, memory) → [B, T, D]
 
   def decode(
-    self, params: Any, x: Any, positions: Any, chunks: tuple[int, ...]
+    self,
+    params: Any,
+    x: Any,
+    positions: Any,
+    chunks: tuple[int, ...],
+    spare: int = SPARE,
   ) -> np.ndarray:
-    """Return outputs [B, T, D] decoded in chunks, in a state with `SPARE` more slots."""
+    """Return outputs [B, T, D] decoded in chunks, in a state with `spare` more slots."""
     batch, length, _ = x.shape
-    state = self.initial_state(params, batch, length + SPARE, x.dtype)
+    state = self.initial_state(params, batch, length + spare, x.dtype)
     extend = functools.partial(self.extend, params)
     return in_chunks(extend, state, x, positions, chunks)
 

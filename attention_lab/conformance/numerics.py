@@ -10,9 +10,12 @@ import numpy as np
 from attention_lab.conformance import process
 from attention_lab.conformance.causality import ROUNDING
 from attention_lab.conformance.inputs import SHORT, distance, positions_of
-from attention_lab.conformance.law import Case, Note, law
-from attention_lab.conformance.subject import Sizes, Subject
+from attention_lab.conformance.law import Case, Error, Note, law
+from attention_lab.conformance.sizes import Sizes
+from attention_lab.conformance.subject import Subject
 from attention_lab.errors import UserError
+
+FAR = 512  # Tokens, over which a sum without a mean grows.
 
 
 @law(
@@ -30,6 +33,9 @@ def initial_scale_is_reasonable(subject: Subject) -> Iterator[Case | Note]:
   except UserError as error:
     yield Note(f"it was tested with {subject.sizes}: {error}")
     wide = subject
+  if subject.full and subject.reach >= FAR:
+    far = partial(_late_scale, wide)
+    yield Case(f"T={FAR}, the last tokens", far, 1.0)
   x = wide.inputs(2, length=48)
   mask = wide.mask(positions_of(*x.shape[:2]))
   f = wide.functions(())
@@ -38,13 +44,26 @@ def initial_scale_is_reasonable(subject: Subject) -> Iterator[Case | Note]:
   parts = {"the first token": y[:, :1]} if subject.sees_itself else {}
   for label, rows in (parts | {"the last tokens": y[:, 24:]}).items():
     deviation = float(np.std(rows))
-    outside = max(deviation / 10, 0.01 / max(deviation, 1e-30))
-    yield Case(f"{label}: standard deviation {deviation:.2g}", outside, 1.0)
+    name = f"{label}: standard deviation {deviation:.2g}"
+    yield Case(name, _outside(deviation), 1.0)
   for layer in map(np.asarray, weights):
     many = (layer > 0).sum(axis=-1) >= 24  # In a short row, one weight may be large.
     if many.any():
       largest = float(layer.max(axis=-1)[many].mean())
       yield Case("mean of the largest of 24 to 48 weights", largest, 0.7)
+
+
+def _late_scale(wide: Subject) -> Error:
+  """Return how far outside its bounds the standard deviation of late outputs is."""
+  f, x = wide.functions(()), wide.inputs(1, FAR)
+  mask = wide.mask(positions_of(1, FAR), aligned=True)
+  y = f.apply(wide.initial_parameters(f), x, mask)
+  deviation = float(np.std(np.asarray(y)[:, FAR // 2 :]))
+  return _outside(deviation), f"standard deviation {deviation:.2g}"
+
+
+def _outside(deviation: float) -> float:
+  return max(deviation / 10, 0.01 / max(deviation, 1e-30))
 
 
 @law(
@@ -66,6 +85,8 @@ def outputs_are_deterministic(subject: Subject) -> Iterator[Case | Note]:
   yield Case(label, partial(_retraced_differs, subject, x, y), 0.0)
   if not subject.full:
     return
+  label = "initial parameters for the same random key differ"
+  yield Case(label, partial(_initial_differs, subject), 0.0)
   if (reason := process.obstacle(subject)) is not None:
     yield Note(f"outputs of two processes were not compared: {reason}")
     return
@@ -75,6 +96,15 @@ def outputs_are_deterministic(subject: Subject) -> Iterator[Case | Note]:
 
 def _differs(subject: Subject, x: np.ndarray, y: np.ndarray) -> bool:
   return not np.array_equal(y, subject.run(x))
+
+
+def _initial_differs(subject: Subject) -> bool:
+  """Return whether a second initialisation with the same key gives other parameters."""
+  x, mask = subject.inputs(1), subject.mask(positions_of(1, SHORT))
+  again = subject.fresh_functions().init(jax.random.key(0), x, mask)
+  first = subject.initial_parameters()
+  same = jax.tree.map(np.array_equal, first, again)
+  return not all(jax.tree.leaves(same))
 
 
 def _retraced_differs(subject: Subject, x: np.ndarray, y: np.ndarray) -> bool:

@@ -10,12 +10,16 @@ import numpy as np
 
 from attention_lab.conformance.inputs import LONG, SHORT, cast_to, positions_of
 from attention_lab.conformance.law import Case, law
-from attention_lab.conformance.subject import Sizes, Subject
+from attention_lab.conformance.sizes import Sizes
+from attention_lab.conformance.subject import Subject
 
 # At these sizes, scale and lengths, errors of q·k average out over a head, so that rounding
 # of scores, exponentials and sums shows.
 WIDE, SCALE = Sizes(2, 64, 128), 3.0
 LENGTHS = (LONG, 1_024)
+# Over the rounding error: a softmax in float32 reaches 1.6, in bfloat16 2.3; scores that
+# are rounded once to bfloat16, 2.05.
+LIMIT = 2.15
 
 
 @law(
@@ -30,7 +34,7 @@ def bfloat16_is_accurate(subject: Subject) -> Iterator[Case]:
   for length in LENGTHS if subject.full else LENGTHS[:1]:
     if length <= subject.reach:
       case = f"T={length}, {WIDE}, error over rounding error"
-      yield Case(case, partial(_wide_error, subject, length), 2.0)
+      yield Case(case, partial(_wide_error, subject, length), LIMIT)
 
 
 def _changes_dtype(subject: Subject) -> bool:

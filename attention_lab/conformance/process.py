@@ -12,7 +12,8 @@ import sys
 
 import numpy as np
 
-from attention_lab.conformance.subject import DEPTHS, Sizes, Subject
+from attention_lab.conformance.sizes import Sizes
+from attention_lab.conformance.subject import DEPTHS, Subject
 from attention_lab.plugin import discovery
 
 TIMEOUT = 120.0  # Seconds.

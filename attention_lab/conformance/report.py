@@ -16,12 +16,13 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from attention_lab.attention.base.attention import Attention
+from attention_lab.attention.base.attention import Attention, attentions
 from attention_lab.conformance import table
 from attention_lab.conformance.check import verdicts
 from attention_lab.conformance.foreign import as_attention
 from attention_lab.conformance.law import Verdict
-from attention_lab.conformance.subject import DEPTHS, Sizes, Subject
+from attention_lab.conformance.sizes import Sizes
+from attention_lab.conformance.subject import DEPTHS, Subject
 from attention_lab.errors import UserError, nearest
 from attention_lab.plugin import discovery
 
@@ -86,6 +87,8 @@ def check(
   if isinstance(attention, str):
     return _report(attention, Subject(attention, **own))
   if isinstance(attention, type) and issubclass(attention, Attention):
+    if attentions.contract is not None:
+      attentions.contract.refuse(attention)
     name = attention.__name__
     return _report(name, Subject(name, attention=attention, **own))
   if apply is None:

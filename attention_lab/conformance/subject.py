@@ -4,9 +4,8 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +19,7 @@ from attention_lab.conformance.schemes import (
   SCHEMES,
   properties_of_scheme,
 )
-from attention_lab.errors import UserError
+from attention_lab.conformance.sizes import CANDIDATES, Build, Sizes, first_accepted
 from attention_lab.kernel.mask import Mask
 from attention_lab.plugin import spec as specs
 from attention_lab.position.base.position import Position, positions
@@ -32,31 +31,6 @@ FAST_COMPILATION = {
   "xla_llvm_disable_expensive_passes": True,
 }
 DEPTHS = ("full", "quick")
-
-
-class Sizes(NamedTuple):
-  """Number of heads, size of each head, and width of the model."""
-
-  num_heads: int = 4
-  key_size: int = 4
-  d_model: int = 16
-
-  def __str__(self) -> str:
-    return f"{self.num_heads} heads of size {self.key_size}, d_model {self.d_model}"
-
-
-# Sizes to test with; the first that the attention accepts are used.
-CANDIDATES = (
-  Sizes(),
-  Sizes(4, 8, 32),
-  Sizes(2, 16, 32),
-  Sizes(8, 8, 64),
-  Sizes(2, 64, 128),
-  Sizes(1, 16, 16),
-)
-
-
-Build = Callable[[Position, Sizes], Attention]
 
 
 class Subject:
@@ -90,7 +64,7 @@ class Subject:
     self._given = build, attention
     self.position, self.full = position, depth == "full"
     self._cache: dict[Any, Any] = {}
-    net = _first_accepted(self.build, [sizes] if sizes else CANDIDATES)
+    net = first_accepted(self.build, [sizes] if sizes else CANDIDATES)
     self.cls = type(net)
     self.sizes = Sizes(net.num_heads, net.key_size, net.d_model)
     self.kinds = net.kinds
@@ -100,6 +74,7 @@ class Subject:
     self.linear_time, self.constant_state = net.linear_time, net.constant_state
     self.sees_itself, self.smooth = net.sees_itself, net.smooth
     # Functions of other frameworks may support neither padding nor decoding.
+    self.ignores_padding = net.ignores_padding
     self.takes_padding = getattr(net, "takes_padding", True)
     self.decodes = self.causal and getattr(net, "decodes", True)
     scheme = properties_of_scheme(position)
@@ -117,10 +92,17 @@ class Subject:
     key = ("functions", hooks)
     return self.cached(key, lambda: make_functions(self._builder(hooks), self._jit))
 
-  def plain_functions(self) -> Functions:
-    """Return the functions without jit, for use in programs that are jitted as a whole."""
-    make = lambda: make_functions(self._builder(None), lambda function: function)  # noqa: E731
-    return self.cached("plain functions", make)
+  def plain_functions(self, max_length: int = MAX_LENGTH) -> Functions:
+    """Return the functions without jit, for use in programs that are jitted as a whole.
+
+    Args:
+      max_length: positions in a training example.
+    """
+
+    def make() -> Functions:
+      return make_functions(self._builder(None, max_length), lambda function: function)
+
+    return self.cached(("plain functions", max_length), make)
 
   def fresh_functions(self) -> Functions:
     """Return functions that no cache knows, so that every call is traced again."""
@@ -209,8 +191,10 @@ class Subject:
       self._cache[key] = make()
     return self._cache[key]
 
-  def variant(self, sizes: Sizes | None = None, **options: Any) -> "Subject":
-    """Return the attention with other sizes or options.
+  def variant(
+    self, sizes: Sizes | None = None, position: str | None = None, **options: Any
+  ) -> "Subject":
+    """Return the attention with other sizes, another scheme or other options.
 
     Raises:
       UserError: the attention refuses them.
@@ -221,16 +205,18 @@ class Subject:
       None if options else build,
       sizes or self.sizes,
       depth="full" if self.full else "quick",
-      position=self.position,
+      position=position or self.position,
       attention=attention,
     )
 
-  def _builder(self, hooks: tuple[str, ...] | None) -> Callable[[], Attention]:
+  def _builder(
+    self, hooks: tuple[str, ...] | None, max_length: int = MAX_LENGTH
+  ) -> Callable[[], Attention]:
     if hooks is None and self.position is not None:
       scheme = positions.bind(self.position)
     else:
       scheme = SCHEMES[self.hooks if hooks is None else hooks]
-    return lambda: self.build(scheme(max_length=MAX_LENGTH), self.sizes)
+    return lambda: self.build(scheme(max_length=max_length), self.sizes)
 
   def _example(self) -> tuple[jax.Array, Mask]:
     x = jnp.zeros((1, SHORT, self.sizes.d_model))
@@ -252,49 +238,6 @@ def _build(
     Attention,
     bound(**sizes._asdict(), position=position, w_init=None, output_init=None),
   )
-
-
-def _first_accepted(build: Build, candidates: Sequence[Sizes]) -> Attention:
-  """Return the attention of the first sizes that it accepts.
-
-  If it refuses `SHORT` tokens whatever the sizes, the first ones are returned.
-
-  Raises:
-    UserError: it cannot be built with any of the sizes.
-  """
-  built: list[Attention] = []
-  refusals: list[UserError] = []
-  for sizes in candidates:
-    try:
-      return _accepted(build, sizes, built)
-    except UserError as error:
-      refusals.append(error)
-  if built:
-    return built[0]
-  raise refusals[0]
-
-
-def _accepted(build: Build, sizes: Sizes, built: list[Attention]) -> Attention:
-  """Return the attention of these sizes, and add it to those that were built.
-
-  Raises:
-    UserError: it refuses the sizes.
-  """
-
-  def run(x: jax.Array) -> None:
-    net = build(Position(max_length=MAX_LENGTH), sizes)
-    built.append(net)
-    at = jnp.zeros((1, SHORT), jnp.int32)
-    try:
-      net(x, x, Mask(at, at, causal="causal" in net.kinds))
-    except UserError:
-      raise
-    except Exception:  # The laws report it.
-      return
-
-  x = jax.ShapeDtypeStruct((1, SHORT, sizes.d_model), jnp.float32)
-  jax.eval_shape(hk.transform(run).init, jax.random.key(0), x)
-  return built[-1]
 
 
 def _is_both(kinds: Sequence[str]) -> bool:

@@ -4,14 +4,14 @@ import jax
 import jax.numpy as jnp
 
 from attention_lab.kernel.problem import Problem, widened
-from attention_lab.kernel.weights import show_weights, softmax
+from attention_lab.kernel.weights import products, show_weights, softmax
 from attention_lab.nn.dropout import drop
 
 
 def reference(problem: Problem) -> jax.Array:
   """Return [B, T, N, V]; zeros for a fully masked query."""
   q, k, v, mask, scale, window, _, dropout, _ = widened(problem)
-  scores = scale * jnp.einsum("BTNK,BSNK->BNTS", q, k).astype(problem.score_dtype)
+  scores = scale * products(q, k)
   if (bias := problem.bias_array) is not None:
     scores += bias
   weights = show_weights(softmax(scores, mask.dense(window)))

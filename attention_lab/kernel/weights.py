@@ -36,6 +36,15 @@ def show_weights(weights: jax.Array) -> jax.Array:
   return weights
 
 
+def products(q: jax.Array, k: jax.Array) -> jax.Array:
+  """Return Q Kᵀ in float32 or wider: [B, T, N, K], [B, S, N, K] → [B, N, T, S].
+
+  In 16 bits, a score would lose the bits that a sum over K has gained.
+  """
+  wide = jnp.promote_types(q.dtype, jnp.float32)
+  return jnp.einsum("BTNK,BSNK->BNTS", q, k, preferred_element_type=wide)
+
+
 def softmax(scores: jax.Array, allowed: jax.Array) -> jax.Array:
   """Return the softmax over the last axis among `allowed`; zeros if none is allowed.
 

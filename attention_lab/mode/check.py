@@ -22,6 +22,7 @@ from attention_lab.conformance import check as laws
 from attention_lab.conformance import table
 from attention_lab.conformance.law import Law, Verdict
 from attention_lab.conformance.schemes import MAX_LENGTH
+from attention_lab.conformance.sizes import Sizes
 from attention_lab.conformance.subject import Subject
 from attention_lab.errors import UserError, one_line
 from attention_lab.plugin import attribution
@@ -54,7 +55,9 @@ def run(config: Config, workdir: str | None) -> int:
   found: dict[str, list[Verdict]] = {}
   for name, subject in subjects.items():
     scheme = f"--position={position}" if position else _generic_scheme(subject)
-    console.print(f"{name} (depth {config.check.depth}, {scheme})\n\n{table.HEAD}")
+    sizes = "" if subject.sizes == Sizes() else f", {subject.sizes}"
+    title = f"{name} (depth {config.check.depth}, {scheme}{sizes})"
+    console.print(f"{title}\n\n{table.HEAD}")
     found[name] = _check(name, subject, console)
     for line in table.details(found[name], min(console.width, WIDEST)):
       console.print(line)

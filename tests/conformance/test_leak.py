@@ -45,7 +45,7 @@ class RefusesOtherLengths(conditions.RefusesOtherLengths):
 
   def allowed(self, mask):
     length = mask.query_positions.shape[1]
-    return mask.dense() if length == 3 else super().allowed(mask)
+    return mask.dense() if length <= 3 else super().allowed(mask)
 
 
 class SummarisesBlocksOf512(Summaries):

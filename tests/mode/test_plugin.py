@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from attention_lab.attention.base.attention import attentions
-from attention_lab.conformance import decoding, numerics, padding
+from attention_lab.conformance import claims, decoding, numerics, padding
 from attention_lab.conformance.check import verdicts
 from attention_lab.conformance.law import judge
 from attention_lab.conformance.subject import Subject
@@ -87,6 +87,7 @@ WRONG = WRONG.replace("/ count", "/ scores.shape[-1]")
 BROKEN = (
   padding.padding_is_ignored,
   decoding.decoding_equals_full_pass,
+  claims.grouped_heads_work,
   numerics.initial_scale_is_reasonable,
 )
 

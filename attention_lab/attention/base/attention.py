@@ -71,9 +71,11 @@ class Attention(Module):
 
   # Declarations of unusual attentions, which the checker then judges by what remains: a
   # token that does not attend to itself; outputs that are not smooth in inputs and
-  # parameters, as with rounded keys, so that finite differences say nothing.
+  # parameters, as with rounded keys, so that finite differences say nothing; padding that
+  # has no content, but lengthens the sequence.
   sees_itself: ClassVar[bool] = True
   smooth: ClassVar[bool] = True
+  ignores_padding: ClassVar[bool] = True
 
   # Whether it requires a rotation of the pairs (x_f, x_{f+K/2}), each by its own angle, as
   # in rope. Assembly verifies that of the scheme.

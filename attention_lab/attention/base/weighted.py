@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from attention_lab.attention.base.multi_head import MultiHead
 from attention_lab.kernel.mask import Mask
-from attention_lab.kernel.weights import show_weights, softmax
+from attention_lab.kernel.weights import products, show_weights, softmax
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -27,9 +27,7 @@ class Weighted(MultiHead):
 
     In float32 at least.
     """
-    scores = jnp.einsum("BTNK,BSNK->BNTS", q, k) * self.key_size**-0.5
-    wide = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
-    return wide + self.position_bias(mask)
+    return products(q, k) * self.key_size**-0.5 + self.position_bias(mask)
 
   def weights(self, scores: jax.Array, allowed: jax.Array) -> jax.Array:
     """Softmax: [B, N, T, S], [B, 1, T, S] bool → [B, N, T, S], 0 where not allowed."""

@@ -115,7 +115,7 @@ class LeaksUnlessEvaluating(Masked):
     return present(mask) if training else mask.dense()
 
 
-@breaks("causality.no_gradient_from_future")
+@breaks("causality.no_dependence_on_future")
 class RefusesOtherLengths(LeaksAtTrainingLength):
   """Refuses all lengths except that of training, where it omits the mask."""
 

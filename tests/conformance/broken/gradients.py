@@ -135,7 +135,7 @@ class TruncatesBackpropagation(Retention):
     return jnp.concatenate(heads, axis=1), state
 
 
-@breaks("gradients.gradient_is_correct")
+@breaks("gradients.gradient_is_correct", depth="full")
 class RoundsQueries(Weighted):
   """Rounds queries without a straight-through gradient."""
 

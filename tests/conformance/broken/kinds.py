@@ -86,7 +86,7 @@ class MasksTheFutureOfLongSequences(Masked):
     return (difference(mask) >= 0) & present(mask)
 
 
-@breaks("cross_attention.context_is_read")
+@breaks("cross_attention.context_is_read", depth="full")
 class TruncatesContext(Weighted):
   """Reads as many context tokens as there are queries."""
 
@@ -106,7 +106,7 @@ class TruncatesQueries(Weighted):
     return jnp.where(late, 0, y)
 
 
-@breaks("cross_attention.context_is_read")
+@breaks("cross_attention.context_is_read", depth="full")
 class MasksTheContext(Masked):
   """Attends to context positions up to the query's in cross-attention, too."""
 
@@ -187,7 +187,7 @@ class AssumesHeadsFillModel(Weighted):
     return super().merge(heads) + heads.reshape(*heads.shape[:2], self.d_model)
 
 
-@breaks("claims.odd_sizes_work")
+@breaks("claims.odd_sizes_work", depth="full")
 class DividesBySizeMinusOne(Weighted):
   """Standardises queries with the unbiased variance, which one channel does not have."""
 

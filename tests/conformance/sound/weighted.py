@@ -131,7 +131,8 @@ class DropsValues(Weighted):
   def attend(self, q, k, v, mask):
     key = hk.maybe_next_rng_key()
     if key is not None:
-      v = jnp.where(jax.random.bernoulli(key, self.rate, v.shape), 0, v)
+      kept = jax.random.bernoulli(key, 1 - self.rate, v.shape)
+      v = jnp.where(kept, v / (1 - self.rate), 0)
     return super().attend(q, k, v, mask)
 
 
@@ -272,6 +273,15 @@ class SummarisesFinishedBlocks(Masked):
     before = (own[:, None, :, None] == block[:, None, None] + 1) & present(mask)
     mean = softmax(jnp.zeros((1, 1, 1, 1)), before).astype(v.dtype)
     return super().attend(q, k, v, mask) + jnp.einsum("BNTS,BSMK->BTMK", mean, v)
+
+
+@sound
+class RectifiesScores(Weighted):
+  """Weights by rectified scores, which have a kink, in float32."""
+
+  def weights(self, scores, allowed):
+    weights = jax.nn.relu(scores.astype(jnp.float32) + 1) * allowed
+    return weights / (weights.sum(axis=-1, keepdims=True) + 1)
 
 
 @sound
