@@ -71,8 +71,7 @@ def assemble(
     kept: files of the run that is resumed, from `run_folder.kept`.
 
   Raises:
-    UserError: an unknown name or option, components that do not go together, or missing
-      data. Nothing has been compiled or written at that point.
+    UserError: names, options or data are unknown or do not go together.
   """
   bound = architectures.bind(config.architecture.name)
   architecture = cast(type[Architecture], bound.func)

@@ -50,7 +50,7 @@ FLOAT32, BFLOAT16, ELSEWHERE = (
 
 
 class Calls(NamedTuple):
-  """How a run calls its model."""
+  """Settings of how a run calls its model."""
 
   batch_size: int  # Examples per step, over all devices.
   micro_batches: int

@@ -36,7 +36,7 @@ class Reading(NamedTuple):
 
 
 class Readings(NamedTuple):
-  """What the probe measures."""
+  """Largest dependences that a probe measures."""
 
   change: Reading  # Of outputs, if the tokens are replaced.
   gradient: Reading  # Of outputs, with respect to the embeddings of the tokens.

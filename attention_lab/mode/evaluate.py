@@ -18,7 +18,7 @@ from attention_lab.distributed.devices import (
 from attention_lab.errors import UserError
 from attention_lab.experiment import Experiment, assemble
 from attention_lab.run import folder as run_folder
-from attention_lab.run.restore import restore_params
+from attention_lab.run.restore import Trained, restore_params
 from attention_lab.system.files import write_json
 from attention_lab.training import leaks
 from attention_lab.training.evaluation import (
@@ -47,46 +47,46 @@ def run(config: Config, workdir: str | None) -> int:
     config.evaluation.average,
     config.checkpoint.keep,
   )
-  params = replicate(restored.params, devices)
-  measure = make_evaluate(experiment.measure, devices, experiment.dataset.num_shapes)
-  measures = length_measures(experiment.measure, lengths, devices)
-  _refuse_leak(
-    config,
-    experiment,
-    restored.step,
-    params,
-    [
-      *(
-        (measure, experiment.dataset, split, "") for split in experiment.dataset.splits
-      ),
-      *((measures[n], lengths[n], "validation", f" at {n} tokens") for n in lengths),
-    ],
-  )
   result: dict[str, Any] = {"step": restored.step, "checkpoint": restored.path.name}
   if restored.averaged:
     result["averaged"] = [path.name for path in restored.averaged]
-  for split in experiment.dataset.splits:
-    figures = evaluate(
-      measure, params, experiment.dataset, split, config.batch_size, devices
-    )
-    result[split] = figures | {"perplexity": math.exp(min(figures["loss"], 700))}
-    print(f"step {restored.step}  {split}: {format_figures(figures)}")
-  if lengths:
-    result["lengths"] = evaluate_lengths(
-      measures,
-      params,
-      lengths,
-      config.batch_size,
-      devices,
-    )
-    for length, figures in result["lengths"].items():
-      print(f"step {restored.step}  length {length}: {format_figures(figures)}")
+  result |= _measured(config, experiment, restored, lengths)
   translated = _translated(experiment, config, restored.params, folder)
   for name, scores in translated.items():
     result.setdefault(name, {}).update(scores)
   write_json(folder / run_folder.EVALUATION, result)
   print(f"Written to {folder / 'evaluation.json'}")
   return 0
+
+
+def _measured(
+  config: Config,
+  experiment: Experiment,
+  restored: Trained,
+  lengths: dict[int, Dataset],
+) -> dict[str, Any]:
+  """Return the metrics of every split and at other lengths, and print them."""
+  devices, dataset, step = local_devices(), experiment.dataset, restored.step
+  params = replicate(restored.params, devices)
+  measure = make_evaluate(experiment.measure, devices, dataset.num_shapes)
+  measures = length_measures(experiment.measure, lengths, devices)
+  evaluations = [(measure, dataset, split, "") for split in dataset.splits]
+  for length, other in lengths.items():
+    words = f" at {length} tokens"
+    evaluations.append((measures[length], other, "validation", words))
+  _refuse_leak(config, experiment, step, params, evaluations)
+  result: dict[str, Any] = {}
+  for split in dataset.splits:
+    figures = evaluate(measure, params, dataset, split, config.batch_size, devices)
+    result[split] = figures | {"perplexity": math.exp(min(figures["loss"], 700))}
+    print(f"step {step}  {split}: {format_figures(figures)}")
+  if lengths:
+    result["lengths"] = evaluate_lengths(
+      measures, params, lengths, config.batch_size, devices
+    )
+    for length, figures in result["lengths"].items():
+      print(f"step {step}  length {length}: {format_figures(figures)}")
+  return result
 
 
 def _refuse_leak(

@@ -79,45 +79,55 @@ def check(
   Raises:
     UserError: the configuration cannot be trained.
   """
-  train, seeds = config.train, config.seeds
-  refuse_indivisible(config.batch_size, train.micro_batches, len(devices))
-  refuse_policy(train.on_nonfinite, seeds)
-  if folders:
-    for folder, own in zip(folders, seed_configs(config), strict=True):
-      refuse_other_config(folder, own)
+  _refuse_settings(config, devices, folders)
   experiment = assemble(config, kept)
   dataset = experiment.dataset
-  tokens = config.batch_size * dataset.sequence_length
-  refuse_large_batches(tokens, train.steps_per_call)
-  refuse_invalid_dataset(dataset, config.batch_size)
-  if config.evaluation.scores:
-    refuse_unscored(experiment)
+  _refuse_data(config, experiment)
   extra_lengths = at_lengths(experiment, config.evaluation.extra_lengths)
   sampler = make_sampler(experiment, *sample_options(config), clip=True)
   fresh = jax.jit(experiment.fresh)
   with _of_attention(config.attention):
     state = jax.eval_shape(fresh, np.uint32(0))
-  local = own_devices(devices)
-  refuse_large_state(state, seeds, local)
+  refuse_large_state(state, config.seeds, own_devices(devices))
   for folder in folders:
     run_folder.refuse_other_data(folder, dataset.fingerprint)
-  calls = Calls(config.batch_size, train.micro_batches, len(devices), extra_lengths)
+  parts = config.train.micro_batches
+  calls = Calls(config.batch_size, parts, len(devices), extra_lengths)
   leak_check, exact = _check_leaks(config, experiment, calls, fresh if first else None)
   needed = bytes_to_come(folders, config.checkpoint.keep, state, dataset.files())
   if folders:
     refuse_full(folders[0], needed, config.checkpoint.keep)
-  parameters = count_parameters(state.params)
   return Checked(
     experiment,
     fresh,
     state,
-    parameters,
+    count_parameters(state.params),
     extra_lengths,
     sampler,
     leak_check,
     exact,
     needed,
   )
+
+
+def _refuse_settings(
+  config: Config, devices: Sequence[jax.Device], folders: Sequence[Path]
+) -> None:
+  """Raise `UserError` at settings that do not go together, or with the folders."""
+  refuse_indivisible(config.batch_size, config.train.micro_batches, len(devices))
+  refuse_policy(config.train.on_nonfinite, config.seeds)
+  if folders:
+    for folder, own in zip(folders, seed_configs(config), strict=True):
+      refuse_other_config(folder, own)
+
+
+def _refuse_data(config: Config, experiment: Experiment) -> None:
+  """Raise `UserError` at a dataset that cannot be trained on."""
+  tokens = config.batch_size * experiment.dataset.sequence_length
+  refuse_large_batches(tokens, config.train.steps_per_call)
+  refuse_invalid_dataset(experiment.dataset, config.batch_size)
+  if config.evaluation.scores:
+    refuse_unscored(experiment)
 
 
 def with_seed(config: Config, seed: int) -> Config:
