@@ -13,7 +13,6 @@ from attention_lab.attention.base.attention import attentions
 from attention_lab.conformance import leak, probe
 from attention_lab.experiment import assemble
 from attention_lab.mode import train
-from attention_lab.system import code_hash
 from attention_lab.training import preflight
 from tests.commands import TINY, assert_refused
 from tests.conformance.broken import NoBatchingRule, conditions
@@ -243,15 +242,3 @@ def test_replaced_tokens_all_differ():
   other = probe.replaced(tokens, 7, seed=0)
   assert (other != tokens).all()
   assert other.max() < 7
-
-
-def test_the_code_hash_covers_imported_code(tmp_path, monkeypatch):
-  (tmp_path / "helper_of_mine.py").write_text("X = 1\n")
-  before = code_hash.code_hash()
-  monkeypatch.syspath_prepend(tmp_path)
-  import helper_of_mine
-
-  assert helper_of_mine.X
-  between = code_hash.code_hash()
-  (tmp_path / "helper_of_mine.py").write_text("X = 2\n")
-  assert len({before, between, code_hash.code_hash()}) == 3
