@@ -20,6 +20,8 @@ GRADIENT_ROUNDING = 1e-6  # Of a gradient that is 0, relative to the largest gra
 # Rounding of bfloat16; a leak is larger, since the changed tokens are 10 times as large.
 LOW_ROUNDING = 2.0**-6
 PAIRS = 2**19  # Pairs of query and context token per call, which bound the memory.
+# Parts of names of options that are no numbers of tokens.
+NO_TOKENS = ("head", "seed", "feature", "iteration", "rank", "order")
 LARGEST_OPTION = 340  # Three times a larger size is not tested.
 CUTS = 16  # Cuts that are tested where not all are.
 
@@ -55,16 +57,20 @@ def setups(subject: Subject, lengths: Sequence[int]) -> Iterator[Setup]:
 
 def option_sizes(subject: Subject) -> list[int]:
   """Return numbers of tokens that the options may name, such as a window or a block."""
-  hidden = ("num_kv_heads", "seed")
-  values = [value for name, value in subject.values.items() if name not in hidden]
-  found = {value for value in values if type(value) is int}
+  found = {
+    value
+    for name, value in subject.values.items()
+    if type(value) is int and not any(word in name for word in NO_TOKENS)
+  }
   return sorted(value for value in found if 2 <= value <= LARGEST_OPTION)
 
 
-def _more_lengths(subject: Subject) -> list[int]:
-  """Return lengths just below, at and above three times each number in the options."""
-  sizes = option_sizes(subject) if subject.full else []
-  return list(dict.fromkeys(3 * size + i for size in sizes for i in (-1, 0, 1)))
+def _more_lengths(subject: Subject) -> Iterator[Setup]:
+  """Yield setups just below, at and above three times each number in the options."""
+  for size in option_sizes(subject):
+    yield Setup(3 * size, aligned=False)
+    for length in range(3 * size - 1, 3 * size + 2):
+      yield Setup(length, aligned=True)
 
 
 def _is_random(subject: Subject) -> bool:
@@ -110,8 +116,9 @@ def no_gradient_from_future(subject: Subject) -> Iterator[Case]:
 def no_dependence_on_future(subject: Subject) -> Iterator[Case]:
   """Require that changing all tokens from a cut on changes no output before the cut."""
   usual = (SHORT, 16, MAX_LENGTH, 128, LONG, 512) if subject.full else (LONG,)
-  lengths = [n for n in (*usual, *_more_lengths(subject)) if n <= subject.reach]
-  every = list(setups(subject, lengths))
+  every = list(setups(subject, [n for n in usual if n <= subject.reach]))
+  more = dict.fromkeys(_more_lengths(subject) if subject.full else ())
+  every += [each for each in more if each not in every and each.length <= subject.reach]
   for length in (MAX_LENGTH, LONG) if subject.full else (LONG,):
     if length <= subject.reach:
       every.append(Setup(length, aligned=True, dtype=jnp.bfloat16))
