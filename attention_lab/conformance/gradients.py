@@ -16,7 +16,7 @@ from attention_lab.conformance.subject import Subject
 
 # Step size of the finite differences, and the limit of the relative error. Where a part is
 # computed in float32, its rounding errors need a larger step.
-FLOAT64, FLOAT32 = (1e-6, 1e-5), (1e-2, 2e-3)
+FLOAT64, FLOAT32 = (1e-6, 1e-5), (2e-3, 1e-2)
 TINY = 1e-8  # Relative change, below the rounding error of float32.
 DIRECTIONS = 2  # In which the gradient by one input or parameter is compared.
 
