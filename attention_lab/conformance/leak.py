@@ -18,9 +18,9 @@ import jax.numpy as jnp
 from attention_lab.attention.base.attention import attentions
 from attention_lab.conformance.probe import (
   SECONDS,
-  Output,
   Probe,
   Reading,
+  Request,
   ordered_cuts,
   perturbed,
   replaced,
@@ -156,38 +156,48 @@ def _cases(dataset: Dataset, calls: Calls) -> Iterator[Case]:
 def _find(
   experiment: Experiment, cases: list[Case], make_params: Callable[[], Any]
 ) -> tuple[str | None, float]:
-  """Return what depends on future tokens, or None, and the largest change of outputs."""
-  initial = jax.tree.map(jnp.asarray, make_params())
-  key = jax.random.key(0)
-  output: Output = experiment.output
-  sizes = [size for name in experiment.causal for size in _option_sizes(name)]
-  probes = {training: Probe(output, training) for training in (True, False)}
-  deterministic: set[Any] = set()
+  """Return what depends on future tokens, or None, and the largest change of outputs.
+
+  Gradients tell small leaks from rounding. A model whose outputs do not change at all
+  needs none.
+  """
+  probe, limits, rounding = Probe(experiment.output), _limits(experiment), 0.0
+  for label, case, request in _requests(experiment, cases, make_params):
+    where = _where(experiment, case, label)
+    change = probe.change(request)
+    rounding = max(rounding, change.size)
+    if not change.size <= limits.change:
+      return _describe_change(change, where), rounding
+    if change.size and case.training:
+      gradient = probe.gradient(request)
+      if not gradient.size <= limits.gradient:
+        return _describe_gradient(gradient, where), rounding
+  return None, rounding
+
+
+def _requests(
+  experiment: Experiment, cases: list[Case], make_params: Callable[[], Any]
+) -> Iterator[tuple[str, Case, Request]]:
+  """Yield the inputs of the probe for each case, with a label of the parameters."""
+  initial, key = jax.tree.map(jnp.asarray, make_params()), jax.random.key(0)
   params = {
     "initial": (initial, 0.0),  # Only the most important cuts.
     "perturbed": (jax.tree.map(jnp.asarray, perturbed(initial, 1)), SECONDS),
     "oppositely perturbed": (jax.tree.map(jnp.asarray, perturbed(initial, -1)), 0.0),
   }
-  limits, rounding = _limits(experiment), 0.0
+  sizes = [size for name in experiment.causal for size in _option_sizes(name)]
+  deterministic = set()  # Shapes whose programs do not use the random key.
   for case in cases:
-    if case.training and same_program(output, initial, key, case.batch):
+    inputs = case.batch.inputs
+    if case.training and same_program(experiment.output, initial, key, case.batch):
       deterministic.add(case.shape)
     if not case.training and case.shape in deterministic:
       continue
-    inputs = case.batch.inputs
     other = replaced(inputs, experiment.dataset.vocabulary.size, seed=0)
     cuts = ordered_cuts(inputs.shape[1], sizes)
     for label, (values, seconds) in params.items():
-      readings = probes[case.training].measure(
-        values, key if case.training else None, case.batch, other, cuts, seconds
-      )
-      rounding = max(rounding, readings.change.size)
-      where = _where(experiment, case, label)
-      if not readings.change.size <= limits.change:
-        return _describe_change(readings.change, where), rounding
-      if not readings.gradient.size <= limits.gradient:
-        return _describe_gradient(readings.gradient, where), rounding
-  return None, rounding
+      own = key if case.training else None
+      yield label, case, Request(values, own, case.batch, other, cuts, seconds)
 
 
 def _limits(experiment: Experiment) -> Limits:

@@ -5,7 +5,7 @@ row of a batch has its own cut, and one compiled program serves all cuts.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -26,23 +26,34 @@ NOISE = 3.0  # Standard deviation of the noise that perturbs parameters, in thei
 
 
 class Reading(NamedTuple):
-  """The largest dependence on tokens from a cut on: 0 for none."""
+  """The largest dependence on tokens from a cut on; its size is 0 for none."""
 
-  size: (
-    float  # Change, relative to the largest output; or gradient, to the largest one.
-  )
+  size: float  # Relative to the largest output, or to the largest gradient.
   cut: int = 0
   token: int = 0  # Whose output changes; of a gradient, the token that it is taken by.
 
 
-class Readings(NamedTuple):
-  """Largest dependences that a probe measures."""
+class Request(NamedTuple):
+  """Inputs of a probe."""
 
-  change: Reading  # Of outputs, if the tokens are replaced.
-  gradient: Reading  # Of outputs, with respect to the embeddings of the tokens.
+  params: Any  # In the dtype that they are stored in.
+  key: Any  # The random key of training, or None.
+  batch: Batch
+  other: np.ndarray  # [B, T]: tokens to replace those from each cut on.
+  cuts: Sequence[int]  # The most important ones first.
+  seconds: float = SECONDS  # Time limit after the first `FEWEST` cuts.
 
-
-NOTHING = Readings(Reading(0.0), Reading(0.0))
+  def calls(self) -> Iterator[tuple[Batch, np.ndarray, np.ndarray]]:
+    """Yield the changed batch of each call, what lies before the cuts, and the cuts."""
+    rows, length = self.batch.inputs.shape
+    start = time.monotonic()
+    for first in range(0, len(self.cuts), rows):
+      if first >= FEWEST and time.monotonic() - start > self.seconds:
+        return
+      cuts = np.resize(np.asarray(self.cuts[first : first + rows]), rows)
+      before = np.arange(length) < cuts[:, None]
+      inputs = np.where(before, self.batch.inputs, self.other)
+      yield self.batch._replace(inputs=inputs), before, cuts
 
 
 class Probe:
@@ -50,45 +61,40 @@ class Probe:
 
   Args:
     output: computes the outputs of the model.
-    differentiated: whether to compute them as in training, for a gradient, which is then
-      measured too.
   """
 
-  def __init__(self, output: Output, differentiated: bool):
-    self._run = jax.jit(partial(_run, output, differentiated))
+  def __init__(self, output: Output):
+    self._outputs = {
+      training: jax.jit(partial(_outputs, output, training))
+      for training in (True, False)
+    }
+    self._gradients = jax.jit(partial(_gradients, output))
 
-  def measure(
-    self,
-    params: Any,
-    key: Any,
-    batch: Batch,
-    other: np.ndarray,
-    cuts: Sequence[int],
-    seconds: float = SECONDS,
-  ) -> Readings:
-    """Return the largest dependence over some cuts.
+  def change(self, request: Request) -> Reading:
+    """Return the largest change of an output before a cut, if tokens are replaced.
 
-    Args:
-      params: parameters, in the dtype that they are stored in.
-      key: the random key of training, or None.
-      batch: the batch.
-      other: [B, T] tokens to replace those from each cut on.
-      cuts: the cuts, the most important ones first.
-      seconds: time limit, after which at least `FEWEST` cuts have been tried.
+    With a random key, the outputs are computed as in training: by the functions that
+    custom gradients define for the forward pass.
     """
-    rows = len(batch.inputs)
-    everything = np.ones(batch.inputs.shape, bool)
-    expected, _ = self._run(params, key, batch, everything)
-    worst, start = NOTHING, time.monotonic()
-    for first in range(0, len(cuts), rows):
-      if first >= FEWEST and time.monotonic() - start > seconds:
-        break
-      own = np.resize(np.asarray(cuts[first : first + rows]), rows)
-      before = np.arange(batch.inputs.shape[1]) < own[:, None]
-      changed = batch._replace(inputs=np.where(before, batch.inputs, other))
-      outputs, gradient = self._run(params, key, changed, before)
-      found = _compare(expected, outputs, gradient, before)
-      worst = _worse(worst, _readings(found, own))
+    params, key, batch, *_ = request
+    run = self._outputs[key is not None]
+    expected, worst = run(params, key, batch), Reading(0.0)
+    for changed, before, cuts in request.calls():
+      found = _largest_change(expected, run(params, key, changed), before)
+      worst = max(worst, _reading(found, cuts))
+    return worst
+
+  def gradient(self, request: Request) -> Reading:
+    """Return the largest gradient of outputs before a cut by a token after it.
+
+    The gradient is of random weighted sums of the outputs, in a random direction of the
+    token's embedding.
+    """
+    params, key, *_ = request
+    worst = Reading(0.0)
+    for changed, before, cuts in request.calls():
+      found = self._gradients(params, key, changed, before)
+      worst = max(worst, _reading(found, cuts))
     return worst
 
 
@@ -144,39 +150,68 @@ def perturbed(params: Any, sign: int) -> Any:
   return jax.tree.map(add_noise, params)
 
 
-def _run(
-  output: Output, differentiated: bool, params: Any, key: Any, batch: Batch, before: Any
-) -> tuple[jax.Array, jax.Array | None]:
-  """Return the outputs [B, T, F], and the gradients of those before a cut [B, T].
+def same_program(output: Output, params: Any, key: Any, batch: Batch) -> bool:
+  """Return whether the model computes the same with a random key and without."""
 
-  The gradients are of random weighted sums of the outputs, in a random direction of each
-  token's embedding. They are None if they are not asked for.
-  """
+  def text(own: Callable[[Any], Any]) -> str:
+    return str(jax.make_jaxpr(lambda p, k, b: output(p, own(k), b))(params, key, batch))
 
-  def outputs(offsets: jax.Array | None) -> jax.Array:
-    with hk.intercept_methods(partial(_add_offsets, batch.inputs, offsets)):
-      found = output(params, key, batch)
+  return text(lambda key: key) == text(lambda key: None)
+
+
+def _outputs(
+  output: Output, training: bool, params: Any, key: Any, batch: Batch
+) -> jax.Array:
+  """Return the outputs [B, T, F]: logits, or the vectors that they are computed from."""
+
+  def run(params: Any) -> jax.Array:
+    found = output(params, key, batch)
     vectors = found.vectors if isinstance(found, Head) else found
     return vectors.astype(jnp.float32)
 
-  if not differentiated:
-    return outputs(None), None
-  y, pull = jax.vjp(outputs, jnp.zeros(batch.inputs.shape))
+  return jax.vjp(run, params)[0] if training else run(params)
+
+
+@jax.jit
+def _largest_change(expected: Any, outputs: Any, before: Any) -> Any:
+  """Return (size, token) [B] of the largest change of each row.
+
+  Rows that are not finite without a change are not judged.
+  """
+  size = jnp.abs(expected).max(axis=(1, 2), keepdims=True)[..., 0]
+  change = jnp.abs(outputs - expected).max(axis=2)
+  change = jnp.where(before & jnp.isfinite(size), change, 0)
+  change = jnp.where(jnp.isfinite(change), change, jnp.inf) / (size + 1e-30)
+  return change.max(axis=1), jnp.argmax(change, axis=1)
+
+
+def _gradients(output: Output, params: Any, key: Any, batch: Batch, before: Any) -> Any:
+  """Return (size, token) [B] of the largest gradient of each row by a token after a cut.
+
+  Rows that are not finite are not judged, nor is an architecture that embeds otherwise
+  than by `hk.Embed`.
+  """
+
+  def run(offsets: jax.Array) -> jax.Array:
+    with hk.intercept_methods(partial(_add_offsets, batch.inputs, offsets)):
+      return _outputs(output, False, params, key, batch)
+
+  y, pull = jax.vjp(run, jnp.zeros(batch.inputs.shape))
   weights = _random(y.shape[1])[:, None] * _random(y.shape[2])[None]
   (gradient,) = pull(before[..., None] * weights[None])
-  return y, gradient
+  by_token = jnp.abs(gradient)
+  largest = by_token.max(axis=1, keepdims=True)
+  future = jnp.where(before | ~jnp.isfinite(largest), 0, by_token) / (largest + 1e-30)
+  return future.max(axis=1), jnp.argmax(future, axis=1)
 
 
 def _add_offsets(
   tokens: Any, offsets: Any, method: Any, args: Any, kwargs: Any, context: Any
 ) -> Any:
-  """Call a method; add offsets [B, T], in a random direction, to embeddings of tokens.
-
-  An architecture that embeds otherwise than by `hk.Embed` has no gradients here.
-  """
+  """Call a method; add offsets [B, T], in a random direction, to embeddings of tokens."""
   y = method(*args, **kwargs)
   embeds = isinstance(context.module, hk.Embed) and context.method_name == "__call__"
-  if offsets is None or not embeds or not args or args[0] is not tokens:
+  if not embeds or not args or args[0] is not tokens:
     return y
   direction = _random(y.shape[-1])[None, None]
   return y + (offsets[..., None] * direction).astype(y.dtype)
@@ -186,42 +221,8 @@ def _random(size: int) -> np.ndarray:
   return np.random.default_rng(size).standard_normal(size, np.float32)
 
 
-@jax.jit
-def _compare(expected: Any, outputs: Any, gradient: Any, before: Any) -> Any:
-  """Return (size, token) [B] of the largest change and gradient of each row.
-
-  Of rows that are not finite without a change, nothing is measured.
-  """
-  size = jnp.abs(expected).max(axis=(1, 2))
-  change = jnp.abs(outputs - expected).max(axis=2)
-  change = jnp.where(before & jnp.isfinite(size)[:, None], change, 0)
-  change = jnp.where(jnp.isfinite(change), change, jnp.inf)
-  rows = [change / (size[:, None] + 1e-30)]
-  if gradient is not None:
-    by_token = jnp.abs(gradient)
-    largest = by_token.max(axis=1, keepdims=True)
-    future = jnp.where(before | ~jnp.isfinite(largest), 0, by_token)
-    rows.append(future / (largest + 1e-30))
-  return [(row.max(axis=1), jnp.argmax(row, axis=1)) for row in rows]
-
-
-def _readings(found: Any, cuts: np.ndarray) -> Readings:
-  def largest(sizes: Any, tokens: Any) -> Reading:
-    row = int(np.argmax(sizes))
-    return Reading(float(sizes[row]), int(cuts[row]), int(tokens[row]))
-
-  both = [largest(*map(np.asarray, pair)) for pair in found]
-  return Readings(*both) if len(both) == 2 else Readings(both[0], Reading(0.0))
-
-
-def _worse(one: Readings, other: Readings) -> Readings:
-  return Readings(*(max(pair) for pair in zip(one, other, strict=True)))
-
-
-def same_program(output: Output, params: Any, key: Any, batch: Batch) -> bool:
-  """Return whether the model computes the same with a random key and without."""
-
-  def text(own: Callable[[Any], Any]) -> str:
-    return str(jax.make_jaxpr(lambda p, k, b: output(p, own(k), b))(params, key, batch))
-
-  return text(lambda key: key) == text(lambda key: None)
+def _reading(found: Any, cuts: np.ndarray) -> Reading:
+  """Return the largest of (size, token) [B] of the rows."""
+  sizes, tokens = map(np.asarray, found)
+  row = int(np.argmax(sizes))
+  return Reading(float(sizes[row]), int(cuts[row]), int(tokens[row]))
