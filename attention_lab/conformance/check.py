@@ -29,6 +29,7 @@ LAWS = (
   padding.masked_rows_are_finite,
   rows.sequences_are_independent,
   rows.batch_sizes_agree,
+  rows.aligned_equals_unaligned,
   rows.ragged_rows_equal_single_rows,
   cross_attention.context_is_read,
   decoding.decoding_equals_full_pass,

@@ -159,6 +159,10 @@ def options_have_an_effect(subject: Subject) -> Iterator[Case | Note]:
       label = f"{name}={value!r}, a declared value, is not accepted"
       yield Case(label, partial(_trace, subject, name, value), 0.0)
     same = SAME_RESULT.items() <= fields[name].metadata.items()
+    for value in [] if same else _declared_values(subject, name):
+      if changes := _changes(subject, name, [value], same):
+        differs = value == subject.values[name] or changes[0][0] > 0
+        yield Case(f"{name}={value!r} has no effect", not differs, 0.0)
     values = other_values(subject, name)
     changes = _changes(subject, name, values, same) if values else []
     if not changes:
@@ -187,10 +191,9 @@ def _changes(
       changes.append((_difference(subject, other), value))
     except UserError:  # The value does not fit the sizes or the other options.
       continue
-    if len(changes) == 2 if same else changes[-1][0] > 0:
-      break
     if not same and _initial_bytes(subject) != _initial_bytes(other):
-      changes.append((1.0, value))
+      changes[-1] = (max(1.0, changes[-1][0]), value)
+    if len(changes) == 2 if same else changes[-1][0] > 0:
       break
   return changes
 
@@ -263,19 +266,22 @@ def _listed_values(annotation: Any) -> list[Any]:
 
 def _difference(before: Subject, after: Subject) -> float:
   """Return the distance of two outputs; infinity if the parameters differ in shape."""
-  if _shapes(before) != _shapes(after):
+  params, others = before.random_parameters(), after.random_parameters()
+  shapes, other_shapes = (
+    [leaf.shape for leaf in jax.tree.leaves(tree)] for tree in (params, others)
+  )
+  if shapes != other_shapes:
     return float("inf")
-  return distance(_output(after), _output(before))
+  # Another name of a parameter is no effect: both get the same values.
+  same = jax.tree.unflatten(jax.tree.structure(others), jax.tree.leaves(params))
+  expected = before.cached("output", partial(_output, before, params))
+  return distance(_output(after, same), expected)
 
 
-def _shapes(subject: Subject) -> Any:
-  return jax.tree.map(jnp.shape, subject.random_parameters())
-
-
-def _output(subject: Subject) -> Any:
-  """Return the output for large random parameters and a random key."""
-  x, key = subject.inputs(1, LONG), jax.random.key(7)
-  return subject.cached("output", lambda: subject.run(x, aligned=True, key=key))
+def _output(subject: Subject, params: Any) -> np.ndarray:
+  """Return the output for some parameters and a random key."""
+  x, key = subject.inputs(1, min(LONG, subject.reach)), jax.random.key(7)
+  return subject.run(x, params=params, aligned=True, key=key)
 
 
 def _initial_bytes(subject: Subject) -> list[bytes]:

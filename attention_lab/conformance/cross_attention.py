@@ -45,6 +45,8 @@ def context_is_read(subject: Subject) -> Iterator[Case]:
     yield Case(f"{case}, padding changed", padding, ROUNDING)
     unread = partial(_is_unread, subject, queries, length)
     yield Case(f"{case}, the third context token is not read", unread, 0.0)
+    without = partial(_without_context, subject, queries, length)
+    yield Case(f"{case}, an output does not depend on the context", without, 0.0)
 
 
 def _cross(subject: Subject, queries: int, context: np.ndarray) -> np.ndarray:
@@ -72,6 +74,15 @@ def _change(
   return distance(changed, y)
 
 
+def _without_context(subject: Subject, queries: int, length: int) -> bool:
+  """Return whether the output of a query is the same for another context."""
+  y, other = (
+    _cross(subject, queries, subject.inputs(length=length, seed=seed))
+    for seed in (4, 5)
+  )
+  return bool((y == other).all(axis=2).any())
+
+
 def _is_unread(subject: Subject, queries: int, length: int) -> bool:
   return _change(subject, queries, length, 2, 2.0) == 0
 
@@ -83,10 +94,13 @@ def _is_unread(subject: Subject, queries: int, length: int) -> bool:
 )
 def recall_equals_cross_attention(subject: Subject) -> Iterator[Case]:
   """Require that `recall`, for queries in any chunks, equals cross-attention."""
-  for queries, length in ((SHORT, 3), (3, SHORT)):
+  sizes = (*SIZES, *LONG_SIZES) if subject.full else SIZES
+  for queries, length in sizes:
+    if max(queries, length) > subject.reach:
+      continue
     for chunks in ((queries,), (1,) * queries):
       case = f"T={queries}, S={length - 1} and {length}"
-      case = f"{case}, queries {'+'.join(map(str, chunks))}"
+      case = f"{case}, queries {len(chunks)}×{chunks[0]}"
       yield Case(case, partial(_recall_error, subject, length, chunks), 5e-5)
   yield Case("bfloat16, another dtype", partial(_changes_dtype, subject), 0.0)
 

@@ -82,8 +82,14 @@ def _decodings(subject: Subject) -> Iterator[Decoding]:
         yield Decoding(scheme, positions, after_prompt, hooks=hooks)
   chunks = _chunks(subject)
   yield Decoding("no padding", positions_of(1, sum(chunks)), chunks)
-  low = positions_of(BATCH, 48)
-  yield Decoding("bfloat16", low, (8, *(1,) * 40), 2.0**-4, dtype=jnp.bfloat16)
+  low = 1_000 + positions_of(BATCH, 48)  # Not representable in bfloat16.
+  yield Decoding(
+    "bfloat16, positions from 1,000 on",
+    low,
+    (8, *(1,) * 40),
+    2.0**-4,
+    dtype=jnp.bfloat16,
+  )
   yield Decoding("no padding", positions_of(1, FAR), (FAR - 8, *(1,) * 8), 1e-3)
 
 

@@ -77,6 +77,30 @@ def _other_size(subject: Subject, x: np.ndarray, batch: int, aligned: bool) -> f
 
 
 @law(
+  "aligned positions change no output",
+  "the code for `mask.aligned` computes something else than the code for all masks",
+)
+def aligned_equals_unaligned(subject: Subject) -> Iterator[Case]:
+  """Require the same outputs whether or not the mask says that positions are 0, 1, 2, …."""
+  lengths = (SHORT, LONG) if subject.full else (LONG,)
+  for causal in subject.modes:
+    for length in lengths:
+      if length <= subject.reach:
+        mode = "" if causal else ", bidirectional"
+        error = partial(_alignment_error, subject, length, causal)
+        yield Case(f"T={length}{mode}", error, 1e-4)
+
+
+def _alignment_error(subject: Subject, length: int, causal: bool) -> Error:
+  """Return the difference of outputs with an aligned mask from those without."""
+  x = subject.inputs(length=length)
+  aligned, expected = (
+    subject.run(x, aligned=each, causal=causal) for each in (True, False)
+  )
+  return largest_change(aligned, expected, positions_of(1, length)[0])
+
+
+@law(
   "each row obeys its own padding and positions",
   "positions or lengths of one row are used for all rows",
   unless_padded,

@@ -6,9 +6,8 @@ from attention_lab.conformance.subject import Subject
 from tests.conformance.sound import SOUND
 from tests.conformance.test_builtin import failures
 
-
 # A law refuses these wrongly.
-REFUSED = ("RectifiesScores",)
+REFUSED: tuple[str, ...] = ()
 EVERY = [
   pytest.param(cls, marks=[pytest.mark.xfail(strict=True)] * (cls.__name__ in REFUSED))
   for cls in SOUND

@@ -187,7 +187,7 @@ class OmitsBiasInSteps(Weighted):
     return scores - self.position_bias(mask) if single else scores
 
 
-@breaks("decoding.decoding_equals_full_pass", depth="full")
+@breaks("rows.aligned_equals_unaligned")
 class OmitsBiasIfAligned(Weighted):
   """Omits the bias of the scheme in the fast path of training."""
 
