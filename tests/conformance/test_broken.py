@@ -33,6 +33,8 @@ ESCAPING = (
   "ReadsOneChoiceOnly",
   "RemembersFirstLength",
   "RenamesParameters",
+  "SoftmaxInBfloat16",
+  "SumsInBfloat16",
   "TruncatesQueries",
 )
 EVERY = [

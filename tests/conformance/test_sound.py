@@ -6,7 +6,6 @@ from attention_lab.conformance.subject import Subject
 from tests.conformance.sound import SOUND
 from tests.conformance.test_builtin import failures
 
-
 # A law refuses these wrongly.
 REFUSED = ("RectifiesScores",)
 EVERY = [
