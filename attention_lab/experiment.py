@@ -40,8 +40,8 @@ class Experiment(NamedTuple):
   causal: Mapping[
     str, Callable[[], Attention]
   ]  # Builders of causal attentions, by spec.
-  # (parameters, random key or None, batch) → logits, or the factors of many.
-  output: Callable[[Any, Any, Any], Any]
+  # (policy, parameters, random key or None, batch) → logits, or the factors of many.
+  output: Callable[[jmp.Policy, Any, Any, Any], Any]
   loss: Loss
   measure: Measure
   schedule: optimizers.Schedule
@@ -102,7 +102,7 @@ def assemble(
     dataset=dataset,
     model=model,
     causal=causal,
-    output=partial(_output, model, policy),
+    output=partial(_output, model),
     loss=partial(_loss, model, policy, train.label_smoothing),
     measure=partial(_measure, model, policy),
     schedule=schedule,

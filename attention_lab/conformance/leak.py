@@ -6,9 +6,11 @@ of everything they depend on.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,15 +107,15 @@ def refuse_leak(
   path = user_cache() / "leaks" / f"{name}.json"
   verdict = _load(path)
   if verdict is None:
-    leak, rounding = _find(experiment, cases, make_params)
-    verdict = {"leak": leak, "rounding": rounding}
+    leak, exact = _find(experiment, cases, make_params)
+    verdict = {"leak": leak, "exact": exact}
     _store(path, verdict)
   if verdict["leak"]:
     raise UserError(
       f"{culprits(experiment, attention)} to future tokens: {verdict['leak']}, so its "
       f"loss would be meaningless. {hint(attention)}"
     )
-  return bool(verdict["rounding"] == 0)
+  return bool(verdict["exact"])
 
 
 def culprits(experiment: Experiment, attention: str) -> str:
@@ -155,24 +157,36 @@ def _cases(dataset: Dataset, calls: Calls) -> Iterator[Case]:
 
 def _find(
   experiment: Experiment, cases: list[Case], make_params: Callable[[], Any]
-) -> tuple[str | None, float]:
-  """Return what depends on future tokens, or None, and the largest change of outputs.
+) -> tuple[str | None, bool]:
+  """Return what depends on future tokens, or None, and whether outputs never change.
 
   Gradients tell small leaks from rounding. A model whose outputs do not change at all
   needs none.
   """
-  probe, limits, rounding = Probe(experiment.output), _limits(experiment), 0.0
+  output = partial(experiment.output, experiment.policy)
+  probe, limits, rounding = Probe(output), _limits(experiment), 0.0
   for label, case, request in _requests(experiment, cases, make_params):
     where = _where(experiment, case, label)
     change = probe.change(request)
     rounding = max(rounding, change.size)
     if not change.size <= limits.change:
-      return _describe_change(change, where), rounding
+      return _describe_change(change, where), False
     if change.size and case.training:
       gradient = probe.gradient(request)
       if not gradient.size <= limits.gradient:
-        return _describe_gradient(gradient, where), rounding
-  return None, rounding
+        return _describe_gradient(gradient, where), False
+    if case.training and label == "perturbed" and not rounding:
+      rounding = _rounding_in_float32(experiment, request)
+  return None, rounding == 0
+
+
+def _rounding_in_float32(experiment: Experiment, request: Request) -> float:
+  """Return the largest change of outputs in float32; a short dtype hides small ones."""
+  if computes_in_float32(experiment):
+    return 0.0
+  wide = dataclasses.replace(experiment.policy, compute_dtype=jnp.float32)
+  probe = Probe(partial(experiment.output, wide))
+  return probe.change(request._replace(key=None, seconds=0.0)).size
 
 
 def _requests(
@@ -186,10 +200,11 @@ def _requests(
     "oppositely perturbed": (jax.tree.map(jnp.asarray, perturbed(initial, -1)), 0.0),
   }
   sizes = [size for name in experiment.causal for size in _option_sizes(name)]
+  output = partial(experiment.output, experiment.policy)
   deterministic = set()  # Shapes whose programs do not use the random key.
   for case in cases:
     inputs = case.batch.inputs
-    if case.training and same_program(experiment.output, initial, key, case.batch):
+    if case.training and same_program(output, initial, key, case.batch):
       deterministic.add(case.shape)
     if not case.training and case.shape in deterministic:
       continue
@@ -251,7 +266,7 @@ def _option_sizes(text: str) -> list[int]:
 def _load(path: Path) -> dict[str, Any] | None:
   try:
     verdict: dict[str, Any] = json.loads(path.read_text())
-    return verdict if {"leak", "rounding"} <= set(verdict) else None
+    return verdict if {"leak", "exact"} <= set(verdict) else None
   except (OSError, ValueError, TypeError):
     return None
 

@@ -57,7 +57,9 @@ def a_config(**changes):
   return config
 
 
-@pytest.mark.parametrize(("key", "precision"), [(1, "float32"), (-1, "bfloat16")])
+@pytest.mark.parametrize(
+  ("key", "precision"), [(1, "float32"), (-1, "float32"), (0, "bfloat16")]
+)
 def test_a_gate_that_opens_stops_the_run_at_the_next_validation(
   key, precision, tmp_path, command
 ):
