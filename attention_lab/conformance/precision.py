@@ -17,9 +17,9 @@ from attention_lab.conformance.subject import Subject
 # of scores, exponentials and sums shows.
 WIDE, SCALE = Sizes(2, 64, 128), 3.0
 LENGTHS = (LONG, 1_024)
-# Over the rounding error: a softmax in float32 reaches 1.6, in bfloat16 2.3; scores that
-# are rounded once to bfloat16, 2.05.
-LIMIT = 2.15
+# Over the rounding error: built-in attentions reach 1.6 and exponentials of 16-bit
+# projections 2.02; a softmax or sums in bfloat16 exceed 2.07.
+LIMIT = 2.045
 
 
 @law(
