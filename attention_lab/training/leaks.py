@@ -193,7 +193,7 @@ def message(experiment: Experiment, attention: str, leak: Leak, where: str) -> s
   return (
     f"{culprits(experiment, attention)} to future tokens: with the tokens from "
     f"{leak.cut} on replaced, the loss of token {leak.token}{where} changes from "
-    f"{leak.before:.3g} to {leak.after:.3g} nats, so its losses are meaningless and "
+    f"{leak.before:.5g} to {leak.after:.5g} nats, so its losses are meaningless and "
     f"none is reported. {hint(attention)}"
   )
 
