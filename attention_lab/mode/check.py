@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 from rich.console import Console
 from rich.progress import Progress, TextColumn
@@ -59,6 +60,7 @@ def run(config: Config, workdir: str | None) -> int:
     title = f"{name} (depth {config.check.depth}, {scheme}{sizes})"
     console.print(f"{title}\n\n{table.HEAD}")
     found[name] = _check(name, subject, console)
+    jax.clear_caches()  # A process can map only a limited number of programs.
     for line in table.details(found[name], min(console.width, WIDEST)):
       console.print(line)
     console.print()
