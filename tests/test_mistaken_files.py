@@ -202,19 +202,12 @@ def test_exit_of_a_plugin_outside_assembly_is_a_mistake(refuse):
   refuse("in examples: SystemExit: 0.", "--plugin=mine.py", "--dataset=mine")
 
 
-def test_attention_that_returns_nan_is_rejected_by_the_check(refuse):
+@pytest.mark.parametrize("more", [[], ["--skip_checks"]])
+def test_attention_that_returns_nan_is_detected_before_the_first_step(command, more):
   Path("mine.py").write_text(
     ATTENTION.format(init="pass", call="return query * jnp.nan")
   )
-  words = ["--plugin=mine.py", "--attention=mine", "--position=none"]
-  refuse("not finite: nan", *words, "--skip_checks=false")
-
-
-def test_attention_that_returns_nan_is_detected_before_the_first_step(command):
-  Path("mine.py").write_text(
-    ATTENTION.format(init="pass", call="return query * jnp.nan")
-  )
-  words = ["--plugin=mine.py", "--attention=mine", "--position=none", "--skip_checks"]
+  words = ["--plugin=mine.py", "--attention=mine", "--position=none", *more]
   status, _, err = command(*TINY, *words, "--workdir=run")
   assert status == 2
   assert err.startswith("error: At step 0 the loss is nan")

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from attention_lab.attention.base.attention import Attention, register_attention
+from attention_lab.errors import UserError
 from attention_lab.kernel.mask import Mask
 from attention_lab.kernel.weights import show_weights, softmax
 from attention_lab.nn.linear import Linear
@@ -25,6 +26,11 @@ class SelectiveNaive(Attention):
 
   def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:
     size = self.num_heads * self.key_size
+    if size != self.d_model:
+      raise UserError(
+        f"selective_naive needs num_heads · key_size = d_model, but {self.num_heads} · "
+        f"{self.key_size} is not {self.d_model}."
+      )
     q = Linear(size, False, self.w_init, "query")(query)
     pairs = jnp.concatenate(
       [

@@ -11,7 +11,7 @@ import pytest
 from tests.commands import TINY, run, start
 
 BROKEN = """
-import dataclasses
+import dataclasses, sys
 from attention_lab.attention.base.attention import register_attention
 from attention_lab.attention.standard import Standard
 
@@ -19,7 +19,7 @@ from attention_lab.attention.standard import Standard
 @dataclasses.dataclass(kw_only=True)
 class Broken(Standard):
   def __call__(self, query, context, mask):
-    if query.shape[:2] == (8, 8):  # Only for a full batch.
+    if query.shape[1] == 8 and "cells" in str(sys.argv):  # In a run of the comparison.
       raise RuntimeError("no such luck")
     return super().__call__(query, context, mask)
 """
