@@ -4,8 +4,7 @@ import itertools
 from collections.abc import Iterator
 from functools import partial
 
-import numpy as np
-
+from attention_lab.conformance.causality import is_unread
 from attention_lab.conformance.inputs import LONG, SHORT
 from attention_lab.conformance.law import Case, law, only
 from attention_lab.conformance.subject import Subject
@@ -26,17 +25,8 @@ def both_sides_are_read(subject: Subject) -> Iterator[Case]:
     if length > subject.reach:
       continue
     mode = f"T={length}{', aligned' * aligned}, changing the"
-    last = partial(_is_unread, subject, length, aligned, length - 1)
+    unread = partial(is_unread, subject, length, False, aligned=aligned)
+    last = partial(unread, length - 1, slice(length - 1))
     yield Case(f"{mode} last token changes no output before it", last, 0.0)
-    first = partial(_is_unread, subject, length, aligned, 0)
+    first = partial(unread, 0, slice(1, None))
     yield Case(f"{mode} first token changes no output behind it", first, 0.0)
-
-
-def _is_unread(subject: Subject, length: int, aligned: bool, token: int) -> bool:
-  """Return whether changing the first or last token changes no other output."""
-  outputs = slice(token) if token else slice(1, None)
-  x = subject.inputs(length=length)
-  other = x.copy()
-  other[:, token] += 1
-  y, changed = (subject.run(z, aligned=aligned, causal=False) for z in (x, other))
-  return np.array_equal(y[:, outputs], changed[:, outputs])

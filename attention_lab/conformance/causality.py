@@ -12,7 +12,7 @@ import numpy as np
 from attention_lab.conformance.inputs import LONG, SHORT, cast_to, positions_of
 from attention_lab.conformance.law import Case, Error, law, only
 from attention_lab.conformance.schemes import MAX_LENGTH
-from attention_lab.conformance.sizes import Sizes
+from attention_lab.conformance.sizes import WIDE, Sizes
 from attention_lab.conformance.subject import Subject
 
 ROUNDING = 2e-5  # Float32 rounding error, relative to the largest value.
@@ -65,7 +65,7 @@ def option_sizes(subject: Subject) -> list[int]:
   return sorted(value for value in found if 2 <= value <= LARGEST_OPTION)
 
 
-def _more_lengths(subject: Subject) -> Iterator[Setup]:
+def _more_setups(subject: Subject) -> Iterator[Setup]:
   """Yield setups just below, at and above three times each number in the options."""
   for size in option_sizes(subject):
     yield Setup(3 * size, aligned=False)
@@ -117,7 +117,7 @@ def no_dependence_on_future(subject: Subject) -> Iterator[Case]:
   """Require that changing all tokens from a cut on changes no output before the cut."""
   usual = (SHORT, 16, MAX_LENGTH, 128, LONG, 512) if subject.full else (LONG,)
   every = list(setups(subject, [n for n in usual if n <= subject.reach]))
-  more = dict.fromkeys(_more_lengths(subject) if subject.full else ())
+  more = dict.fromkeys(_more_setups(subject) if subject.full else ())
   every += [each for each in more if each not in every and each.length <= subject.reach]
   for length in (MAX_LENGTH, LONG) if subject.full else (LONG,):
     if length <= subject.reach:
@@ -152,7 +152,7 @@ def _other_forms(subject: Subject) -> Iterator[Case]:
           partial(_change_of_variant, subject, setup, None, position),
           ROUNDING,
         )
-  for sizes in (Sizes(1, 16, 16), Sizes(2, 64, 128)):
+  for sizes in (Sizes(1, 16, 16), WIDE):
     changes = partial(_change_of_variant, subject, setup, sizes, subject.position)
     yield Case(f"{setup}, {sizes}", changes, ROUNDING)
 
@@ -273,26 +273,26 @@ def past_is_read(subject: Subject) -> Iterator[Case]:
   """
   for causal in subject.modes:
     mode = f"T={SHORT}{'' if causal else ', bidirectional'}, changing the"
-    is_unread = partial(_is_unread, subject, causal)
-    others = partial(is_unread, 0, slice(1, None))
+    unread = partial(is_unread, subject, SHORT, causal)
+    others = partial(unread, 0, slice(1, None))
     yield Case(f"{mode} first token changes no other output", others, 0.0)
     if subject.sees_itself:
       for name, token in (("first", 0), ("last", SHORT - 1)):
-        own = partial(is_unread, token, token)
+        own = partial(unread, token, token)
         yield Case(f"{mode} {name} token does not change its output", own, 0.0)
 
 
-def _is_unread(
-  subject: Subject, causal: bool, token: int, outputs: int | slice
+def is_unread(
+  subject: Subject,
+  length: int,
+  causal: bool,
+  token: int,
+  outputs: int | slice,
+  aligned: bool = False,
 ) -> bool:
   """Return whether changing a token changes none of some outputs."""
-  x = subject.inputs()
+  x = subject.inputs(length=length)
   other = x.copy()
   other[:, token] += 1
-  y, changed = (subject.run(z, causal=causal) for z in (x, other))
+  y, changed = (subject.run(z, aligned=aligned, causal=causal) for z in (x, other))
   return np.array_equal(y[:, outputs], changed[:, outputs])
-
-
-def from_token(first: int, length: int) -> np.ndarray:
-  """Return a bool array [1, T, 1], True from token `first` on."""
-  return (np.arange(length) >= first)[None, :, None]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attention_lab.conformance.cross_attention import cross_mask
-from attention_lab.conformance.inputs import LONG, SHORT, positions_of
+from attention_lab.conformance.inputs import LONG, SHORT, infinite, positions_of
 from attention_lab.conformance.law import Case, Note, law
 from attention_lab.conformance.padding import padded
 from attention_lab.conformance.subject import Subject
@@ -202,4 +202,4 @@ def _infinite(subject: Subject, x: np.ndarray, params: Any) -> float:
   """Return how many arrays among output and gradients are not finite."""
   positions = positions_of(*x.shape[:2])
   result = subject.gradient(x, positions, np.ones_like(x), params)
-  return float(sum(not np.isfinite(leaf).all() for leaf in jax.tree.leaves(result)))
+  return infinite(result)

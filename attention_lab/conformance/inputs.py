@@ -12,15 +12,19 @@ SHORT, LONG = 6, 144
 BATCH = 4
 
 
-def positions_of(batch: int, length: int, padding: int = 0) -> np.ndarray:
-  """Return positions [B, T]: `padding` times -1, then 0, 1, 2, …."""
-  row = np.maximum(np.arange(length, dtype=np.int32) - padding, -1)
-  return np.tile(row, (batch, 1))
+def positions_of(batch: int, length: int) -> np.ndarray:
+  """Return positions 0, 1, 2, …: [B, T]."""
+  return np.tile(np.arange(length, dtype=np.int32), (batch, 1))
 
 
 def cast_to(dtype: Any, tree: Any) -> Any:
   """Return a tree of arrays in another dtype."""
   return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf).astype(dtype)), tree)
+
+
+def infinite(tree: Any) -> float:
+  """Return how many arrays of a tree are not finite."""
+  return float(sum(not np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)))
 
 
 def distance(actual: Any, expected: Any) -> float:

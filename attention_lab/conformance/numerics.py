@@ -11,7 +11,7 @@ from attention_lab.conformance import process
 from attention_lab.conformance.causality import ROUNDING
 from attention_lab.conformance.inputs import SHORT, distance, positions_of
 from attention_lab.conformance.law import Case, Error, Note, law
-from attention_lab.conformance.sizes import Sizes
+from attention_lab.conformance.sizes import WIDE
 from attention_lab.conformance.subject import Subject
 from attention_lab.errors import UserError
 
@@ -29,7 +29,7 @@ def initial_scale_is_reasonable(subject: Subject) -> Iterator[Case | Note]:
   largest weight of each row of at least 24 must be at most 0.7 on average.
   """
   try:
-    wide = subject.variant(Sizes(2, 64, 128))
+    wide = subject.variant(WIDE)
   except UserError as error:
     yield Note(f"it was tested with {subject.sizes}: {error}")
     wide = subject

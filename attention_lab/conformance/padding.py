@@ -1,13 +1,12 @@
 """Padding: negative positions are ignored, and empty rows of the mask stay finite."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
-import jax
 import numpy as np
 
 from attention_lab.conformance.causality import ROUNDING
-from attention_lab.conformance.inputs import BATCH, LONG, SHORT, distance
+from attention_lab.conformance.inputs import BATCH, LONG, SHORT, distance, infinite
 from attention_lab.conformance.law import Case, Error, law
 from attention_lab.conformance.subject import Subject
 
@@ -46,15 +45,7 @@ def unless_padded(subject: Subject) -> str:
 )
 def padding_content_is_not_read(subject: Subject) -> Iterator[Case]:
   """Require that vectors at negative positions change no output at other positions."""
-  for causal in subject.modes:
-    for length in lengths(subject, causal):
-      for place in PLACES:
-        positions = np.tile(padded(length, place), (BATCH, 1))
-        yield Case(
-          _label(length, place, causal),
-          partial(_change, subject, positions, causal),
-          ROUNDING,
-        )
+  yield from _with_padding(subject, _change)
 
 
 def _change(subject: Subject, positions: np.ndarray, causal: bool) -> Error:
@@ -79,15 +70,7 @@ def _unless_ignored(subject: Subject) -> str:
 )
 def padding_is_ignored(subject: Subject) -> Iterator[Case]:
   """Require the same outputs with padding as without it."""
-  for causal in subject.modes:
-    for length in lengths(subject, causal):
-      for place in PLACES:
-        positions = np.tile(padded(length, place), (BATCH, 1))
-        yield Case(
-          _label(length, place, causal),
-          partial(_difference, subject, positions, causal),
-          ROUNDING,
-        )
+  yield from _with_padding(subject, _difference)
 
 
 def _difference(subject: Subject, positions: np.ndarray, causal: bool) -> Error:
@@ -97,6 +80,18 @@ def _difference(subject: Subject, positions: np.ndarray, causal: bool) -> Error:
   y = subject.run(x, positions, causal=causal)[:, real]
   reference = subject.run(x[:, real], causal=causal)
   return largest_change(y, reference, np.flatnonzero(real))
+
+
+def _with_padding(
+  subject: Subject, measure: Callable[[Subject, np.ndarray, bool], Error]
+) -> Iterator[Case]:
+  """Yield a case for each mode, length and place of padding."""
+  for causal in subject.modes:
+    for length in lengths(subject, causal):
+      for place in PLACES:
+        positions = np.tile(padded(length, place), (BATCH, 1))
+        error = partial(measure, subject, positions, causal)
+        yield Case(_label(length, place, causal), error, ROUNDING)
 
 
 def _label(length: int, place: str, causal: bool) -> str:
@@ -119,7 +114,7 @@ def masked_rows_are_finite(subject: Subject) -> Iterator[Case]:
   def failures(positions: np.ndarray) -> float:
     params = subject.random_parameters()
     result = subject.gradient(x, positions, np.ones_like(x), params)
-    return sum(not np.isfinite(leaf).all() for leaf in jax.tree.leaves(result))
+    return infinite(result)
 
   for label, positions in (("all", padding), ("the first row", first_row)):
     case = f"T={SHORT}, {label} padding, outputs or gradients not finite"

@@ -27,13 +27,14 @@ class Sizes(NamedTuple):
     return f"{heads} of size {self.key_size}, d_model {self.d_model}"
 
 
+WIDE = Sizes(2, 64, 128)  # For laws that need averages over a wide head.
 # Sizes to test with; the first that the attention accepts are used.
 CANDIDATES = (
   Sizes(),
   Sizes(4, 8, 32),
   Sizes(2, 16, 32),
   Sizes(8, 8, 64),
-  Sizes(2, 64, 128),
+  WIDE,
   Sizes(1, 16, 16),
 )
 
