@@ -9,8 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attention_lab.conformance.inputs import LONG, SHORT, cast_to, positions_of
+from attention_lab.conformance.inputs import BATCH, LONG, SHORT, cast_to, positions_of
 from attention_lab.conformance.law import Case, Error, law, only
+from attention_lab.conformance.options import (
+  accepted_variants,
+  is_field,
+  option_sizes,
+  other_values,
+)
 from attention_lab.conformance.schemes import MAX_LENGTH
 from attention_lab.conformance.sizes import WIDE, Sizes
 from attention_lab.conformance.subject import Subject
@@ -20,9 +26,6 @@ GRADIENT_ROUNDING = 1e-6  # Of a gradient that is 0, relative to the largest gra
 # Rounding of bfloat16; a leak is larger, since the changed tokens are 10 times as large.
 LOW_ROUNDING = 2.0**-6
 PAIRS = 2**19  # Pairs of query and context token per call, which bound the memory.
-# Parts of names of options that are no numbers of tokens.
-NO_TOKENS = ("head", "seed", "feature", "iteration", "rank", "order")
-LARGEST_OPTION = 340  # Three times a larger size is not tested.
 CUTS = 16  # Cuts that are tested where not all are.
 
 
@@ -41,40 +44,33 @@ class Setup(NamedTuple):
     return f"T={self.length}{aligned}{key}{dtype}"
 
 
+WITH_KEY = Setup(LONG, aligned=True, key=True)  # As in training.
+
+
 def setups(subject: Subject, lengths: Sequence[int]) -> Iterator[Setup]:
   """Yield every way to call the attention at these lengths; the smallest come first.
 
   Training calls it with `aligned` and a random key, and in its own dtype.
   """
-  keys = (
-    (False, True)
-    if subject.cached("random?", partial(_is_random, subject))
-    else (False,)
-  )
+  keys = (False, True) if is_random(subject) else (False,)
   for length, aligned, key in itertools.product(lengths, (False, True), keys):
     yield Setup(length, aligned, key)
-
-
-def option_sizes(subject: Subject) -> list[int]:
-  """Return numbers of tokens that the options may name, such as a window or a block."""
-  found = {
-    value
-    for name, value in subject.values.items()
-    if type(value) is int and not any(word in name for word in NO_TOKENS)
-  }
-  return sorted(value for value in found if 2 <= value <= LARGEST_OPTION)
 
 
 def _more_setups(subject: Subject) -> Iterator[Setup]:
   """Yield setups just below, at and above three times each number in the options."""
   for size in option_sizes(subject):
     yield Setup(3 * size, aligned=False)
-    for length in range(3 * size - 1, 3 * size + 2):
+    for length in range(3 * size - 1, 3 * size + 3):
       yield Setup(length, aligned=True)
 
 
-def _is_random(subject: Subject) -> bool:
+def is_random(subject: Subject) -> bool:
   """Return whether a random key changes the program."""
+  return bool(subject.cached("random?", partial(_is_random, subject)))
+
+
+def _is_random(subject: Subject) -> bool:
   f, key = subject.plain_functions(), jax.random.key(0)
   x, positions = jnp.asarray(subject.inputs(1)), positions_of(1, SHORT)
 
@@ -119,7 +115,8 @@ def no_dependence_on_future(subject: Subject) -> Iterator[Case]:
   every = list(setups(subject, [n for n in usual if n <= subject.reach]))
   more = dict.fromkeys(_more_setups(subject) if subject.full else ())
   every += [each for each in more if each not in every and each.length <= subject.reach]
-  for length in (MAX_LENGTH, LONG) if subject.full else (LONG,):
+  # In bfloat16, 256 and 257 are the same number.
+  for length in (LONG, 512) if subject.full else (LONG,):
     if length <= subject.reach:
       every.append(Setup(length, aligned=True, dtype=jnp.bfloat16))
   for setup in every:
@@ -155,6 +152,11 @@ def _other_forms(subject: Subject) -> Iterator[Case]:
   for sizes in (Sizes(1, 16, 16), WIDE):
     changes = partial(_change_of_variant, subject, setup, sizes, subject.position)
     yield Case(f"{setup}, {sizes}", changes, ROUNDING)
+  for name in subject.values:
+    for value, other in _other_options(subject, name):
+      params = other.random_parameters()
+      changes = partial(_largest_change, other, WITH_KEY, params, True)
+      yield Case(f"{WITH_KEY}, {name}={value!r}", changes, ROUNDING)
 
 
 def _change_of_variant(
@@ -162,7 +164,17 @@ def _change_of_variant(
 ) -> Error:
   """Return `_largest_change` of the attention with other sizes or another scheme."""
   other = subject.variant(sizes, position)
-  return _largest_change(other, setup, other.initial_parameters(), True)
+  return _largest_change(other, setup, other.random_parameters(), True)
+
+
+def _other_options(subject: Subject, name: str) -> Iterator[tuple[Any, Subject]]:
+  """Yield the attention with other values of an option: one of a number, else all."""
+  if not is_field(subject, name) or subject.reach < LONG:
+    return
+  for value, other in accepted_variants(subject, name, other_values(subject, name)):
+    yield value, other
+    if type(value) in (int, float):
+      return
 
 
 def cuts_of(length: int, sizes: Sequence[int], every: bool) -> np.ndarray:
@@ -178,40 +190,38 @@ def cuts_of(length: int, sizes: Sequence[int], every: bool) -> np.ndarray:
   return np.sort(inside[:CUTS])
 
 
-def _calls(subject: Subject, setup: Setup, initial: bool) -> Iterator[np.ndarray]:
+def _calls(subject: Subject, setup: Setup, few: bool) -> Iterator[np.ndarray]:
   """Yield the cuts of each call [rows], always as many.
 
-  Every cut is tested at `LONG` tokens and at `SHORT`, with large random parameters.
+  Every cut is tested at `SHORT` tokens and, unless `few`, at `LONG`.
   """
   length = setup.length
-  every = length == SHORT or (
-    length == LONG and not initial and setup.dtype == jnp.float32
-  )
+  every = length == SHORT or (length == LONG and not few)
   cuts = cuts_of(length, option_sizes(subject), every)
-  rows = max(1, min(CUTS, length - 1, PAIRS // length**2))
+  rows = max(1, min(BATCH, PAIRS // length**2))  # Other laws use the same programs.
   for start in range(0, len(cuts), rows):
     yield np.resize(cuts[start : start + rows], rows)
 
 
-def _largest_change(
-  subject: Subject, setup: Setup, params: Any, initial: bool
-) -> Error:
+def output(subject: Subject, setup: Setup, params: Any, rows: np.ndarray) -> np.ndarray:
+  """Return self-attention of rows [B, T, D], called as the setup says."""
+  if setup.dtype != jnp.float32:
+    params = cast_to(setup.dtype, params)
+  key = jax.random.key(5) if setup.key else None
+  low = rows.astype(setup.dtype)
+  y = subject.run(low, None, params, aligned=setup.aligned, key=key)
+  return y.astype(np.float32)
+
+
+def _largest_change(subject: Subject, setup: Setup, params: Any, few: bool) -> Error:
   """Return the largest change before a cut, and where it is."""
   x, other = (
     subject.inputs(1, setup.length, seed=1),
     subject.inputs(1, setup.length, seed=3, scale=10.0),
   )
-  if setup.dtype != jnp.float32:
-    params = cast_to(setup.dtype, params)
-
-  def run(rows: np.ndarray) -> np.ndarray:
-    key = jax.random.key(5) if setup.key else None
-    low = rows.astype(setup.dtype)
-    y = subject.run(low, None, params, aligned=setup.aligned, key=key)
-    return y.astype(np.float32)
-
+  run = partial(output, subject, setup, params)
   expected, (worst, where) = None, (0.0, "")
-  for cuts in _calls(subject, setup, initial):
+  for cuts in _calls(subject, setup, few):
     after = np.arange(setup.length) >= cuts[:, None]  # [rows, T]
     same = np.repeat(x, len(cuts), axis=0)
     if expected is None:  # All calls have as many rows, and the same random key.
@@ -228,15 +238,13 @@ def _largest_change(
   return (worst, where) if where else 0.0
 
 
-def _largest_gradient(
-  subject: Subject, setup: Setup, params: Any, initial: bool
-) -> Error:
+def _largest_gradient(subject: Subject, setup: Setup, params: Any, few: bool) -> Error:
   """Return the largest gradient of outputs before a cut by tokens after it, and where."""
   length, key = setup.length, jax.random.key(5) if setup.key else None
   x = subject.inputs(1, length)
   w = np.random.default_rng(2).normal(size=x.shape).astype(np.float32)
   worst, largest, where = 0.0, 0.0, ""
-  for cuts in _calls(subject, setup, initial):
+  for cuts in _calls(subject, setup, few):
     after = (np.arange(length) >= cuts[:, None])[..., None]
     rows = np.repeat(x, len(cuts), axis=0)
     _, (_, gradient) = subject.gradient(

@@ -40,6 +40,7 @@ LAWS = (
   claims.longer_sequences_work,
   claims.grouped_heads_work,
   numerics.compiled_equals_eager,
+  numerics.recording_changes_nothing,
   numerics.mapped_equals_single,
   numerics.outputs_are_deterministic,
   gradients.gradient_is_correct,

@@ -1,7 +1,5 @@
 """Claims of an attention: sizes, lengths, grouped heads, options and honoured hooks."""
 
-import dataclasses
-import typing
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -11,9 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from attention_lab.attention.base.attention import SAME_RESULT
-from attention_lab.conformance.causality import ROUNDING
-from attention_lab.conformance.inputs import LONG, distance, positions_of
+from attention_lab.conformance.causality import ROUNDING, WITH_KEY, output
+from attention_lab.conformance.inputs import LONG, SHORT, distance, positions_of
 from attention_lab.conformance.law import Case, Error, Note, law
+from attention_lab.conformance.options import (
+  accepted_variants,
+  declared_values,
+  is_field,
+  metadata,
+  other_values,
+)
 from attention_lab.conformance.sizes import Sizes
 from attention_lab.conformance.subject import Subject
 from attention_lab.errors import UserError
@@ -150,16 +155,15 @@ def options_have_an_effect(subject: Subject) -> Iterator[Case | Note]:
   An option marked SAME_RESULT must change none of them. An option of type str declares
   its values by `Literal`, or in its field's metadata, under "choices".
   """
-  fields = {field.name: field for field in dataclasses.fields(subject.cls)}
   for name in subject.values:
-    if name not in fields:
+    if not is_field(subject, name):
       yield Note(f"option {name} was not tried: it is not a field")
       continue
-    for value in _declared_values(subject, name):
+    for value in declared_values(subject, name):
       label = f"{name}={value!r}, a declared value, is not accepted"
       yield Case(label, partial(_trace, subject, name, value), 0.0)
-    same = SAME_RESULT.items() <= fields[name].metadata.items()
-    for value in [] if same else _declared_values(subject, name):
+    same = SAME_RESULT.items() <= metadata(subject, name).items()
+    for value in [] if same else declared_values(subject, name):
       if changes := _changes(subject, name, [value], same):
         differs = value == subject.values[name] or changes[0][0] > 0
         yield Case(f"{name}={value!r} has no effect", not differs, 0.0)
@@ -185,15 +189,15 @@ def _changes(
   first value that has an effect is the last to be measured.
   """
   changes: list[tuple[float, Any]] = []
-  for value in values:
+  for value, other in accepted_variants(subject, name, values):
     try:
-      other = subject.variant(**{name: value})
-      changes.append((_difference(subject, other), value))
-    except UserError:  # The value does not fit the sizes or the other options.
+      change = _difference(subject, other)
+    except UserError:
       continue
-    if not same and _initial_bytes(subject) != _initial_bytes(other):
-      changes[-1] = (max(1.0, changes[-1][0]), value)
-    if len(changes) == 2 if same else changes[-1][0] > 0:
+    if not same and change == 0 and _other_start(subject, other):
+      change = 1.0
+    changes.append((change, value))
+    if len(changes) == 2 if same else change > 0:
       break
   return changes
 
@@ -212,37 +216,27 @@ def _unless_honouring(subject: Subject) -> str:
   _unless_honouring,
 )
 def schemes_have_an_effect(subject: Subject) -> Iterator[Case]:
-  """Require that each honoured rotation or bias changes the output."""
+  """Require that each honoured rotation or bias changes the output.
+
+  A rotation of keys alone must change it, too.
+  """
   x = subject.inputs()
   mask = subject.mask(positions_of(*x.shape[:2]))
-  y = subject.functions(subject.hooks).apply(subject.random_parameters(), x, mask)
+
+  def output(hooks: tuple[str, ...]) -> np.ndarray:
+    f = subject.functions(hooks)
+    return np.asarray(f.apply(subject.random_parameters(f), x, mask))
+
+  def ignored(hooks: tuple[str, ...], without: tuple[str, ...]) -> bool:
+    return distance(output(hooks), output(without)) <= ROUNDING
+
   for hook in subject.hooks:
-    f = subject.functions(tuple(other for other in subject.hooks if other != hook))
-    without = f.apply(subject.random_parameters(f), x, mask)
-    yield Case(f"{hook} is honoured and ignored", np.allclose(y, without), 0.0)
-
-
-def other_values(subject: Subject, name: str) -> list[Any]:
-  """Return other values that an option may take: declared ones, or of its type."""
-  value, choices = subject.values[name], _declared_values(subject, name)
-  if isinstance(value, bool):
-    choices += [not value]
-  elif isinstance(value, int):
-    choices += [1, 2, max(1, value // 2), value + 1, 2 * value, 3]
-  elif isinstance(value, float):
-    choices += [value / 2, value + 0.25, 2 * value, 1 - value]
-  elif value is None and not choices:
-    choices += [1, 2, 4, 0.5]
-  return [choice for choice in dict.fromkeys(choices) if choice != value]
-
-
-def _declared_values(subject: Subject, name: str) -> list[Any]:
-  """Return the values that an option declares, in its metadata or its type."""
-  annotation = typing.get_type_hints(subject.cls).get(name, Any)
-  types = typing.get_args(annotation) or (annotation,)
-  field = {field.name: field for field in dataclasses.fields(subject.cls)}[name]
-  choices = [*field.metadata.get("choices", ())]
-  return choices + [choice for type_ in types for choice in _listed_values(type_)]
+    others = tuple(other for other in subject.hooks if other != hook)
+    unused = partial(ignored, subject.hooks, others)
+    yield Case(f"{hook} is honoured and ignored", unused, 0.0)
+  if subject.full and {"rotate", "rotate_keys"} <= set(subject.honours):
+    unused = partial(ignored, ("rotate_keys",), ())
+    yield Case("rotate_keys is honoured and ignored", unused, 0.0)
 
 
 def _trace(subject: Subject, name: str, value: Any) -> float:
@@ -252,16 +246,6 @@ def _trace(subject: Subject, name: str, value: Any) -> float:
   mask = other.mask(positions_of(*x.shape[:2]))
   jax.eval_shape(f.init, jax.random.key(0), x, mask)
   return 0.0
-
-
-def _listed_values(annotation: Any) -> list[Any]:
-  """Return the values that a type annotation lists."""
-  if typing.get_origin(annotation) is typing.Literal:
-    return list(typing.get_args(annotation))
-  if annotation is bool:
-    return [True, False]
-  is_type = isinstance(annotation, type) or annotation in (Any, type(None))
-  return [] if is_type or typing.get_origin(annotation) else [annotation]
 
 
 def _difference(before: Subject, after: Subject) -> float:
@@ -280,8 +264,22 @@ def _difference(before: Subject, after: Subject) -> float:
 
 def _output(subject: Subject, params: Any) -> np.ndarray:
   """Return the output for some parameters and a random key."""
-  x, key = subject.inputs(1, min(LONG, subject.reach)), jax.random.key(7)
-  return subject.run(x, params=params, aligned=True, key=key)
+  setup = WITH_KEY._replace(length=min(LONG, subject.reach))
+  return output(subject, setup, params, subject.inputs(length=setup.length))
+
+
+def _other_start(before: Subject, after: Subject) -> bool:
+  """Return whether initial parameters differ; equal programs are not run."""
+  if _initial_program(before) == _initial_program(after):
+    return False
+  first, second = map(_initial_bytes, (before, after))
+  return first != second
+
+
+def _initial_program(subject: Subject) -> str:
+  x, mask = subject.inputs(1), subject.mask(positions_of(1, SHORT))
+  init = subject.plain_functions().init
+  return str(jax.make_jaxpr(init)(jax.random.key(0), x, mask))
 
 
 def _initial_bytes(subject: Subject) -> list[bytes]:

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attention_lab.conformance.causality import option_sizes
 from attention_lab.conformance.functions import SPARE
 from attention_lab.conformance.inputs import BATCH, LONG, SHORT, cast_to, positions_of
 from attention_lab.conformance.law import Case, Error, law
+from attention_lab.conformance.options import option_sizes
 from attention_lab.conformance.padding import largest_change, padded
 from attention_lab.conformance.subject import Subject
 

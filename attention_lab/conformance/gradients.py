@@ -8,15 +8,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from attention_lab.conformance.causality import is_random
 from attention_lab.conformance.cross_attention import cross_mask
-from attention_lab.conformance.inputs import LONG, SHORT, infinite, positions_of
-from attention_lab.conformance.law import Case, Note, law
+from attention_lab.conformance.inputs import (
+  LONG,
+  SHORT,
+  cast_to,
+  infinite,
+  positions_of,
+)
+from attention_lab.conformance.law import Case, Error, Note, law
 from attention_lab.conformance.padding import padded
 from attention_lab.conformance.subject import Subject
 
 # Step size of the finite differences, and the limit of the relative error. Where a part is
 # computed in float32, its rounding errors need a larger step.
 FLOAT64, FLOAT32 = (1e-6, 1e-5), (2e-3, 1e-2)
+LOW_LIMIT = 0.1  # Error of a gradient in bfloat16, relative to the largest gradient.
 TINY = 1e-8  # Relative change, below the rounding error of float32.
 DIRECTIONS = 2  # In which the gradient by one input or parameter is compared.
 
@@ -28,6 +36,7 @@ class Inputs(NamedTuple):
   positions: np.ndarray  # [B, T], of the context in cross-attention
   aligned: bool = False
   queries: int = 0  # Number of queries in cross-attention; 0 for self-attention.
+  key: bool = False  # Whether there is a random key, in self-attention.
 
 
 def _unless_smooth(subject: Subject) -> str:
@@ -58,6 +67,31 @@ def gradient_is_correct(subject: Subject) -> Iterator[Case | Note]:
         yield Case(
           f"{inputs.label}, by {name}", partial(gradient.error, name, step), limit
         )
+  if subject.full:
+    low_error = partial(_bfloat16_error, subject)
+    yield Case(f"T={SHORT}, bfloat16 instead of float32", low_error, LOW_LIMIT)
+
+
+def _bfloat16_error(subject: Subject) -> Error:
+  """Return the distance of gradients in bfloat16 from those in float32, and where."""
+  x, params = subject.inputs(), subject.initial_parameters()
+  low = cast_to(jnp.bfloat16, (x, params))
+  positions, w = positions_of(*x.shape[:2]), subject.inputs(seed=5)
+
+  def gradients(dtype: Any) -> Any:
+    inputs, parameters = cast_to(dtype, low)
+    return subject.gradient(inputs, positions, w.astype(dtype), parameters)[1]
+
+  actual, expected = (
+    jax.tree.leaves_with_path(gradients(dtype)) for dtype in (jnp.bfloat16, jnp.float32)
+  )
+  largest = max(float(np.abs(leaf).max()) for _, leaf in expected)
+  errors = [
+    (float(np.abs(one.astype(np.float32) - other).max()) / largest, path)
+    for (path, one), (_, other) in zip(actual, expected, strict=True)
+  ]
+  error, path = max(errors, key=lambda pair: pair[0])
+  return error, f"by {jax.tree_util.keystr(path)}"
 
 
 def _inputs(subject: Subject) -> Iterator[Inputs]:
@@ -69,6 +103,8 @@ def _inputs(subject: Subject) -> Iterator[Inputs]:
       yield Inputs(f"T={SHORT}, padding in front", front)
     if subject.full and subject.reach >= LONG:
       yield Inputs(f"T={LONG}, aligned", positions_of(1, LONG), aligned=True)
+    if subject.full and is_random(subject):
+      yield Inputs(f"T={SHORT}, random key", positions_of(1, SHORT), key=True)
   if "cross" in subject.kinds and subject.full:
     yield Inputs(f"T=3, S={SHORT}, padding in front", front, queries=3)
 
@@ -152,7 +188,8 @@ class Gradient:
       y, gradients = f.cross_gradient(params, *tokens, mask, self._w)
     else:
       mask = self._subject.mask(jnp.asarray(inputs.positions), inputs.aligned)
-      y, gradients = f.gradient(params, *tokens, mask, self._w)
+      key = jax.random.key(5) if inputs.key else None
+      y, gradients = f.gradient(params, *tokens, mask, self._w, key)
     return float((self._w * np.asarray(y)).sum()), gradients
 
 

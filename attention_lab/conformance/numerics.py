@@ -9,7 +9,7 @@ import numpy as np
 
 from attention_lab.conformance import process
 from attention_lab.conformance.causality import ROUNDING
-from attention_lab.conformance.inputs import SHORT, distance, positions_of
+from attention_lab.conformance.inputs import LONG, SHORT, distance, positions_of
 from attention_lab.conformance.law import Case, Error, Note, law
 from attention_lab.conformance.sizes import WIDE
 from attention_lab.conformance.subject import Subject
@@ -73,7 +73,7 @@ def _outside(deviation: float) -> float:
 def outputs_are_deterministic(subject: Subject) -> Iterator[Case | Note]:
   """Require bitwise equal outputs of calls, of traces and of processes.
 
-  No call has a random key.
+  No call has a random key. Processes must agree in the initial parameters, too.
   """
   x = subject.inputs()
   y = subject.run(x)
@@ -90,8 +90,8 @@ def outputs_are_deterministic(subject: Subject) -> Iterator[Case | Note]:
   if (reason := process.obstacle(subject)) is not None:
     yield Note(f"outputs of two processes were not compared: {reason}")
     return
-  label = f"T={SHORT}, another process computes other outputs"
-  yield Case(label, lambda: process.outputs_differ(subject, y), 0.0)
+  label = f"T={SHORT}, another process computes other outputs or initial parameters"
+  yield Case(label, lambda: process.results_differ(subject, y), 0.0)
 
 
 def _differs(subject: Subject, x: np.ndarray, y: np.ndarray) -> bool:
@@ -135,6 +135,27 @@ def _eager_error(subject: Subject) -> float:
   with jax.disable_jit():
     eager = subject.plain_functions().apply(params, x, mask)
   return distance(subject.run(x), eager)
+
+
+@law(
+  "recording the weights changes no output",
+  "the path that forms weights computes something else than the kernel",
+  _in_quick,
+)
+def recording_changes_nothing(subject: Subject) -> Iterator[Case]:
+  """Require equal outputs, up to rounding, whether or not the weights are recorded."""
+  for causal in subject.modes:
+    for length in (n for n in (SHORT, LONG) if n <= subject.reach):
+      mode = "" if causal else ", bidirectional"
+      error = partial(_recording_error, subject, length, causal)
+      yield Case(f"T={length}, aligned{mode}", error, 1e-4)
+
+
+def _recording_error(subject: Subject, length: int, causal: bool) -> float:
+  x = subject.inputs(length=length)
+  mask = subject.mask(positions_of(*x.shape[:2]), True, causal)
+  y, _ = subject.functions().weights(subject.random_parameters(), x, mask)
+  return distance(y, subject.run(x, aligned=True, causal=causal))
 
 
 @law(

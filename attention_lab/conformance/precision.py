@@ -17,13 +17,16 @@ from attention_lab.conformance.inputs import (
 )
 from attention_lab.conformance.law import Case, law
 from attention_lab.conformance.sizes import WIDE
-from attention_lab.conformance.subject import Subject
+from attention_lab.conformance.subject import Subject, fast_jit
 
 # Errors of q·k average out over a wide head, so that rounding of scores, exponentials and
 # sums shows.
 # Length, scale of the inputs, and limit of the error over the rounding error. Built-in
 # attentions reach 1.6 in both; a softmax in bfloat16 2.3 and 6.8, a running sum 34.
 CASES = ((LONG, 3.0, 2.15), (1_024, 1.0, 3.0))
+STEPS = (
+  512  # Single tokens to decode, over which a state in 16 bits loses its last bits.
+)
 
 
 @law(
@@ -39,6 +42,9 @@ def bfloat16_is_accurate(subject: Subject) -> Iterator[Case]:
     if length <= subject.reach:
       case = f"T={length}, {WIDE}, error over rounding error"
       yield Case(case, partial(_wide_error, subject, length, scale), limit)
+  if subject.full and subject.decodes and subject.reach >= STEPS:
+    case = f"{STEPS} tokens decoded one by one, {WIDE}, error over rounding error"
+    yield Case(case, partial(_decoded_error, subject), 3.0)
 
 
 def _changes_dtype(subject: Subject) -> bool:
@@ -50,25 +56,62 @@ def _changes_dtype(subject: Subject) -> bool:
 
 
 def _wide_error(subject: Subject, length: int, scale: float) -> float:
-  wide = subject.cached("wide", lambda: subject.variant(WIDE))
-  return _bfloat16_error(wide, length, scale)
+  return _bfloat16_error(subject.variant(WIDE), length, scale)
 
 
-def _bfloat16_error(subject: Subject, length: int, scale: float) -> float:
+def _decoded_error(subject: Subject) -> float:
+  wide = subject.variant(WIDE)
+  return _bfloat16_error(wide, STEPS, 1.0, partial(_decode_one_by_one, wide))
+
+
+def _decode_one_by_one(subject: Subject, params: Any, x: Any, positions: Any) -> Any:
+  """Return the outputs of single tokens, each read by `extend`."""
+  f = subject.plain_functions()
+
+  def decode(params: Any, x: jax.Array, positions: jax.Array) -> jax.Array:
+    def step(state: Any, token: Any) -> Any:
+      vector, position = token
+      y, state = f.extend(params, vector[:, None], state, position[:, None])
+      return state, y[:, 0]
+
+    state = f.initial_state(params, *x.shape[:2], x.dtype)
+    tokens = jnp.moveaxis(x, 1, 0), jnp.moveaxis(positions, 1, 0)
+    return jnp.moveaxis(jax.lax.scan(step, state, tokens)[1], 0, 1)
+
+  return fast_jit(decode)(params, x, positions)
+
+
+def _full_pass(subject: Subject, params: Any, x: Any, positions: Any) -> Any:
+  return subject.functions().apply(params, x, subject.mask(positions))
+
+
+def _bfloat16_error(
+  subject: Subject,
+  length: int,
+  scale: float,
+  run: Callable[[Any, Any, Any], Any] | None = None,
+) -> float:
   """Return the error of bfloat16 over the error that rounding alone causes.
+
+  Args:
+    subject: the attention.
+    length: tokens.
+    scale: scale of the inputs.
+    run: computes outputs of parameters, x and positions; None for the full pass.
 
   The errors are root mean squares over the second half of the tokens, where errors of
   running sums are largest. The reference computes in float32 with rounded inputs and
   parameters.
   """
-  f, params = subject.functions(), subject.initial_parameters()
+  params = subject.initial_parameters()
   x = subject.inputs(1, length, scale=scale)
   positions = positions_of(*x.shape[:2])
   low_params, low = cast_to(jnp.bfloat16, params), x.astype(jnp.bfloat16)
   rounded_params = cast_to(jnp.float32, low_params)
   exact = subject.run(x, positions, params)
   rounded = subject.run(low.astype(jnp.float32), positions, rounded_params)
-  y = np.asarray(f.apply(low_params, low, subject.mask(positions)), np.float32)
+  run = run or partial(_full_pass, subject)
+  y = np.asarray(run(low_params, low, jnp.asarray(positions)), np.float32)
   late = slice(length // 2, None)
   rounding = _size((rounded - exact)[:, late]) / (_size(exact[:, late]) + 1e-30)
   error = _size((y - rounded)[:, late]) / (_size(rounded[:, late]) + 1e-30)

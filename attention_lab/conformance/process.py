@@ -1,6 +1,6 @@
-"""Outputs of an attention as another process computes them.
+"""Results of an attention as another process computes them.
 
-Run as a program, it prints the digest of the outputs of one attention.
+Run as a program, it prints the digest of the results of one attention.
 """
 
 import hashlib
@@ -10,13 +10,16 @@ import os
 import subprocess
 import sys
 
+import jax
 import numpy as np
 
+from attention_lab.conformance.inputs import SHORT
 from attention_lab.conformance.sizes import Sizes
 from attention_lab.conformance.subject import DEPTHS, Subject
 from attention_lab.plugin import discovery
 
 TIMEOUT = 120.0  # Seconds.
+DEVICES = 3  # Of the other process; this one usually has 1 or 8.
 
 
 def obstacle(subject: Subject) -> str | None:
@@ -29,8 +32,12 @@ def obstacle(subject: Subject) -> str | None:
   return None
 
 
-def outputs_differ(subject: Subject, y: np.ndarray) -> bool:
-  """Return whether another process computes other outputs than y for `inputs()`.
+def results_differ(subject: Subject, y: np.ndarray) -> bool:
+  """Return whether another process computes other results than this one.
+
+  The results are the outputs y for `inputs()`, and the initial parameters. The other
+  process hashes strings otherwise, has another number of devices, and calls the attention
+  with another length first.
 
   Raises:
     RuntimeError: the other process fails.
@@ -46,7 +53,12 @@ def outputs_differ(subject: Subject, y: np.ndarray) -> bool:
   }
   command = [sys.executable, "-m", __name__, json.dumps(task)]
   paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
-  environment = os.environ | {"PYTHONPATH": paths, "PYTHONHASHSEED": "random"}
+  flags = os.environ.get("XLA_FLAGS", "")
+  environment = os.environ | {
+    "PYTHONPATH": paths,
+    "PYTHONHASHSEED": "random",
+    "XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count={DEVICES}",
+  }
   done = subprocess.run(
     command,
     check=False,
@@ -58,16 +70,20 @@ def outputs_differ(subject: Subject, y: np.ndarray) -> bool:
   if done.returncode:
     last = (done.stderr.strip().splitlines() or ["no message"])[-1]
     raise RuntimeError(f"the other process ended with {done.returncode}: {last}")
-  return done.stdout.split()[-1] != digest(y)
+  return done.stdout.split()[-1] != digest(subject, y)
 
 
-def digest(y: np.ndarray) -> str:
-  """Return the sha256, in hex, of an array's bytes."""
-  return hashlib.sha256(np.ascontiguousarray(y).tobytes()).hexdigest()
+def digest(subject: Subject, y: np.ndarray) -> str:
+  """Return the sha256, in hex, of outputs and of the initial parameters."""
+  result = hashlib.sha256()
+  for path, leaf in jax.tree.leaves_with_path((y, subject.initial_parameters())):
+    result.update(jax.tree_util.keystr(path).encode())
+    result.update(np.ascontiguousarray(leaf).tobytes())
+  return result.hexdigest()
 
 
 def main(text: str) -> None:
-  """Print the digest of the outputs of the attention that a task describes."""
+  """Print the digest of the results of the attention that a task describes."""
   task = json.loads(text)
   discovery.load()
   if task["module"] not in sys.modules and task["module"].startswith(
@@ -77,14 +93,16 @@ def main(text: str) -> None:
   cls = importlib.import_module(task["module"])
   for name in task["name"].split("."):
     cls = getattr(cls, name)
+  sizes = Sizes(*task["sizes"])
   subject = Subject(
     task["spec"],
     attention=cls,  # type: ignore[arg-type]
-    sizes=Sizes(*task["sizes"]),
+    sizes=sizes,
     depth=DEPTHS[1],
     position=task["position"],
+    first_length=SHORT - 1,
   )
-  print(digest(subject.run(subject.inputs())))
+  print(digest(subject, subject.run(subject.inputs())))
 
 
 if __name__ == "__main__":

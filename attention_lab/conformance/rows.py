@@ -6,12 +6,12 @@ from functools import partial
 import numpy as np
 
 from attention_lab.conformance.causality import ROUNDING
-from attention_lab.conformance.inputs import LONG, SHORT, distance, positions_of
+from attention_lab.conformance.inputs import BATCH, LONG, SHORT, distance, positions_of
 from attention_lab.conformance.law import Case, Error, law
 from attention_lab.conformance.padding import largest_change, padded, unless_padded
 from attention_lab.conformance.subject import Subject
 
-BATCHES = (1, 2, 3)
+MANY = 9  # Sequences of a large batch.
 
 
 @law(
@@ -20,37 +20,38 @@ BATCHES = (1, 2, 3)
 )
 def sequences_are_independent(subject: Subject) -> Iterator[Case]:
   """Require that changing one sequence, anywhere, changes no output of another."""
-  cases = [(SHORT, False), (SHORT, True)]
+  cases = [(BATCH, SHORT, False), (BATCH, SHORT, True)]
   if subject.full and subject.reach >= LONG:
-    cases.append((LONG, True))
+    cases.append((MANY, LONG, True))
   for causal in subject.modes if subject.full else subject.modes[:1]:
-    for length, aligned in cases:
+    for batch, length, aligned in cases:
       mode = f"{', aligned' * aligned}{'' if causal else ', bidirectional'}"
-      for row in range(3):
+      for row in (0, 1, batch - 1):
         for token in (None, 0, length - 1):
           where = "" if token is None else f" at token {token}"
+          shape = (batch, length)
           yield Case(
-            f"T={length}{mode}, row {row} of 3 changed{where}",
-            partial(_other_rows, subject, length, aligned, causal, row, token),
+            f"T={length}{mode}, row {row} of {batch} changed{where}",
+            partial(_other_rows, subject, shape, aligned, causal, row, token),
             ROUNDING,
           )
 
 
 def _other_rows(
   subject: Subject,
-  length: int,
+  shape: tuple[int, int],
   aligned: bool,
   causal: bool,
   row: int,
   token: int | None,
 ) -> float:
   """Return the largest change of other rows if a row changes at a token, or at all."""
-  x = subject.inputs(3, length)
+  x = subject.inputs(*shape)
   other = x.copy()
   changed = slice(None) if token is None else token
   other[row, changed] = 5 * other[row, changed] + 1
   before, after = (subject.run(z, aligned=aligned, causal=causal) for z in (x, other))
-  rest = np.arange(3) != row
+  rest = np.arange(len(x)) != row
   return distance(after[rest], before[rest])
 
 
@@ -59,12 +60,19 @@ def _other_rows(
   "a division by the batch size, or a reshape that mixes the batch with another axis",
 )
 def batch_sizes_agree(subject: Subject) -> Iterator[Case]:
-  """Require that batches of 1, 2 and 3 sequences give each the same outputs."""
-  for aligned in (False, True) if subject.full else (True,):
-    x = subject.inputs(max(BATCHES))
-    for batch in BATCHES[:-1]:
+  """Require that batches of 1, 2, 3 and more sequences give each the same outputs."""
+  cases: list[tuple[int, bool, tuple[int, ...]]]
+  cases = [(SHORT, True, (1, 2, 3) if subject.full else (1, 3))]
+  if subject.full:
+    cases.append((SHORT, False, (1, 2, 3)))
+    if subject.reach >= LONG:
+      cases.append((LONG, True, (1,)))
+  for length, aligned, batches in cases:
+    largest = MANY if length == LONG else BATCH
+    x = subject.inputs(largest, length)
+    for batch in batches:
       yield Case(
-        f"T={SHORT}{', aligned' * aligned}, batches of {batch} and {max(BATCHES)}",
+        f"T={length}{', aligned' * aligned}, batches of {batch} and {largest}",
         partial(_other_size, subject, x, batch, aligned),
         ROUNDING,
       )
@@ -122,14 +130,13 @@ def ragged_rows_equal_single_rows(subject: Subject) -> Iterator[Case]:
 def ragged(length: int, shift: int = 7) -> np.ndarray:
   """Return positions [B, T] of rows that differ in padding and in their positions.
 
-  The rows: no padding, in front, behind, inside, and positions that are shifted.
+  The rows: shifted positions, and padding in front, behind and inside.
   """
   rows = [
-    np.arange(length, dtype=np.int32),
+    np.arange(length, dtype=np.int32) + shift,
     padded(length, "in front"),
     padded(length, "behind", length // 2),
     padded(length, "inside"),
-    np.arange(length, dtype=np.int32) + shift,
   ]
   return np.stack(rows)
 

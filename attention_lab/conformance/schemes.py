@@ -22,6 +22,13 @@ class Rotation(Position):
     return _scheme("rope").rotate(x, positions)
 
 
+class RotationOfKeys(Position):
+  """Rotates keys as rope does, and no queries."""
+
+  def rotate_keys(self, x: jax.Array, positions: jax.Array) -> jax.Array:
+    return _scheme("rope").rotate(x, positions)
+
+
 class Bias(Position):
   """Adds the bias of alibi."""
 
@@ -39,6 +46,7 @@ class RotationAndBias(Rotation, Bias):
 SCHEMES: dict[tuple[str, ...], type[Position]] = {
   (): Position,
   ("rotate",): Rotation,
+  ("rotate_keys",): RotationOfKeys,
   ("bias",): Bias,
   HOOKS: RotationAndBias,
 }

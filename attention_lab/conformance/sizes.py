@@ -42,10 +42,12 @@ CANDIDATES = (
 Build = Callable[[Position, Sizes], Attention]
 
 
-def first_accepted(build: Build, candidates: Sequence[Sizes]) -> Attention:
+def first_accepted(
+  build: Build, candidates: Sequence[Sizes], length: int = SHORT
+) -> Attention:
   """Return the attention of the first sizes that it accepts.
 
-  If it refuses `SHORT` tokens whatever the sizes, the first ones are returned.
+  If it refuses `length` tokens whatever the sizes, the first ones are returned.
 
   Raises:
     UserError: it cannot be built with any of the sizes.
@@ -54,7 +56,7 @@ def first_accepted(build: Build, candidates: Sequence[Sizes]) -> Attention:
   refusals: list[UserError] = []
   for sizes in candidates:
     try:
-      return _accepted(build, sizes, built)
+      return _accepted(build, sizes, length, built)
     except UserError as error:
       refusals.append(error)
   if built:
@@ -62,7 +64,9 @@ def first_accepted(build: Build, candidates: Sequence[Sizes]) -> Attention:
   raise refusals[0]
 
 
-def _accepted(build: Build, sizes: Sizes, built: list[Attention]) -> Attention:
+def _accepted(
+  build: Build, sizes: Sizes, length: int, built: list[Attention]
+) -> Attention:
   """Return the attention of these sizes, and add it to those that were built.
 
   Raises:
@@ -72,7 +76,7 @@ def _accepted(build: Build, sizes: Sizes, built: list[Attention]) -> Attention:
   def run(x: jax.Array) -> None:
     net = build(Position(max_length=MAX_LENGTH), sizes)
     built.append(net)
-    at = jnp.zeros((1, SHORT), jnp.int32)
+    at = jnp.zeros((1, length), jnp.int32)
     try:
       net(x, x, Mask(at, at, causal="causal" in net.kinds))
     except UserError:
@@ -80,6 +84,6 @@ def _accepted(build: Build, sizes: Sizes, built: list[Attention]) -> Attention:
     except Exception:  # The laws report it.
       return
 
-  x = jax.ShapeDtypeStruct((1, SHORT, sizes.d_model), jnp.float32)
+  x = jax.ShapeDtypeStruct((1, length, sizes.d_model), jnp.float32)
   jax.eval_shape(hk.transform(run).init, jax.random.key(0), x)
   return built[-1]

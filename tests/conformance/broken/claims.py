@@ -177,7 +177,7 @@ class ChunkChangesResult(Weighted):
     return self.read_out(weights, v)
 
 
-@breaks("claims.schemes_have_an_effect")
+@breaks("claims.schemes_have_an_effect", depth="full")
 class IgnoresRotationOfKeys(Standard):
   """Projects keys without rotating them."""
 

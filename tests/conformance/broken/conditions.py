@@ -145,7 +145,7 @@ class RefusesEveryTestedLength(Masked):
     return present(mask)
 
 
-@breaks("causality.no_dependence_on_future", depth="full")
+@breaks("rows.batch_sizes_agree", depth="full")
 class LeaksInLongBatches(Masked):
   """Omits the mask where the batch is not split into halves: for one sequence."""
 

@@ -191,3 +191,25 @@ class MeasuresAngles(Weighted):
     q, k = (x * jax.lax.rsqrt((x * x).sum(-1, keepdims=True) + 1e-12) for x in (q, k))
     cosine = jnp.clip(jnp.einsum("BTNK,BSNK->BNTS", q, k), -1, 1)
     return 1 - jnp.arccos(cosine) + self.position_bias(mask)
+
+
+@breaks("gradients.gradient_is_correct", depth="full")
+class WrongGradientInBfloat16(Standard):
+  """Stops the gradient of the queries in 16 bits."""
+
+  def attend(self, q, k, v, mask):
+    if q.dtype.itemsize == 2:
+      q = jax.lax.stop_gradient(q)
+    return super().attend(q, k, v, mask)
+
+
+@breaks("gradients.gradient_is_correct", depth="full")
+class WrongGradientWithKey(Standard):
+  """Stops the gradient of what a random mask keeps, in training alone."""
+
+  def attend(self, q, k, v, mask):
+    key = hk.maybe_next_rng_key()
+    if key is not None:
+      kept = jax.random.bernoulli(key, 0.9, v.shape) / 0.9
+      v = jax.lax.stop_gradient(v * kept)
+    return super().attend(q, k, v, mask)

@@ -192,3 +192,30 @@ class SortsIntoBuckets(Masked):
     allowed = mask.dense() & (own[:, None, :, None] == order[:, None, None])
     allowed |= (difference(mask) == 0) & present(mask)
     return self.read_out(self.weights(self.scores(q, k, mask), allowed), v)
+
+
+@breaks("causality.no_dependence_on_future", depth="full")
+class LeaksWithAnotherOption(Masked):
+  """Takes a mean over all tokens where an option has another value than by default."""
+
+  centre: bool = False
+
+  def attend(self, q, k, v, mask):
+    present = (mask.context_positions >= 0)[..., None, None]
+    total = (v * present).sum(axis=1, keepdims=True)
+    mean = total / jnp.maximum(present.sum(axis=1, keepdims=True), 1)
+    return super().attend(q, k, v - mean if self.centre else v, mask)
+
+
+@breaks("causality.no_dependence_on_future", depth="full")
+class LeaksWithSmallChunk(Masked):
+  """Rounds positions up to the end of a chunk if the chunk has few tokens."""
+
+  chunk: int = 64
+
+  def allowed(self, mask):
+    if self.chunk >= 64 or not mask.causal:
+      return mask.dense()
+    last = mask.query_positions // self.chunk * self.chunk + self.chunk - 1
+    later = Mask(last, mask.context_positions, causal=True)
+    return later.dense()

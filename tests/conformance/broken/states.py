@@ -72,7 +72,7 @@ class KeepsStateInBfloat16(Retention):
     return y, Memory(new.memory.astype(jnp.bfloat16))
 
 
-@breaks("decoding.decoding_equals_full_pass", depth="full")
+@breaks("precision.bfloat16_is_accurate", depth="full")
 class KeepsStateInComputeDtype(Linear):
   """Keeps the sums of the state in the compute dtype between calls."""
 
