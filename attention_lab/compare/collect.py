@@ -38,6 +38,8 @@ def collect(
     costs=costs,
     baseline={key: value for key, value in first.items() if key in varied},
     dataset=str(first["dataset"]),
+    about=plan.about,
+    margin=plan.margin,
   )
 
 
@@ -49,6 +51,7 @@ def _row(plan: Plan, row: Planned, with_maps: bool) -> Row:
     matched=row.matched,
     runs=runs,
     maps=_maps(row, runs) if with_maps else None,
+    origin=row.origin,
   )
 
 

@@ -20,6 +20,10 @@ SHARED = {
 }
 
 
+# What a comparison is about if several settings vary: the first of these that does.
+SUBJECTS = ("attention", "position", "architecture.name")
+
+
 class Named(NamedTuple):
   """A combination of the grid, with the name of its row."""
 
@@ -130,6 +134,17 @@ def rows(config: Config) -> list[Named]:
       configs.set_value(row, key, value)
     combinations.append(Named(row_name(chosen, str(row.attention)), row))
   return combinations
+
+
+def about(config: Config) -> str:
+  """Return the setting that a comparison is about.
+
+  Args:
+    config: a configuration with its grid, from `read`.
+  """
+  varied = list(_stored(config))
+  others = [key for key in varied if key != "dataset"]
+  return next((key for key in SUBJECTS if key in varied), (others or varied)[0])
 
 
 def words(config: Config) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The plan of a comparison: its rows and seeds, validated before anything is trained."""
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ class Planned(NamedTuple):
   config: Config  # Has the first seed.
   parameters: int
   matched: str = ""  # How its cost was matched to the baseline's; "" if it was not.
+  origin: str = ""  # Name of the row that a matched row was made of; "" for others.
 
 
 class Plan(NamedTuple):
@@ -37,6 +39,8 @@ class Plan(NamedTuple):
   rows: Sequence[Planned]  # The baseline first.
   seeds: Sequence[int]
   steps: int
+  about: str  # The setting that the comparison is about: rows are judged by it alone.
+  margin: str  # Setting compare.margin.
 
   def cell(self, row: Planned, seed: int) -> Path:
     """Return the folder of the run of a row with a seed."""
@@ -74,10 +78,30 @@ def make(config: Config, workdir: Path) -> Plan:
   if config.compare.match != "none":
     rows += _matched(rows, config.compare.match)
   seeds = range(config.seed, config.seed + config.seeds)
-  plan = Plan(workdir, rows, seeds, config.steps)
+  plan = Plan(workdir, rows, seeds, config.steps, grid.about(config), _margin(config))
   needed = sum(_check(plan, row) for row in rows)
   refuse_full(workdir, needed, config.checkpoint.keep)
   return plan
+
+
+def _margin(config: Config) -> str:
+  """Return the setting compare.margin.
+
+  Raises:
+    UserError: it is neither a number above 0 nor a share.
+  """
+  text = str(config.compare.margin).replace(" ", "")
+  try:
+    size = float(text.removesuffix("%"))
+  except ValueError:
+    size = -1.0
+  if not 0 < size < math.inf:
+    raise UserError(
+      f"--config.compare.margin={config.compare.margin}: give a difference in units of the "
+      "metric that the dataset is judged by, such as 0.01, or a share of the standard "
+      "deviation over seeds, such as 50%."
+    )
+  return text
 
 
 def _prepare(config: Config) -> None:
@@ -136,6 +160,7 @@ def _matched(rows: Sequence[Planned], resource: str) -> list[Planned]:
         matched.config,
         preflight.parameters(matched.config),
         match.description(row.config, matched, target, unit, baseline),
+        row.name,
       )
     )
   return planned

@@ -271,6 +271,11 @@ SETTINGS: Mapping[str, Setting] = {
     choices=("parameters", "flops", "none"),
     flag="match",
   ),
+  "compare.margin": Changeable(
+    "50%",
+    "Largest difference that does not matter, in the metric that the dataset is judged by "
+    "(0.01), or as a share of the standard deviation over seeds (50%).",
+  ),
   "compare.cost_lengths": Changeable(
     (128, 256, 512),
     "Sequence lengths, in tokens, at which attentions are timed; () for none.",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from attention_lab.benchmark.timing import matmul_peak
+from attention_lab.dataset.base.guess import constant_guess
 from attention_lab.distributed.devices import peak_memory, unreplicate
 from attention_lab.distributed.group import in_step
 from attention_lab.run import folder as run_folder
@@ -50,6 +51,7 @@ def _summary(
 ) -> dict[str, Any]:
   """Return everything but the metrics at other lengths."""
   options, step, spent = run.options, stepper.step, stepper.seconds
+  dataset = run.experiment.dataset
   train = evaluate_split(run, "train")
   speed = flops * step / max(run.clock.training_seconds(spent), 1e-9)
   summary = {
@@ -69,8 +71,10 @@ def _summary(
     "memory_bytes": memory,
     "train": train,
     "validation": (run.validation or {}) | _scores(run),
+    "primary": dataset.primary,
+    "guess": constant_guess(dataset),
   }
-  best = run.experiment.dataset.best_loss
+  best = dataset.best_loss
   if best is not None and run.validation:
     summary["above_best"] = run.validation["loss"] - best
   return summary

@@ -33,13 +33,31 @@ def test_list_is_split_at_commas_outside_brackets_and_quotes(text, items):
 def test_first_row_has_first_values_and_last_setting_varies_fastest():
   found = rows(("attention", "standard,linear"), ("train.learning_rate", "1e-3,3e-4"))
   assert [row.name for row in found] == [
-    "standard, 0.001",
-    "standard, 0.0003",
-    "linear, 0.001",
-    "linear, 0.0003",
+    "standard, learning rate 0.001",
+    "standard, learning rate 0.0003",
+    "linear, learning rate 0.001",
+    "linear, learning rate 0.0003",
   ]
   assert [row.config.train.learning_rate for row in found] == [1e-3, 3e-4] * 2
   assert [row.config.attention for row in found] == ["standard"] * 2 + ["linear"] * 2
+
+
+@pytest.mark.parametrize(
+  ("lists", "about"),
+  [
+    (
+      (("train.learning_rate", "1e-3,1e-2"), ("attention", "standard,linear")),
+      "attention",
+    ),
+    ((("train.learning_rate", "1e-3,1e-2"), ("position", "none,rope")), "position"),
+    ((("dataset", "copy,sort"), ("model.d_ff", "8,16")), "model.d_ff"),
+    ((("dataset", "copy,sort"),), "dataset"),
+  ],
+)
+def test_a_comparison_is_about_the_attention_if_that_varies(lists, about):
+  config = configs.get_config()
+  config.compare.grid = tuple(grid.read(config, lists).items())
+  assert grid.about(config) == about
 
 
 def test_later_flag_overrides_list():

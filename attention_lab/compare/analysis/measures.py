@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+from attention_lab.compare.analysis.statistics import Scale
+
 # Results of the leak check that permit a loss. The last two, of which runs have stored
 # either, mean that the model may attend to every token.
 CHECKED = ("passed", "not asked", "not applicable")
@@ -19,6 +21,7 @@ class Metric(NamedTuple):
   scale: float = 1.0  # Factor from the stored value to `unit`.
   tested: bool = False  # Whether differences from the baseline get a p-value.
   predicts: bool = True  # Computed from predictions: needs a passed leak check.
+  interval: Scale | None = None  # Scale of its interval; None if it gets none.
 
   @property
   def heading(self) -> str:
@@ -40,17 +43,33 @@ class Metric(NamedTuple):
 
 
 _METRICS = (
-  Metric("loss", "validation loss", "nats", "lower", ".4f", tested=True),
-  Metric("accuracy", "top-1 accuracy", "%", "higher", ".2f", scale=100, tested=True),
-  Metric("bits_per_character", "bits per character", "", "lower", ".4f"),
-  Metric("sequence_accuracy", "fully correct answers", "%", "higher", ".2f", scale=100),
-  Metric("above_best", "loss above the lowest possible", "nats", "lower", ".4f"),
-  Metric("bleu", "BLEU", "", "higher", ".2f"),
-  Metric("chrf", "chrF", "", "higher", ".2f"),
+  Metric("loss", "validation loss", "nats", "lower", ".4f", 1, True, True, "log"),
+  Metric("accuracy", "top-1 accuracy", "%", "higher", ".2f", 100, True, True, "logit"),
+  Metric(
+    "bits_per_character", "bits per character", "", "lower", ".4f", interval="log"
+  ),
+  Metric(
+    "sequence_accuracy",
+    "fully correct answers",
+    "%",
+    "higher",
+    ".2f",
+    100,
+    interval="logit",
+  ),
+  Metric(
+    "above_best",
+    "loss above the lowest possible",
+    "nats",
+    "lower",
+    ".4f",
+    interval="linear",
+  ),
+  Metric("bleu", "BLEU", "", "higher", ".2f", interval="log"),
+  Metric("chrf", "chrF", "", "higher", ".2f", interval="log"),
   Metric("parameters", "parameters", "", "lower", ",.0f", predicts=False),
   Metric("training_flops", "training FLOPs", "", "lower", ".3g", predicts=False),
-  Metric("seconds", "time", "s", "lower", ",.1f", predicts=False),
-  Metric("tokens_per_second", "tokens/s", "", "higher", ",.0f", predicts=False),
+  Metric("seconds", "wall time", "s", "lower", ",.1f", predicts=False),
   Metric(
     "memory_bytes", "peak memory", "MiB", "lower", ",.1f", 2.0**-20, predicts=False
   ),

@@ -16,7 +16,8 @@ class Run(NamedTuple):
   error: str = ""  # One line; "" unless the run failed.
   # summary.json: parameters, seconds, tokens_per_second, flops_per_step, steps,
   # memory_bytes, leak_check, train and validation (loss in nats, accuracy, …), lengths
-  # (by length: loss, accuracy), above_best.
+  # (by length: loss, accuracy), above_best, primary (key of the metric that the dataset is
+  # judged by), guess (loss and accuracy of the best constant answer).
   summary: Mapping[str, Any] = {}
   # metrics.jsonl: step, split ("train", "validation"), loss, accuracy, learning_rate …
   curve: Sequence[Mapping[str, Any]] = ()
@@ -37,6 +38,7 @@ class Row(NamedTuple):
   matched: str  # How its cost was matched to the baseline's; "" if it was not.
   runs: Sequence[Run]  # One per seed.
   maps: Maps | None = None  # Maps of the first finished run; None if it has none.
+  origin: str = ""  # Name of the row that a matched row was made of; "" for others.
 
 
 class Comparison(NamedTuple):
@@ -53,3 +55,12 @@ class Comparison(NamedTuple):
   # The baseline's values of the settings in which rows differ: setting → value.
   baseline: Mapping[str, Any] = {}
   dataset: str = ""  # The baseline's dataset.
+  # The setting that the comparison is about: a row is judged against the first row that
+  # differs in it alone.
+  about: str = "attention"
+  # Largest difference that does not matter: in units of the primary metric, or as a share
+  # of the standard deviation over seeds, such as "50%".
+  margin: str = "50%"
+  looks: Sequence[
+    int
+  ] = ()  # Numbers of seeds at which results were reported, in order.

@@ -1,7 +1,7 @@
 """The result of a row in one sentence."""
 
 from attention_lab.compare.analysis.measures import METRICS, Metric
-from attention_lab.compare.analysis.statistics import MOST_SEEDS
+from attention_lab.compare.analysis.planning import MOST_SEEDS, Needed
 from attention_lab.compare.analysis.table import Difference, Line
 from attention_lab.compare.analysis.wording import counted, p_value
 
@@ -9,21 +9,45 @@ from attention_lab.compare.analysis.wording import counted, p_value
 def sentence(line: Line, requested: int) -> str:
   """Return a row's result in words, without a full stop.
 
+  It is about the metric that the dataset is judged by.
+
   Args:
     line: the row's results.
     requested: number of seeds that were requested.
   """
+  diverged = f"; {line.diverged} of {counted(requested, 'seed')} diverged"
+  diverged *= bool(line.diverged)
   if not line.seeds:
     failed = f"; {len(line.failed)} failed" if line.failed else ""
-    return f"no run has finished{failed}"
+    return "no run has finished" + (diverged or failed)
   if len(line.unchecked) == len(line.seeds):
     return "no loss is reported, because the leak check was not passed"
+  return _result(line, requested) + _learnt(line) + diverged
+
+
+def _result(line: Line, requested: int) -> str:
+  metric = METRICS[line.primary]
   if not line.baseline:
     return "the baseline"
-  if "loss" not in line.differences:
-    return f"not compared: no seed has a loss both in this row and in {line.baseline}"
-  return comparison_text(
-    line.differences["loss"], METRICS["loss"], line.baseline, requested
+  if metric.key not in line.differences:
+    return (
+      f"not compared: no seed has a value of {metric.name} both in this row and in "
+      f"{line.baseline}"
+    )
+  return comparison_text(line.differences[metric.key], metric, line.baseline, requested)
+
+
+def _learnt(line: Line) -> str:
+  """Return a clause that says so if a row is not better than a constant guess."""
+  if line.guess is None or line.guess.beaten:
+    return ""
+  metric = METRICS[line.primary]
+  mean = metric.text(line.estimates[metric.key].mean)
+  guess = metric.text(line.guess.value)
+  unit = f" {metric.unit}".rstrip()
+  return (
+    f"; it has not learnt the task: {metric.name} {mean}{unit}, where the best constant "
+    f"answer has {guess}{unit}"
   )
 
 
@@ -38,7 +62,7 @@ def comparison_text(
     baseline: name of the baseline.
     requested: number of seeds that were requested.
   """
-  size = f"{metric.text(abs(difference.mean))} {metric.difference_unit}".strip()
+  size = _amount(metric, abs(difference.mean))
   side = "higher" if difference.mean > 0 else "lower"
   seeds = counted(difference.seeds, "seed")
   if difference.seeds < requested:
@@ -51,15 +75,31 @@ def comparison_text(
     )
   if difference.low == difference.high == 0:
     return f"{metric.name} equal to that of {baseline} for every seed ({seeds})"
+  if difference.verdict == "equal within the margin":
+    assert difference.margin is not None
+    assert difference.p_equal is not None
+    return (
+      f"equal to {baseline} within {_amount(metric, difference.margin)} of {metric.name} "
+      f"over {seeds} (p {_relation(difference.p_equal)} for a larger difference)"
+    )
   if difference.verdict == "no significant difference":
     return (
       f"no significant difference from {baseline} over {seeds} ({_p(difference)}); "
-      f"{_seeds_needed(difference)}"
+      f"{_needed(difference.needed)}"
     )
-  return (
-    f"{difference.verdict} than {baseline}: {metric.name} {side} by {size} "
-    f"{_interval(difference, metric)} over {seeds} ({_p(difference)})"
-  )
+  change = f"{metric.name} {side} by {size} {_interval(difference, metric)}"
+  end = f"over {seeds} ({_p(difference)})"
+  if difference.verdict == "smaller than the margin":
+    assert difference.margin is not None
+    return (
+      f"no difference from {baseline} that matters: {change} {end}, less than the margin "
+      f"of {_amount(metric, difference.margin)}"
+    )
+  return f"{difference.verdict} than {baseline}: {change} {end}"
+
+
+def _amount(metric: Metric, value: float) -> str:
+  return f"{metric.text(value)} {metric.difference_unit}".strip()
 
 
 def _interval(difference: Difference, metric: Metric) -> str:
@@ -75,14 +115,27 @@ def _p(difference: Difference) -> str:
   assert difference.p_holm is not None
   if difference.low == difference.high:
     return f"p = {difference.p_holm:.0f}: the difference is equal for every seed"
-  p = p_value(difference.p_holm)
-  equation = f"p {p}" if p.startswith("<") else f"p = {p}"
   holm = f" after Holm's correction for {difference.rows} rows" * (difference.rows > 1)
-  return equation + holm
+  return f"p {_relation(difference.p_holm)}{holm}"
 
 
-def _seeds_needed(difference: Difference) -> str:
-  if difference.seeds_needed is None:
+def _relation(p: float) -> str:
+  """Return a p-value with its relation: "= 0.02" or "< 0.0001"."""
+  text = p_value(p)
+  return text if text.startswith("<") else f"= {text}"
+
+
+def _needed(needed: Needed | None) -> str:
+  """Return how many seeds would show the observed difference, with its range."""
+  assert needed is not None
+  if needed.seeds is None:
     return f"{MOST_SEEDS:,} seeds would be too few to detect a difference of this size"
-  rounded = float(f"{difference.seeds_needed:.2g}")
-  return f"about {rounded:,.0f} seeds are needed to detect a difference of this size"
+  seeds, low = _rounded(needed.seeds), _rounded(needed.low or needed.seeds)
+  most = f"more than {MOST_SEEDS:,}"
+  high = most if needed.high is None else _rounded(needed.high)
+  between = f" (between {low} and {high})" if low != high else ""
+  return f"about {seeds} seeds{between} are needed to detect a difference of this size"
+
+
+def _rounded(seeds: int) -> str:
+  return f"{float(f'{seeds:.2g}'):,.0f}"

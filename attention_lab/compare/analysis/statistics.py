@@ -1,19 +1,16 @@
-"""Statistics over seeds: t intervals, paired t-tests, Holm's correction and power.
+"""Statistics over seeds: t intervals, paired t-tests, equivalence and corrections.
 
 All tests use Student's t distribution (Student, "The probable error of a mean",
 Biometrika 6, 1908), for means of few, approximately normal values of unknown variance.
 """
 
-import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from attention_lab.errors import UserError
 
-MOST_SEEDS = 10_000  # The largest answer of `seeds_needed`.
-NODES = 200  # Nodes of the quadrature in `power`; they give 5 correct digits.
 # Relative range of equal differences, from rounding in the subtraction.
 _ROUNDING = 8 * np.finfo(np.float64).eps
 
@@ -37,18 +34,37 @@ class Paired(NamedTuple):
   seeds: int  # Number of pairs.
 
 
-def interval(values: Sequence[float], level: float = 0.95) -> Interval:
+Scale = Literal["linear", "log", "logit"]
+
+
+def interval(
+  values: Sequence[float], level: float = 0.95, scale: Scale = "linear"
+) -> Interval:
   """Return the mean of independent values with its t interval.
+
+  On another scale than "linear", the interval is that of the transformed mean, by the
+  delta method, transformed back: it stays above 0 ("log"), or between 0 and 1 ("logit").
 
   Args:
     values: one or more values.
     level: probability that such an interval contains the true mean.
+    scale: scale on which the interval is symmetric.
   """
   array = np.asarray(values, np.float64)
   mean, sd = _moments(array, np.abs(array).max())
   if len(array) < 2:
     return Interval(mean, None, None)
-  half = _quantile(0.5 + level / 2, len(array) - 1) * sd / len(array) ** 0.5
+  half = quantile(0.5 + level / 2, len(array) - 1) * sd / len(array) ** 0.5
+  if half == 0 or scale == "linear":
+    return Interval(mean, mean - half, mean + half)
+  if scale == "log" and mean > 0:
+    factor = np.exp(half / mean)
+    return Interval(mean, float(mean / factor), float(mean * factor))
+  if scale == "logit" and 0 < mean < 1:
+    odds, factor = mean / (1 - mean), np.exp(half / (mean * (1 - mean)))
+    ends = odds / factor, odds * factor
+    low, high = (float(end / (1 + end)) if np.isfinite(end) else 1.0 for end in ends)
+    return Interval(mean, low, high)
   return Interval(mean, mean - half, mean + half)
 
 
@@ -75,9 +91,54 @@ def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> Paired
   if n < 2:
     return Paired(mean, None, None, None, None, n)
   error = sd / n**0.5
-  half = _quantile(0.975, n - 1) * error
+  half = quantile(0.975, n - 1) * error
   p = _two_sided(mean, error, n - 1)
   return Paired(mean, mean - half, mean + half, sd, p, n)
+
+
+def equal_within(pair: Paired, margin: float) -> float | None:
+  """Return the p-value of two one-sided t-tests: how sure the difference is below a margin.
+
+  The hypothesis that is tested is a true difference of at least the margin, on either side
+  (Schuirmann, "A comparison of the two one-sided tests procedure and the power approach",
+  Journal of Pharmacokinetics and Biopharmaceutics 15, 1987).
+
+  Args:
+    pair: the difference.
+    margin: largest difference that does not matter, above 0.
+
+  Returns:
+    The p-value; None for one seed.
+  """
+  if pair.sd is None:
+    return None
+  error = pair.sd / pair.seeds**0.5
+  room = margin - abs(pair.mean)
+  if error == 0:
+    return 0.0 if room > 0 else 1.0
+  return float(stats().t.sf(room / error, pair.seeds - 1))
+
+
+def spread(*samples: Sequence[float]) -> float | None:
+  """Return the pooled standard deviation within samples; None if each has one value."""
+  freedom = sum(len(sample) - 1 for sample in samples)
+  if freedom < 1:
+    return None
+  squares = sum(float(np.var(sample) * len(sample)) for sample in samples)
+  return float((squares / freedom) ** 0.5)
+
+
+def over_looks(p: float, looks: int) -> float:
+  """Return a p-value that holds although earlier looks at fewer seeds decided to go on.
+
+  The k-th look is tested at level α / (k (k + 1)); over any number of looks, these levels
+  sum to α. A single look, at the number of seeds that was planned, needs no correction.
+
+  Args:
+    p: p-value at the last look.
+    looks: number of looks.
+  """
+  return p if looks == 1 else min(1.0, looks * (looks + 1) * p)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -98,57 +159,6 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
   return corrected
 
 
-def power(effect: float, n: int, alpha: float = 0.05) -> float:
-  """Return the power of the two-sided paired t-test, from the noncentral t distribution
-  (Cohen, "Statistical power analysis for the behavioral sciences", 1988).
-
-  Args:
-    effect: the true mean difference in standard deviations of the differences.
-    n: number of seeds, 2 or more.
-    alpha: significance level.
-  """
-  stats, freedom = _stats(), n - 1
-  edge, shift = _quantile(1 - alpha / 2, freedom), abs(effect) * n**0.5
-  # t = (z + shift) / s with z normal and s² = χ² / freedom. The power is the mean over s
-  # of P(|z + shift| > edge · s). scipy's noncentral t returns NaN for some arguments.
-  nodes, weights = _legendre()
-  s = np.sqrt(stats.chi2.ppf((nodes + 1) / 2, freedom) / freedom)
-  beyond = stats.norm.cdf(shift - edge * s) + stats.norm.cdf(-shift - edge * s)
-  return float(weights @ beyond / 2)
-
-
-def seeds_needed(
-  difference: float, sd: float, wanted: float = 0.8, alpha: float = 0.05
-) -> int | None:
-  """Return the smallest number of seeds that gives the paired t-test the wanted power.
-
-  Args:
-    difference: the true mean difference.
-    sd: standard deviation of the differences.
-    wanted: the power, a probability.
-    alpha: significance level.
-
-  Returns:
-    The number of seeds; None if `MOST_SEEDS` are too few.
-  """
-  if sd == 0:
-    return 2 if difference else None
-  if power(difference / sd, MOST_SEEDS, alpha) < wanted:
-    return None
-  low, high = 1, MOST_SEEDS  # Too few, and enough: the power increases with the seeds.
-  while high - low > 1:
-    middle = (low + high) // 2
-    enough = power(difference / sd, middle, alpha) >= wanted
-    low, high = (low, middle) if enough else (middle, high)
-  return high
-
-
-@functools.cache
-def _legendre() -> tuple[np.ndarray, np.ndarray]:
-  nodes, weights = np.polynomial.legendre.leggauss(NODES)
-  return nodes, weights
-
-
 def _moments(array: np.ndarray, size: float) -> tuple[float, float]:
   """Return mean and standard deviation; the latter is exactly 0 if the values differ by
   no more than the rounding error of numbers of magnitude `size`."""
@@ -161,14 +171,20 @@ def _moments(array: np.ndarray, size: float) -> tuple[float, float]:
 def _two_sided(mean: float, error: float, freedom: int) -> float:
   if error == 0:
     return 0.0 if mean else 1.0
-  return float(2 * _stats().t.sf(abs(mean) / error, freedom))
+  return float(2 * stats().t.sf(abs(mean) / error, freedom))
 
 
-def _quantile(share: float, freedom: int) -> float:
-  return float(_stats().t.ppf(share, freedom))
+def quantile(share: float, freedom: int) -> float:
+  """Return a quantile of Student's t distribution."""
+  return float(stats().t.ppf(share, freedom))
 
 
-def _stats() -> Any:
+def stats() -> Any:
+  """Return `scipy.stats`.
+
+  Raises:
+    UserError: scipy is not installed.
+  """
   try:
     from scipy import stats
   except ImportError:

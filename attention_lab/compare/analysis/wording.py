@@ -17,28 +17,27 @@ def value_text(value: Any) -> str:
 
 
 def setting_text(key: str, value: Any) -> str:
-  """Return a setting with its value: "d_ff 213", or "rope" for a position."""
+  """Return a setting with its value: "learning rate 0.03", or "rope" for a position."""
   if key in SELF_EXPLANATORY:
     return value_text(value)
-  return f"{key.rpartition('.')[2]} {value_text(value)}"
+  return f"{setting_name(key)} {value_text(value)}"
+
+
+def setting_name(key: str) -> str:
+  """Return the words for a setting: "learning rate"; sizes keep their names: "d_ff"."""
+  name = key.rpartition(".")[2]
+  return name if name.startswith("d_") else name.replace("_", " ")
 
 
 def row_name(values: Mapping[str, Any], attention: str) -> str:
   """Return the name of a row: its attention, then the other settings that vary.
 
-  A float that is the only one is written without its setting: "linear, 0.0003".
-
   Args:
     values: setting → the row's value, for every setting that varies.
     attention: the row's attention.
   """
-  one_float = sum(isinstance(value, float) for value in values.values()) == 1
   others = [
-    value_text(value)
-    if one_float and isinstance(value, float)
-    else setting_text(key, value)
-    for key, value in values.items()
-    if key != "attention"
+    setting_text(key, value) for key, value in values.items() if key != "attention"
   ]
   return ", ".join([attention, *others])
 

@@ -11,12 +11,12 @@ from attention_lab.compare.analysis.sweeps import Curve, sweeps
 from attention_lab.compare.analysis.table import Difference, Line, lines
 from attention_lab.compare.analysis.wording import p_value
 from attention_lab.compare.report.texts import (
-  NOTES,
   UNCHECKED,
   estimate_text,
   extent,
   leak_checks,
   metrics_of,
+  notes,
   title,
 )
 
@@ -33,7 +33,7 @@ def report(comparison: Comparison) -> str:
       for line in rows
     ),
     _results(rows),
-    NOTES,
+    notes(comparison),
     *_differences(rows),
     *_by_seed(rows),
     *_matched(rows),
@@ -56,7 +56,9 @@ def _results(rows: Sequence[Line]) -> str:
 
 def _status(line: Line) -> str:
   status = f"{len(line.seeds)} finished"
-  status += f", {len(line.failed)} failed" * bool(line.failed)
+  failed = len(line.failed) - line.diverged
+  status += f", {line.diverged} diverged" * bool(line.diverged)
+  status += f", {failed} failed" * bool(failed)
   return status + f", {len(line.not_run)} not run" * bool(line.not_run)
 
 

@@ -66,7 +66,7 @@ def report(comparison: Comparison) -> str:
       sheets=sheets(comparison),
       strokes=strokes(rows),
       settings=sorted({*comparison.baseline, *(k for r in rows for k in r.settings)}),
-      notes=texts.NOTES,
+      notes=texts.notes(comparison),
       unchecked=texts.UNCHECKED,
       leak_checks=texts.leak_checks(comparison),
       estimate_text=texts.estimate_text,

@@ -6,18 +6,14 @@ from collections.abc import Sequence
 from attention_lab.compare.analysis.measures import METRICS, Metric
 from attention_lab.compare.analysis.record import Comparison, Row
 from attention_lab.compare.analysis.table import Estimate, Line
-from attention_lab.compare.analysis.wording import counted, listed, setting_text
+from attention_lab.compare.analysis.wording import (
+  counted,
+  listed,
+  setting_name,
+  setting_text,
+)
 from attention_lab.compare.grid import alternatives
 
-NOTES = (
-  "Brackets hold the 95 % t interval of a mean, for each row separately. Differences "
-  "from the baseline are paired by seed; p is the p-value of the two-sided paired t-test. "
-  "p (Holm) is p after Holm's correction for the number of rows compared in that metric; "
-  "a row is called better or worse if p (Holm) is below 0.05. The number of seeds needed "
-  "gives a test at the strictest level of Holm's method (0.05 divided by the number of "
-  "rows) a power of 80 % if the true difference is the observed one. It is uncertain, "
-  "because the observed difference is."
-)
 UNCHECKED = "leak check not passed"
 MOST_NAMES = 4  # Most names that a title lists.
 
@@ -57,6 +53,44 @@ def estimate_text(metric: Metric, estimate: Estimate) -> str:
   if estimate.low is None or estimate.high is None or estimate.low == estimate.high:
     return mean
   return f"{mean} [{metric.text(estimate.low)}, {metric.text(estimate.high)}]"
+
+
+def notes(comparison: Comparison) -> str:
+  """Return how intervals, p-values and verdicts are computed, as several sentences."""
+  found = [
+    "Brackets hold the 95 % t interval of a mean, for each row separately, on a "
+    "logarithmic scale for losses and a logit scale for percentages. A row is compared "
+    f"with the first row that differs in {setting_name(comparison.about)} alone (and in "
+    "sizes that matching changed), paired by seed; p is the p-value of the two-sided "
+    "paired t-test, p (Holm) the same after Holm's correction for the number of rows "
+    "compared in that metric, where rows added by matching form a family of their own. A "
+    "row is called better or worse if p (Holm) is below 0.05 and the difference reaches "
+    f"the margin, {_margin(comparison)}; equal within the margin if two one-sided tests, "
+    "corrected alike, tell so. The number of seeds needed gives a test at the strictest "
+    "level of Holm's method (0.05 divided by the number of rows) a power of 80 % if the "
+    "true difference is the observed one; the range holds for the differences that the "
+    "observation leaves plausible (80 %)."
+  ]
+  if len(comparison.looks) > 1:
+    counts = listed([str(count) for count in comparison.looks])
+    looks = len(comparison.looks)
+    found.append(
+      f"The results were looked at with {counts} seeds, so p-values are multiplied by "
+      f"{looks * (looks + 1)}: corrected this way, they hold for any number of looks."
+    )
+  if comparison.seeds == 2:
+    found.append(
+      "With two seeds, an interval is 13 times as wide as the distance of the two values: "
+      "only a difference far larger than the spread over seeds can be told."
+    )
+  return " ".join(found)
+
+
+def _margin(comparison: Comparison) -> str:
+  if comparison.margin.endswith("%"):
+    share = comparison.margin.removesuffix("%")
+    return f"{share} % of the standard deviation over seeds (--config.compare.margin)"
+  return f"{comparison.margin} in the metric that the dataset is judged by"
 
 
 def leak_checks(comparison: Comparison) -> str:

@@ -53,6 +53,9 @@ class Dataset(abc.ABC):
   # The forms that its examples can take, of TASKS.
   tasks: ClassVar[tuple[str, ...]] = ("next_token",)
 
+  # The metric that comparisons judge by: "loss", or "accuracy" where answers count.
+  primary: ClassVar[str] = "loss"
+
   sequence_length: int = 128  # Tokens per example (T).
   seed: int = 0  # Seed of the order of the examples.
 

@@ -3,6 +3,7 @@
 import abc
 import dataclasses
 import hashlib
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,6 +21,8 @@ class Generated(Dataset):
   A target that counts is determined by the tokens before it, so a perfect model's loss is
   0. A subclass writes `vocabulary` and `generate`, and checks its options in `check`.
   """
+
+  primary: ClassVar[str] = "accuracy"
 
   train_examples: int = 65_536  # Different examples to train on.
   validation_examples: int = 512  # Examples to validate on.

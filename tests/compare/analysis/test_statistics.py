@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from attention_lab.compare.analysis import statistics
+from attention_lab.compare.analysis import planning, statistics
 from attention_lab.errors import UserError
 
 stats = pytest.importorskip("scipy.stats")
@@ -101,39 +101,6 @@ def test_holm_agrees_with_statsmodels(rows):
   np.testing.assert_allclose(statistics.holm(p_values.tolist()), expected)
 
 
-@pytest.mark.parametrize("alpha", [0.05, 0.01])
-@pytest.mark.parametrize("n", [2, 3, 5, 10, 40])
-def test_power_agrees_with_noncentral_t(n, alpha):
-  edge = stats.t.ppf(1 - alpha / 2, n - 1)
-  for effect in (0.0, 0.2, 0.5, 1.0, -1.0):
-    moved = stats.nct(n - 1, effect * n**0.5)
-    expected = moved.sf(edge) + moved.cdf(-edge)
-    assert statistics.power(effect, n, alpha) == pytest.approx(expected, abs=1e-5)
-
-
-def test_power_agrees_with_statsmodels():
-  planner = pytest.importorskip("statsmodels.stats.power").TTestPower()
-  for effect, n in ((0.3, 12), (0.8, 6), (1.0, 10)):
-    expected = planner.power(effect, n, 0.05)
-    assert statistics.power(effect, n) == pytest.approx(expected, abs=1e-5)
-
-
-@pytest.mark.parametrize("alpha", [0.05, 0.05 / 7])
-@pytest.mark.parametrize("effect", [0.05, 0.3, 1.0, -1.0, 3.0, 30.0])
-def test_seeds_needed_is_the_smallest_sufficient_number(effect, alpha):
-  """The effects include sizes at which scipy's noncentral t returns NaN."""
-  n = statistics.seeds_needed(effect * 0.01, 0.01, alpha=alpha)
-  assert statistics.power(effect, n, alpha) >= 0.8
-  assert n == 2 or statistics.power(effect, n - 1, alpha) < 0.8
-
-
-def test_seeds_needed_of_extreme_effects():
-  assert statistics.seeds_needed(0.0, 0.1) is None
-  assert statistics.seeds_needed(0.0, 0.0) is None
-  assert statistics.seeds_needed(1e-6, 1.0) is None
-  assert statistics.seeds_needed(0.1, 0.0) == 2
-
-
 def significant(effects, seeds, count=1000):
   """Return which rows of simulated comparisons differ significantly: bool [count, rows].
 
@@ -186,7 +153,7 @@ def test_different_row_does_not_make_equal_rows_significant():
 
 
 def test_detection_rate_equals_power():
-  expected = statistics.power(1.0, 10)
+  expected = planning.power(1.0, 10)
   assert expected == pytest.approx(0.8031, abs=1e-4)
   assert plausible(significant([1.0], seeds=10).sum(), 1000, expected)
 

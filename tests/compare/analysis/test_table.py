@@ -2,8 +2,9 @@
 
 import pytest
 
-from attention_lab.compare.analysis import statistics
+from attention_lab.compare.analysis import planning, statistics
 from attention_lab.compare.analysis.measures import METRICS
+from attention_lab.compare.analysis.planning import Needed
 from attention_lab.compare.analysis.record import Row, Run
 from attention_lab.compare.analysis.sentences import comparison_text, sentence
 from attention_lab.compare.analysis.sweeps import sweeps
@@ -21,7 +22,8 @@ def test_estimates_and_differences_agree_with_statistics():
   found = lines(comparison(row("standard", BASE), row("mine", GOOD)))
   mine, base = dict(enumerate(GOOD)), dict(enumerate(BASE))
   estimate = found[1].estimates["loss"]
-  assert (estimate[:3], estimate.by_seed) == (statistics.interval(GOOD), mine)
+  interval = statistics.interval(GOOD, scale="log")
+  assert (estimate[:3], estimate.by_seed) == (interval, mine)
   pair = statistics.paired(mine, base)
   difference = found[1].differences["loss"]
   assert difference[:4] == (pair.mean, pair.low, pair.high, pair.p)
@@ -68,8 +70,8 @@ def test_seeds_needed_use_strictest_level_of_holm():
   rows = [row("standard", BASE), row("near", NEAR), row("mine", GOOD)]
   difference = lines(comparison(*rows))[1].differences["loss"]
   pair = statistics.paired(dict(enumerate(NEAR)), dict(enumerate(BASE)))
-  expected = statistics.seeds_needed(pair.mean, pair.sd, 0.8, 0.05 / 2)
-  assert difference.seeds_needed == expected > 5
+  assert difference.needed == planning.needed(pair, 0.8, 0.05 / 2)
+  assert difference.needed.seeds > 5
 
 
 def test_failed_run_is_counted_and_not_compared():
@@ -77,7 +79,7 @@ def test_failed_run_is_counted_and_not_compared():
   mine = mine._replace(runs=[failed(4, "No memory"), *mine.runs, failed(3)])
   found = lines(comparison(row("standard", BASE), mine))[1]
   assert found.seeds == (0, 1, 2)
-  assert found.failed == [(4, "No memory"), (3, "Out of memory")]
+  assert found.failed == [(4, "No memory", False), (3, "Out of memory", False)]
   assert found.differences["loss"].seeds == 3
   assert "over 3 of 5 seeds" in sentence(found, 5)
 
@@ -124,34 +126,218 @@ def test_rows_are_compared_with_the_first_row_on_their_dataset():
   assert found[3].differences["loss"].mean == pytest.approx(-0.094)
 
 
+THREE, MANY = Needed(3, 3, 3), Needed(1234, 40, None)
+NEVER = Needed(None, 900, None)
+RATE = "train.learning_rate"
+
+
+def test_rows_of_a_grid_are_compared_at_the_same_other_settings():
+  """At 0.03 both are better than at 0.001; linear is worse than standard at each."""
+  high, low = [loss - 0.5 for loss in BASE], [loss - 0.4 for loss in BASE]
+  found = lines(
+    comparison(
+      row("standard, learning rate 0.001", BASE),
+      row("standard, learning rate 0.03", high, **{RATE: 0.03}),
+      row("linear, learning rate 0.001", [b + 0.1 for b in BASE], attention="linear"),
+      row("linear, learning rate 0.03", low, attention="linear", **{RATE: 0.03}),
+      baseline={"attention": "standard", RATE: 0.001},
+    )
+  )
+  assert [line.baseline for line in found] == [
+    "",
+    "",
+    "standard, learning rate 0.001",
+    "standard, learning rate 0.03",
+  ]
+  assert [line.differences["loss"].verdict for line in found[2:]] == ["worse"] * 2
+  assert sentence(found[1], 5) == "the baseline"
+
+
+def test_the_comparison_may_be_about_another_setting():
+  found = lines(
+    comparison(
+      row("standard, none", BASE),
+      row("standard, rope", GOOD, position="rope"),
+      row("linear, none", BASE, attention="linear"),
+      row("linear, rope", GOOD, attention="linear", position="rope"),
+      baseline={"attention": "standard", "position": "none"},
+      about="position",
+    )
+  )
+  names = [line.baseline for line in found]
+  assert names == ["", "standard, none", "", "linear, none"]
+
+
+def matched(origin, losses, **settings):
+  name = f"{origin.name}, d_ff 213"
+  made = row(name, losses, **origin.settings, **settings)
+  return made._replace(matched="d_ff 213 instead of 256", origin=origin.name)
+
+
+def test_matched_row_is_compared_with_the_baseline_of_its_origin():
+  """Its sizes do not count, and it forms a family of its own."""
+  high = {RATE: 0.03}
+  mine, fast = (
+    row(n, NEAR, attention="mine", **s) for n, s in (("a", {}), ("b", high))
+  )
+  rows = [
+    row("standard", BASE),
+    row("standard, fast", GOOD, **high),
+    mine,
+    fast,
+    *(matched(origin, NEAR, **{"model.d_ff": 213}) for origin in (mine, fast)),
+  ]
+  base = {"attention": "standard", RATE: 0.001, "model.d_ff": 256}
+  found = lines(comparison(*rows, baseline=base))
+  assert [line.baseline for line in found] == [
+    "",
+    "",
+    *["standard", "standard, fast"] * 2,
+  ]
+  assert [line.differences["loss"].rows for line in found[2:]] == [2] * 4
+
+
+def test_intervals_stay_within_the_bounds_of_the_quantity():
+  """A t interval of these accuracies would reach from -17 % to 123 %."""
+  runs = [
+    run(s, loss, accuracy=a) for s, (loss, a) in enumerate([(0.01, 0.1), (2.0, 0.95)])
+  ]
+  found = lines(comparison(Row("standard", {}, "", runs), seeds=2))[0].estimates
+  accuracy, loss = found["accuracy"], found["loss"]
+  assert 0 <= accuracy.low < accuracy.mean < accuracy.high <= 1
+  assert 0 <= loss.low < loss.mean < loss.high
+  assert found["seconds"].low is None  # Wall time is no measurement.
+
+
+def test_difference_of_fractions_is_at_most_one():
+  def scored(name, accuracies):
+    runs = [run(s, 1.0, accuracy=a) for s, a in enumerate(accuracies)]
+    return Row(name, {}, "", runs)
+
+  pair = comparison(scored("standard", [0.1, 0.9]), scored("mine", [0.9, 0.2]), seeds=2)
+  difference = lines(pair)[1].differences["accuracy"]
+  assert (difference.low, difference.high) == (-1, 1)
+
+
+def test_equal_rows_are_called_equal_within_the_margin():
+  near = [loss + d for loss, d in zip(BASE, (1e-3, -1e-3, 5e-4, -5e-4, 0), strict=True)]
+  rows = row("standard", BASE), row("near", near)
+  difference = lines(comparison(*rows))[1].differences["loss"]
+  sd = statistics.spread(BASE, near)
+  assert difference.verdict == "equal within the margin"
+  assert difference.margin == pytest.approx(sd / 2)
+  assert difference.p_equal == statistics.equal_within(
+    statistics.paired(dict(enumerate(near)), dict(enumerate(BASE))), sd / 2
+  )
+  tight = lines(comparison(*rows, margin="1e-9"))[1].differences["loss"]
+  assert tight.verdict == "no significant difference"
+
+
+def test_significant_difference_below_the_margin_is_not_called_better():
+  mine = [
+    loss - 0.01 + d for loss, d in zip(BASE, (1e-4, -1e-4, 0, 2e-4, 0), strict=True)
+  ]
+  rows = row("standard", BASE), row("mine", mine)
+  found = lines(comparison(*rows))[1].differences["loss"]
+  assert (found.p_holm < 1e-4, found.verdict) == (True, "smaller than the margin")
+  exact = lines(comparison(*rows, margin="0.005"))[1].differences["loss"]
+  assert exact.verdict == "better"
+
+
+def test_later_looks_are_corrected():
+  rows = row("standard", BASE), row("mine", GOOD)
+  once, twice = (
+    lines(comparison(*rows, looks=looks))[1].differences["loss"]
+    for looks in ((5,), (3, 5))
+  )
+  assert once.p_holm == once.p
+  assert twice.p_holm == pytest.approx(6 * twice.p)
+
+
+def answering(name, accuracies, **settings):
+  """Return a row on a task whose answers count; always one answer is right in 25 %."""
+  guess = {"accuracy": 0.25, "loss": 1.386}
+  runs = [
+    run(s, 1.0 - a, accuracy=a, primary="accuracy", guess=guess)
+    for s, a in enumerate(accuracies)
+  ]
+  return Row(name, settings, "", runs)
+
+
+def test_sentence_is_about_the_metric_of_the_dataset():
+  found = lines(
+    comparison(
+      answering("standard", [0.5, 0.51, 0.49, 0.52, 0.5]),
+      answering("mine", [0.9, 0.93, 0.91, 0.9, 0.92], attention="mine"),
+      answering("bad", [0.24, 0.26, 0.25, 0.25, 0.24], attention="bad"),
+    )
+  )
+  assert sentence(found[1], 5).startswith(
+    "better than standard: top-1 accuracy higher by 40.80 percentage points"
+  )
+  assert sentence(found[2], 5).endswith(
+    "it has not learnt the task: top-1 accuracy 24.80 %, where the best constant answer "
+    "has 25.00 %"
+  )
+  assert "learnt" not in sentence(found[0], 5)
+
+
+def test_diverged_seeds_are_counted():
+  curve = [{"step": 7, "split": "event", "event": "not_finite"}]
+  mine = row("mine", GOOD[:4])
+  mine = mine._replace(
+    runs=[*mine.runs, failed(4, "At step 7 …")._replace(curve=curve)]
+  )
+  found = lines(comparison(row("standard", BASE), mine))[1]
+  assert found.diverged == 1
+  assert sentence(found, 5).endswith("; 1 of 5 seeds diverged")
+
+
 SENTENCES = [
   (
-    Difference(-0.031, -0.042, -0.020, 0.0007, 0.0021, "better", 5, 3, 3),
+    Difference(
+      *(0.001, -0.02, 0.03, 0.8, 0.8, "equal within the margin", 5, NEVER, 1),
+      margin=0.05,
+      p_equal=0.002,
+    ),
+    "equal to standard within 0.0500 nats of validation loss over 5 seeds (p = 0.002 for "
+    "a larger difference)",
+  ),
+  (
+    Difference(
+      *(-0.01, -0.02, -0.002, 0.01, 0.01, "smaller than the margin", 5, THREE, 1),
+      margin=0.05,
+    ),
+    "no difference from standard that matters: validation loss lower by 0.0100 nats "
+    "[0.0020, 0.0200] over 5 seeds (p = 0.01), less than the margin of 0.0500 nats",
+  ),
+  (
+    Difference(-0.031, -0.042, -0.020, 0.0007, 0.0021, "better", 5, THREE, 3),
     "better than standard: validation loss lower by 0.0310 nats [0.0200, 0.0420] over 5 "
     "seeds (p = 0.0021 after Holm's correction for 3 rows)",
   ),
   (
-    Difference(0.031, 0.020, 0.042, 1e-6, 1e-6, "worse", 4, 3, 1),
+    Difference(0.031, 0.020, 0.042, 1e-6, 1e-6, "worse", 4, THREE, 1),
     "worse than standard: validation loss higher by 0.0310 nats [0.0200, 0.0420] over 4 "
     "of 5 seeds (p < 0.0001)",
   ),
   (
-    Difference(-0.01, -0.04, 0.02, 0.4, 0.8, "no significant difference", 5, 1234, 2),
+    Difference(-0.01, -0.04, 0.02, 0.4, 0.8, "no significant difference", 5, MANY, 2),
     "no significant difference from standard over 5 seeds (p = 0.8 after Holm's "
-    "correction for 2 rows); about 1,200 seeds are needed to detect a difference of this "
-    "size",
+    "correction for 2 rows); about 1,200 seeds (between 40 and more than 10,000) are "
+    "needed to detect a difference of this size",
   ),
   (
-    Difference(1e-9, -0.04, 0.04, 1.0, 1.0, "no significant difference", 5, None, 1),
+    Difference(1e-9, -0.04, 0.04, 1.0, 1.0, "no significant difference", 5, NEVER, 1),
     "no significant difference from standard over 5 seeds (p = 1); 10,000 seeds would be "
     "too few to detect a difference of this size",
   ),
   (
-    Difference(0.0, 0.0, 0.0, 1.0, 1.0, "no significant difference", 5, None, 1),
+    Difference(0.0, 0.0, 0.0, 1.0, 1.0, "no significant difference", 5, NEVER, 1),
     "validation loss equal to that of standard for every seed (5 seeds)",
   ),
   (
-    Difference(-0.5, -0.5, -0.5, 0.0, 0.0, "better", 5, 2, 3),
+    Difference(-0.5, -0.5, -0.5, 0.0, 0.0, "better", 5, THREE, 3),
     "better than standard: validation loss lower by 0.5000 nats [0.5000, 0.5000] over 5 "
     "seeds (p = 0: the difference is equal for every seed)",
   ),
@@ -176,9 +362,6 @@ def test_one_requested_seed_is_answered_with_advice():
     "validation loss lower than standard by 0.1000 nats with 1 seed; a significance test "
     "needs at least 2 (use --seeds=5)"
   )
-
-
-RATE = "train.learning_rate"
 
 
 def test_sweep_has_a_curve_for_each_attention():

@@ -11,10 +11,10 @@ from attention_lab.compare.analysis import wording
     ({}, "standard"),
     ({"attention": "standard"}, "standard"),
     ({"position": "rope", "model.d_ff": 64}, "standard, rope, d_ff 64"),
-    ({"train.learning_rate": 3e-4}, "standard, 0.0003"),
+    ({"train.learning_rate": 3e-4}, "standard, learning rate 0.0003"),
     (
       {"model.dropout": 0.1, "train.clip_norm": 1.0},
-      "standard, dropout 0.1, clip_norm 1",
+      "standard, dropout 0.1, clip norm 1",
     ),
   ],
 )

@@ -29,8 +29,8 @@ def named(*rows):
       "standard against linear(a=1, b=2) on copy",
     ),
     (
-      [("standard, 0.001", {}), ("standard, 0.0003", {RATE: 0.0003})],
-      "standard, 0.001 against learning_rate 0.0003 on copy",
+      [("standard, learning rate 0.001", {}), ("standard, fast", {RATE: 0.0003})],
+      "standard, learning rate 0.001 against learning rate 0.0003 on copy",
     ),
     (
       [
