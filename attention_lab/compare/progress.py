@@ -1,13 +1,15 @@
 """Progress of a running comparison: a table on a terminal, otherwise plain lines."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from attention_lab.compare import cells
+from attention_lab.compare.analysis.measures import is_checked, number
 from attention_lab.compare.launch import Job
 from attention_lab.compare.plan import Plan, Planned
 
@@ -49,9 +51,7 @@ class Progress:
       if error := cells.failure(cell):
         outcome = f"failed: {error}"
       else:
-        metrics = cells.summary(cell)["validation"]
-        values = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-        outcome = f"finished: validation {values}"
+        outcome = f"finished: {_result(cells.summary(cell))}"
       self.line(f"{job.row}, seed {seed}: {outcome}")
 
   def tick(self, running: Sequence[Job]) -> None:
@@ -85,6 +85,14 @@ class Progress:
     if step > first:
       left = duration((plan.steps - step) * (now - since) / (step - first))
     return seeds, f"{step}/{plan.steps}", f"{float(loss):.4f}", left
+
+
+def _result(summary: Mapping[str, Any]) -> str:
+  """Return the metrics of a finished run as text, as far as the report has them."""
+  if not is_checked(summary):
+    return "no loss is reported, because the leak check was not passed"
+  metrics = {name: number(value) for name, value in summary["validation"].items()}
+  return "validation " + ", ".join(f"{name} {v:.4f}" for name, v in metrics.items())
 
 
 def duration(seconds: float) -> str:

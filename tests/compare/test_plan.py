@@ -2,8 +2,10 @@
 
 import pytest
 
+from attention_lab.attention.base.attention import attentions
 from attention_lab.compare import plan
 from attention_lab.errors import UserError
+from tests.conformance.broken.leaks import OffByOne
 from tests.parts import tiny_config
 
 
@@ -22,3 +24,13 @@ def test_margin_has_to_be_a_number_or_a_share(margin, tmp_path):
   config.compare.margin = margin
   with pytest.raises(UserError, match="such as 50%"):
     plan.make(config, tmp_path)
+
+
+def test_skipped_checks_take_the_loss_of_the_leaking_row_alone(tmp_path, monkeypatch):
+  monkeypatch.setitem(attentions._parts, "off_by_one", OffByOne)
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+  config = tiny_config(steps=50, skip_checks=True)
+  config.compare.grid = (("attention", ("standard", "off_by_one")),)
+  config.compare.match = "none"
+  standard, leaking = plan.make(config, tmp_path / "compared").rows
+  assert (standard.config.skip_checks, leaking.config.skip_checks) == (False, True)

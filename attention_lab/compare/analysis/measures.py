@@ -93,11 +93,12 @@ def figures(summary: Mapping[str, Any]) -> dict[str, float]:
     found["training_flops"] = found["flops_per_step"] * found["steps"]
   checked = is_checked(summary)
   return {
-    key: _number(found[key])
+    key: number(found[key])
     for key, metric in METRICS.items()
     if found.get(key) is not None and (checked or not metric.predicts)
   }
 
 
-def _number(figure: Any) -> float:
+def number(figure: Any) -> float:
+  """Return a metric in a summary: a number, or a dict with a `value`, as of BLEU."""
   return float(figure["value"] if isinstance(figure, Mapping) else figure)
