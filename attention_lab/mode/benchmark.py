@@ -4,7 +4,6 @@ All programs are timed interleaved in one process, after their outputs have been
 Results are written to benchmark.json, and to benchmark.png if matplotlib is installed.
 """
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +18,13 @@ from attention_lab.benchmark.plot import plot_benchmark
 from attention_lab.benchmark.scaling import crossover, exponent
 from attention_lab.benchmark.timing import matmul_peak
 from attention_lab.compare.costs import measured
+from attention_lab.compare.row_costs import time_steps
 from attention_lab.config import Config
-from attention_lab.distributed.devices import local_devices, refuse_indivisible
 from attention_lab.experiment import assemble
 from attention_lab.plugin import spec as specs
 from attention_lab.run import folder as run_folder
 from attention_lab.system.files import make_folder, write_json
 from attention_lab.system.versions import all_versions
-from attention_lab.training.seeds import make_stepper
 
 KINDS = ("forward", "gradient", "decode")
 
@@ -82,40 +80,21 @@ def run(config: Config, workdir: str | None) -> int:
 
 def _steps(config: Config, names: list[str]) -> list[dict[str, Any]]:
   """Time the training step with each attention in all layers, interleaved."""
-  devices = local_devices()
-  refuse_indivisible(config.batch_size, config.train.micro_batches, len(devices))
-  trainers = {}
-  for name in names:
-    own = _with(config, name)
-    experiment = assemble(own)
-    trainers[name] = make_stepper(
-      experiment,
-      devices,
-      [own.seed],
-      own.batch_size,
-      own.train.micro_batches,
-      own.train.steps_per_call,
-    )
-    trainers[name].compile()
-    trainers[name].advance(1)  # Warm-up.
-  seconds: dict[str, list[float]] = {name: [] for name in names}
-  for _ in range(config.benchmark.rounds):
-    for name, trainer in trainers.items():
-      before, start = trainer.step, time.perf_counter()
-      trainer.advance(before + config.train.steps_per_call)
-      seconds[name].append((time.perf_counter() - start) / (trainer.step - before))
-  length = experiment.dataset.sequence_length
+  steps = time_steps(
+    {name: _with(config, name) for name in names}, config.benchmark.rounds
+  )
+  first = steps[names[0]]["rounds_seconds"]
   return [
     {
       "attention": name,
-      "length": length,
+      "length": assemble(config).dataset.sequence_length,
       "kind": "step",
-      "seconds": float(np.median(measured)),
-      "seconds_quartiles": [float(x) for x in np.quantile(measured, [0.25, 0.75])],
-      "tokens_per_second": config.batch_size * length / float(np.median(measured)),
-      "ratio_to_first": float(np.median(np.divide(measured, seconds[names[0]]))),
+      "seconds": step["step_seconds"],
+      "seconds_quartiles": step["step_quartiles"],
+      "tokens_per_second": step["tokens_per_second"],
+      "ratio_to_first": float(np.median(np.divide(step["rounds_seconds"], first))),
     }
-    for name, measured in seconds.items()
+    for name, step in steps.items()
   ]
 
 

@@ -22,6 +22,7 @@ class Metric(NamedTuple):
   tested: bool = False  # Whether differences from the baseline get a p-value.
   predicts: bool = True  # Computed from predictions: needs a passed leak check.
   interval: Scale | None = None  # Scale of its interval; None if it gets none.
+  measured: bool = False  # Measured once for each row, apart from training.
 
   @property
   def heading(self) -> str:
@@ -40,6 +41,17 @@ class Metric(NamedTuple):
   def change(self, value: float) -> str:
     """Return a difference as text, with its sign and without the unit."""
     return format(value * self.scale, "+" + self.format)
+
+
+def _cost(
+  key: str,
+  name: str,
+  unit: str,
+  better: Literal["lower", "higher"],
+  form: str,
+  scale: float,
+) -> Metric:
+  return Metric(key, name, unit, better, form, scale, predicts=False, measured=True)
 
 
 _METRICS = (
@@ -70,8 +82,13 @@ _METRICS = (
   Metric("parameters", "parameters", "", "lower", ",.0f", predicts=False),
   Metric("training_flops", "training FLOPs", "", "lower", ".3g", predicts=False),
   Metric("seconds", "wall time", "s", "lower", ",.1f", predicts=False),
-  Metric(
-    "memory_bytes", "peak memory", "MiB", "lower", ",.1f", 2.0**-20, predicts=False
+  _cost("step_seconds", "training step", "ms", "lower", ".3g", 1e3),
+  _cost("tokens_per_second", "training tokens/s", "", "higher", ",.0f", 1),
+  _cost("step_memory_bytes", "memory of a step", "MiB", "lower", ",.1f", 2.0**-20),
+  _cost("decode_seconds", "decoding a token", "ms", "lower", ".3g", 1e3),
+  _cost("state_bytes_1024", "state at 1,024 tokens", "KiB", "lower", ",.1f", 2.0**-10),
+  _cost(
+    "state_bytes_16384", "state at 16,384 tokens", "KiB", "lower", ",.1f", 2.0**-10
   ),
 )
 METRICS: Mapping[str, Metric] = {metric.key: metric for metric in _METRICS}
@@ -95,7 +112,20 @@ def figures(summary: Mapping[str, Any]) -> dict[str, float]:
   return {
     key: number(found[key])
     for key, metric in METRICS.items()
-    if found.get(key) is not None and (checked or not metric.predicts)
+    if found.get(key) is not None
+    and not metric.measured
+    and (checked or not metric.predicts)
+  }
+
+
+def cost_figures(cost: Mapping[str, Any]) -> dict[str, float]:
+  """Return the measured metrics of a row, by key, from a record of `row_costs.measure`."""
+  states = cost.get("state_bytes", {})
+  found = {**cost, **{f"state_bytes_{length}": n for length, n in states.items()}}
+  return {
+    key: float(found[key])
+    for key, metric in METRICS.items()
+    if metric.measured and key in found
   }
 
 

@@ -64,3 +64,5 @@ class Comparison(NamedTuple):
   looks: Sequence[
     int
   ] = ()  # Numbers of seeds at which results were reported, in order.
+  # Measured cost of each row, from `row_costs.measure`; empty if not measured.
+  row_costs: Mapping[str, Mapping[str, Any]] = {}

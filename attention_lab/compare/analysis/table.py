@@ -3,7 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from attention_lab.compare.analysis.measures import METRICS, Metric, figures, is_checked
+from attention_lab.compare.analysis.measures import (
+  METRICS,
+  Metric,
+  cost_figures,
+  figures,
+  is_checked,
+)
 from attention_lab.compare.analysis.pairs import baselines, families
 from attention_lab.compare.analysis.planning import Needed, needed
 from attention_lab.compare.analysis.record import Comparison, Row, Run
@@ -35,7 +41,8 @@ class Estimate(NamedTuple):
   mean: float
   low: float | None  # Lower end of the 95 % interval; None for one seed.
   high: float | None
-  by_seed: Mapping[int, float]  # Values of the finished runs, in order of the seed.
+  # Values of the finished runs, in order of the seed; none if measured once for the row.
+  by_seed: Mapping[int, float]
 
 
 class Difference(NamedTuple):
@@ -129,7 +136,7 @@ def lines(comparison: Comparison) -> list[Line]:
       ],
       not_run=[run.seed for run in row.runs if run.status == "not run"],
       unchecked=_unchecked(row),
-      estimates=estimates(row),
+      estimates=estimates(row) | _measured(comparison.row_costs.get(row.name, {})),
       differences=differences[row.name],
       primary=primary[row.name],
       guess=_guess(row, primary[row.name]),
@@ -168,6 +175,12 @@ def _margin(comparison: Comparison, is_primary: bool) -> float | str:
   if comparison.margin.endswith("%"):
     return comparison.margin
   return float(comparison.margin) if is_primary else DEFAULT_MARGIN
+
+
+def _measured(cost: Mapping[str, Any]) -> dict[str, Estimate]:
+  return {
+    key: Estimate(value, None, None, {}) for key, value in cost_figures(cost).items()
+  }
 
 
 def estimates(row: Row) -> dict[str, Estimate]:

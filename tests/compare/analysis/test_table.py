@@ -410,3 +410,19 @@ def test_matched_rows_have_separate_curves():
   base = {"attention": "standard", "d_ff": 256, RATE: 1e-3}
   (sweep,) = sweeps(comparison(*rows, baseline=base))
   assert [curve.name for curve in sweep.curves] == ["mine", "mine, d_ff 213, matched"]
+
+
+def test_measured_costs_are_values_of_the_row():
+  cost = {
+    "step_seconds": 0.02,
+    "tokens_per_second": 25_600.0,
+    "state_bytes": {"1024": 4096, "16384": 65_536},
+  }
+  rows = row("standard", BASE), row("mine", GOOD)
+  found = lines(comparison(*rows, row_costs={"mine": cost}))
+  assert "step_seconds" not in found[0].estimates
+  estimates = found[1].estimates
+  assert estimates["step_seconds"][:3] == (0.02, None, None)
+  assert estimates["state_bytes_16384"].mean == 65_536
+  assert "decode_seconds" not in estimates
+  assert "tokens_per_second" not in found[0].estimates  # Of a run, by the wall clock.

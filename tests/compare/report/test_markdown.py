@@ -53,9 +53,10 @@ def test_run_without_passed_leak_check_shows_no_loss():
 
 
 def test_unmeasured_metric_is_a_dash():
-  base = Row("standard", {}, "", [run(0, 1.5, memory_bytes=3 * 2**20)])
+  base = Row("standard", {}, "", [run(0, 1.5)])
   leaky = Row("leaky", {}, "", [run(0, 1.0, leak_check="skipped")])
-  text = report(comparison(base, leaky)).splitlines()
+  measured = {"standard": {"step_memory_bytes": 3 * 2**20}}
+  text = report(comparison(base, leaky, row_costs=measured)).splitlines()
   (line,) = [t for t in text if t.startswith("| leaky | 1 finished")]
   assert line.endswith("| – |")
   assert any(t.startswith("| standard |") and t.endswith("| 3.0 |") for t in text)
