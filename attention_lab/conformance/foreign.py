@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from attention_lab.attention.base.attention import KINDS, Attention
-from attention_lab.errors import UserError, nearest
+from attention_lab.errors import UserError, nearest, one_line
 from attention_lab.kernel.mask import Mask
 
 # Keyword arguments that `apply` may take.
@@ -100,7 +100,12 @@ class Foreign(Attention):
   def _params(self, dtype: Any) -> Any:
     """Return the parameters as `init` structures them, in the dtype of the inputs."""
     cls, x = type(self), jnp.zeros((1, 2, self.d_model), jnp.float32)
-    shapes = jax.eval_shape(cls.init, jax.random.key(0), x)
+    try:
+      shapes = jax.eval_shape(cls.init, jax.random.key(0), x)
+    except (AssertionError, ValueError) as error:  # So do other libraries refuse sizes.
+      raise UserError(
+        f"init refuses d_model={self.d_model}: {one_line(error)}"
+      ) from error
     values = cls.init(hk.next_rng_key(), x) if hk.running_init() else shapes
     leaves = []
     for (path, shape), value in zip(

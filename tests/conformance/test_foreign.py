@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import pytest
 
 import attention_lab as al
-from attention_lab.conformance import check, numerics
+from attention_lab.conformance import check, claims, numerics
 from attention_lab.errors import UserError
 
 # Laws that compile much, or that say nothing about how functions are called.
@@ -106,6 +106,21 @@ def test_equinox_module_passes():
 
   report = al.check(make, mix, depth="quick")
   assert report.passed, str(report)
+
+
+def test_widths_that_init_refuses_are_refused(monkeypatch):
+  """A library of layers divides the width by its number of heads."""
+
+  def divided(key, x):
+    assert x.shape[-1] % 4 == 0, f"{x.shape[-1]} must be divisible by 4"
+    return init(key, x)
+
+  monkeypatch.setattr(check, "LAWS", (claims.odd_sizes_work,))
+  (verdict,) = al.check(divided, apply, depth="quick").verdicts
+  assert verdict.status == "holds"
+  assert "init refuses d_model=15: AssertionError: 15 must be" in " ".join(
+    verdict.notes
+  )
 
 
 def test_bidirectional_and_cross_attention_pass():
