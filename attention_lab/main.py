@@ -54,9 +54,11 @@ def read_config(overrides: Sequence[str]) -> Config:
   config.plugins = consent.merged(
     config.plugins, FLAGS.plugin, run_folder.command(), by_user or FLAGS.trust_plugins
   )
-  if stored is not None and "compile_cache" not in typed:
-    # This folder holds machine code: only the user may name it, not a stored run.
-    config.compile_cache = configs.get_config().compile_cache
+  if stored is not None:
+    # A folder of machine code, and a consent: the user gives them, not a stored run.
+    defaults = dict(configs.flatten(configs.get_config()))
+    for key in {"compile_cache", "checkpoint.changed_code"} - typed:
+      configs.set_value(config, key, defaults[key])
   configs.validate(config)
   if stored is not None:
     from attention_lab.training import preflight

@@ -181,6 +181,12 @@ SETTINGS: Mapping[str, Setting] = {
   "checkpoint.keep": Changeable(
     3, "Number of newest checkpoints to keep; the best one is kept too.", above=0
   ),
+  "checkpoint.changed_code": Changeable(
+    "refuse",
+    "Resume or evaluate a run whose code has changed since, or refuse; applies to one "
+    "command.",
+    choices=("refuse", "accept"),
+  ),
   "log.every": Changeable(50, "Steps between entries of the log.", above=0),
   "log.tensorboard": Changeable(True, "Write TensorBoard events."),
   "log.wandb": Changeable(
@@ -270,6 +276,12 @@ SETTINGS: Mapping[str, Setting] = {
     "Add a row of equal cost for each attention whose cost differs from the baseline's.",
     choices=("parameters", "flops", "none"),
     flag="match",
+  ),
+  "compare.stale": Changeable(
+    "retrain",
+    "What to do about runs whose code or data has changed since: train them anew, "
+    "refuse, or keep their results.",
+    choices=("retrain", "refuse", "keep"),
   ),
   "compare.cost_lengths": Changeable(
     (128, 256, 512),

@@ -30,10 +30,17 @@ from attention_lab.decode.sampler import SampleOptions, Sampler, make_sampler
 from attention_lab.decode.translator import Translator, refuse_unscored
 from attention_lab.distributed.devices import own_devices, refuse_indivisible
 from attention_lab.errors import UserError, one_line
-from attention_lab.experiment import Experiment, assemble, assemble_plain
-from attention_lab.plugin import attribution
+from attention_lab.experiment import (
+  Experiment,
+  assemble,
+  assemble_plain,
+  components_of,
+)
+from attention_lab.plugin import attribution, usage
+from attention_lab.run import code as run_code
 from attention_lab.run import folder as run_folder
 from attention_lab.run.disk_space import bytes_to_come, refuse_full
+from attention_lab.system.code_hash import used_code
 from attention_lab.system.memory import (
   out_of_memory,
   refuse_large_batches,
@@ -56,6 +63,7 @@ class Checked(NamedTuple):
   leak_check: str  # "passed", "skipped" or "not applicable".
   exact: bool  # Whether the leak check saw no change, by rounding either.
   disk_bytes: int  # Size of the checkpoints that are still to be written.
+  code: dict[str, str]  # Hashes of the code that the run's numbers depend on.
 
 
 def check(
@@ -89,8 +97,10 @@ def check(
   with _of_attention(config.attention):
     state = jax.eval_shape(fresh, np.uint32(0))
   refuse_large_state(state, config.seeds, own_devices(devices))
+  code = code_of(config)
   for folder in folders:
     run_folder.refuse_other_data(folder, dataset.fingerprint)
+    run_code.refuse_other_code(folder, code, config.checkpoint.changed_code)
   parts = config.train.micro_batches
   calls = Calls(config.batch_size, parts, len(devices), extra_lengths)
   leak_check, exact = _check_leaks(config, experiment, calls, fresh if first else None)
@@ -107,7 +117,21 @@ def check(
     leak_check,
     exact,
     needed,
+    code,
   )
+
+
+def code_of(config: Config, common: str = "attention_lab.mode.train") -> dict[str, str]:
+  """Return the hashes of the code that the numbers of a configuration depend on.
+
+  Args:
+    config: the configuration; its components are known.
+    common: module that computes the numbers; by default those of a training run.
+  """
+  components = set[str]()
+  for registry, text in components_of(config):
+    components |= usage.modules_of(registry, text)
+  return used_code([common], components)
 
 
 def _refuse_settings(
