@@ -28,7 +28,6 @@ from attention_lab.errors import UserError
 from attention_lab.nn import cross_entropy
 from attention_lab.nn.metrics import Measured, Sums, measured, token_sums
 from attention_lab.plugin import spec as specs
-from attention_lab.plugin.registry import Registry
 from attention_lab.position.base.position import Position, positions, properties_of
 from attention_lab.update import Loss, Measure, TrainState, fresh_state
 
@@ -247,19 +246,6 @@ def named_attentions(config: Config) -> dict[str, str]:
     for place, section in config.architecture.items()
     if place != "name" and section.attention is not None
   }
-
-
-def components_of(config: Config) -> list[tuple[Registry, str]]:
-  """Return every component that a configuration names: its registry and its spec."""
-  return [
-    (architectures, config.architecture.name),
-    *((attentions, text) for text in named_attentions(config).values()),
-    (attentions, config.attention),
-    (positions, config.position),
-    (datasets, config.dataset),
-    (optimizers.optimizers, config.train.optimizer),
-    (optimizers.schedules, config.train.schedule),
-  ]
 
 
 def _patterns(

@@ -16,7 +16,9 @@ from attention_lab.config import Config
 from attention_lab.errors import UserError
 from attention_lab.experiment import places_of
 from attention_lab.plugin import spec as specs
+from attention_lab.system.code_hash import digest
 from attention_lab.system.files import read_json, write_json
+from attention_lab.training.preflight import code_of
 
 FILE = "benchmark.json"
 CONDITIONS = "asked"  # The key of the conditions in the stored file.
@@ -77,7 +79,12 @@ def _conditions(plan: Plan, lengths: Sequence[int]) -> dict[str, Any]:
   first = plan.rows[0].config
   return {
     "attentions": {
-      name: [config.position, config.kernel, dict(config.model.to_dict())]
+      name: [
+        config.position,
+        config.kernel,
+        dict(config.model.to_dict()),
+        digest(code_of(config, "attention_lab.benchmark.measure")),
+      ]
       for name, config in _attentions(plan).items()
     },
     "lengths": list(lengths),

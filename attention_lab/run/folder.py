@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 from attention_lab.errors import UserError
 from attention_lab.run.checkpoint import Checkpoints
@@ -71,6 +71,14 @@ def existing(workdir: str | None) -> Path:
     f"There is no run in {workdir}." if workdir else "Name a run with --workdir=..."
   )
   raise UserError(what + hint)
+
+
+def refuse_single(workdir: str) -> NoReturn:
+  """Raise `UserError` because a comparison is to be made in the folder of a run."""
+  raise UserError(
+    f"--workdir={workdir} holds a single run, not a comparison. Name another folder, or "
+    f"omit --workdir for one in {RUNS}/; --mode=evaluate measures this run."
+  )
 
 
 def kept(workdir: Path) -> dict[str, bytes]:

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import importlib.metadata
 import itertools
+import json
 import os
 import sys
 import sysconfig
@@ -93,8 +94,8 @@ def used_code(common: Iterable[str], components: Iterable[str]) -> dict[str, str
       inside = any(path.is_relative_to(place) for path in files)
       files.update(place.rglob("*.py") if inside else ())
   found = {
-    name: digest[:SHORT]
-    for name, digest in _by_name(sorted(files)).items()
+    name: sha256[:SHORT]
+    for name, sha256 in _by_name(sorted(files)).items()
     if not name.startswith(_WITHOUT_NUMBERS)
   }
   for package in sorted({*NUMERICAL, *_packages(own.libraries - base.libraries)}):
@@ -108,6 +109,12 @@ _WITHOUT_NUMBERS = tuple(f"{PACKAGE.name}/{each}" for each in WITHOUT_NUMBERS)
 def changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
   """Return the names in which two results of `used_code` differ."""
   return sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+
+
+def digest(code: Mapping[str, str]) -> str:
+  """Return a short hash of a result of `used_code`."""
+  text = json.dumps(dict(code), sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()[:SHORT]
 
 
 def _packages(modules: set[str]) -> set[str]:

@@ -14,6 +14,8 @@ import jax
 import numpy as np
 
 from attention_lab import optimizer as optimizers
+from attention_lab.architecture.base.architecture import architectures
+from attention_lab.attention.base.attention import attentions
 from attention_lab.benchmark.utilisation import flops_per_step
 from attention_lab.config import (
   Config,
@@ -24,7 +26,7 @@ from attention_lab.config import (
   validate,
 )
 from attention_lab.conformance.leak import Calls, refuse_leak
-from attention_lab.dataset.base.dataset import Dataset
+from attention_lab.dataset.base.dataset import Dataset, datasets
 from attention_lab.dataset.base.validation import refuse_invalid_dataset
 from attention_lab.decode.sampler import SampleOptions, Sampler, make_sampler
 from attention_lab.decode.translator import Translator, refuse_unscored
@@ -34,9 +36,10 @@ from attention_lab.experiment import (
   Experiment,
   assemble,
   assemble_plain,
-  components_of,
+  named_attentions,
 )
 from attention_lab.plugin import attribution, usage
+from attention_lab.position.base.position import positions
 from attention_lab.run import code as run_code
 from attention_lab.run import folder as run_folder
 from attention_lab.run.disk_space import bytes_to_come, refuse_full
@@ -128,10 +131,17 @@ def code_of(config: Config, common: str = "attention_lab.mode.train") -> dict[st
     config: the configuration; its components are known.
     common: module that computes the numbers; by default those of a training run.
   """
-  components = set[str]()
-  for registry, text in components_of(config):
-    components |= usage.modules_of(registry, text)
-  return used_code([common], components)
+  named = [
+    (architectures, config.architecture.name),
+    *((attentions, text) for text in named_attentions(config).values()),
+    (attentions, config.attention),
+    (positions, config.position),
+    (datasets, config.dataset),
+    (optimizers.optimizers, config.train.optimizer),
+    (optimizers.schedules, config.train.schedule),
+  ]
+  components = [usage.modules_of(registry, text) for registry, text in named]
+  return used_code([common], set[str]().union(*components))
 
 
 def _refuse_settings(

@@ -37,6 +37,7 @@ class Row(NamedTuple):
   matched: str  # How its cost was matched to the baseline's; "" if it was not.
   runs: Sequence[Run]  # One per seed.
   maps: Maps | None = None  # Maps of the first finished run; None if it has none.
+  note: str = ""  # Why its results are not of today's code or data; "" if they are.
 
 
 class Comparison(NamedTuple):
