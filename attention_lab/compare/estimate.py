@@ -21,6 +21,10 @@ from attention_lab.update import make_evaluate
 
 STEPS_SECONDS = 1.0  # Time that steps of a row are taken for.
 BATCHES = 2  # Batches of a split that are evaluated.
+IMPORTS = (
+  "import attention_lab.mode.train; from attention_lab.plugin import discovery; "
+  "discovery.load()"
+)
 
 
 class Estimate(NamedTuple):
@@ -36,8 +40,7 @@ class Estimate(NamedTuple):
 def imports() -> float:
   """Return the seconds until a new process has imported what a run needs."""
   begin = time.perf_counter()
-  words = [sys.executable, "-c", "import attention_lab.mode.train"]
-  subprocess.run(words, check=False, capture_output=True)
+  subprocess.run([sys.executable, "-c", IMPORTS], check=False, capture_output=True)
   return time.perf_counter() - begin
 
 

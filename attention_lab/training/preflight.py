@@ -101,9 +101,7 @@ def check(
     state = jax.eval_shape(fresh, np.uint32(0))
   refuse_large_state(state, config.seeds, own_devices(devices))
   code = code_of(config)
-  for folder in folders:
-    run_folder.refuse_other_data(folder, dataset.fingerprint)
-    run_code.refuse_other_code(folder, code, config.checkpoint.changed_code)
+  _refuse_changes(config, folders, dataset.fingerprint, code)
   parts = config.train.micro_batches
   calls = Calls(config.batch_size, parts, len(devices), extra_lengths)
   leak_check, exact = _check_leaks(config, experiment, calls, fresh if first else None)
@@ -153,6 +151,15 @@ def _refuse_settings(
   if folders:
     for folder, own in zip(folders, seed_configs(config), strict=True):
       refuse_other_config(folder, own)
+
+
+def _refuse_changes(
+  config: Config, folders: Sequence[Path], fingerprint: str, code: Mapping[str, str]
+) -> None:
+  """Raise `UserError` if a folder's run had other data or other code."""
+  for folder in folders:
+    run_folder.refuse_other_data(folder, fingerprint)
+    run_code.refuse_other_code(folder, code, config.checkpoint.changed_code)
 
 
 def _refuse_data(config: Config, experiment: Experiment) -> None:
