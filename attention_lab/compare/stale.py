@@ -49,10 +49,8 @@ def lines(plan: Plan, policy: str) -> Iterator[str]:
         f"{plan.workdir / cells.REPLACED}"
       )
   if unknown := _unknown(plan):
-    yield (
-      f"{listed(list(unknown))}: {counted(sum(unknown.values()), 'run')} of an earlier "
-      f"version, which did not record their code, are kept"
-    )
+    runs = counted(sum(unknown.values()), "run")
+    yield f"{listed(list(unknown))}: kept {runs} of an earlier version, of unknown code"
 
 
 def note(plan: Plan, row: Planned) -> str:
