@@ -21,7 +21,7 @@ REPLACED = "replaced"  # Folder of the runs that were trained anew.
 
 
 class Origin(NamedTuple):
-  """What the numbers of a cell depend on besides its configuration."""
+  """Code and data that the numbers of a cell depend on, besides its configuration."""
 
   code: Mapping[str, str]  # From `code_hash.used_code`.
   data: str  # Fingerprint of the dataset.

@@ -17,7 +17,7 @@ TYPES_ONLY = "TYPE_CHECKING"
 
 
 class Imported(NamedTuple):
-  """What some modules import, directly or not."""
+  """Modules that some modules import, directly or not."""
 
   files: dict[str, Path]  # Of followed modules, by dotted name.
   libraries: set[str]  # Top-level names of the modules that were not followed.

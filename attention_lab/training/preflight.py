@@ -92,7 +92,7 @@ def check(
   """
   _refuse_settings(config, devices, folders)
   experiment = assemble(config, kept)
-  dataset = experiment.dataset
+  dataset, code = experiment.dataset, code_of(config)
   _refuse_data(config, experiment)
   extra_lengths = at_lengths(experiment, config.evaluation.extra_lengths)
   sampler = make_sampler(experiment, *sample_options(config), clip=True)
@@ -100,8 +100,7 @@ def check(
   with _of_attention(config.attention):
     state = jax.eval_shape(fresh, np.uint32(0))
   refuse_large_state(state, config.seeds, own_devices(devices))
-  code = code_of(config)
-  _refuse_changes(config, folders, dataset.fingerprint, code)
+  _refuse_changes(config, folders, dataset, code)
   parts = config.train.micro_batches
   calls = Calls(config.batch_size, parts, len(devices), extra_lengths)
   leak_check, exact = _check_leaks(config, experiment, calls, fresh if first else None)
@@ -154,11 +153,11 @@ def _refuse_settings(
 
 
 def _refuse_changes(
-  config: Config, folders: Sequence[Path], fingerprint: str, code: Mapping[str, str]
+  config: Config, folders: Sequence[Path], dataset: Dataset, code: Mapping[str, str]
 ) -> None:
   """Raise `UserError` if a folder's run had other data or other code."""
   for folder in folders:
-    run_folder.refuse_other_data(folder, fingerprint)
+    run_folder.refuse_other_data(folder, dataset.fingerprint)
     run_code.refuse_other_code(folder, code, config.checkpoint.changed_code)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from attention_lab.compare import extras
+from attention_lab.compare import estimate, extras, maps
+from attention_lab.compare.report import page
 from tests.commands import ROOT, TINY, assert_refused, run, start
 
 BROKEN = """
@@ -60,6 +61,7 @@ def test_killed_comparison_is_resumed_and_failure_is_reported(tmp_path):
 
 def test_dry_run_trains_nothing(tmp_path, command, monkeypatch):
   monkeypatch.setenv("COLUMNS", "200")
+  monkeypatch.setattr(estimate, "STEPS_SECONDS", 0.01)
   work = tmp_path / "work"
   status, out, err = command(
     *COMPARE, "--attention=standard,selective", f"--workdir={work}", "--dry_run"
@@ -98,9 +100,11 @@ def test_an_edit_retrains_the_rows_that_use_it_and_no_other(
   tmp_path, mine, command, monkeypatch
 ):
   monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{tmp_path}")
+  monkeypatch.setattr(page, "report", lambda comparison: "")  # Drawing takes seconds.
+  monkeypatch.setattr(maps, "of_run", lambda *_: None)
   work = tmp_path / "work"
   words = [*COMPARE, f"--plugin={mine}", "--attention=standard,mine", "--match=none"]
-  words += ["--steps=2", f"--workdir={work}", "--config.compare.vmap_seeds=never"]
+  words += ["--steps=2", f"--workdir={work}", "--skip_checks"]
   status, out, _ = command(*words)
   assert status == 0
   assert "cell 1 of 2: standard, seed 0: started" in out
@@ -123,8 +127,6 @@ def test_an_edit_retrains_the_rows_that_use_it_and_no_other(
   assert of_mine.read_bytes() != before[1]
   aside = work / "replaced" / "mine" / "seed0-1" / "config.json"
   assert aside.read_bytes() == before[1]
-  status, out, _ = command(*words)
-  assert (status, "started" in out) == (0, False)
 
 
 def test_a_missing_package_is_told_before_anything_trains(
