@@ -82,10 +82,13 @@ def _refuse_kinds(
       f" To replace it in one place only, set "
       f"--config.architecture.{missing[0]}.attention=..."
     )
+    encoder = " For bidirectional attention, type --architecture=encoder."
     raise UserError(
       f"The attention {attention!r} is {' or '.join(supported)}, but this architecture "
       f"needs {' and '.join(kinds[place] for place in missing)} attention. "
-      f"Use one of: {', '.join(others)}." + one_place * (len(kinds) > 1)
+      f"Use one of: {', '.join(others)}."
+      + one_place * (len(kinds) > 1)
+      + encoder * (len(kinds) == 1 and "bidirectional" in supported)
     )
 
 

@@ -5,7 +5,7 @@ This module imports neither jax nor anything else that is slow: flags are read f
 
 import os
 import runpy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from ml_collections import config_dict
@@ -92,6 +92,12 @@ def set_text(config: Config, key: str, text: str) -> None:
     expected = setting.type.__name__
     raise UserError(f"--config.{key}={text}: expected {expected}.") from None
   set_value(config, key, value)
+
+
+def reset(config: Config, keys: Iterable[str]) -> None:
+  """Set settings to their defaults."""
+  for key in keys:
+    set_value(config, key, SETTINGS[key].default)
 
 
 def _setting(key: str) -> Setting:

@@ -36,16 +36,18 @@ def read_config(overrides: Sequence[str]) -> Config:
 
   _refuse_misplaced_flags()
   stored = run_folder.stored_config(Path(FLAGS.workdir)) if FLAGS.workdir else None
+  if stored is not None and FLAGS.mode == "compare":
+    run_folder.refuse_single(FLAGS.workdir)
   if FLAGS.config:
     config = configs.load_file(FLAGS.config)
   elif stored is not None:
     config = configs.from_stored(stored)
   else:
     config = configs.get_config()
-  assignments = [*_named_settings(), *(x.split("=", 1) for x in overrides)]
+  pairs = (override.partition("=") for override in overrides)
+  assignments = [*_named_settings(), *((key, text) for key, _, text in pairs)]
   if FLAGS.mode == "compare":
-    pairs = [(key, text) for key, text in assignments]
-    config.compare.grid = tuple(grid.read(config, pairs).items())
+    config.compare.grid = tuple(grid.read(config, assignments).items())
   else:
     for key, text in assignments:
       configs.set_text(config, key, text)
@@ -54,9 +56,9 @@ def read_config(overrides: Sequence[str]) -> Config:
   config.plugins = consent.merged(
     config.plugins, FLAGS.plugin, run_folder.command(), by_user or FLAGS.trust_plugins
   )
-  if stored is not None and "compile_cache" not in typed:
-    # This folder holds machine code: only the user may name it, not a stored run.
-    config.compile_cache = configs.get_config().compile_cache
+  if stored is not None:
+    # A folder of machine code, and a consent: the user gives them, not a stored run.
+    configs.reset(config, {"compile_cache", "checkpoint.changed_code"} - typed)
   configs.validate(config)
   if stored is not None:
     from attention_lab.training import preflight

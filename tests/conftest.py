@@ -5,6 +5,7 @@ import gc
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from absl import flags
 from absl.testing import flagsaver
 
 from attention_lab import main
+from attention_lab.attention.base.attention import attentions
+from attention_lab.system import code_hash
 from tests import imported  # noqa: F401
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -70,6 +73,26 @@ def command(capsys, own_flags):
     return status, *capsys.readouterr()
 
   return run
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+  """Return a plugin file with an attention `mine`, which imports scale_of_mine.py."""
+  monkeypatch.setattr(attentions, "_parts", dict(attentions._parts))
+  monkeypatch.setattr(code_hash, "_plugins", set())
+  monkeypatch.syspath_prepend(tmp_path)
+  (tmp_path / "scale_of_mine.py").write_text("SCALE = 1.0\n")
+  path = tmp_path / "mine.py"
+  path.write_text(
+    "import attention_lab\nimport scale_of_mine\n\n"
+    "@attention_lab.register_attention('mine')\n"
+    "class Mine(attention_lab.Weighted):\n"
+    "  def weights(self, scores, allowed):\n"
+    "    scores = scale_of_mine.SCALE * scores\n"
+    "    return attention_lab.softmax(scores, allowed)\n"
+  )
+  yield path
+  sys.modules.pop("scale_of_mine", None)
 
 
 @pytest.fixture

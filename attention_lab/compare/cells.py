@@ -1,18 +1,30 @@
 """Cells of a comparison: a cell is the run of one row with one seed, in its own folder."""
 
 import hashlib
+import itertools
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from attention_lab.run import folder as run_folder
 from attention_lab.run.metrics_file import records
+from attention_lab.system.code_hash import changes
 from attention_lab.system.files import write_atomically
 
 LOG_TAIL = 65_536  # Bytes at the end of a log that are searched for an error.
 LONGEST_NAME = 60  # Characters.
+DATA = "the data"  # Stands for the data among the names of changed files.
+REPLACED = "replaced"  # Folder of the runs that were trained anew.
+
+
+class Origin(NamedTuple):
+  """Code and data that the numbers of a cell depend on, besides its configuration."""
+
+  code: Mapping[str, str]  # From `code_hash.used_code`.
+  data: str  # Fingerprint of the dataset.
 
 
 def folder(workdir: Path, row: str, seed: int) -> Path:
@@ -37,9 +49,46 @@ def summary(cell: Path) -> dict[str, Any]:
     return {}
 
 
-def finished(cell: Path, steps: int) -> bool:
-  """Return whether the run has taken `steps` steps and written its summary."""
-  return bool(summary(cell).get("steps", 0) >= steps)
+def finished(cell: Path, steps: int, origin: Origin | None = None) -> bool:
+  """Return whether the run has taken `steps` steps and written its summary.
+
+  Args:
+    cell: the run's folder.
+    steps: number of steps.
+    origin: code and data that the run must have had; None for any.
+  """
+  if summary(cell).get("steps", 0) < steps:
+    return False
+  return origin is None or not changed(cell, origin)
+
+
+def changed(cell: Path, origin: Origin) -> list[str]:
+  """Return the names of changed files, and `DATA`, since a cell's run began.
+
+  Code that was not recorded, as by an earlier version, counts as equal.
+  """
+  codes = run_folder.recorded_codes(cell)
+  if not codes:
+    return []
+  known = [code for code in codes if code is not None]
+  found = {name for code in known for name in changes(code, origin.code)}
+  other_data = run_folder.recorded_data(cell) != origin.data
+  return [*sorted(found), *[DATA] * other_data]
+
+
+def set_aside(cell: Path) -> None:
+  """Move a cell's run to the folder `REPLACED`, so that it can start anew.
+
+  The run moves by one rename: whenever this process is killed, a cell has all of an old
+  run or nothing of it.
+  """
+  for path in cell.parent.glob(f"{cell.name}.maps-*.npz"):
+    path.unlink(missing_ok=True)
+  folder = cell.parents[2] / REPLACED / cell.parent.name
+  folder.mkdir(parents=True, exist_ok=True)
+  numbers = itertools.count(1)
+  paths = (folder / f"{cell.name}-{number}" for number in numbers)
+  os.rename(cell, next(path for path in paths if not os.path.exists(path)))
 
 
 def curve(cell: Path) -> list[dict[str, Any]]:

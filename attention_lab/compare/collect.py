@@ -1,11 +1,11 @@
 """Collection of a comparison's results from the folders of its runs."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from attention_lab import config as configs
-from attention_lab.compare import cells, maps
+from attention_lab.compare import cells, maps, stale
 from attention_lab.compare.analysis.record import Comparison, Maps, Row, Run
+from attention_lab.compare.costs import NO_COSTS, Costs
 from attention_lab.compare.plan import Plan, Planned
 from attention_lab.run import folder as run_folder
 from attention_lab.system.files import read_json
@@ -15,7 +15,7 @@ from attention_lab.training.preflight import with_seed
 def collect(
   plan: Plan,
   command: str,
-  costs: Sequence[Mapping[str, Any]] = (),
+  costs: Costs = NO_COSTS,
   with_maps: bool = False,
 ) -> Comparison:
   """Return the results that the folders of a plan's cells contain.
@@ -23,35 +23,38 @@ def collect(
   Args:
     plan: the planned rows and seeds.
     command: the command line of the comparison.
-    costs: records of the attentions' costs.
+    costs: what was measured apart from training.
     with_maps: whether to compute attention maps, which takes seconds per row.
   """
-  rows = [_row(plan, row, with_maps) for row in plan.rows]
+  rows = [_row(plan, row, with_maps) for row in plan.reported]
   varied = {key for row in rows for key in row.settings}
   first = dict(configs.flatten(plan.rows[0].config))
   return Comparison(
     command=command,
     rows=rows,
-    seeds=len(plan.seeds),
+    seeds=len(plan.reported_seeds),
     steps=plan.steps,
     provenance=_provenance(rows),
-    costs=costs,
+    costs=costs.records,
+    row_costs=costs.rows,
     baseline={key: value for key, value in first.items() if key in varied},
     dataset=str(first["dataset"]),
     about=plan.about,
+    looks=plan.looked().looks,
     margin=plan.margin,
   )
 
 
 def _row(plan: Plan, row: Planned, with_maps: bool) -> Row:
-  runs = [_run(plan, row, seed) for seed in plan.seeds]
+  runs = [_run(plan, row, seed) for seed in plan.reported_seeds]
   return Row(
     name=row.name,
     settings=plan.settings(row),
     matched=row.matched,
     runs=runs,
-    maps=_maps(row, runs) if with_maps else None,
-    origin=row.origin,
+    made_from=row.made_from,
+    maps=_maps(plan, row, runs) if with_maps else None,
+    note=stale.note(plan, row),
   )
 
 
@@ -59,15 +62,18 @@ def _run(plan: Plan, row: Planned, seed: int) -> Run:
   cell = plan.cell(row, seed)
   if plan.finished(row, seed):
     return Run(seed, cell, "finished", "", cells.summary(cell), cells.curve(cell))
+  if plan.changed(row, seed):
+    return Run(seed, cell, "not run")  # It is to start anew.
   if error := cells.failure(cell):
     return Run(seed, cell, "failed", error, {}, cells.curve(cell))
   return Run(seed, cell, "not run")
 
 
-def _maps(row: Planned, runs: Sequence[Run]) -> Maps | None:
+def _maps(plan: Plan, row: Planned, runs: Sequence[Run]) -> Maps | None:
+  """Return the maps of the first finished run whose code is that of this process."""
   for run in runs:
-    if run.status == "finished":
-      return maps.of_run(with_seed(row.config, run.seed), run.folder)
+    if run.status == "finished" and row.origin and not plan.changed(row, run.seed):
+      return maps.of_run(with_seed(row.config, run.seed), run.folder, row.origin.code)
   return None
 
 
@@ -81,7 +87,8 @@ def _provenance(rows: Sequence[Row]) -> dict[str, str]:
       for name, text in _environment(run).items():
         if text not in texts.setdefault(name, []):
           texts[name].append(text)
-  return {name: "; ".join(found) for name, found in texts.items()}
+  notes = {f"results of {row.name}": row.note for row in rows if row.note}
+  return notes | {name: "; ".join(found) for name, found in texts.items()}
 
 
 def _environment(run: Run) -> dict[str, str]:

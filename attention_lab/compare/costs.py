@@ -1,42 +1,54 @@
-"""Measured cost of each row's attention at several lengths, stored in a file."""
+"""Measured costs of a comparison's rows and of their attentions, stored in a file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jmp
 
+from attention_lab import config as configs
 from attention_lab.architecture.base import options as model_options
 from attention_lab.benchmark.measure import Measured, at_length, benches
 from attention_lab.benchmark.program import Bench
 from attention_lab.benchmark.timing import matmul_peak
+from attention_lab.compare import row_costs
 from attention_lab.compare.plan import Plan
 from attention_lab.config import Config
 from attention_lab.errors import UserError
 from attention_lab.experiment import places_of
 from attention_lab.plugin import spec as specs
+from attention_lab.system.code_hash import digest
 from attention_lab.system.files import read_json, write_json
+from attention_lab.training.preflight import code_of
 
 FILE = "benchmark.json"
 CONDITIONS = "asked"  # The key of the conditions in the stored file.
 
 
-def stored(plan: Plan, lengths: Sequence[int]) -> list[dict[str, Any]] | None:
-  """Return the stored records; None if there are none for the same conditions."""
+class Costs(NamedTuple):
+  """Measurements apart from training."""
+
+  records: Sequence[Mapping[str, Any]]  # Of each attention, length and kind.
+  rows: Mapping[str, Mapping[str, Any]]  # Row → record, from `row_costs.measure`.
+
+
+NO_COSTS = Costs((), {})
+
+
+def stored(plan: Plan, lengths: Sequence[int]) -> Costs | None:
+  """Return what was stored; None if that was not measured under the same conditions."""
   path = plan.workdir / FILE
   if not Path(path).exists():
     return None
   content = read_json(path)
-  return (
-    content["records"]
-    if content.get(CONDITIONS) == _conditions(plan, lengths)
-    else None
-  )
+  if content.get(CONDITIONS) != _conditions(plan, lengths):
+    return None
+  return Costs(content["records"], content["rows"])
 
 
 def measure(plan: Plan, lengths: Sequence[int]) -> list[str]:
-  """Measure the attentions of all rows and store the records in the work folder.
+  """Measure all rows and their attentions, and store the records in the work folder.
 
   Returns:
     One line for each measurement that was not possible, with the reason.
@@ -44,10 +56,10 @@ def measure(plan: Plan, lengths: Sequence[int]) -> list[str]:
   first = plan.rows[0].config
   dtype = jmp.get_policy(first.train.precision).compute_dtype
   peak = matmul_peak(dtype)
-  configs, records, left_out = _attentions(plan), [], []
+  attentions, records, left_out = _attentions(plan), [], []
   for length in lengths:
     found: dict[str, Bench] = {}
-    for name, config in configs.items():
+    for name, config in attentions.items():
       try:
         found |= benches({name: measured(config, name)}, length, dtype)
       except UserError as error:
@@ -57,6 +69,9 @@ def measure(plan: Plan, lengths: Sequence[int]) -> list[str]:
   content = {
     CONDITIONS: _conditions(plan, lengths),
     "records": records,
+    "rows": row_costs.measure(
+      {row.name: row.config for row in plan.rows}, first.benchmark.rounds
+    ),
     "matmul_flops_per_second": peak,
   }
   write_json(plan.workdir / FILE, content)
@@ -77,8 +92,20 @@ def _conditions(plan: Plan, lengths: Sequence[int]) -> dict[str, Any]:
   first = plan.rows[0].config
   return {
     "attentions": {
-      name: [config.position, config.kernel, dict(config.model.to_dict())]
+      name: [
+        config.position,
+        config.kernel,
+        dict(config.model.to_dict()),
+        digest(code_of(config, "attention_lab.benchmark.measure")),
+      ]
       for name, config in _attentions(plan).items()
+    },
+    "rows": {
+      row.name: [
+        str(configs.differences(configs.get_config(), row.config)),
+        digest(code_of(row.config, "attention_lab.compare.row_costs")),
+      ]
+      for row in plan.rows
     },
     "lengths": list(lengths),
     "precision": first.train.precision,

@@ -16,6 +16,7 @@ from attention_lab.errors import UserError
 # Settings that all rows share, with the advice for those who give a list.
 SHARED = {
   "seed": "give the first seed, and the number of seeds with --seeds=5",
+  "seeds": "--seeds=3 trains three, from the one on that --seed=1 names",
   "steps": "all rows are trained for the same number of steps",
 }
 
@@ -80,7 +81,8 @@ def read(
   grid = _stored(config)
   for name, text in assignments:
     key = name
-    items = alternatives(text) if _may_vary(config, key) else [text]
+    listed = key in SHARED or _may_vary(config, key)
+    items = alternatives(text) if listed else [text]
     if key == "compare.grid":
       raise UserError("Write lists in flags: --attention=standard,linear.")
     if len(items) > 1 and key in SHARED:

@@ -33,11 +33,23 @@ class Job(NamedTuple):
   steps: int
   command: Sequence[str]
   log: Path
+  origin: cells.Origin | None = None  # Its code and data; None if they are not known.
+  keep: bool = False  # Whether results of other code or data count as finished.
 
   @property
   def done(self) -> bool:
     """Return whether all runs of the job have finished."""
-    return all(cells.finished(cell, self.steps) for cell in self.cells)
+    return all(self.finished(cell) for cell in self.cells)
+
+  def finished(self, cell: Path) -> bool:
+    """Return whether one run of the job has finished."""
+    return cells.finished(cell, self.steps, None if self.keep else self.origin)
+
+  def set_stale_aside(self) -> None:
+    """Move runs away that began with other code or data; the job's log is locked."""
+    for cell in self.cells:
+      if self.origin is not None and cells.changed(cell, self.origin):
+        cells.set_aside(cell)
 
 
 class Listener(Protocol):
@@ -93,6 +105,8 @@ def _single_seed(plan: Plan, row: Planned, seed: int) -> Job:
     plan.steps,
     _command(with_seed(row.config, seed), cell),
     cell.with_name(f"{cell.name}.log"),
+    row.origin,
+    plan.keep,
   )
 
 
@@ -102,7 +116,14 @@ def _all_seeds(plan: Plan, row: Planned) -> Job:
   parent = folders[0].parent
   command = [*_command(row.config, parent), f"--seeds={len(folders)}"]
   return Job(
-    row.name, tuple(plan.seeds), folders, plan.steps, command, parent / "seeds.log"
+    row.name,
+    tuple(plan.seeds),
+    folders,
+    plan.steps,
+    command,
+    parent / "seeds.log",
+    row.origin,
+    plan.keep,
   )
 
 
@@ -162,8 +183,13 @@ def record_outcome(job: Job, status: int) -> None:
     status: the exit status of its process; negative for a signal.
   """
   for cell in job.cells:
-    if cells.finished(cell, job.steps):
+    if job.finished(cell):
       cells.set_failure(cell, "")
+    elif job.origin and (changed := cells.changed(cell, job.origin)):
+      cells.set_failure(
+        cell,
+        f"{', '.join(changed)} changed while the comparison ran: repeat the command",
+      )
     elif status < 0 or status > 128:
       number = -status if status < 0 else status - 128
       cells.set_failure(cell, f"ended by signal {number}; log: {job.log}")
@@ -207,6 +233,7 @@ def start(
       command: Sequence[str] = (sys.executable, "-c", "")
     else:
       command = job.command
+      job.set_stale_aside()
     log.write(f"$ {shlex.join(command)}\n".encode())
     log.flush()
     for cell in job.cells:

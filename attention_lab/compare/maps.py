@@ -1,6 +1,7 @@
 """Attention maps of finished runs on one text, the same for all rows."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,22 @@ from attention_lab.decode.attention_maps import attention_weights, labels, per_l
 from attention_lab.experiment import assemble
 from attention_lab.run import folder as run_folder
 from attention_lab.run.restore import restore_params
+from attention_lab.system.code_hash import digest
 from attention_lab.system.files import write_atomically
 
 LONGEST = 64  # Tokens of the text that are used.
 
 
-def of_run(config: Config, cell: Path) -> Maps | None:
+def of_run(config: Config, cell: Path, code: Mapping[str, str]) -> Maps | None:
   """Return the maps of a finished run on the start of the first validation example.
 
-  They are stored next to the run's folder, under the name of its checkpoint.
+  They are stored next to the run's folder, under the name of its checkpoint and a digest
+  of the code.
+
+  Args:
+    config: the run's configuration.
+    cell: its folder.
+    code: hashes of the code that computes the maps.
 
   Returns:
     None if an attention computes no weights, or not one for each pair of tokens.
@@ -28,7 +36,7 @@ def of_run(config: Config, cell: Path) -> Maps | None:
   checkpoint = max((cell / run_folder.CHECKPOINTS).glob("*.npz"), default=None)
   if checkpoint is None:
     return None
-  path = cell.with_name(f"{cell.name}.maps-{checkpoint.stem}.npz")
+  path = cell.with_name(f"{cell.name}.maps-{checkpoint.stem}-{digest(code)}.npz")
   if not path.exists():
     _store(path, *_compute(config, cell))
   with np.load(path, allow_pickle=False) as stored:

@@ -1,7 +1,5 @@
 """The plan of a comparison: its rows and seeds, validated before anything is trained."""
 
-import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,13 +7,13 @@ from typing import Any, NamedTuple
 import jax
 
 from attention_lab import config as configs
-from attention_lab.compare import cells, grid, match
+from attention_lab.compare import cells, grid, match, plan_file
 from attention_lab.compare.analysis.wording import setting_text
+from attention_lab.compare.margin import margin_of
 from attention_lab.config import Config
 from attention_lab.dataset.base.pairs import sentences_of
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
-from attention_lab.run import folder as run_folder
 from attention_lab.run.disk_space import bytes_to_come, refuse_full
 from attention_lab.training import preflight
 
@@ -29,7 +27,9 @@ class Planned(NamedTuple):
   config: Config  # Has the first seed.
   parameters: int
   matched: str = ""  # How its cost was matched to the baseline's; "" if it was not.
-  origin: str = ""  # Name of the row that a matched row was made of; "" for others.
+  made_from: str = ""  # Name of the row that a matched row was made of; "" for others.
+  origin: cells.Origin | None = None  # None if its code and data are not known.
+  trained: bool = True  # False for a row of an earlier command, which is only reported.
 
 
 class Plan(NamedTuple):
@@ -39,8 +39,13 @@ class Plan(NamedTuple):
   rows: Sequence[Planned]  # The baseline first.
   seeds: Sequence[int]
   steps: int
-  about: str  # The setting that the comparison is about: rows are judged by it alone.
-  margin: str  # Setting compare.margin.
+  # The setting that the comparison is about: rows are judged by it alone.
+  about: str = "attention"
+  margin: str = "50%"  # Setting compare.margin.
+  keep: bool = False  # Whether results of other code or data are kept.
+  others: Sequence[Planned] = ()  # Rows of earlier commands.
+  other_seeds: Sequence[int] = ()  # Seeds of earlier commands.
+  looks: Sequence[int] = ()  # Numbers of seeds at which all results were reported.
 
   def cell(self, row: Planned, seed: int) -> Path:
     """Return the folder of the run of a row with a seed."""
@@ -52,8 +57,30 @@ class Plan(NamedTuple):
     return {key: new for key, (_, new) in changed.items()}
 
   def finished(self, row: Planned, seed: int) -> bool:
-    """Return whether a cell's run has finished."""
-    return cells.finished(self.cell(row, seed), self.steps)
+    """Return whether a cell's run has finished, with the row's code and data."""
+    any_origin = self.keep or not row.trained
+    origin = None if any_origin else row.origin
+    return cells.finished(self.cell(row, seed), self.steps, origin)
+
+  def changed(self, row: Planned, seed: int) -> list[str]:
+    """Return what has changed since a cell's run began; see `cells.changed`."""
+    return cells.changed(self.cell(row, seed), row.origin) if row.origin else []
+
+  @property
+  def reported(self) -> list[Planned]:
+    """All rows of the report."""
+    return [*self.rows, *self.others]
+
+  def looked(self) -> "Plan":
+    """Return the plan with a look at its present number of seeds."""
+    number = len(self.reported_seeds)
+    looks = [look for look in self.looks if look < number]
+    return self._replace(looks=(*looks, number))
+
+  @property
+  def reported_seeds(self) -> list[int]:
+    """All seeds of the report."""
+    return sorted({*self.seeds, *self.other_seeds})
 
 
 def make(config: Config, workdir: Path) -> Plan:
@@ -68,51 +95,87 @@ def make(config: Config, workdir: Path) -> Plan:
       "There is nothing to compare. List several values, the baseline first: "
       "--attention=standard,selective, or a list for any other setting."
     )
-  if os.path.exists(workdir / run_folder.CONFIG):
-    raise UserError(
-      f"{workdir} contains a single run, not a comparison. Choose another --workdir."
-    )
-  for _, row in combinations:
-    _prepare(row)
+  for name, row in combinations:
+    _prepare(name, row)
     _check_if_it_passes(row)
   rows = [Planned(name, row, preflight.parameters(row)) for name, row in combinations]
   if config.compare.match != "none":
     rows += _matched(rows, config.compare.match)
   seeds = range(config.seed, config.seed + config.seeds)
-  plan = Plan(workdir, rows, seeds, config.steps, grid.about(config), _margin(config))
-  needed = sum(_check(plan, row) for row in rows)
-  refuse_full(workdir, needed, config.checkpoint.keep)
-  return plan
+  stored = plan_file.read(workdir)
+  others = _others(rows, stored, config.steps, workdir) if stored else []
+  keep = config.compare.stale == "keep"
+  subject, margin = grid.about(config), margin_of(config)
+  plan = Plan(workdir, rows, seeds, config.steps, subject, margin, keep, others)
+  if stored:
+    plan = plan._replace(other_seeds=stored.seeds, looks=stored.looks)
+  checked = [_check(plan, row) for row in rows]
+  refuse_full(workdir, sum(needed for _, needed in checked), config.checkpoint.keep)
+  return plan._replace(rows=[row for row, _ in checked])
 
 
-def _margin(config: Config) -> str:
-  """Return the setting compare.margin.
+def to_store(plan: Plan) -> plan_file.Stored:
+  """Return what compare.json holds of a plan, with the rows of earlier commands."""
+  rows = [
+    plan_file.StoredRow(
+      row.name, row.config, row.parameters, row.matched, row.made_from
+    )
+    for row in plan.reported
+  ]
+  return plan_file.Stored(rows, plan.reported_seeds, plan.steps, plan.looks)
+
+
+def _others(
+  rows: Sequence[Planned], stored: plan_file.Stored, steps: int, workdir: Path
+) -> list[Planned]:
+  """Return the rows of a folder's earlier commands that this command does not have.
+
+  A matched row goes with the row that it was made from.
 
   Raises:
-    UserError: it is neither a number above 0 nor a share.
+    UserError: the folder holds a comparison that these rows do not extend.
   """
-  text = str(config.compare.margin).replace(" ", "")
-  try:
-    size = float(text.removesuffix("%"))
-  except ValueError:
-    size = -1.0
-  if not 0 < size < math.inf:
-    raise UserError(
-      f"--config.compare.margin={config.compare.margin}: give a difference in units of the "
-      "metric that the dataset is judged by, such as 0.01, or a share of the standard "
-      "deviation over seeds, such as 50%."
+  plan_file.refuse_other(workdir, stored, {row.name: row.config for row in rows})
+  names = [row.name for row in rows]
+  others = [
+    Planned(
+      row.name, row.config, row.parameters, row.matched, row.made_from, trained=False
     )
-  return text
+    for row in stored.rows
+    if row.name not in names and row.made_from not in names
+  ]
+  if others and stored.steps != steps:
+    raise UserError(
+      f"{workdir} holds a comparison of {stored.steps} steps, and this command has "
+      f"--steps={steps} without the row {others[0].name!r}. Type --steps={stored.steps} "
+      f"to extend it, or name another --workdir."
+    )
+  return [row._replace(origin=_origin(row.config)) for row in others]
 
 
-def _prepare(config: Config) -> None:
+def _origin(config: Config) -> cells.Origin | None:
+  """Return the code and data of a row of earlier commands; None if a plugin misses."""
+  try:
+    fingerprint = assemble(config).dataset.fingerprint
+    return cells.Origin(preflight.code_of(config), fingerprint)
+  except UserError:
+    return None
+
+
+def _prepare(name: str, config: Config) -> None:
   """Set what the cells of a row measure by default.
 
   On a translation dataset, the scoring of translations is switched on. The default
   interval of validation is shortened so that the curve has at least `POINTS` points.
+
+  Raises:
+    UserError: the row's experiment cannot be assembled.
   """
   configs.validate(config)
-  dataset = assemble(config).dataset
+  try:
+    dataset = assemble(config).dataset
+  except UserError as error:
+    raise UserError(f"Row {name!r}: {error}") from None
   config.evaluation.scores = sentences_of(dataset, "validation") is not None
   if config.evaluation.every == configs.get_config().evaluation.every:
     often = max(1, config.steps // POINTS)
@@ -134,18 +197,23 @@ def _check_if_it_passes(config: Config) -> None:
     config.skip_checks = True
 
 
-def _check(plan: Plan, row: Planned) -> int:
-  """Refuse what training would refuse; return the bytes of checkpoints to come."""
+def _check(plan: Plan, row: Planned) -> tuple[Planned, int]:
+  """Refuse what training would refuse.
+
+  Returns:
+    The row with its code and data, and the bytes of the checkpoints to come.
+  """
   checked = preflight.check(row.config, jax.local_devices()[:1])
   dataset, unfinished = checked.experiment.dataset, []
+  row = row._replace(origin=cells.Origin(checked.code, dataset.fingerprint))
   for seed in plan.seeds:
     cell = plan.cell(row, seed)
     preflight.refuse_other_config(cell, preflight.with_seed(row.config, seed))
     if not plan.finished(row, seed):
-      run_folder.refuse_other_data(cell, dataset.fingerprint)
-      unfinished.append(cell)
+      # A run that starts anew has no checkpoint, like a folder that does not exist.
+      unfinished.append(cell / "anew" if plan.changed(row, seed) else cell)
   keep = row.config.checkpoint.keep
-  return bytes_to_come(unfinished, keep, checked.state, dataset.files())
+  return row, bytes_to_come(unfinished, keep, checked.state, dataset.files())
 
 
 def _matched(rows: Sequence[Planned], resource: str) -> list[Planned]:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from attention_lab.compare import cells
 from attention_lab.compare.analysis.measures import is_checked, number
+from attention_lab.compare.clock import Clock, duration
 from attention_lab.compare.launch import Job
 from attention_lab.compare.plan import Plan, Planned
 
@@ -20,12 +21,14 @@ HEADINGS = ("row", "seeds", "step", "loss", "time left")
 class Progress:
   """A context manager that displays the progress of each row while the cells run."""
 
-  def __init__(self, plan: Plan, console: Console):
+  def __init__(self, plan: Plan, console: Console, at_once: int):
     self._plan = plan
     self._console = console
     self._live = Live(console=console, auto_refresh=False)
     self._updated = 0.0
     self._first: dict[str, tuple[float, int]] = {}  # First time and step, by cell.
+    done = [plan.finished(row, seed) for row in plan.rows for seed in plan.seeds]
+    self._clock = Clock(len(done), sum(done), at_once)
 
   def __enter__(self) -> "Progress":
     if self._console.is_terminal:
@@ -41,25 +44,30 @@ class Progress:
 
   def started(self, job: Job) -> None:
     """Print that a job has started."""
+    count = self._clock.started(job)
     seeds = ", ".join(map(str, job.seeds))
     seeds = f"seed{'s' * (len(job.seeds) > 1)} {seeds}"
-    self.line(f"{job.row}, {seeds}: started; log: {job.log}")
+    self.line(f"{count}: {job.row}, {seeds}: started; log: {job.log}")
 
   def ended(self, job: Job) -> None:
     """Print how each run of a job has ended."""
+    self._clock.ended(job)
     for seed, cell in zip(job.seeds, job.cells, strict=True):
       if error := cells.failure(cell):
         outcome = f"failed: {error}"
       else:
         outcome = f"finished: {_result(cells.summary(cell))}"
       self.line(f"{job.row}, seed {seed}: {outcome}")
+    if left := self._clock.left(()):
+      self.line(left)
 
   def tick(self, running: Sequence[Job]) -> None:
     """Update the table, at most once every `EVERY` seconds."""
     if not self._console.is_terminal or time.monotonic() - self._updated < EVERY:
       return
     self._updated = time.monotonic()
-    table = Table(box=None, title_justify="left")
+    title = ", ".join(filter(None, [self._clock.count, self._clock.left(running)]))
+    table = Table(box=None, title=title, title_justify="left")
     for heading in HEADINGS:
       table.add_column(heading, justify="left" if heading == "row" else "right")
     for row in self._plan.rows:
@@ -93,10 +101,3 @@ def _result(summary: Mapping[str, Any]) -> str:
     return "no loss is reported, because the leak check was not passed"
   metrics = {name: number(value) for name, value in summary["validation"].items()}
   return "validation " + ", ".join(f"{name} {v:.4f}" for name, v in metrics.items())
-
-
-def duration(seconds: float) -> str:
-  """Return seconds as minutes or hours: "2:05" or "1:02:05"."""
-  minutes, rest = divmod(round(seconds), 60)
-  hours, minutes = divmod(minutes, 60)
-  return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

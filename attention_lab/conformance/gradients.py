@@ -94,10 +94,10 @@ def _bfloat16_error(subject: Subject) -> Error:
   for (path, y), (_, reference), (_, other) in zip(
     actual, rounded, expected, strict=True
   ):
-    size = np.linalg.norm(reference) + 1e-30
-    rounding = np.linalg.norm(reference - other) / size
-    error = np.linalg.norm(y.astype(np.float32) - reference) / size
-    ratio = float(error / max(rounding, 2.0**-7))
+    size = float(np.linalg.norm(reference)) + 1e-30
+    rounding = float(np.linalg.norm(reference - other)) / size
+    error = float(np.linalg.norm(y.astype(np.float32) - reference)) / size
+    ratio = error / max(rounding, 2.0**-7)
     if ratio > worst:
       worst, where = ratio, f"by {jax.tree_util.keystr(path)}"
   return worst, where

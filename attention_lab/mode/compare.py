@@ -12,26 +12,31 @@ import shlex
 import sys
 from pathlib import Path
 
-import jmp
 from rich.console import Console
 
 from attention_lab import config as configs
-from attention_lab.benchmark.timing import matmul_peak
-from attention_lab.compare import costs, launch, plan
+from attention_lab.compare import (
+  costs,
+  estimate,
+  extras,
+  launch,
+  plan,
+  plan_file,
+  stale,
+)
 from attention_lab.compare.analysis.record import Comparison
 from attention_lab.compare.analysis.sentences import sentence
 from attention_lab.compare.analysis.table import lines
 from attention_lab.compare.analysis.wording import counted
+from attention_lab.compare.clock import duration
 from attention_lab.compare.collect import collect
 from attention_lab.compare.plan import Plan, Planned
-from attention_lab.compare.progress import Progress, duration
+from attention_lab.compare.progress import Progress
 from attention_lab.compare.report import markdown, page, results
 from attention_lab.config import Config
 from attention_lab.run import folder as run_folder
 from attention_lab.system.files import make_folder, write_atomically
 from attention_lab.training.preflight import training_flops
-
-UTILISATION = 0.3  # Typical speed of a small run, relative to a large matrix product.
 
 
 def run(config: Config, workdir: str | None) -> int:
@@ -39,15 +44,21 @@ def run(config: Config, workdir: str | None) -> int:
 
   It is 1 if any run failed, and 128 + the signal's number after a signal.
   """
+  extras.refuse_missing()
   launch.disable_preallocation()
   folder = Path(workdir) if workdir else _folder(config)
   console = Console(highlight=False, soft_wrap=True, emoji=False)
   planned = plan.make(config, folder)
+  for line in stale.lines(planned, config.compare.stale):
+    console.print(line, markup=False)
   if config.compare.dry_run:
     return _print_plan(planned, config, console)
   make_folder(folder, "workdir")
   reports = Reports(planned, config)
-  with Progress(planned, console) as progress:
+  plan_file.write(folder, plan.to_store(planned), reports.command)
+  cells = len(planned.rows) * len(planned.seeds)
+  at_once = cells if config.compare.launcher == "slurm" else _at_once(config)
+  with Progress(planned, console, at_once) as progress:
     signal = _launch(planned, config, ReportingProgress(progress, reports))
   if signal:
     reports.write(final=True)
@@ -73,7 +84,7 @@ class Reports:
     Args:
       final: whether to write report.html with attention maps, too, which takes seconds.
     """
-    found = costs.stored(self.plan, self.lengths) or []
+    found = costs.stored(self.plan, self.lengths) or costs.NO_COSTS
     comparison = collect(self.plan, self.command, found, final)
     self._write("results.jsonl", results.jsonl(comparison))
     self._write("report.md", markdown.report(comparison))
@@ -106,7 +117,12 @@ def _launch(planned: Plan, config: Config, listener: launch.Listener) -> int | N
     from attention_lab.compare import cluster
 
     return cluster.run_on_slurm(jobs, planned.workdir, config.compare.slurm, listener)
-  return launch.run_locally(jobs, config.compare.jobs or launch.devices(), listener)
+  return launch.run_locally(jobs, _at_once(config), listener)
+
+
+def _at_once(config: Config) -> int:
+  """Return the number of jobs that run at a time on this machine."""
+  return int(config.compare.jobs or launch.devices())
 
 
 def _finish(reports: Reports, console: Console) -> int:
@@ -116,6 +132,8 @@ def _finish(reports: Reports, console: Console) -> int:
     for left_out in costs.measure(planned, lengths):
       console.print(left_out, markup=False)
   comparison = reports.write(final=True)
+  looked = plan.to_store(planned.looked())
+  plan_file.write(planned.workdir, looked, reports.command)
   rows = lines(comparison)
   for line in rows:
     console.print(f"{line.name}: {sentence(line, comparison.seeds)}.", markup=False)
@@ -130,40 +148,47 @@ def _finish(reports: Reports, console: Console) -> int:
 
 def _print_plan(planned: Plan, config: Config, console: Console) -> int:
   """Print the runs of a comparison and estimates of their time; return 0."""
-  first = planned.rows[0].config
-  peak = matmul_peak(jmp.get_policy(first.train.precision).compute_dtype)
-  seeds = counted(len(planned.seeds), "seed")
-  total = 0.0
+  seeds, total = counted(len(planned.seeds), "seed"), 0.0
+  left = {
+    row.name: sum(not planned.finished(row, seed) for seed in planned.seeds)
+    for row in planned.rows
+  }
+  start = estimate.imports() if any(left.values()) else 0.0
   for row in planned.rows:
-    left = sum(not planned.finished(row, seed) for seed in planned.seeds)
-    flops = training_flops(row.config)
-    seconds = _seconds(planned, row) or flops * planned.steps / (peak * UTILISATION)
-    total += seconds * left
+    seconds, text = _time(planned, row, start) if left[row.name] else (0.0, "")
+    total += seconds * left[row.name]
     matched = f" (matched to the baseline: {row.matched})" if row.matched else ""
     console.print(
-      f"{row.name}: {row.parameters:,} parameters, {flops:.3g} FLOPs per step, about "
-      f"{duration(seconds)} per run, {left} of {seeds} to run{matched}",
+      f"{row.name}: {row.parameters:,} parameters, {training_flops(row.config):.3g} "
+      f"FLOPs per step{text}, {left[row.name]} of {seeds} to run{matched}",
       markup=False,
     )
-  at_once = config.compare.jobs or launch.devices()
+  for row in planned.others:
+    console.print(f"{row.name}: of an earlier command, stays in the report.")
   rows = counted(len(planned.rows), "row")
   runs = counted(len(planned.rows) * len(planned.seeds), "run")
   console.print(
     f"{rows} × {seeds} = {runs} of {counted(planned.steps, 'step')}. The remaining runs "
-    f"take about {duration(total / at_once)} on this machine, estimated from finished "
-    f"runs or from {UTILISATION * 100:.0f} % of the speed of a large matrix product "
-    f"({peak / 1e9:,.0f} GFLOP/s). Nothing was trained. The comparison's folder is "
+    f"take about {duration(total / _at_once(config))} on this machine, by finished runs or "
+    f"by a measured start, compilation, step and evaluation of each row, without sampling "
+    f"and checkpoints. Nothing was trained. The comparison's folder is "
     f"--workdir={planned.workdir}",
     markup=False,
   )
   return 0
 
 
-def _seconds(planned: Plan, row: Planned) -> float | None:
-  """Return the mean duration of a row's finished runs; None if there are none."""
-  runs = collect(planned._replace(rows=[row]), "").rows[0].runs
-  seconds = [run.summary["seconds"] for run in runs if run.status == "finished"]
-  return sum(seconds) / len(seconds) if seconds else None
+def _time(planned: Plan, row: Planned, start: float) -> tuple[float, str]:
+  """Return the seconds of a run of a row, and what they are made of."""
+  if (seconds := estimate.recorded(planned, row)) is not None:
+    seconds += start
+    return seconds, f", about {duration(seconds)} per run as those that finished"
+  found = estimate.measure(row, planned.steps, start)
+  return found.total, (
+    f", about {duration(found.total)} per run (start {found.start:.1f} s, compilation "
+    f"{found.compiling:.1f} s, step {1e3 * found.step:.3g} ms, evaluation "
+    f"{found.evaluation:.2g} s)"
+  )
 
 
 def _folder(config: Config) -> Path:

@@ -17,6 +17,7 @@ from attention_lab.distributed.devices import (
 )
 from attention_lab.errors import UserError
 from attention_lab.experiment import Experiment, assemble
+from attention_lab.run import code as run_code
 from attention_lab.run import folder as run_folder
 from attention_lab.run.restore import Trained, restore_params
 from attention_lab.system.files import write_json
@@ -28,7 +29,7 @@ from attention_lab.training.evaluation import (
   length_measures,
 )
 from attention_lab.training.messages import format_figures
-from attention_lab.training.preflight import sample_options
+from attention_lab.training.preflight import code_of, sample_options
 from attention_lab.update import Measure, make_evaluate
 
 
@@ -39,6 +40,8 @@ def run(config: Config, workdir: str | None) -> int:
   refuse_indivisible(config.batch_size, 1, len(devices))
   experiment = assemble(config, run_folder.kept(folder))
   run_folder.refuse_other_data(folder, experiment.dataset.fingerprint)
+  code = code_of(config)
+  run_code.refuse_other_code(folder, code, config.checkpoint.changed_code)
   lengths = at_lengths(experiment, config.evaluation.extra_lengths)
   restored = restore_params(
     experiment,
@@ -50,6 +53,8 @@ def run(config: Config, workdir: str | None) -> int:
   result: dict[str, Any] = {"step": restored.step, "checkpoint": restored.path.name}
   if restored.averaged:
     result["averaged"] = [path.name for path in restored.averaged]
+  if changed := run_code.changed_code(folder, code):
+    result["changed_code"] = changed  # The user accepted it.
   result |= _measured(config, experiment, restored, lengths)
   translated = _translated(experiment, config, restored.params, folder)
   for name, scores in translated.items():

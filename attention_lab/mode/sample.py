@@ -11,16 +11,19 @@ from attention_lab.decode.sampler import make_sampler
 from attention_lab.decode.translator import Translator
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
+from attention_lab.run import code as run_code
 from attention_lab.run import folder as run_folder
 from attention_lab.run.restore import restore_params
 from attention_lab.system.files import make_folder
-from attention_lab.training.preflight import sample_options
+from attention_lab.training.preflight import code_of, sample_options
 
 
 def run(config: Config, workdir: str | None) -> int:
   """Print the prompt with each continuation, or the translations of each line."""
   folder = run_folder.existing(workdir)
   experiment = assemble(config, run_folder.kept(folder))
+  if changed := run_code.changed_code(folder, code_of(config)):
+    print(f"warning: {run_code.message(folder, changed)}", file=sys.stderr)
   lines = config.sample.input_file
   sampler = make_sampler(experiment, *sample_options(config))
   if sampler is None:

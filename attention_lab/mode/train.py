@@ -66,7 +66,9 @@ def run(config: Config, workdir: str | None) -> int:
     restored = _restore(group, checkpoints, checked, stepper)
     if group.first:  # From here on the folders are certain to be resumable.
       for folder, each in zip(folders, configs, strict=True):
-        run_folder.record(folder, each.to_dict(), dataset.fingerprint, devices, files)
+        run_folder.record(
+          folder, each.to_dict(), dataset.fingerprint, devices, files, checked.code
+        )
     runs = _runs(
       configs, root, folders, checked, stepper, checkpoints, restored, devices, group
     )

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 from attention_lab.errors import UserError
 from attention_lab.run.checkpoint import Checkpoints
@@ -73,6 +73,14 @@ def existing(workdir: str | None) -> Path:
   raise UserError(what + hint)
 
 
+def refuse_single(workdir: str) -> NoReturn:
+  """Raise `UserError` because a comparison is to be made in the folder of a run."""
+  raise UserError(
+    f"--workdir={workdir} holds a single run, not a comparison. Name another folder, or "
+    f"omit --workdir for one in {RUNS}/; --mode=evaluate measures this run."
+  )
+
+
 def kept(workdir: Path) -> dict[str, bytes]:
   """Return the files that a run keeps to be usable without its data, by name.
 
@@ -132,10 +140,11 @@ def record(
   fingerprint: str,
   devices: Sequence[Any],
   files: Mapping[str, bytes] = MappingProxyType({}),
+  code: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
   """Write config.json, and the files that the run keeps, into a folder that is `held`.
 
-  The provenance of earlier starts is kept.
+  The provenance of earlier starts is kept, and the code of those that had another.
 
   Args:
     workdir: the folder.
@@ -143,11 +152,12 @@ def record(
     fingerprint: sha256 of the data.
     devices: the devices of this start.
     files: contents of the files to keep, by name.
+    code: hashes of the code that the run's numbers depend on.
 
   Raises:
     UserError: the folder cannot be written to.
   """
-  earlier = []
+  earlier, codes = [], recorded_codes(workdir)
   if stored_config(workdir) is not None:
     content = read_json(workdir / CONFIG)
     earlier = [*content.get("earlier", []), content["provenance"]]
@@ -163,6 +173,7 @@ def record(
     "config": dict(settings),
     "provenance": provenance,
     "earlier": earlier,
+    "code": codes if codes[-1:] == [dict(code)] else [*codes, dict(code)],
   }
   if files:
     content["files"] = {name: _sha256(data) for name, data in files.items()}
@@ -170,6 +181,23 @@ def record(
     for name, data in files.items():
       _write(workdir / name, data)
     write_json(workdir / CONFIG, content)
+
+
+def recorded_codes(workdir: Path) -> list[dict[str, str] | None]:
+  """Return the code that a run's starts had, each change of it once.
+
+  None stands for the code of a version that recorded none. A folder without a run has an
+  empty list.
+  """
+  if stored_config(workdir) is None:
+    return []
+  return list(read_json(workdir / CONFIG).get("code", [None]))
+
+
+def recorded_data(workdir: Path) -> str | None:
+  """Return the sha256 of the data that a run was trained on."""
+  provenance = read_json(workdir / CONFIG).get("provenance", {})
+  return str(provenance["dataset_sha256"]) if "dataset_sha256" in provenance else None
 
 
 def command() -> str:
@@ -185,7 +213,7 @@ def refuse_other_data(workdir: Path, fingerprint: str) -> None:
   """Raise `UserError` if the folder holds a run that was trained on other data."""
   if stored_config(workdir) is None:
     return
-  recorded = read_json(workdir / CONFIG).get("provenance", {}).get("dataset_sha256")
+  recorded = recorded_data(workdir)
   if recorded != fingerprint:
     raise UserError(
       f"The data has changed since the run in {workdir} began (sha256 {recorded} then, "

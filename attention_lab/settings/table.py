@@ -181,6 +181,11 @@ SETTINGS: Mapping[str, Setting] = {
   "checkpoint.keep": Changeable(
     3, "Number of newest checkpoints to keep; the best one is kept too.", above=0
   ),
+  "checkpoint.changed_code": Changeable(
+    "refuse",
+    "Refuse or accept a run whose code has changed since; holds for one command.",
+    choices=("refuse", "accept"),
+  ),
   "log.every": Changeable(50, "Steps between entries of the log.", above=0),
   "log.tensorboard": Changeable(True, "Write TensorBoard events."),
   "log.wandb": Changeable(
@@ -225,10 +230,7 @@ SETTINGS: Mapping[str, Setting] = {
     flag="input_file",
   ),
   "sample.count": Changeable(
-    1,
-    "Number of continuations, or of best translations.",
-    above=0,
-    below=10_001,
+    1, "Number of continuations, or of best translations.", above=0, below=10_001
   ),
   "sample.beam_size": Changeable(
     4,
@@ -273,8 +275,12 @@ SETTINGS: Mapping[str, Setting] = {
   ),
   "compare.margin": Changeable(
     "50%",
-    "Largest difference that does not matter, in the metric that the dataset is judged by "
-    "(0.01), or as a share of the standard deviation over seeds (50%).",
+    "Largest difference that does not matter (0.01), or its share of the seeds' spread.",
+  ),
+  "compare.stale": Changeable(
+    "retrain",
+    "Runs whose code or data has changed are trained anew, refused or kept.",
+    choices=("retrain", "refuse", "keep"),
   ),
   "compare.cost_lengths": Changeable(
     (128, 256, 512),

@@ -2,14 +2,41 @@
 
 import contextlib
 import hashlib
+import importlib.metadata
 import itertools
+import json
 import os
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from attention_lab.system.imports import imported
+from attention_lab.system.versions import installed
+
 PACKAGE = Path(__file__).parents[1]
+# Packages whose version the numbers of every run depend on.
+NUMERICAL = ("jax", "jaxlib", "dm-haiku", "optax")
+# Files and folders of this package that a run imports and no number depends on: what it
+# prints and logs, what it refuses, and how it treats files, signals and memory.
+WITHOUT_NUMBERS = (
+  "compatibility.py",
+  "conformance",
+  "errors.py",
+  "plugin/attribution.py",
+  "plugin/consent.py",
+  "plugin/usage.py",
+  "run/code.py",
+  "run/disk_space.py",
+  "run/folder.py",
+  "run/tensorboard.py",
+  "run/wandb.py",
+  "settings",
+  "system",
+  "training/messages.py",
+  "training/progress.py",
+)
+SHORT = 16  # Hex digits of a hash that is stored for each file.
 # Files of plugins, and folders of packages of plugins, wherever they are installed.
 _plugins: set[Path] = set()
 
@@ -42,9 +69,73 @@ def code_hashes() -> dict[str, str]:
   Files of this package and of packages of plugins are named by their path in it, others
   by their file name, since folders differ between machines.
   """
+  return _by_name(_files())
+
+
+def used_code(common: Iterable[str], components: Iterable[str]) -> dict[str, str]:
+  """Return a short hash of each file that modules use, and versions of libraries.
+
+  Used is what a module imports, directly or not: its source says so. Of a package of
+  plugins among Python's libraries, all files count; of other libraries, the versions of
+  those in `NUMERICAL` and of those that the components import and `common` does not.
+
+  Args:
+    common: dotted names of the modules that every run uses.
+    components: dotted names of the modules that define the components of a run.
+
+  Returns:
+    Hashes by the names of `code_hashes`, and versions by "version of jax".
+  """
+  base = imported(common, _is_own)
+  own = imported(components, _is_own)
+  files = {*base.files.values(), *own.files.values()}
+  for place in _plugins:
+    if place.is_dir() and _is_library(place):
+      inside = any(path.is_relative_to(place) for path in files)
+      files.update(place.rglob("*.py") if inside else ())
+  found = {
+    name: sha256[:SHORT]
+    for name, sha256 in _by_name(sorted(files)).items()
+    if not name.startswith(_WITHOUT_NUMBERS)
+  }
+  for package in sorted({*NUMERICAL, *_packages(own.libraries - base.libraries)}):
+    found[f"version of {package}"] = str(installed(package))
+  return found
+
+
+_WITHOUT_NUMBERS = tuple(f"{PACKAGE.name}/{each}" for each in WITHOUT_NUMBERS)
+
+
+def changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+  """Return the names in which two results of `used_code` differ."""
+  return sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+
+
+def digest(code: Mapping[str, str]) -> str:
+  """Return a short hash of a result of `used_code`."""
+  text = json.dumps(dict(code), sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()[:SHORT]
+
+
+def _packages(modules: set[str]) -> set[str]:
+  """Return the installed packages that hold top-level modules."""
+  if not modules - set(sys.stdlib_module_names):
+    return set()  # The list of all packages takes a tenth of a second.
+  holders = importlib.metadata.packages_distributions()
+  return {package for module in modules for package in holders.get(module, ())}
+
+
+def _is_own(path: Path) -> bool:
+  """Return whether a file is of this package, a plugin, or not among libraries."""
+  return (
+    path.is_relative_to(PACKAGE) or is_plugin_file(str(path)) or not _is_library(path)
+  )
+
+
+def _by_name(paths: Iterable[Path]) -> dict[str, str]:
   found: dict[str, str] = {}
   packages = [PACKAGE, *sorted(place for place in _plugins if place.is_dir())]
-  for path in _files():
+  for path in paths:
     above = [each for each in packages if path.is_relative_to(each)]
     name = str(path.relative_to(above[0].parent)) if above else path.name
     with contextlib.suppress(OSError):
@@ -70,13 +161,16 @@ def _installed() -> list[str]:
 
 def _own_code() -> Iterator[Path]:
   """Yield the files of loaded modules outside of Python's own folders."""
+  for module in list(sys.modules.values()):
+    file = getattr(module, "__file__", None)
+    if isinstance(file, str) and file.endswith(".py") and not _is_library(file):
+      yield Path(file)
+
+
+def _is_library(path: str | Path) -> bool:
+  """Return whether a path is in one of Python's own folders."""
   libraries = tuple(
     os.path.join(sysconfig.get_path(key), "")
     for key in ("stdlib", "purelib", "platlib")
   )
-  for module in list(sys.modules.values()):
-    file = getattr(module, "__file__", None)
-    if (
-      isinstance(file, str) and file.endswith(".py") and not file.startswith(libraries)
-    ):
-      yield Path(file)
+  return str(path).startswith(libraries)

@@ -14,6 +14,8 @@ import jax
 import numpy as np
 
 from attention_lab import optimizer as optimizers
+from attention_lab.architecture.base.architecture import architectures
+from attention_lab.attention.base.attention import attentions
 from attention_lab.benchmark.utilisation import flops_per_step
 from attention_lab.config import (
   Config,
@@ -24,16 +26,24 @@ from attention_lab.config import (
   validate,
 )
 from attention_lab.conformance.leak import Calls, refuse_leak
-from attention_lab.dataset.base.dataset import Dataset
+from attention_lab.dataset.base.dataset import Dataset, datasets
 from attention_lab.dataset.base.validation import refuse_invalid_dataset
 from attention_lab.decode.sampler import SampleOptions, Sampler, make_sampler
 from attention_lab.decode.translator import Translator, refuse_unscored
 from attention_lab.distributed.devices import own_devices, refuse_indivisible
 from attention_lab.errors import UserError, one_line
-from attention_lab.experiment import Experiment, assemble, assemble_plain
-from attention_lab.plugin import attribution
+from attention_lab.experiment import (
+  Experiment,
+  assemble,
+  assemble_plain,
+  named_attentions,
+)
+from attention_lab.plugin import attribution, usage
+from attention_lab.position.base.position import positions
+from attention_lab.run import code as run_code
 from attention_lab.run import folder as run_folder
 from attention_lab.run.disk_space import bytes_to_come, refuse_full
+from attention_lab.system.code_hash import used_code
 from attention_lab.system.memory import (
   out_of_memory,
   refuse_large_batches,
@@ -56,6 +66,7 @@ class Checked(NamedTuple):
   leak_check: str  # "passed", "skipped" or "not applicable".
   exact: bool  # Whether the leak check saw no change, by rounding either.
   disk_bytes: int  # Size of the checkpoints that are still to be written.
+  code: dict[str, str]  # Hashes of the code that the run's numbers depend on.
 
 
 def check(
@@ -81,7 +92,7 @@ def check(
   """
   _refuse_settings(config, devices, folders)
   experiment = assemble(config, kept)
-  dataset = experiment.dataset
+  dataset, code = experiment.dataset, code_of(config)
   _refuse_data(config, experiment)
   extra_lengths = at_lengths(experiment, config.evaluation.extra_lengths)
   sampler = make_sampler(experiment, *sample_options(config), clip=True)
@@ -89,8 +100,7 @@ def check(
   with _of_attention(config.attention):
     state = jax.eval_shape(fresh, np.uint32(0))
   refuse_large_state(state, config.seeds, own_devices(devices))
-  for folder in folders:
-    run_folder.refuse_other_data(folder, dataset.fingerprint)
+  _refuse_changes(config, folders, dataset, code)
   parts = config.train.micro_batches
   calls = Calls(config.batch_size, parts, len(devices), extra_lengths)
   leak_check, exact = _check_leaks(config, experiment, calls, fresh if first else None)
@@ -107,7 +117,28 @@ def check(
     leak_check,
     exact,
     needed,
+    code,
   )
+
+
+def code_of(config: Config, common: str = "attention_lab.mode.train") -> dict[str, str]:
+  """Return the hashes of the code that the numbers of a configuration depend on.
+
+  Args:
+    config: the configuration; its components are known.
+    common: module that computes the numbers; by default those of a training run.
+  """
+  named = [
+    (architectures, config.architecture.name),
+    *((attentions, text) for text in named_attentions(config).values()),
+    (attentions, config.attention),
+    (positions, config.position),
+    (datasets, config.dataset),
+    (optimizers.optimizers, config.train.optimizer),
+    (optimizers.schedules, config.train.schedule),
+  ]
+  components = [usage.modules_of(registry, text) for registry, text in named]
+  return used_code([common], set[str]().union(*components))
 
 
 def _refuse_settings(
@@ -119,6 +150,15 @@ def _refuse_settings(
   if folders:
     for folder, own in zip(folders, seed_configs(config), strict=True):
       refuse_other_config(folder, own)
+
+
+def _refuse_changes(
+  config: Config, folders: Sequence[Path], dataset: Dataset, code: Mapping[str, str]
+) -> None:
+  """Raise `UserError` if a folder's run had other data or other code."""
+  for folder in folders:
+    run_folder.refuse_other_data(folder, dataset.fingerprint)
+    run_code.refuse_other_code(folder, code, config.checkpoint.changed_code)
 
 
 def _refuse_data(config: Config, experiment: Experiment) -> None:

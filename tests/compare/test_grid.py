@@ -75,6 +75,7 @@ def test_tuples_and_settings_without_effect_on_results_are_not_split():
   ("key", "text", "answer"),
   [
     ("seed", "0,1", "the number of seeds with --seeds=5"),
+    ("seeds", "1,2,3", "--seeds=3 trains three, from the one on that --seed=1 names"),
     ("steps", "10,20", "all rows are trained for the same"),
     ("attention", "linear,linear", "lists linear twice"),
     ("model.d_ff", "64,x", "expected int"),

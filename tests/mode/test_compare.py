@@ -2,13 +2,16 @@
 
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.commands import TINY, run, start
+from attention_lab.compare import estimate, extras, maps
+from attention_lab.compare.report import page
+from tests.commands import ROOT, TINY, assert_refused, run, start
 
 BROKEN = """
 import dataclasses, sys
@@ -58,6 +61,7 @@ def test_killed_comparison_is_resumed_and_failure_is_reported(tmp_path):
 
 def test_dry_run_trains_nothing(tmp_path, command, monkeypatch):
   monkeypatch.setenv("COLUMNS", "200")
+  monkeypatch.setattr(estimate, "STEPS_SECONDS", 0.01)
   work = tmp_path / "work"
   status, out, err = command(
     *COMPARE, "--attention=standard,selective", f"--workdir={work}", "--dry_run"
@@ -66,6 +70,8 @@ def test_dry_run_trains_nothing(tmp_path, command, monkeypatch):
   assert "selective, d_ff 28: 864 parameters" in out
   assert "d_ff 28 instead of 32: 864 parameters; standard has 864" in out
   assert "3 rows × 1 seed = 3 runs of" in out
+  measured = r"per run \(start .* s, compilation .* s, step .* ms, evaluation .* s\)"
+  assert len(re.findall(measured, out)) == 3
   assert not os.path.exists(work)
 
 
@@ -74,6 +80,11 @@ def test_dry_run_trains_nothing(tmp_path, command, monkeypatch):
   [
     (["--attention=standard"], "There is nothing to compare."),
     (["--attention=standard,linaer"], "Did you mean 'linear'?"),
+    (
+      ["--attention=standard,linformer"],
+      "Row 'linformer': The attention 'linformer' is",
+    ),
+    (["--attention=standard,linformer"], "type --architecture=encoder."),
   ],
 )
 def test_invalid_comparison_is_rejected_in_one_line(tmp_path, words, answer, command):
@@ -83,3 +94,51 @@ def test_invalid_comparison_is_rejected_in_one_line(tmp_path, words, answer, com
   assert answer in err
   assert err.count("\n") == 1
   assert not Path(work).exists()
+
+
+def test_an_edit_retrains_the_rows_that_use_it_and_no_other(
+  tmp_path, mine, command, monkeypatch
+):
+  monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{tmp_path}")
+  monkeypatch.setattr(page, "report", lambda comparison: "")  # Drawing takes seconds.
+  monkeypatch.setattr(maps, "of_run", lambda *_: None)
+  work = tmp_path / "work"
+  words = [*COMPARE, f"--plugin={mine}", "--attention=standard,mine", "--match=none"]
+  words += ["--steps=2", f"--workdir={work}", "--skip_checks"]
+  status, out, _ = command(*words)
+  assert status == 0
+  assert "cell 1 of 2: standard, seed 0: started" in out
+  of_standard, of_mine = (
+    work / "cells" / row / "seed0" / "config.json" for row in ("standard", "mine")
+  )
+  before = of_standard.read_bytes(), of_mine.read_bytes()
+
+  helper = tmp_path / "scale_of_mine.py"
+  helper.write_text("SCALE = 0.0\n")
+  assert_refused(
+    command(*words, "--config.compare.stale=refuse"),
+    "mine: code changed (scale_of_mine.py)",
+  )
+  status, out, _ = command(*words)
+  assert status == 0
+  assert "mine: code changed (scale_of_mine.py): 1 run starts anew" in out
+  assert "standard, seed 0" not in out
+  assert of_standard.read_bytes() == before[0]
+  assert of_mine.read_bytes() != before[1]
+  aside = work / "replaced" / "mine" / "seed0-1" / "config.json"
+  assert aside.read_bytes() == before[1]
+
+
+def test_a_missing_package_is_told_before_anything_trains(
+  tmp_path, command, monkeypatch
+):
+  monkeypatch.setattr(extras, "PACKAGES", ("scipy", "no_such_package"))
+  words = ["--attention=standard,linear", f"--workdir={tmp_path / 'work'}"]
+  result = command(*COMPARE, *words)
+  assert_refused(result, "needs no_such_package: pip install -e '.[compare]'")
+
+
+def test_the_folder_of_a_single_run_is_refused(tmp_path, command):
+  (tmp_path / "config.json").write_text('{"config": {}}')
+  result = command(*COMPARE, "--attention=standard,linear", f"--workdir={tmp_path}")
+  assert_refused(result, "holds a single run, not a comparison. Name another folder")

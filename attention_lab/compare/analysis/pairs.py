@@ -20,7 +20,7 @@ def baselines(comparison: Comparison) -> dict[str, str]:
   first: dict[tuple[str, ...], str] = {}
   found = {}
   for row in comparison.rows:
-    origin = by_name.get(row.origin, row)
+    origin = by_name.get(row.made_from, row)
     group = tuple(repr(value(comparison, origin, key)) for key in varied)
     name = first.setdefault(group, row.name)
     found[row.name] = "" if name == row.name else name

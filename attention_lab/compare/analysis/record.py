@@ -38,7 +38,8 @@ class Row(NamedTuple):
   matched: str  # How its cost was matched to the baseline's; "" if it was not.
   runs: Sequence[Run]  # One per seed.
   maps: Maps | None = None  # Maps of the first finished run; None if it has none.
-  origin: str = ""  # Name of the row that a matched row was made of; "" for others.
+  made_from: str = ""  # Name of the row that a matched row was made of; "" for others.
+  note: str = ""  # Why its results are not of today's code or data; "" if they are.
 
 
 class Comparison(NamedTuple):

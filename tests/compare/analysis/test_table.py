@@ -171,7 +171,7 @@ def test_the_comparison_may_be_about_another_setting():
 def matched(origin, losses, **settings):
   name = f"{origin.name}, d_ff 213"
   made = row(name, losses, **origin.settings, **settings)
-  return made._replace(matched="d_ff 213 instead of 256", origin=origin.name)
+  return made._replace(matched="d_ff 213 instead of 256", made_from=origin.name)
 
 
 def test_matched_row_is_compared_with_the_baseline_of_its_origin():

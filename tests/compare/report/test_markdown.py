@@ -96,10 +96,10 @@ def test_results_have_a_line_per_run():
   assert len(lines) == 12
   assert lines[3] == (
     '{"row": "mine, d_ff 213", "settings": {"attention": "mine", "d_ff": 213}, '
-    '"matched": "d_ff 213 instead of 256: 0.3 % fewer parameters", "seed": 0, '
+    '"matched": "d_ff 213 instead of 256: 0.3 % fewer parameters", "note": "", "seed": 0, '
     '"status": "finished", "error": "", "folder": "cell/0", "leak_check": "passed", '
     '"metrics": {"loss": 1.4, "accuracy": 0.5, "parameters": 1234.0, '
-    '"training_flops": 200000000.0, "seconds": 12.5}}'
+    '"training_flops": 200000000.0, "seconds": 12.5}, "lengths": {}}'
   )
   assert '"status": "failed", "error": "Got <3> | 4\\nhere"' in lines[10]
   assert '"loss"' not in lines[11]

@@ -1,0 +1,16 @@
+"""The packages of the extra [compare], which the reports need."""
+
+import importlib.util
+
+from attention_lab.errors import UserError
+
+PACKAGES = ("scipy", "jinja2", "matplotlib")
+
+
+def refuse_missing() -> None:
+  """Raise `UserError` naming the packages that are not installed; import none."""
+  missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+  if missing:
+    raise UserError(
+      f"--mode=compare needs {', '.join(missing)}: pip install -e '.[compare]'"
+    )

@@ -1,0 +1,99 @@
+"""compare.json: the rows, seeds and steps of the comparison that a folder holds."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from attention_lab import config as configs
+from attention_lab.config import Config
+from attention_lab.errors import UserError
+from attention_lab.system.files import read_json, write_json
+
+FILE = "compare.json"
+
+
+class StoredRow(NamedTuple):
+  """A row of the comparison."""
+
+  name: str
+  config: Config
+  parameters: int
+  matched: str
+  made_from: str = ""  # Name of the row that a matched row was made of.
+
+
+class Stored(NamedTuple):
+  """The comparison of a folder."""
+
+  rows: Sequence[StoredRow]  # The baseline first.
+  seeds: Sequence[int]
+  steps: int
+  looks: Sequence[int] = ()  # Numbers of seeds at which all results were reported.
+
+
+def read(workdir: Path) -> Stored | None:
+  """Return the comparison of a folder; None if it holds none, or of an older version."""
+  path = workdir / FILE
+  if not os.path.exists(path):
+    return None
+  content = read_json(path)
+  try:
+    rows = [
+      StoredRow(
+        row["name"],
+        configs.from_stored(row["config"]),
+        row["parameters"],
+        row["matched"],
+        row["made_from"],
+      )
+      for row in content["rows"]
+    ]
+    return Stored(rows, content["seeds"], content["steps"], content["looks"])
+  except (KeyError, TypeError):
+    raise UserError(
+      f"{path} is not the file of a comparison. Name another --workdir."
+    ) from None
+
+
+def write(workdir: Path, stored: Stored, command: str) -> None:
+  """Write the comparison of a folder, and the command line that made it."""
+  rows = [row._asdict() | {"config": row.config.to_dict()} for row in stored.rows]
+  content = {
+    "command": command,
+    "seeds": list(stored.seeds),
+    "steps": stored.steps,
+    "looks": list(stored.looks),
+    "rows": rows,
+  }
+  write_json(workdir / FILE, content)
+
+
+def refuse_other(workdir: Path, stored: Stored, rows: Mapping[str, Config]) -> None:
+  """Raise `UserError` if rows cannot be added to the comparison of a folder.
+
+  Args:
+    workdir: the folder.
+    stored: its comparison.
+    rows: the configurations of the rows by name, the baseline first.
+  """
+  baseline, own = stored.rows[0].name, next(iter(rows))
+  if baseline != own:
+    raise UserError(
+      f"{workdir} holds a comparison with the baseline {baseline!r}, and the baseline of "
+      f"this command is {own!r}. List the same settings, the baseline first, to extend "
+      f"it, or name another --workdir."
+    )
+  for row in stored.rows:
+    if row.name not in rows:
+      continue
+    different = configs.differences(row.config, rows[row.name])
+    different.pop("steps", None)  # Each run's own check knows whether it can go on.
+    if different:
+      listed = ", ".join(
+        f"{key}: {old!r} there, {new!r} here" for key, (old, new) in different.items()
+      )
+      raise UserError(
+        f"{workdir} holds a comparison with another row {row.name!r} ({listed}). Omit "
+        f"these flags to extend it, or name another --workdir."
+      )

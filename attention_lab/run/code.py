@@ -1,0 +1,52 @@
+"""The code of a run: what changed since it was recorded, and who may go on with it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from attention_lab.errors import UserError
+from attention_lab.run import folder as run_folder
+from attention_lab.system.code_hash import changes
+
+MOST_NAMES = 4  # Most changed files that a message lists.
+
+
+def changed_code(workdir: Path, code: Mapping[str, str]) -> list[str]:
+  """Return the names in which code differs from that of a run's last start.
+
+  None are returned if the folder holds no run, or one whose code was not recorded.
+
+  Args:
+    workdir: the folder.
+    code: from `code_hash.used_code`.
+  """
+  codes = run_folder.recorded_codes(workdir)
+  last = codes[-1] if codes else None
+  return [] if last is None else changes(last, code)
+
+
+def refuse_other_code(workdir: Path, code: Mapping[str, str], policy: str) -> None:
+  """Raise `UserError` if the code of a folder's run has changed, and name the files.
+
+  Args:
+    workdir: the folder.
+    code: from `code_hash.used_code`.
+    policy: "refuse", or "accept" to raise nothing.
+  """
+  changed = changed_code(workdir, code)
+  if changed and policy == "refuse":
+    raise UserError(
+      f"{message(workdir, changed)} Restore it, name another --workdir, or type "
+      f"--config.checkpoint.changed_code=accept, which is recorded."
+    )
+
+
+def message(workdir: Path, changed: Sequence[str]) -> str:
+  """Return that the code of a run has changed, as a sentence."""
+  return f"The code of the run in {workdir} has changed since ({named(changed)})."
+
+
+def named(changed: Sequence[str]) -> str:
+  """Return the names of changed files, the first few of many."""
+  rest = len(changed) - MOST_NAMES
+  more = f" and {rest} more" * (rest > 0)
+  return ", ".join(changed[:MOST_NAMES]) + more

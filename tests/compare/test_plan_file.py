@@ -1,0 +1,84 @@
+"""A folder's comparison is extended, or one that does not extend it is refused."""
+
+import pytest
+
+from attention_lab.compare import plan, plan_file
+from attention_lab.errors import UserError
+from tests.parts import tiny_config
+
+
+def made(folder, attentions, write=False, **changes):
+  config = tiny_config(**changes)
+  config.compare.match = "none"
+  config.compare.grid = (("attention", attentions),)
+  planned = plan.make(config, folder)
+  if write:
+    folder.mkdir(exist_ok=True)
+    plan_file.write(folder, plan.to_store(planned), "the command")
+  return planned
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("compared")
+  made(folder, ("standard", "linear"), write=True, seeds=3)
+  return folder
+
+
+def test_rows_and_seeds_of_earlier_commands_stay(folder):
+  extended = made(folder, ("standard", "cosine"))
+  assert [row.name for row in extended.rows] == ["standard", "cosine"]
+  assert [row.name for row in extended.reported] == ["standard", "cosine", "linear"]
+  assert list(extended.seeds) == [0]
+  assert extended.reported_seeds == [0, 1, 2]
+  assert (
+    plan.to_store(extended).rows[-1].config == plan_file.read(folder).rows[-1].config
+  )
+
+
+def test_matched_rows_go_with_their_row(folder):
+  stored = plan_file.read(folder)
+  matched = stored.rows[1]._replace(
+    name="linear, d_ff 3", matched="d_ff 3 instead of 4", made_from="linear"
+  )
+  rows = made(folder, ("standard", "linear")).rows
+  stored = stored._replace(rows=[*stored.rows, matched])
+  assert plan._others(rows, stored, 4, folder) == []
+
+
+@pytest.mark.parametrize(
+  ("attentions", "changes", "answer"),
+  [
+    (("cosine", "standard"), {}, "the baseline 'standard', and .* is 'cosine'"),
+    (("standard", "cosine"), {"steps": 5}, "of 4 steps.*Type --steps=4"),
+    (
+      ("standard", "cosine"),
+      {"dataset": "copy(sequence_length=6, validation_examples=8)"},
+      r"another row 'standard' \(dataset: 'copy\(sequence_length=8,.*name another",
+    ),
+    (("standard", "linear"), {"model.d_ff": 7}, r"model.d_ff: None there, 7 here"),
+  ],
+)
+def test_another_comparison_is_refused_by_its_difference(
+  folder, attentions, changes, answer
+):
+  with pytest.raises(UserError, match=answer):
+    made(folder, attentions, **changes)
+
+
+def test_a_file_of_something_else_is_refused(tmp_path):
+  (tmp_path / plan_file.FILE).write_text("[]")
+  with pytest.raises(UserError, match="is not the file of a comparison"):
+    plan_file.read(tmp_path)
+
+
+def test_looks_are_counted_when_seeds_are_added(folder):
+  made_plan = made(folder, ("standard", "linear"))
+  assert made_plan.looked().looks == (len(made_plan.seeds),)
+  plan_file.write(folder, plan.to_store(made_plan.looked()), "")
+  again = made(folder, ("standard", "linear"))
+  assert (
+    again.looked().looks == made_plan.looked().looks
+  )  # The same seeds: no new look.
+  more = again._replace(seeds=[*again.seeds, 7, 8])
+  assert more.looked().looks == (len(again.seeds), len(again.seeds) + 2)
