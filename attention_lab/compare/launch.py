@@ -15,6 +15,7 @@ import jax
 from attention_lab.compare import cells, grid
 from attention_lab.compare.plan import Plan, Planned
 from attention_lab.config import Config
+from attention_lab.run.code import named
 from attention_lab.system import lock as locks
 from attention_lab.system.signals import Interrupt
 from attention_lab.training.preflight import training_flops, with_seed
@@ -188,7 +189,7 @@ def record_outcome(job: Job, status: int) -> None:
     elif job.origin and (changed := cells.changed(cell, job.origin)):
       cells.set_failure(
         cell,
-        f"{', '.join(changed)} changed while the comparison ran: repeat the command",
+        f"{named(changed)} changed while the comparison ran: repeat the command",
       )
     elif status < 0 or status > 128:
       number = -status if status < 0 else status - 128

@@ -8,7 +8,7 @@ import functools
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -112,10 +112,19 @@ def _file(name: str) -> Path | None:
 def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
   """Return where a module is found, without importing the packages that hold it."""
   above, _, _ = name.rpartition(".")
-  places = None
-  if above:
-    package = _spec(above)
-    if package is None or package.submodule_search_locations is None:
+  if not above:  # Any finder may know it, such as that of an editable installation.
+    try:
+      return importlib.util.find_spec(name)
+    except (ImportError, ValueError):
       return None
-    places = package.submodule_search_locations
-  return importlib.machinery.PathFinder.find_spec(name, places)
+  places = _places(above)
+  return importlib.machinery.PathFinder.find_spec(name, places) if places else None
+
+
+def _places(package: str) -> Sequence[str] | None:
+  """Return the folders of a package; None if it is none."""
+  loaded = getattr(sys.modules.get(package), "__path__", None)
+  if loaded is not None:
+    return list(loaded)
+  spec = _spec(package)
+  return None if spec is None else spec.submodule_search_locations

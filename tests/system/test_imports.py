@@ -1,6 +1,8 @@
 """Imports are found in the source, without importing."""
 
+import importlib.util
 import sys
+import types
 
 import pytest
 
@@ -46,3 +48,32 @@ def test_a_relative_import_outside_of_a_package_is_passed_over(tmp_path, monkeyp
   monkeypatch.syspath_prepend(tmp_path)
   found = imported(["alone_of_imports"], lambda path: True)
   assert set(found.files) == {"alone_of_imports"}
+
+
+class Finder:
+  """Finds a package that is on no path, as an editable installation does."""
+
+  def __init__(self, name, folder):
+    self.name, self.folder = name, folder
+
+  def find_spec(self, name, path=None, target=None):
+    if name != self.name:
+      return None
+    file = self.folder / "__init__.py"
+    return importlib.util.spec_from_file_location(
+      name, file, submodule_search_locations=[str(self.folder)]
+    )
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_modules_of_an_editable_installation_are_found(loaded, pack, monkeypatch):
+  monkeypatch.setattr(sys, "path", [p for p in sys.path if p != str(pack)])
+  finder = Finder("pack_of_imports", pack / "pack_of_imports")
+  monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, finder])
+  if loaded:
+    module = types.ModuleType("pack_of_imports")
+    module.__path__ = [str(pack / "pack_of_imports")]
+    module.__file__ = str(pack / "pack_of_imports" / "__init__.py")
+    monkeypatch.setitem(sys.modules, "pack_of_imports", module)
+  found = imported(["pack_of_imports.start"], lambda path: path.is_relative_to(pack))
+  assert "pack_of_imports.sub.late" in found.files
