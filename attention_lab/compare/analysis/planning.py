@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attention_lab.compare.analysis.statistics import Paired, quantile, stats
+from attention_lab.compare.analysis.statistics import Paired, quantile, special
 
 MOST_SEEDS = 10_000  # The largest answer of `seeds_needed`.
 NODES = 200  # Nodes of the quadrature in `power`; they give 5 correct digits.
@@ -29,13 +29,13 @@ def power(effect: float, n: int, alpha: float = 0.05) -> float:
     n: number of seeds, 2 or more.
     alpha: significance level.
   """
-  found, freedom = stats(), n - 1
+  freedom = n - 1
   edge, shift = quantile(1 - alpha / 2, freedom), abs(effect) * n**0.5
   # t = (z + shift) / s with z normal and s² = χ² / freedom. The power is the mean over s
   # of P(|z + shift| > edge · s). scipy's noncentral t returns NaN for some arguments.
-  nodes, weights = _legendre()
-  s = np.sqrt(found.chi2.ppf((nodes + 1) / 2, freedom) / freedom)
-  beyond = found.norm.cdf(shift - edge * s) + found.norm.cdf(-shift - edge * s)
+  _, weights = _legendre()
+  s = _spreads(freedom)
+  beyond = special().ndtr(shift - edge * s) + special().ndtr(-shift - edge * s)
   return float(weights @ beyond / 2)
 
 
@@ -104,12 +104,18 @@ def _effect_at(observed: float, n: int, share: float) -> float:
 
 def _share_below(observed: float, effect: float, n: int) -> float:
   """Return the probability that n values show less than `observed` times their spread."""
-  nodes, weights = _legendre()
-  s = np.sqrt(stats().chi2.ppf((nodes + 1) / 2, n - 1) / (n - 1))
-  return float(weights @ stats().norm.cdf((observed * s - effect) * n**0.5) / 2)
+  _, weights = _legendre()
+  s = _spreads(n - 1)
+  return float(weights @ special().ndtr((observed * s - effect) * n**0.5) / 2)
 
 
 @functools.cache
 def _legendre() -> tuple[np.ndarray, np.ndarray]:
   nodes, weights = np.polynomial.legendre.leggauss(NODES)
   return nodes, weights
+
+
+def _spreads(freedom: int) -> np.ndarray:
+  """Return the quantiles at the nodes of an observed spread over the true one."""
+  shares = (_legendre()[0] + 1) / 2
+  return np.asarray(np.sqrt(special().chdtri(freedom, 1 - shares) / freedom))
