@@ -1,4 +1,4 @@
-"""What was trained, on what and when: the header of reports, and settings of rows."""
+"""Facts that describe a comparison: the header of reports, and the settings of rows."""
 
 from collections.abc import Mapping
 from typing import Any

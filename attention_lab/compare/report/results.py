@@ -109,6 +109,7 @@ def _flat(result: dict[str, Any], baseline: Mapping[str, Any]) -> dict[str, Any]
   }
   names = (*_FIRST, "dataset", "steps", "learning_rate")
   first = {name: result[name] for name in names}
+  first["error"] = " ".join(first["error"].split())
   return (
     first
     | result["sizes"]

@@ -97,6 +97,7 @@ def grid(rates=(0.001, 0.003, 0.01), sizes=(128, 256)):
   """Return a comparison of two attentions over two numeric settings."""
   rng = np.random.default_rng(1)
   keys, rows = ("train.learning_rate", "model.d_ff"), []
+  baseline = {"attention": "standard", keys[0]: rates[0], keys[1]: sizes[0]}
   for attention, level in (("standard", 1.6), ("linear", 1.65)):
     for i, rate in enumerate(rates):
       for j, size in enumerate(sizes):
@@ -104,14 +105,10 @@ def grid(rates=(0.001, 0.003, 0.01), sizes=(128, 256)):
           run(rng, level + 0.05 * abs(i - 1) - 0.02 * j, seed, 5, 2000, ())
           for seed in range(3)
         ]
-        settings = dict(zip(keys, (rate, size), strict=True))
-        settings |= {"attention": attention} if attention != "standard" else {}
+        settings = {"attention": attention, keys[0]: rate, keys[1]: size}
+        settings = {k: v for k, v in settings.items() if v != baseline[k]}
         name = f"{attention}, learning rate {rate:g}, d_ff {size}"
         rows.append(Row(name, settings, "", runs))
-  baseline = {
-    "attention": "standard",
-    **dict(zip(keys, (rates[0], sizes[0]), strict=True)),
-  }
   return comparison(1)._replace(rows=rows, costs=(), baseline=baseline, seeds=3)
 
 

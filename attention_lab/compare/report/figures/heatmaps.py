@@ -16,7 +16,8 @@ from attention_lab.compare.report.figures.svg import (
   draw,
 )
 
-_STRONGEST = 0.45  # Opacity of the best cell, on which text is still legible.
+# Opacities of the worst cell, and of the best in addition: its text has to be legible.
+WEAKEST, STRONGEST = 0.05, 0.4
 
 
 def heatmaps(comparison: Comparison, lines: Sequence[Line]) -> list[Figure]:
@@ -83,7 +84,7 @@ def _cell(axes: Any, place: tuple[int, int], share: float, is_best: bool) -> Non
 
   corner = place[0] - 0.47, place[1] - 0.46
   axes.add_patch(
-    Rectangle(corner, 0.94, 0.92, color=ACCENT, alpha=0.05 + _STRONGEST * share, lw=0)
+    Rectangle(corner, 0.94, 0.92, color=ACCENT, alpha=WEAKEST + STRONGEST * share, lw=0)
   )
   if is_best:
     axes.add_patch(Rectangle(corner, 0.94, 0.92, fill=False, edgecolor=INK, lw=1.4))
