@@ -16,6 +16,7 @@ from attention_lab.compare.report.texts import (
 
 # Metrics beside those of predictions; others would make the table wider than a page.
 _COSTS = ("parameters", "step_seconds")
+_LONGEST = 24  # Characters of a name that is not wrapped.
 _ESCAPES = {
   "\\": r"\textbackslash{}",
   "~": r"\textasciitilde{}",
@@ -38,8 +39,7 @@ def latex(comparison: Comparison) -> str:
   rows = lines(comparison)
   metrics = [m for m in metrics_of(rows) if m.predicts or m.key in _COSTS]
   best = {metric.key: _best(rows, metric) for metric in metrics}
-  body = [[escape(line.name), *_cells(line, metrics, best)] for line in rows]
-  heads = [f"{m.heading} {'↓' if m.better == 'lower' else '↑'}" for m in metrics]
+  body = [text for line in rows for text in _rows(line, metrics, best)]
   caption = (
     f"{title(comparison)}. {extent(comparison)} Means over seeds with 95 % intervals; "
     "bold: the best of the rows that are better than the baseline."
@@ -48,19 +48,26 @@ def latex(comparison: Comparison) -> str:
     [
       r"% Needs \usepackage{booktabs}.",
       r"\begin{table}",
-      r"  \centering",
+      r"  \centering\small",
       rf"  \caption{{{escape(caption)}}}",
-      rf"  \begin{{tabular}}{{l{'r' * len(metrics)}}}",
+      rf"  \begin{{tabular}}{{{_names(rows)}{'r' * len(metrics)}}}",
       r"    \toprule",
-      _line(["row", *map(escape, heads)]),
+      _line(["row", *(escape(m.name) for m in metrics)]),
+      _line(["", *(escape(_unit(m)) for m in metrics)]),
       r"    \midrule",
-      *map(_line, body),
+      *body,
       r"    \bottomrule",
       r"  \end{tabular}",
       r"\end{table}",
       "",
     ]
   )
+
+
+def _names(rows: Sequence[Line]) -> str:
+  """Return the type of the column of names, in which long names are wrapped."""
+  is_long = max(len(line.name) for line in rows) > _LONGEST
+  return r"p{0.25\linewidth}" if is_long else "l"
 
 
 def escape(text: str) -> str:
@@ -82,19 +89,29 @@ def _best(rows: Sequence[Line], metric: Metric) -> set[str]:
   return {name for _, name in best.values()}
 
 
-def _cells(
+def _rows(
   line: Line, metrics: Sequence[Metric], best: Mapping[str, set[str]]
 ) -> list[str]:
-  return [_cell(line, metric, line.name in best[metric.key]) for metric in metrics]
+  """Return a line of means and, if there are any, a smaller one of intervals below."""
+  cells = [_cell(line, metric, line.name in best[metric.key]) for metric in metrics]
+  intervals = [interval for _, interval in cells]
+  found = [_line([escape(line.name), *(mean for mean, _ in cells)])]
+  return [*found, _line(["", *intervals])] if any(intervals) else found
 
 
-def _cell(line: Line, metric: Metric, bold: bool) -> str:
+def _cell(line: Line, metric: Metric, bold: bool) -> tuple[str, str]:
+  """Return the mean and its interval, or ""."""
   estimate = line.estimates.get(metric.key)
   if estimate is None:
-    return escape(UNCHECKED if metric.predicts and line.unchecked else "–")
+    return escape(UNCHECKED if metric.predicts and line.unchecked else "–"), ""
   mean, _, interval = escape(estimate_text(metric, estimate)).partition(" ")
   mean = rf"\textbf{{{mean}}}" if bold else mean
-  return rf"{mean} {{\scriptsize {interval}}}" if interval else mean
+  return mean, rf"{{\scriptsize {interval}}}" if interval else ""
+
+
+def _unit(metric: Metric) -> str:
+  unit = f"({metric.unit}) " if metric.unit else ""
+  return unit + ("↓" if metric.better == "lower" else "↑")
 
 
 def _line(cells: Sequence[str]) -> str:
