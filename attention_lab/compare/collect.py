@@ -1,6 +1,7 @@
 """Collection of a comparison's results from the folders of its runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from attention_lab import config as configs
 from attention_lab.compare import cells, maps, stale
@@ -42,6 +43,7 @@ def collect(
     about=plan.about,
     looks=plan.looked().looks,
     margin=plan.margin,
+    settings=first,
   )
 
 
@@ -92,12 +94,24 @@ def _provenance(rows: Sequence[Row]) -> dict[str, str]:
 
 
 def _environment(run: Run) -> dict[str, str]:
-  """Return the devices, versions, commit and data of a finished run."""
+  """Return what the provenance of a finished run says of its environment.
+
+  Runs of earlier versions recorded neither the time nor the processor.
+  """
   provenance = read_json(run.folder / run_folder.CONFIG)["provenance"]
-  devices = provenance["devices"]
-  return {
-    "device": f"{len(devices)} × {devices[0]} ({provenance['platform']})",
+  commit = provenance["git_commit"]
+  known = {
+    "date": provenance.get("started", "").partition("T")[0],
+    "device": _device(provenance),
     "versions": ", ".join(f"{k} {v}" for k, v in provenance["versions"].items()),
-    "commit": str(provenance["git_commit"]),
+    "commit": commit and commit.replace("+", " with uncommitted changes"),
     f"dataset {run.summary['dataset']}": f"sha256 {provenance['dataset_sha256']}",
   }
+  return {name: text for name, text in known.items() if text}
+
+
+def _device(provenance: Mapping[str, Any]) -> str:
+  """Return the number and model of the devices; a CPU is named by its processor."""
+  devices, platform = provenance["devices"], provenance["platform"]
+  name = (provenance.get("processor") if platform == "cpu" else None) or devices[0]
+  return f"{len(devices)} × {name} ({platform})"

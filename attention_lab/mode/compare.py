@@ -2,8 +2,8 @@
 
 Lists in flags form a grid, whose combinations are the rows of the comparison. Each row is
 trained once per seed, as an ordinary run in its own folder, so the same command resumes an
-interrupted comparison. results.jsonl and report.md are written whenever a run ends, and
-report.html at the end or on interruption.
+interrupted comparison. results.jsonl, results.csv, results.tex and report.md are written
+whenever a run ends, and report.html at the end or on interruption.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ from attention_lab.compare.clock import duration
 from attention_lab.compare.collect import collect
 from attention_lab.compare.plan import Plan, Planned
 from attention_lab.compare.progress import Progress
-from attention_lab.compare.report import markdown, page, results
+from attention_lab.compare.report import latex, markdown, page, results
 from attention_lab.config import Config
 from attention_lab.run import folder as run_folder
 from attention_lab.system.files import make_folder, write_atomically
@@ -87,6 +87,8 @@ class Reports:
     found = costs.stored(self.plan, self.lengths) or costs.NO_COSTS
     comparison = collect(self.plan, self.command, found, final)
     self._write("results.jsonl", results.jsonl(comparison))
+    self._write("results.csv", results.table(comparison))
+    self._write("results.tex", latex.latex(comparison))
     self._write("report.md", markdown.report(comparison))
     if final:
       self._write("report.html", page.report(comparison))
@@ -138,7 +140,8 @@ def _finish(reports: Reports, console: Console) -> int:
   for line in rows:
     console.print(f"{line.name}: {sentence(line, comparison.seeds)}.", markup=False)
   console.print(
-    f"Written to {planned.workdir}: report.html, report.md, results.jsonl, cells/"
+    f"Written to {planned.workdir}: report.html, report.md, results.jsonl, "
+    "results.csv, results.tex, cells/"
   )
   failed = [(line.name, failure) for line in rows for failure in line.failed]
   for name, failure in failed:

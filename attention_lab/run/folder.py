@@ -23,6 +23,7 @@ from attention_lab.system.files import (
   write_json,
   writing,
 )
+from attention_lab.system.processor import processor
 from attention_lab.system.versions import all_versions
 
 # Files and folders in the folder of a run. Nothing else in the package names them.
@@ -163,11 +164,13 @@ def record(
     earlier = [*content.get("earlier", []), content["provenance"]]
   provenance = {
     "command": command(),
+    "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     "dataset_sha256": fingerprint,
     "versions": all_versions(),
     "git_commit": _git_commit(),
     "devices": [device.device_kind for device in devices],
     "platform": devices[0].platform,
+    "processor": processor(),
   }
   content = {
     "config": dict(settings),

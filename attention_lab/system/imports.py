@@ -118,7 +118,12 @@ def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
     except (ImportError, ValueError):
       return None
   places = _places(above)
-  return importlib.machinery.PathFinder.find_spec(name, places) if places else None
+  if not places:
+    return None
+  try:
+    return importlib.machinery.PathFinder.find_spec(name, places)
+  except KeyError:  # A folder without __init__.py in a package that is not loaded.
+    return None
 
 
 def _places(package: str) -> Sequence[str] | None:

@@ -54,6 +54,8 @@ def test_killed_comparison_is_resumed_and_failure_is_reported(tmp_path):
   ]
   assert {"loss", "training_flops"} <= set(runs[0]["metrics"])
   assert "no such luck" in (work / "report.md").read_text()
+  assert len((work / "results.csv").read_text().splitlines()) == 1 + 2
+  assert r"\toprule" in (work / "results.tex").read_text()
   assert "<svg" in (work / "report.html").read_text()
   content = json.loads((cell / "config.json").read_text())["config"]
   assert (content["seed"], content["seeds"], content["compare"]["grid"]) == (1, 1, [])

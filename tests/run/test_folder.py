@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import types
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from attention_lab import config as configs
 from attention_lab.errors import UserError
 from attention_lab.run import folder as run_folder
+from attention_lab.system.processor import processor
 from attention_lab.training import preflight
 
 DEVICES = [types.SimpleNamespace(device_kind="Abacus", platform="cpu")] * 2
@@ -74,6 +76,8 @@ def test_where_a_run_came_from_is_written_beside_it(tmp_path, config, monkeypatc
   assert provenance["devices"] == ["Abacus", "Abacus"]
   assert provenance["platform"] == "cpu"
   assert provenance["versions"]["jax"]
+  assert provenance["processor"] == processor()
+  time.strptime(provenance["started"], "%Y-%m-%dT%H:%M:%S%z")
 
 
 def test_every_start_of_a_run_is_remembered(workdir, config, monkeypatch):

@@ -29,7 +29,8 @@ def baselines(comparison: Comparison) -> dict[str, str]:
 
 def value(comparison: Comparison, row: Row, key: str) -> Any:
   """Return a row's value of a setting in which rows differ."""
-  return row.settings.get(key, comparison.baseline.get(key))
+  known = {"dataset": comparison.dataset or None, **comparison.baseline}
+  return row.settings.get(key, known.get(key))
 
 
 def families(comparison: Comparison, compared: Mapping[str, str]) -> list[list[str]]:

@@ -67,3 +67,5 @@ class Comparison(NamedTuple):
   ] = ()  # Numbers of seeds at which results were reported, in order.
   # Measured cost of each row, from `row_costs.measure`; empty if not measured.
   row_costs: Mapping[str, Mapping[str, Any]] = {}
+  # All settings of the baseline: setting → value; empty if unknown.
+  settings: Mapping[str, Any] = {}

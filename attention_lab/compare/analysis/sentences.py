@@ -1,9 +1,17 @@
-"""The result of a row in one sentence."""
+"""The result of a row in one sentence, and estimates as text."""
 
 from attention_lab.compare.analysis.measures import METRICS, Metric
 from attention_lab.compare.analysis.planning import MOST_SEEDS, Needed
-from attention_lab.compare.analysis.table import Difference, Line
+from attention_lab.compare.analysis.table import Difference, Estimate, Line
 from attention_lab.compare.analysis.wording import counted, p_value
+
+
+def estimate_text(metric: Metric, estimate: Estimate) -> str:
+  """Return a mean, followed by its interval if that is not empty."""
+  mean = metric.text(estimate.mean)
+  if estimate.low is None or estimate.high is None or estimate.low == estimate.high:
+    return mean
+  return f"{mean} [{metric.text(estimate.low)}, {metric.text(estimate.high)}]"
 
 
 def sentence(line: Line, requested: int) -> str:

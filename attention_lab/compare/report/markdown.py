@@ -6,13 +6,12 @@ from typing import Any
 
 from attention_lab.compare.analysis.measures import METRICS, Metric
 from attention_lab.compare.analysis.record import Comparison
-from attention_lab.compare.analysis.sentences import sentence
+from attention_lab.compare.analysis.sentences import estimate_text, sentence
 from attention_lab.compare.analysis.sweeps import Curve, sweeps
 from attention_lab.compare.analysis.table import Difference, Line, lines
 from attention_lab.compare.analysis.wording import p_value
 from attention_lab.compare.report.texts import (
   UNCHECKED,
-  estimate_text,
   extent,
   leak_checks,
   metrics_of,

@@ -1,5 +1,5 @@
-// Sorts tables, hides series in figures and selects attention maps. Without JavaScript,
-// the page still shows all of its content.
+// Sorts tables, hides series in figures, selects attention maps and unfolds for printing.
+// Without JavaScript, the page still shows all of its content.
 "use strict";
 const all = (selector, from = document) => [...from.querySelectorAll(selector)];
 
@@ -41,6 +41,14 @@ all(".legend button").forEach((button) =>
     all(`.drawing .series-${button.dataset.series}`, section).forEach((element) =>
       element.classList.toggle("hidden", !shown)
     );
+  })
+);
+
+// Print everything: folded results are opened as long as the page is printed.
+matchMedia("print").addEventListener("change", ({ matches }) =>
+  all(matches ? "details:not([open])" : "details.printed").forEach((details) => {
+    details.open = matches;
+    details.classList.toggle("printed", matches);
   })
 );
 

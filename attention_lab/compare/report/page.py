@@ -1,21 +1,29 @@
 """report.html: a comparison as a single file that loads nothing."""
 
+import base64
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
 from attention_lab.compare.analysis.measures import METRICS
 from attention_lab.compare.analysis.record import Comparison
-from attention_lab.compare.analysis.sentences import sentence
+from attention_lab.compare.analysis.sentences import estimate_text, sentence
 from attention_lab.compare.analysis.sweeps import sweeps
 from attention_lab.compare.analysis.table import Difference, Line, lines
 from attention_lab.compare.analysis.wording import counted, p_value
-from attention_lab.compare.report import texts
+from attention_lab.compare.cells import folder_name
+from attention_lab.compare.report import latex, results, texts
+from attention_lab.compare.report.facts import header
 from attention_lab.compare.report.figures.costs import costs
 from attention_lab.compare.report.figures.curves import curves, lengths
+from attention_lab.compare.report.figures.differences import gaps
+from attention_lab.compare.report.figures.heatmaps import heatmaps
 from attention_lab.compare.report.figures.maps import entropy, sheets
+from attention_lab.compare.report.figures.marks import swatch
 from attention_lab.compare.report.figures.palette import Palette
-from attention_lab.compare.report.figures.svg import DASHES, HUES, Figure
+from attention_lab.compare.report.figures.pareto import pareto
+from attention_lab.compare.report.figures.seeds import dots
+from attention_lab.compare.report.figures.svg import Figure
 from attention_lab.compare.report.figures.sweeps import sweep
 from attention_lab.errors import UserError
 
@@ -31,8 +39,16 @@ class Group(NamedTuple):
   """Figures that share a legend."""
 
   title: str
-  keys: Sequence[Key]
+  keys: Sequence[Key]  # () if the figures name their rows.
   figures: Sequence[Figure]
+
+
+class Download(NamedTuple):
+  """File that the page contains."""
+
+  name: str
+  label: str
+  uri: str  # Data URI of its content.
 
 
 class Stroke(NamedTuple):
@@ -57,24 +73,25 @@ def report(comparison: Comparison) -> str:
     template.render(
       comparison=comparison,
       title=texts.title(comparison),
-      extent=texts.extent(comparison),
+      facts=header(comparison),
       lines=rows,
       sentence=lambda line: sentence(line, comparison.seeds),
       metrics=texts.metrics_of(rows),
       tested=[m for m in METRICS.values() if any(m.key in r.differences for r in rows)],
-      groups=_groups(comparison, palette),
+      groups=_groups(comparison, rows, palette),
       sheets=sheets(comparison),
       strokes=strokes(rows),
       settings=sorted({*comparison.baseline, *(k for r in rows for k in r.settings)}),
       notes=texts.notes(comparison),
       unchecked=texts.UNCHECKED,
       leak_checks=texts.leak_checks(comparison),
-      estimate_text=texts.estimate_text,
+      estimate_text=estimate_text,
       counted=counted,
       p_value=p_value,
       palette=palette,
-      hues=HUES,
-      dashes=DASHES,
+      swatch=swatch,
+      anchor=lambda name: f"row-{folder_name(name)}",
+      downloads=_downloads(comparison),
     )
   )
 
@@ -102,19 +119,39 @@ def _ends(difference: Difference) -> tuple[float, float]:
   return difference.low, difference.high
 
 
-def _groups(comparison: Comparison, palette: Palette) -> list[Group]:
+def _groups(
+  comparison: Comparison, lines: Sequence[Line], palette: Palette
+) -> list[Group]:
   rows = [Key(row.name, index) for index, row in enumerate(comparison.rows)]
-  groups = [Group("Training curves", rows, curves(comparison))]
+  during = [*curves(comparison), *gaps(comparison, lines)]
+  groups = [
+    Group("Seeds and cost", rows, dots(comparison, lines) + pareto(comparison, lines)),
+    Group("During training", rows, during),
+  ]
   for number, each in enumerate(sweeps(comparison)):
     figure = sweep(each, f"sweep-{number}", palette)
     keys = [Key(curve.name, palette.index(curve.name)) for curve in each.curves]
     groups.append(Group(f"Effect of {each.setting}", keys, [figure] if figure else []))
+  groups.append(Group("Two settings together", [], heatmaps(comparison, lines)))
   groups.append(Group("Evaluation at other lengths", rows, lengths(comparison)))
   attentions = dict.fromkeys(str(record["attention"]) for record in comparison.costs)
   keys = [Key(name, palette.index(name)) for name in attentions]
   groups.append(Group("Cost by length", keys, costs(comparison.costs, palette)))
   groups.append(Group("Attention entropy", rows, entropy(comparison)))
   return [group for group in groups if group.figures]
+
+
+def _downloads(comparison: Comparison) -> list[Download]:
+  files = (
+    ("results.csv", "CSV: one line per run", "text/csv", results.table(comparison)),
+    ("results.tex", "LaTeX table", "text/plain", latex.latex(comparison)),
+  )
+  return [Download(name, label, _uri(kind, text)) for name, label, kind, text in files]
+
+
+def _uri(kind: str, text: str) -> str:
+  content = base64.b64encode(text.encode()).decode()
+  return f"data:{kind};charset=utf-8;base64,{content}"
 
 
 def _template() -> Any:

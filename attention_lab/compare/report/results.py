@@ -1,46 +1,131 @@
-"""results.jsonl: one line of JSON per run of a comparison, for other programs."""
+"""results.jsonl and results.csv: each run of a comparison, for other programs."""
 
+import csv
+import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from attention_lab.compare.analysis.measures import figures, is_checked
-from attention_lab.compare.analysis.record import Comparison
+from attention_lab.compare.analysis.measures import (
+  METRICS,
+  cost_figures,
+  figures,
+  is_checked,
+)
+from attention_lab.compare.analysis.record import Comparison, Run
+from attention_lab.compare.analysis.table import Difference, lines
+from attention_lab.compare.report.facts import RATE, SIZES, setting, sizes
+
+_FIRST = ("row", "seed", "status", "error", "leak_check", "matched", "baseline")
+
+# Name in the files → field of a difference.
+_DIFFERENCE = {
+  "difference": "mean",
+  "low": "low",
+  "high": "high",
+  "p": "p",
+  "p_corrected": "p_holm",
+  "verdict": "verdict",
+  "seeds": "seeds",
+}
 
 
 def results(comparison: Comparison) -> Iterator[dict[str, Any]]:
   """Yield a dict for JSON for each run, by row and seed.
 
   Metrics have the units of summary.json: nats, fractions, seconds and bytes. A run
-  without a passed leak check has no metrics that are computed from predictions. `lengths`
-  holds the metrics at the lengths of `evaluation.extra_lengths`.
+  without a passed leak check has no metrics that are computed from predictions. Costs
+  and differences belong to the row, and are repeated for each of its seeds.
   """
-  for row in comparison.rows:
+  for row, line in zip(comparison.rows, lines(comparison), strict=True):
+    of_row = {
+      "row": row.name,
+      "settings": dict(sorted(row.settings.items())),
+      "matched": row.matched,
+      "note": row.note,
+      "baseline": line.baseline,
+      "dataset": setting(comparison, row, "dataset"),
+      "steps": comparison.steps,
+      "sizes": sizes(comparison, row),
+      "learning_rate": setting(comparison, row, RATE),
+    }
+    costs = cost_figures(comparison.row_costs.get(row.name, {}))
+    differences = {key: _difference(d) for key, d in line.differences.items()}
     for run in sorted(row.runs, key=lambda run: run.seed):
-      yield {
-        "row": row.name,
-        "settings": dict(sorted(row.settings.items())),
-        "matched": row.matched,
-        "note": row.note,
-        "seed": run.seed,
-        "status": run.status,
-        "error": run.error,
-        "folder": str(run.folder),
-        "leak_check": run.summary.get("leak_check"),
-        "metrics": figures(run.summary) if run.status == "finished" else {},
-        "lengths": length_figures(run.summary) if run.status == "finished" else {},
-      }
+      yield of_row | _of_run(run) | {"costs": costs, "differences": differences}
 
 
-def length_figures(summary: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
-  """Return the metrics at other lengths than the run's own, by length in tokens.
+def _of_run(run: Run) -> dict[str, Any]:
+  finished = run.status == "finished"
+  return {
+    "seed": run.seed,
+    "status": run.status,
+    "error": run.error,
+    "folder": str(run.folder),
+    "leak_check": run.summary.get("leak_check"),
+    "metrics": figures(run.summary) if finished else {},
+    "lengths": run.summary.get("lengths") or {} if _is_shown(run) else {},
+  }
 
-  There are none without a passed leak check.
-  """
-  return dict(summary.get("lengths") or {}) if is_checked(summary) else {}
+
+def _is_shown(run: Run) -> bool:
+  return run.status == "finished" and is_checked(run.summary)
+
+
+def _difference(difference: Difference) -> dict[str, Any]:
+  """Return a row's difference from its baseline, with the names of the files."""
+  return {name: getattr(difference, field) for name, field in _DIFFERENCE.items()}
 
 
 def jsonl(comparison: Comparison) -> str:
   """Return the content of results.jsonl, equal bytes for equal runs."""
   lines = (json.dumps(result, ensure_ascii=False) for result in results(comparison))
   return "".join(line + "\n" for line in lines)
+
+
+def table(comparison: Comparison) -> str:
+  """Return the content of results.csv: one line per row and seed.
+
+  What is not known is empty. Settings, metrics, costs, and the figures of differences
+  have a column each; the latter are named after their metric: loss_p_corrected.
+  """
+  records = [_flat(result, comparison.baseline) for result in results(comparison)]
+  file = io.StringIO()
+  writer = csv.DictWriter(file, _columns(records), restval="", lineterminator="\n")
+  writer.writeheader()
+  writer.writerows(records)
+  return file.getvalue()
+
+
+def _flat(result: dict[str, Any], baseline: Mapping[str, Any]) -> dict[str, Any]:
+  """Return a result without nested dicts, with all settings in which rows differ."""
+  settings = {
+    f"settings.{key}": value
+    for key, value in {**baseline, **result["settings"]}.items()
+  }
+  differences = {
+    f"{metric}_{name}": value
+    for metric, difference in result["differences"].items()
+    for name, value in difference.items()
+  }
+  names = (*_FIRST, "dataset", "steps", "learning_rate")
+  first = {name: result[name] for name in names}
+  first["error"] = " ".join(first["error"].split())
+  return (
+    first
+    | result["sizes"]
+    | settings
+    | result["metrics"]
+    | result["costs"]
+    | differences
+  )
+
+
+def _columns(records: Sequence[dict[str, Any]]) -> list[str]:
+  """Return every name in any record; what only some rows have keeps a fixed place."""
+  names = {name for record in records for name in record}
+  known = [*_FIRST, "dataset", "steps", *SIZES, "learning_rate"]
+  known += sorted(name for name in names if name.startswith("settings."))
+  known += METRICS
+  known += [f"{metric}_{name}" for metric in METRICS for name in _DIFFERENCE]
+  return [name for name in known if name in names]

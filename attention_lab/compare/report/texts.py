@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from attention_lab.compare.analysis.measures import METRICS, Metric
 from attention_lab.compare.analysis.record import Comparison, Row
-from attention_lab.compare.analysis.table import Estimate, Line
+from attention_lab.compare.analysis.table import Line
 from attention_lab.compare.analysis.wording import (
   counted,
   listed,
@@ -45,14 +45,6 @@ def extent(comparison: Comparison) -> str:
 def metrics_of(rows: Sequence[Line]) -> list[Metric]:
   """Return the metrics that any row has."""
   return [m for m in METRICS.values() if any(m.key in row.estimates for row in rows)]
-
-
-def estimate_text(metric: Metric, estimate: Estimate) -> str:
-  """Return a mean, followed by its interval if that is not empty."""
-  mean = metric.text(estimate.mean)
-  if estimate.low is None or estimate.high is None or estimate.low == estimate.high:
-    return mean
-  return f"{mean} [{metric.text(estimate.low)}, {metric.text(estimate.high)}]"
 
 
 def notes(comparison: Comparison) -> str:

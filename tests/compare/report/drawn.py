@@ -17,6 +17,15 @@ NAMES = (
   "performer",
 )
 
+SETTINGS = {
+  "batch_size": 16,
+  "train.learning_rate": 0.006,
+  "model.num_layers": 4,
+  "model.num_heads": 4,
+  "model.d_model": 64,
+  "model.d_ff": None,
+}
+
 
 def run(rng, level, seed, points, steps, lengths):
   """Return a run whose loss falls approximately to a level."""
@@ -70,6 +79,39 @@ def costs(names, lengths=(128, 256, 512, 1024, 2048, 4096)):
   ]
 
 
+def row_cost(index):
+  """Return the measured cost of a row; later rows train slower and decode in less."""
+  return {
+    "step_seconds": 0.04 * (1 + 0.2 * index),
+    "tokens_per_second": 25_000 / (1 + 0.2 * index),
+    "step_memory_bytes": 90_000_000 * (1 + 0.1 * index),
+    "decode_seconds": 0.0004 / (1 + 0.2 * index),
+    "state_bytes": {
+      "1024": 2_097_152 // (1 + index),
+      "16384": 33_554_432 // (1 + index),
+    },
+  }
+
+
+def grid(rates=(0.001, 0.003, 0.01), sizes=(128, 256)):
+  """Return a comparison of two attentions over two numeric settings."""
+  rng = np.random.default_rng(1)
+  keys, rows = ("train.learning_rate", "model.d_ff"), []
+  baseline = {"attention": "standard", keys[0]: rates[0], keys[1]: sizes[0]}
+  for attention, level in (("standard", 1.6), ("linear", 1.65)):
+    for i, rate in enumerate(rates):
+      for j, size in enumerate(sizes):
+        runs = [
+          run(rng, level + 0.05 * abs(i - 1) - 0.02 * j, seed, 5, 2000, ())
+          for seed in range(3)
+        ]
+        settings = {"attention": attention, keys[0]: rate, keys[1]: size}
+        settings = {k: v for k, v in settings.items() if v != baseline[k]}
+        name = f"{attention}, learning rate {rate:g}, d_ff {size}"
+        rows.append(Row(name, settings, "", runs))
+  return comparison(1)._replace(rows=rows, costs=(), baseline=baseline, seeds=3)
+
+
 def comparison(
   rows=4, seeds=5, points=40, layers=4, heads=4, text="To be, or not to be", broken=True
 ):
@@ -98,10 +140,14 @@ def comparison(
     steps=2000,
     provenance={
       "versions": "attention_lab 0.1, jax 0.11.2, dm-haiku 0.0.17, numpy 2.3",
-      "device": "cpu, 2 cores",
+      "date": "2026-11-26",
+      "device": "1 × Abacus 9000, 2 cores (cpu)",
       "dataset": "shakespeare(sequence_length=64), sha256 " + "86c4e6aa9db7c042" * 4,
-      "commit": "a4e6b1f" + "0" * 33,
+      "commit": "a4e6b1f" + "0" * 33 + " with uncommitted changes",
     },
     costs=costs(("standard", "selective", "linear")),
     baseline={"attention": "standard", "model.d_ff": 256},
+    dataset="shakespeare(sequence_length=64)",
+    row_costs={row.name: row_cost(i) for i, row in enumerate(made)},
+    settings=SETTINGS,
   )

@@ -1,12 +1,13 @@
-"""report.md and results.jsonl: their content, and what they must not show."""
+"""report.md: its content, and what it must not show."""
 
 from pathlib import Path
 
 import pytest
 
 from attention_lab.compare.analysis.record import Comparison, Row
+from attention_lab.compare.report.latex import latex
 from attention_lab.compare.report.markdown import report
-from attention_lab.compare.report.results import jsonl
+from attention_lab.compare.report.results import jsonl, table
 from tests.compare.report.made_up import comparison, failed, row, run
 
 pytest.importorskip("scipy")
@@ -91,25 +92,6 @@ def test_sweep_is_a_table():
   )
 
 
-def test_results_have_a_line_per_run():
-  lines = jsonl(example()).splitlines()
-  assert len(lines) == 12
-  assert lines[3] == (
-    '{"row": "mine, d_ff 213", "settings": {"attention": "mine", "d_ff": 213}, '
-    '"matched": "d_ff 213 instead of 256: 0.3 % fewer parameters", "note": "", "seed": 0, '
-    '"status": "finished", "error": "", "folder": "cell/0", "leak_check": "passed", '
-    '"metrics": {"loss": 1.4, "accuracy": 0.5, "parameters": 1234.0, '
-    '"training_flops": 200000000.0, "seconds": 12.5}, "lengths": {}}'
-  )
-  assert '"status": "failed", "error": "Got <3> | 4\\nhere"' in lines[10]
-  assert '"loss"' not in lines[11]
-
-
-def test_failed_run_has_no_metrics_even_with_a_summary():
-  left = failed(0)._replace(summary=run(0, 1.5).summary)
-  assert '"metrics": {}' in jsonl(comparison(Row("standard", {}, "", [left])))
-
-
 def test_reports_do_not_depend_on_order_of_runs():
   found = example()
   reordered = found._replace(
@@ -120,5 +102,5 @@ def test_reports_do_not_depend_on_order_of_runs():
       for row in found.rows
     ]
   )
-  assert jsonl(reordered) == jsonl(found)
-  assert report(reordered) == report(found)
+  for content in (report, jsonl, table, latex):
+    assert content(reordered) == content(found)

@@ -1,5 +1,6 @@
 """report.html is complete, well-formed, safe and small for every kind of comparison."""
 
+import base64
 import itertools
 import re
 from html.parser import HTMLParser
@@ -15,8 +16,11 @@ from attention_lab.compare.analysis.measures import METRICS
 from attention_lab.compare.analysis.record import Comparison, Maps, Row
 from attention_lab.compare.analysis.sentences import sentence
 from attention_lab.compare.analysis.table import lines
+from attention_lab.compare.report import results
+from attention_lab.compare.report.facts import header
 from attention_lab.compare.report.figures import maps
 from attention_lab.compare.report.figures.palette import Palette
+from attention_lab.compare.report.latex import latex
 from attention_lab.compare.report.page import report, strokes
 from tests.compare.report import drawn, made_up
 
@@ -144,10 +148,51 @@ def test_every_figure_is_present(full):
   assert {"cost-decode-memory", "cost-forward-time", "maps-0", "maps-3"} <= ids
 
 
+def test_new_figures_are_present(full):
+  ids = set(Page(full).ids)
+  assert {"seeds-0", "gap-loss", "pareto-step_seconds-0", "pareto-parameters-0"} <= ids
+  assert "pareto-state_bytes_16384-0" in ids
+
+
+def test_every_drawing_says_what_it_shows(full):
+  texts = re.findall(r'role="img" aria-label="([^"]*)"', full)
+  assert len(texts) == 1 + 3 + 3 + 1 + 1 + 6 + 1 + 2 * 4
+  results = [t for t in texts if not t.startswith("Attention map of")]
+  assert all(re.search(r"\d", text) and "standard" in text for text in results[:-4])
+
+
+def test_every_table_has_a_caption(full):
+  assert full.count("<table") == full.count("<caption>")
+
+
+def test_rows_and_figures_have_links(full):
+  ids = set(Page(full).ids)
+  assert {"row-standard", "row-selective"} <= ids
+  anchors = re.findall(r'class="anchor" href="#([^"]+)"', full)
+  assert len(anchors) == full.count("<figure") + 4
+  assert set(anchors) <= ids
+
+
+def test_header_and_files_are_in_the_page(full):
+  made = drawn.comparison()
+  assert all(text in Page(full).text for text in header(made).values())
+  found = re.findall(r'download="([^"]+)" href="data:[^,]+;base64,([^"]+)"', full)
+  assert {name: base64.b64decode(text).decode() for name, text in found} == {
+    "results.csv": results.table(made),
+    "results.tex": latex(made),
+  }
+
+
+def test_print_and_dark_scheme_are_styled(full):
+  assert "@media print" in full
+  assert "@page { size: A4 landscape" in full
+  assert "@media screen and (prefers-color-scheme: dark)" in full
+
+
 def test_text_in_figures_is_text(full):
   assert ">validation loss (nats)</text>" in full
   assert "DejaVu" not in full
-  assert not re.search(r"#0[123]0[01]0", full), "a placeholder colour"
+  assert not re.search(r"#0[1234]0[0124]0", full), "a placeholder colour"
 
 
 def test_numbers_agree_with_table():

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from attention_lab.benchmark.scaling import crossover, exponent
-from attention_lab.compare.analysis.wording import listed
+from attention_lab.compare.report.figures.alternative import course
+from attention_lab.compare.report.figures.marks import colour
 from attention_lab.compare.report.figures.palette import Palette
 from attention_lab.compare.report.figures.svg import (
   Figure,
   Series,
-  colour,
   draw,
   paint_series,
 )
@@ -80,7 +80,7 @@ def _figure(
   crossings = {name: crossover(found[baseline], found[name]) for name in others}
 
   def paint(axes: Any) -> None:
-    paint_series(axes, series, marker="o")
+    paint_series(axes, series)
     ticks = sorted({length for by_length in found.values() for length in by_length})
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
@@ -94,7 +94,9 @@ def _figure(
 
   title = f"{resource.name.capitalize()} per {call}"
   key = f"cost-{kind}-{resource.name}"
-  svg = draw(key, f"{title} by length, for {listed(list(found))}.", paint)
+  svg = draw(
+    key, course(f"{title} by length; {resource.label}", [*found], series, ",.3g"), paint
+  )
   sentences = [_growth(resource, found)]
   sentences += [
     _crossing(resource, baseline, name, length, found)

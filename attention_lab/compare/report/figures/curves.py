@@ -11,11 +11,11 @@ import numpy as np
 
 from attention_lab.compare.analysis.measures import is_checked
 from attention_lab.compare.analysis.record import Comparison, Row, Run
-from attention_lab.compare.analysis.wording import listed
+from attention_lab.compare.report.figures.alternative import course
 from attention_lab.compare.report.figures.svg import Figure, Series, draw, paint_series
 
 BAND = "Lines are means over seeds; bands span the lowest to the highest seed."
-_EARLY = 0.2  # Initial fraction of training whose losses may exceed the axis.
+EARLY = 0.2  # Initial fraction of training whose losses may exceed the axis.
 
 
 def curves(comparison: Comparison) -> list[Figure]:
@@ -31,7 +31,8 @@ def curves(comparison: Comparison) -> list[Figure]:
     (
       "flops",
       "training FLOPs",
-      " FLOPs are counted in the compiled training step.",
+      " FLOPs are those of the matrix products in the formulas, whatever a kernel skips "
+      "or recomputes.",
       _flops,
     ),
   )
@@ -50,7 +51,7 @@ def lengths(comparison: Comparison) -> list[Figure]:
     return []
 
   def paint(axes: Any) -> None:
-    paint_series(axes, series, marker="o")
+    paint_series(axes, series)
     ticks = sorted({x for one in series for x in one.x})
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
@@ -58,7 +59,9 @@ def lengths(comparison: Comparison) -> list[Figure]:
     axes.set(xlabel="length (tokens)", ylabel="top-1 accuracy (%)")
 
   title = "Accuracy by length"
-  svg = draw("lengths", f"{title} for {_names(comparison, series)}.", paint)
+  svg = draw(
+    "lengths", course(title, _names(comparison, series), series, ".1f", "higher"), paint
+  )
   return [Figure("lengths", title, svg, f"On the validation split. {BAND}")]
 
 
@@ -81,7 +84,7 @@ def _curve(
     runs = shown(row)
     units = [unit(run.summary) for run in runs]
     known = [each for each in units if each is not None]
-    if runs and len(known) == len(runs) and (losses := _losses(runs)):
+    if runs and len(known) == len(runs) and (losses := measured(runs, "loss")):
       mean = float(np.mean(known))
       series += [_band(index, {step * mean: at for step, at in losses.items()})]
   if not series:
@@ -89,24 +92,28 @@ def _curve(
   top, is_cut = _top(series)
 
   def paint(axes: Any) -> None:
-    paint_series(axes, series, marker="" if len(series[0].x) > 1 else "o")
+    paint_series(axes, series)
     axes.set(xlabel=label, ylabel="validation loss (nats)")
     axes.set_xlim(left=0)
     axes.set_ylim(top=top)
 
   title = f"Validation loss by {label.partition(' (')[0]}"
-  svg = draw(f"loss-{key}", f"{title} for {_names(comparison, series)}.", paint)
+  svg = draw(
+    f"loss-{key}",
+    course(title, _names(comparison, series), series, ".4f", "lower"),
+    paint,
+  )
   cut = " Losses in the first fifth of training may exceed the axis." * is_cut
   return Figure(f"loss-{key}", title, svg, BAND + remark + cut)
 
 
-def _losses(runs: Sequence[Run]) -> dict[int, list[float]]:
-  """Return the validation losses of all runs at the steps that all runs have."""
+def measured(runs: Sequence[Run], key: str) -> dict[int, list[float]]:
+  """Return a validation metric of all runs at the steps that all runs have."""
   by_run = [
     {
-      entry["step"]: entry["loss"]
+      entry["step"]: entry[key]
       for entry in run.curve
-      if entry["split"] == "validation" and _is_number(entry.get("loss"))
+      if entry["split"] == "validation" and _is_number(entry.get(key))
     }
     for run in runs
   ]
@@ -141,21 +148,21 @@ def _band(index: int, by_x: Mapping[float, Sequence[float]]) -> Series:
 def _top(series: Sequence[Series]) -> tuple[float | None, bool]:
   """Return the top of the loss axis (None: automatic), and whether losses exceed it.
 
-  The axis fits the losses after the first `_EARLY` of training.
+  The axis fits the losses after the first `EARLY` of training.
   """
   late: list[float] = []
   every: list[float] = []
   for one in series:
     highest = one.high if len(one.high) else one.y
     every += highest
-    late += [y for x, y in zip(one.x, highest, strict=True) if x >= _EARLY * one.x[-1]]
+    late += [y for x, y in zip(one.x, highest, strict=True) if x >= EARLY * one.x[-1]]
   lowest = min(min(one.low if len(one.low) else one.y) for one in series)
   top = max(late) + 0.08 * (max(late) - lowest)
   return (top, True) if max(every) > top > lowest else (None, False)
 
 
-def _names(comparison: Comparison, series: Sequence[Series]) -> str:
-  return listed([comparison.rows[one.number].name for one in series])
+def _names(comparison: Comparison, series: Sequence[Series]) -> list[str]:
+  return [comparison.rows[one.number].name for one in series]
 
 
 def _per_step(summary: Mapping[str, Any]) -> float | None:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -9,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from attention_lab.compare.analysis.record import Comparison, Maps
-from attention_lab.compare.analysis.wording import listed
+from attention_lab.compare.analysis.wording import counted
+from attention_lab.compare.report.figures.alternative import course
 from attention_lab.compare.report.figures.svg import Figure, Series, draw, paint_series
 
 _LEVELS = 16  # Opacities: four bits per pixel keep the file small.
@@ -30,6 +32,7 @@ class Sheet(NamedTuple):
   image: str  # Data URI of a PNG.
   labels: Sequence[str]  # The tokens, shortened, with visible symbols for white space.
   every: int  # Interval between labelled tokens.
+  entropies: Sequence[float]  # In nats, by layer.
 
   @property
   def upright(self) -> bool:
@@ -40,6 +43,16 @@ class Sheet(NamedTuple):
   def margin(self) -> float:
     """Units for the labels, on a scale where the map has 300."""
     return 8 + 5.0 * max(map(len, self.labels))
+
+  @property
+  def alternative(self) -> str:
+    """Alternative text of the image."""
+    return (
+      f"Attention maps of {self.name}: {counted(self.layers, 'layer')}, "
+      f"{counted(self.heads, 'head')}. Mean entropy by layer: "
+      f"{', '.join(f'{each:.2f}' for each in self.entropies)} nats; equal weights on all "
+      f"{len(self.labels)} tokens would have {math.log(len(self.labels)):.2f}."
+    )
 
   @property
   def size(self) -> tuple[int, int]:
@@ -85,7 +98,7 @@ def entropy(comparison: Comparison) -> list[Figure]:
   last = max(len(one.x) for one in series)
 
   def paint(axes: Any) -> None:
-    paint_series(axes, series, marker="o")
+    paint_series(axes, series)
     axes.set_xticks(range(1, last + 1))
     axes.set_ylim(0, 1.08 * max(0.1, *(max(one.y) for one in series)))
     axes.set(xlabel="layer", ylabel="entropy (nats)")
@@ -95,10 +108,9 @@ def entropy(comparison: Comparison) -> list[Figure]:
     "Mean over heads and queries, for one trained model per row. 0: all weight on one "
     "token; ln n: equal weights on n tokens."
   )
-  names = listed([comparison.rows[one.number].name for one in series])
-  return [
-    Figure("entropy", title, draw("entropy", f"{title} for {names}.", paint), caption)
-  ]
+  names = [comparison.rows[one.number].name for one in series]
+  alt = course(title, names, series, ".2f")
+  return [Figure("entropy", title, draw("entropy", alt, paint), caption)]
 
 
 def _sheet(index: int, name: str, maps: Maps) -> Sheet:
@@ -119,6 +131,7 @@ def _sheet(index: int, name: str, maps: Maps) -> Sheet:
     image=_png(pixels),
     labels=[_label(token) for token in maps.tokens],
     every=every,
+    entropies=entropies(maps.weights).tolist(),
   )
 
 

@@ -1,8 +1,8 @@
 """Matplotlib figures as SVG inside HTML, with selectable text and the page's colours.
 
 Figures are drawn with placeholder colours that are then replaced by CSS variables: INK by
-`--ink`, GRID by `--grid` and series i by `--series-i`. One figure thus serves the light
-and the dark scheme.
+`--ink`, GRID by `--grid`, ACCENT by `--accent` and series i by `--series-i`. One figure
+thus serves the light and the dark scheme.
 """
 
 import io
@@ -11,13 +11,20 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
+from attention_lab.compare.report.figures.marks import (
+  PLACEHOLDER,
+  colour,
+  dashes,
+  marker,
+)
 from attention_lab.errors import UserError
 
-INK, GRID = "#010101", "#020202"
-HUES = 8  # Number of the page's series colours; further series use dashes.
-DASHES = ((), (5, 2), (1.5, 1.5), (6, 2, 1.5, 2))
-_SERIES = "#0300"  # Placeholder; two digits with the index follow.
-_SIZE = (4.2, 2.9)  # Inches of 72 units: legible at the width of a phone.
+INK, GRID, ACCENT = "#010101", "#020202", "#040404"
+_VARIABLES = {INK: "--ink", GRID: "--grid", ACCENT: "--accent"}
+WIDTH = 4.2  # Inches of 72 units: legible at the width of a phone.
+_SIZE = (WIDTH, 2.9)
+_MOST_MARKS = 12  # Points of a line up to which each gets a marker.
+_MARKS = 6  # Markers on a longer line.
 
 
 class Figure(NamedTuple):
@@ -37,16 +44,6 @@ class Series(NamedTuple):
   y: Sequence[float]
   low: Sequence[float] = ()  # Lower edge of the band; () for no band.
   high: Sequence[float] = ()
-
-
-def colour(index: int) -> str:
-  """Return the placeholder colour of a series."""
-  return f"{_SERIES}{index % HUES:02x}"
-
-
-def dashes(index: int) -> Sequence[float]:
-  """Return the dashes of a series in units of the line width; () is a solid line."""
-  return DASHES[index // HUES % len(DASHES)]
 
 
 def draw(
@@ -71,7 +68,7 @@ def draw(
   return _inline(file.getvalue(), key, alt)
 
 
-def paint_series(axes: Any, series: Sequence[Series], marker: str = "") -> None:
+def paint_series(axes: Any, series: Sequence[Series]) -> None:
   """Draw lines with their bands; earlier series, such as the baseline, are on top."""
   for one in series:
     gid, order = f"series-{one.number}", 3 - one.number / 1000
@@ -80,9 +77,24 @@ def paint_series(axes: Any, series: Sequence[Series], marker: str = "") -> None:
       axes.fill_between(
         one.x, one.low, one.high, alpha=0.16, linewidth=0, zorder=order - 1, **style
       )
-    (line,) = axes.plot(one.x, one.y, marker=marker, zorder=order, **style)
+    (line,) = axes.plot(
+      *(one.x, one.y),
+      marker=marker(one.number),
+      markeredgewidth=0,
+      markevery=_every(one),
+      zorder=order,
+      **style,
+    )
     if dashes(one.number):
       line.set_dashes(dashes(one.number))
+
+
+def _every(one: Series) -> tuple[int, int]:
+  """Return the first marked point and the interval; series are marked at different x."""
+  if len(one.x) <= _MOST_MARKS:
+    return 0, 1
+  interval = len(one.x) // _MARKS
+  return one.number * interval // 4 % interval, interval
 
 
 def _matplotlib() -> tuple[Any, Any]:
@@ -103,7 +115,7 @@ def _rules() -> dict[str, Any]:
     "font.size": 9,
     "text.parse_math": False,
     "lines.linewidth": 1.7,
-    "lines.markersize": 4,
+    "lines.markersize": 6,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -131,9 +143,10 @@ def _inline(text: str, key: str, alt: str) -> str:
   text = opening + text[text.index(">") + 1 :]
   text = re.sub(r'<g id="(series)-(\d+)">', r'<g class="\1 \1-\2">', text)
   text = _prefix_ids(text.replace("xlink:href", "href"), key)
-  text = text.replace(INK, "var(--ink)").replace(GRID, "var(--grid)")
+  for placeholder, variable in _VARIABLES.items():
+    text = text.replace(placeholder, f"var({variable})")
   text = re.sub(
-    _SERIES + r"([0-9a-f]{2})", lambda m: f"var(--series-{int(m[1], 16)})", text
+    PLACEHOLDER + r"([0-9a-f]{2})", lambda m: f"var(--series-{int(m[1], 16)})", text
   )
   text = re.sub(r" ?font-family: [^;\"]*;?", "", text)
   return re.sub(r"\s*\n\s*", "\n", text).strip()

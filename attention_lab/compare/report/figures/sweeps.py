@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 from attention_lab.compare.analysis.sweeps import Curve, Sweep
-from attention_lab.compare.analysis.wording import listed
 from attention_lab.compare.report.figures.palette import Palette
 from attention_lab.compare.report.figures.svg import Figure, Series, draw, paint_series
 
@@ -17,17 +16,18 @@ def sweep(found: Sweep, key: str, palette: Palette) -> Figure | None:
     key: id of the figure, unique on the page.
     palette: the colours of the names.
   """
-  series = [
-    one
+  by_name = {
+    curve.name: one
     for curve in found.curves
     if (one := _series(curve, palette.index(curve.name))).x
-  ]
-  if not series:
+  }
+  if not by_name:
     return None
+  series = list(by_name.values())
   values = sorted({value for curve in found.curves for value in curve.points})
 
   def paint(axes: Any) -> None:
-    paint_series(axes, series, marker="o")
+    paint_series(axes, series)
     if values[0] > 0 and values[-1] >= 4 * values[0]:
       axes.set_xscale("log")
     axes.set_xticks(values, [f"{value:g}" for value in values])
@@ -35,9 +35,11 @@ def sweep(found: Sweep, key: str, palette: Palette) -> Figure | None:
     axes.set(xlabel=found.setting, ylabel="validation loss (nats)")
 
   title = f"Validation loss by {found.setting}"
-  names = listed([curve.name for curve in found.curves])
   caption = "Points are means over seeds; bands are their 95 % intervals."
-  return Figure(key, title, draw(key, f"{title} for {names}.", paint), caption)
+  lowest = {name: min(zip(one.y, one.x, strict=True)) for name, one in by_name.items()}
+  results = [f"{name}: lowest {y:.4f} at {x:g}" for name, (y, x) in lowest.items()]
+  alt = f"{title}. {'; '.join(results)}."
+  return Figure(key, title, draw(key, alt, paint), caption)
 
 
 def _series(curve: Curve, index: int) -> Series:

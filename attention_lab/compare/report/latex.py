@@ -1,0 +1,118 @@
+"""results.tex: the rows of a comparison as a table for LaTeX's package booktabs."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from attention_lab.compare.analysis.measures import Metric
+from attention_lab.compare.analysis.record import Comparison
+from attention_lab.compare.analysis.sentences import estimate_text
+from attention_lab.compare.analysis.table import Line, lines
+from attention_lab.compare.report.texts import (
+  UNCHECKED,
+  extent,
+  metrics_of,
+  title,
+)
+
+# Metrics beside those of predictions; others would make the table wider than a page.
+_COSTS = ("parameters", "step_seconds")
+_LONGEST = 24  # Characters of a name that is not wrapped.
+_ESCAPES = {
+  "\\": r"\textbackslash{}",
+  "~": r"\textasciitilde{}",
+  "^": r"\textasciicircum{}",
+  "<": r"\textless{}",
+  ">": r"\textgreater{}",
+  "|": r"\textbar{}",
+  "–": "--",
+  "↑": r"$\uparrow$",
+  "↓": r"$\downarrow$",
+} | {character: f"\\{character}" for character in "&%$#_{}"}
+
+
+def latex(comparison: Comparison) -> str:
+  """Return the content of results.tex.
+
+  The best mean of a metric is bold only if its row is better than the baseline by the
+  verdict of the report; rows with different baselines have a best each.
+  """
+  rows = lines(comparison)
+  metrics = [m for m in metrics_of(rows) if m.predicts or m.key in _COSTS]
+  best = {metric.key: _best(rows, metric) for metric in metrics}
+  body = [text for line in rows for text in _rows(line, metrics, best)]
+  caption = (
+    f"{title(comparison)}. {extent(comparison)} Means over seeds with 95 % intervals; "
+    "bold: the best of the rows that are better than the baseline."
+  )
+  return "\n".join(
+    [
+      r"% Needs \usepackage{booktabs}.",
+      r"\begin{table}",
+      r"  \centering\small",
+      rf"  \caption{{{escape(caption)}}}",
+      rf"  \begin{{tabular}}{{{_names(rows)}{'r' * len(metrics)}}}",
+      r"    \toprule",
+      _line(["row", *(escape(m.name) for m in metrics)]),
+      _line(["", *(escape(_unit(m)) for m in metrics)]),
+      r"    \midrule",
+      *body,
+      r"    \bottomrule",
+      r"  \end{tabular}",
+      r"\end{table}",
+      "",
+    ]
+  )
+
+
+def _names(rows: Sequence[Line]) -> str:
+  """Return the type of the column of names, in which long names are wrapped."""
+  is_long = max(len(line.name) for line in rows) > _LONGEST
+  return r"p{0.25\linewidth}" if is_long else "l"
+
+
+def escape(text: str) -> str:
+  """Return text on one line with LaTeX's special characters escaped."""
+  text = " ".join(text.split())
+  return re.sub(r"[\\~^<>|–↑↓&%$#_{}]", lambda match: _ESCAPES[match[0]], text)
+
+
+def _best(rows: Sequence[Line], metric: Metric) -> set[str]:
+  """Return the best row of each baseline, of those that are better than it."""
+  sign = 1 if metric.better == "lower" else -1
+  best: dict[str, tuple[float, str]] = {}
+  for line in rows:
+    difference = line.differences.get(metric.key)
+    if difference is None or difference.verdict != "better":
+      continue
+    found = sign * line.estimates[metric.key].mean, line.name
+    best[line.baseline] = min(found, best.get(line.baseline, found))
+  return {name for _, name in best.values()}
+
+
+def _rows(
+  line: Line, metrics: Sequence[Metric], best: Mapping[str, set[str]]
+) -> list[str]:
+  """Return a line of means and, if there are any, a smaller one of intervals below."""
+  cells = [_cell(line, metric, line.name in best[metric.key]) for metric in metrics]
+  intervals = [interval for _, interval in cells]
+  found = [_line([escape(line.name), *(mean for mean, _ in cells)])]
+  return [*found, _line(["", *intervals])] if any(intervals) else found
+
+
+def _cell(line: Line, metric: Metric, bold: bool) -> tuple[str, str]:
+  """Return the mean and its interval, or ""."""
+  estimate = line.estimates.get(metric.key)
+  if estimate is None:
+    return escape(UNCHECKED if metric.predicts and line.unchecked else "–"), ""
+  mean, _, interval = escape(estimate_text(metric, estimate)).partition(" ")
+  mean = rf"\textbf{{{mean}}}" if bold else mean
+  return mean, rf"{{\scriptsize {interval}}}" if interval else ""
+
+
+def _unit(metric: Metric) -> str:
+  unit = f"({metric.unit}) " if metric.unit else ""
+  return unit + ("↓" if metric.better == "lower" else "↑")
+
+
+def _line(cells: Sequence[str]) -> str:
+  return "    " + " & ".join(cells) + r" \\"
