@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any, ClassVar
 
 import jax
+import jax.numpy as jnp
 
 from attention_lab.attention.base.attention import Attention, register_attention
 from attention_lab.errors import UserError
@@ -18,7 +19,8 @@ INPUTS = ("query", "key", "value")  # Its projections that come in.
 class Equinox(Attention):
   """`equinox.nn.MultiheadAttention`; its parameters live in Haiku's tree, as `Linear`s.
 
-  It is imported only here. Rotations and biases find no way into its scores.
+  It is imported only here. Rotations and biases find no way into its scores. It computes in
+  float32 at least, because the module would round scores to the dtype of its inputs.
   """
 
   honours: ClassVar[tuple[str, ...]] = ()
@@ -26,18 +28,21 @@ class Equinox(Attention):
   def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:
     eqx = _import()
     heads = self.num_heads * self.key_size
+    wide = jnp.promote_types(query.dtype, jnp.float32)
     module = eqx.filter_eval_shape(
       eqx.nn.MultiheadAttention,
       self.num_heads,
       self.d_model,
       qk_size=self.key_size,
       vo_size=self.key_size,
-      dtype=query.dtype,
+      dtype=wide,
       key=jax.random.key(0),
     )
 
     def matrix(name: str, inputs: int, outputs: int, init: Any) -> jax.Array:
-      return Linear(outputs, False, init, name).weights(inputs, query.dtype).T
+      return (
+        Linear(outputs, False, init, name).weights(inputs, query.dtype).T.astype(wide)
+      )
 
     module = eqx.tree_at(
       lambda m: [
@@ -52,7 +57,9 @@ class Equinox(Attention):
         matrix("output", heads, self.d_model, self.output_init),
       ],
     )
-    return jax.vmap(module)(query, context, context, mask.dense()[:, 0])
+    x, source = query.astype(wide), context.astype(wide)
+    y = jax.vmap(module)(x, source, source, mask.dense()[:, 0])
+    return y.astype(query.dtype)
 
 
 def _import() -> Any:
