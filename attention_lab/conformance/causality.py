@@ -26,6 +26,7 @@ GRADIENT_ROUNDING = 1e-6  # Of a gradient that is 0, relative to the largest gra
 # Rounding of bfloat16; a leak is larger, since the changed tokens are 10 times as large.
 LOW_ROUNDING = 2.0**-6
 PAIRS = 2**19  # Pairs of query and context token per call, which bound the memory.
+LARGE = 340  # A number of tokens in the options from which on one length is tested.
 CUTS = 16  # Cuts that are tested where not all are.
 
 
@@ -58,8 +59,14 @@ def setups(subject: Subject, lengths: Sequence[int]) -> Iterator[Setup]:
 
 
 def _more_setups(subject: Subject) -> Iterator[Setup]:
-  """Yield setups just below, at and above three times each number in the options."""
+  """Yield setups just below, at and above three times each number in the options.
+
+  Of a large number it is one length above, since longer sequences take long.
+  """
   for size in option_sizes(subject):
+    if size > LARGE:
+      yield Setup(3 * size + 2, aligned=True)
+      continue
     yield Setup(3 * size, aligned=False)
     for length in range(3 * size - 1, 3 * size + 3):
       yield Setup(length, aligned=True)

@@ -10,7 +10,7 @@ from attention_lab.errors import UserError
 
 # Parts of names of options that are no numbers of tokens.
 NO_TOKENS = ("head", "seed", "feature", "iteration", "rank", "order")
-LARGEST = 340  # Three times a larger number of tokens is not tested.
+LARGEST = 700  # Three times a larger number of tokens is not tested.
 
 
 def option_sizes(subject: Subject) -> list[int]:

@@ -80,6 +80,18 @@ class LateFourthBand(Masked):
     return near if mask.causal else mask.dense(self.window)
 
 
+@breaks("causality.no_dependence_on_future", depth="full")
+class LateSecondBlock(Masked):
+  """Ends each earlier block at a multiple of one more than the block, which is large."""
+
+  block: int = 512
+
+  def allowed(self, mask):
+    ends = mask.query_positions // self.block * (self.block + 1)
+    earlier = mask.context_positions[:, None, None] < ends[:, None, :, None]
+    return mask.dense() | (earlier & present(mask))
+
+
 @breaks("causality.no_gradient_from_future")
 class SeesUnfinishedBlocks(Weighted):
   """Pools keys and values of 4 tokens, and compares the blocks' first positions."""
