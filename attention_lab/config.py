@@ -150,3 +150,10 @@ def differences(
     for key in new
     if not ignore(key) and old.get(key) != new[key]
   }
+
+
+def difference_text(different: Mapping[str, tuple[Any, Any]]) -> str:
+  """Return the result of `differences` as text: "batch_size: 8 there, 16 here"."""
+  return ", ".join(
+    f"{key}: {old!r} there, {new!r} here" for key, (old, new) in different.items()
+  )

@@ -10,12 +10,12 @@ import jax
 
 from attention_lab.compare import cells
 from attention_lab.compare.plan import Plan, Planned
+from attention_lab.compare.row_costs import stepper_of
 from attention_lab.config import Config
 from attention_lab.dataset.base.dataset import num_batches
 from attention_lab.experiment import Experiment, assemble
 from attention_lab.training import preflight
 from attention_lab.training.prefetch import placed_batches
-from attention_lab.training.seeds import make_stepper
 from attention_lab.training.stepper import NonFinite, Stepper
 from attention_lab.update import make_evaluate
 
@@ -57,14 +57,7 @@ def measure(row: Planned, steps: int, imports: float) -> Estimate:
   preflight.check(config, devices)
   start = imports + time.perf_counter() - begin
   experiment = assemble(config)
-  stepper = make_stepper(
-    experiment,
-    devices,
-    [config.seed],
-    config.batch_size,
-    config.train.micro_batches,
-    config.train.steps_per_call,
-  )
+  stepper = stepper_of(experiment, config, devices)
   stepper.compile()
   step = _step(stepper)
   compile_evaluation, evaluation = _evaluation(experiment, stepper, config)

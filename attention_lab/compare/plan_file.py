@@ -90,10 +90,8 @@ def refuse_other(workdir: Path, stored: Stored, rows: Mapping[str, Config]) -> N
     different = configs.differences(row.config, rows[row.name])
     different.pop("steps", None)  # Each run's own check knows whether it can go on.
     if different:
-      listed = ", ".join(
-        f"{key}: {old!r} there, {new!r} here" for key, (old, new) in different.items()
-      )
       raise UserError(
-        f"{workdir} holds a comparison with another row {row.name!r} ({listed}). Omit "
-        f"these flags to extend it, or name another --workdir."
+        f"{workdir} holds a comparison with another row {row.name!r} "
+        f"({configs.difference_text(different)}). Omit these flags to extend it, or name "
+        f"another --workdir."
       )

@@ -4,6 +4,7 @@ All rows are timed in turns in one process that trains nothing else, so that the
 state of the machine. Compilation and evaluation do not count.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,10 +18,13 @@ from attention_lab.config import Config
 from attention_lab.distributed.devices import local_devices, refuse_indivisible
 from attention_lab.experiment import Experiment, assemble
 from attention_lab.training.seeds import make_stepper
-from attention_lab.training.stepper import Stepper
+from attention_lab.training.stepper import NonFinite, Stepper
 
 DECODED = 16  # Tokens that are decoded one by one in the program that is timed.
-STATE_LENGTHS = (1_024, 16_384)  # Tokens at which the size of the decode state is told.
+STATE_LENGTHS = (
+  1_024,
+  16_384,
+)  # Tokens at which the size of the decode state is reported.
 
 
 def measure(configs: Mapping[str, Config], rounds: int) -> dict[str, dict[str, Any]]:
@@ -31,8 +35,8 @@ def measure(configs: Mapping[str, Config], rounds: int) -> dict[str, dict[str, A
   decode_seconds (of one token of one sequence), and state_bytes (of one sequence, by
   length). The last two are of models that continue texts.
   """
-  steps = time_steps(configs, rounds)
   experiments = {name: assemble(config) for name, config in configs.items()}
+  steps = time_steps(configs, experiments, rounds)
   for name, experiment in experiments.items():
     steps[name]["step_memory_bytes"] = _step_memory(configs[name], experiment)
   continuing = {
@@ -48,36 +52,58 @@ def measure(configs: Mapping[str, Config], rounds: int) -> dict[str, dict[str, A
   return steps
 
 
-def time_steps(configs: Mapping[str, Config], rounds: int) -> dict[str, dict[str, Any]]:
+def time_steps(
+  configs: Mapping[str, Config], experiments: Mapping[str, Experiment], rounds: int
+) -> dict[str, dict[str, Any]]:
   """Return the time of one training step of each configuration, by name."""
   devices, steppers = local_devices(), dict[str, Stepper]()
   for name, config in configs.items():
     refuse_indivisible(config.batch_size, config.train.micro_batches, len(devices))
-    steppers[name] = make_stepper(
-      assemble(config),
-      devices,
-      [config.seed],
-      config.batch_size,
-      config.train.micro_batches,
-      config.train.steps_per_call,
-    )
+    steppers[name] = stepper_of(experiments[name], config, devices)
     steppers[name].compile()
-    steppers[name].advance(1)  # Warm-up.
+    _advance(steppers[name], 1)  # Warm-up.
   seconds: dict[str, list[float]] = {name: [] for name in configs}
   for _ in range(rounds):
     for name, stepper in steppers.items():
-      before, start = stepper.step, time.perf_counter()
-      stepper.advance(before + configs[name].train.steps_per_call)
-      seconds[name].append((time.perf_counter() - start) / (stepper.step - before))
+      seconds[name].append(_advance(stepper, configs[name].train.steps_per_call))
+  tokens = {
+    name: configs[name].batch_size * experiment.dataset.sequence_length
+    for name, experiment in experiments.items()
+  }
   return {
     name: {
       "step_seconds": float(np.median(measured)),
       "rounds_seconds": measured,  # In the order of the rounds, for ratios of rows.
       "step_quartiles": [float(x) for x in np.quantile(measured, [0.25, 0.75])],
-      "tokens_per_second": _tokens(configs[name]) / float(np.median(measured)),
+      "tokens_per_second": tokens[name] / float(np.median(measured)),
     }
     for name, measured in seconds.items()
   }
+
+
+def stepper_of(
+  experiment: Experiment, config: Config, devices: Sequence[jax.Device]
+) -> Stepper:
+  """Return a stepper of the configuration's first seed."""
+  return make_stepper(
+    experiment,
+    devices,
+    [config.seed],
+    config.batch_size,
+    config.train.micro_batches,
+    config.train.steps_per_call,
+  )
+
+
+def _advance(stepper: Stepper, count: int) -> float:
+  """Take up to `count` steps; return the seconds of one.
+
+  A row that diverges has a time, too: a step that is not finite is computed and not taken.
+  """
+  before, start = stepper.step, time.perf_counter()
+  with contextlib.suppress(NonFinite):
+    stepper.advance(before + count)
+  return (time.perf_counter() - start) / max(stepper.step - before, 1)
 
 
 def state_bytes(experiment: Experiment, lengths: Sequence[int]) -> dict[str, int]:
@@ -112,10 +138,6 @@ def _step_memory(config: Config, experiment: Experiment) -> int:
   memory: Any = program.memory_analysis()
   held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
   return int(memory.temp_size_in_bytes + memory.output_size_in_bytes + held)
-
-
-def _tokens(config: Config) -> int:
-  return int(config.batch_size * assemble(config).dataset.sequence_length)
 
 
 def _decoder(experiment: Experiment) -> Callable[[], Any]:

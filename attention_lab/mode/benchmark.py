@@ -80,14 +80,14 @@ def run(config: Config, workdir: str | None) -> int:
 
 def _steps(config: Config, names: list[str]) -> list[dict[str, Any]]:
   """Time the training step with each attention in all layers, interleaved."""
-  steps = time_steps(
-    {name: _with(config, name) for name in names}, config.benchmark.rounds
-  )
+  configs = {name: _with(config, name) for name in names}
+  experiments = {name: assemble(own) for name, own in configs.items()}
+  steps = time_steps(configs, experiments, config.benchmark.rounds)
   first = steps[names[0]]["rounds_seconds"]
   return [
     {
       "attention": name,
-      "length": assemble(config).dataset.sequence_length,
+      "length": experiments[name].dataset.sequence_length,
       "kind": "step",
       "seconds": step["step_seconds"],
       "seconds_quartiles": step["step_quartiles"],

@@ -1,4 +1,4 @@
-"""The code of a run: what changed since it was recorded, and who may go on with it."""
+"""Code of a run: what has changed since it was recorded, and whether it may continue."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -19,6 +19,7 @@ from attention_lab.attention.base.attention import attentions
 from attention_lab.benchmark.utilisation import flops_per_step
 from attention_lab.config import (
   Config,
+  difference_text,
   differences,
   flatten,
   from_stored,
@@ -205,12 +206,9 @@ def refuse_other_config(folder: Path, config: Config) -> None:
   if "steps" in different and not optimizers.depends_on_steps(config.train.schedule):
     del different["steps"]  # More steps of the same schedule: the same run, longer.
   if different:
-    listed = ", ".join(
-      f"{key}: {old!r} there, {new!r} here" for key, (old, new) in different.items()
-    )
     raise UserError(
-      f"{folder} holds a run of another configuration ({listed}). Omit these flags to "
-      f"resume it, or name another --workdir."
+      f"{folder} holds a run of another configuration ({difference_text(different)}). "
+      f"Omit these flags to resume it, or name another --workdir."
     )
 
 

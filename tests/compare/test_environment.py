@@ -1,4 +1,4 @@
-"""What a report says of the machine and the code, from the config.json of runs."""
+"""Machine and code in reports, read from the config.json of runs."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A run whose code has changed is not gone on with, unless the user accepts it."""
+"""A run whose code has changed does not continue unless the user accepts it."""
 
 import json
 

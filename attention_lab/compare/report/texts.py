@@ -58,13 +58,13 @@ def notes(comparison: Comparison) -> str:
     "compared in that metric, where rows added by matching form a family of their own. A "
     "row is called better or worse if p (Holm) is below 0.05 and the difference reaches "
     f"the margin, {_margin(comparison)}; equal within the margin if two one-sided tests, "
-    "corrected alike, tell so. The number of seeds needed gives a test at the strictest "
-    "level of Holm's method (0.05 divided by the number of rows) a power of 80 % if the "
-    "true difference is the observed one; the range holds for the differences that the "
-    "observation leaves plausible (80 %). Wall time is that of each run as it was, with "
-    "compilation, evaluation and whatever ran beside it. Training step, tokens/s, memory, "
-    "decoding and decode state are measured once for each row, in turns, apart from "
-    "training."
+    "corrected in the same way, show it. The number of seeds needed gives a test at the "
+    "strictest level of Holm's method (0.05 divided by the number of rows) a power of "
+    "80 % if the true difference is the observed one; the range holds for the "
+    "differences that the observation leaves plausible (80 %). Wall time is that of each "
+    "run as it was, with compilation, evaluation and whatever ran beside it. Training "
+    "step, tokens/s, memory, decoding and decode state are measured once for each row, in "
+    "turns, apart from training."
   ]
   if len(comparison.looks) > 1:
     counts = listed([str(count) for count in comparison.looks])

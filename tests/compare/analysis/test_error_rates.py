@@ -51,7 +51,7 @@ def test_equal_rows_are_called_different_in_at_most_one_of_twenty(kind, seeds):
 
 
 def test_tuning_the_new_mechanism_alone_is_an_error_that_the_test_finds():
-  """Where the baseline keeps one of three settings, equal mechanisms differ."""
+  """If only the new mechanism is tuned, equal mechanisms are called different."""
   rng = np.random.default_rng(0)
   settings = np.array([1.0, 0.0, 2.0])  # Loss of each, the same for both mechanisms.
   finals = settings[:, None] + 0.5 * rng.normal(size=(2_000, 2, 3, 3))

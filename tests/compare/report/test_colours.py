@@ -1,4 +1,4 @@
-"""Colours of report.html: told apart by all readers, and legible on light and dark.
+"""Colours of report.html: distinct for colour-blind readers, legible on light and dark.
 
 Differences are those of CIEDE2000 (Sharma, Wu and Dalal, 2005) between colours as seen
 with a missing cone type, by the matrices of Machado, Oliveira and Fernandes (2009) for

@@ -1,4 +1,4 @@
-"""What figures show and say: dots, differences, Pareto plots, heatmaps, descriptions."""
+"""Figures: dots, differences, Pareto plots, heatmaps, and their alternative texts."""
 
 import re
 
