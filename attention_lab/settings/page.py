@@ -11,7 +11,7 @@ from attention_lab.settings.table import SETTINGS
 HEAD = """\
 # Settings
 
-Every setting of an experiment, generated from `attention_lab/settings/table.py` with
+Every setting of an experiment, generated from `attention_lab/settings/` with
 `python -m attention_lab.settings.page > docs/guides/settings.md`. Set one with
 `--config.section.key=value`, or with its flag if it has one. A resumed run may change the
 settings marked in the last column; all others have to be those that it began with.

@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import math
+from functools import partial
 from typing import Any
 
 from attention_lab.errors import UserError, nearest
@@ -116,3 +117,7 @@ class Setting:
 
 def _is_length(value: Any) -> bool:
   return type(value) is int and 0 < value < LARGEST[int]
+
+
+# Declares a setting that results do not depend on: a resumed run may change it.
+Changeable = partial(Setting, resumable=True)

@@ -1,0 +1,60 @@
+"""Settings of --mode=compare."""
+
+from collections.abc import Mapping
+
+from attention_lab.settings.setting import Changeable, Setting
+
+SETTINGS: Mapping[str, Setting] = {
+  "compare.grid": Changeable(
+    (), "Pairs of a setting and its values; lists in flags set it."
+  ),
+  "compare.match": Changeable(
+    "parameters",
+    "Add a row of equal cost for each attention whose cost differs from the baseline's.",
+    choices=("parameters", "flops", "none"),
+    flag="match",
+  ),
+  "compare.margin": Changeable(
+    "50%",
+    "Largest difference that does not matter (0.01), or its share of the seeds' spread.",
+  ),
+  "compare.stale": Changeable(
+    "retrain",
+    "Runs whose code or data has changed are trained anew, refused or kept.",
+    choices=("retrain", "refuse", "keep"),
+  ),
+  "compare.cost_lengths": Changeable(
+    (128, 256, 512),
+    "Sequence lengths, in tokens, at which attentions are timed; () for none.",
+    lengths=True,
+    former="compare.lengths",
+  ),
+  "compare.launcher": Changeable(
+    "local", "Where the runs are started.", choices=("local", "slurm"), flag="launcher"
+  ),
+  "compare.jobs": Changeable(
+    0,
+    "Runs at a time with the launcher local; 0 for one per device.",
+    at_least=0,
+    below=10_001,
+  ),
+  "compare.vmap_seeds": Changeable(
+    "auto",
+    "Train the seeds of a row in one program; auto does so where it is faster.",
+    choices=("auto", "always", "never"),
+  ),
+  "compare.dry_run": Changeable(
+    False,
+    "With --mode=compare: print what would be run, and stop.",
+    flag="dry_run",
+  ),
+  "compare.slurm.partition": Changeable(
+    "", "Slurm partition; '' for the cluster's default."
+  ),
+  "compare.slurm.minutes": Changeable(
+    1440, "Time limit of one job, in minutes.", above=0
+  ),
+  "compare.slurm.cpus": Changeable(8, "CPUs per job.", above=0),
+  "compare.slurm.gpus": Changeable(1, "GPUs per job.", at_least=0),
+  "compare.slurm.memory_gb": Changeable(32, "Memory per job, in GB.", above=0),
+}

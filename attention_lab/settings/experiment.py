@@ -1,0 +1,147 @@
+"""Settings of an experiment: its parts, its model and its training."""
+
+from collections.abc import Mapping
+
+from attention_lab.settings.setting import Changeable, Setting
+
+SETTINGS: Mapping[str, Setting] = {
+  "attention": Setting(
+    "standard",
+    "Attention, with options: name(option=value). A pattern repeats along the layers: "
+    "'a*3,b'.",
+    flag="attention",
+  ),
+  "position": Setting("rope", "Positional scheme, with options.", flag="position"),
+  "dataset": Setting("python_docs", "Dataset, with options.", flag="dataset"),
+  "architecture.name": Setting(
+    "decoder_only",
+    "Architecture, with options.",
+    flag="architecture",
+    former="architecture",
+  ),
+  "architecture.encoder.attention": Setting(
+    None, "Attention of the encoder, if it differs from `attention`.", kind=str
+  ),
+  "architecture.decoder.attention": Setting(
+    None, "Attention of the decoder, if it differs from `attention`.", kind=str
+  ),
+  "architecture.cross.attention": Setting(
+    None, "Attention from decoder to encoder, if it differs from `attention`.", kind=str
+  ),
+  "kernel": Setting(
+    "auto",
+    "Implementation of dot-product attention.",
+    choices=("auto", "reference", "blocked", "xla", "cudnn"),
+  ),
+  "plugins": Changeable((), "Plugins to load; --plugin adds to them."),
+  "data_dir": Changeable(
+    "",
+    "Folder to read and store data in; '' for the user's cache folder.",
+    flag="data_dir",
+  ),
+  "profile": Changeable(False, "Write a trace of some steps to the run's folder."),
+  "skip_checks": Changeable(
+    False,
+    "Train causal models without the leak check; the run records it.",
+    flag="skip_checks",
+  ),
+  "compile_cache": Changeable(
+    "", "Folder for compiled programs; '' for the user's cache folder, 'off' for none."
+  ),
+  "seed": Setting(
+    0,
+    "Seed of initialisation and dropout; with --mode=sample, of sampling.",
+    at_least=0,
+    below=2**32,
+    flag="seed",
+  ),
+  "seeds": Changeable(
+    1,
+    "Number of runs that differ only in their seed: seed, seed + 1, and so on.",
+    above=0,
+    below=10_001,
+    flag="seeds",
+  ),
+  "steps": Setting(1400, "Training steps.", above=0, flag="steps"),
+  "batch_size": Setting(
+    16, "Examples per step, over all devices.", above=0, flag="batch_size"
+  ),
+  "model.num_layers": Setting(4, "Number of layers.", above=0, below=10_001),
+  "model.num_heads": Setting(4, "Number of attention heads.", above=0),
+  "model.d_model": Setting(64, "Width of the model.", above=0),
+  "model.d_ff": Setting(
+    None, "Width of the feed-forward layers; None for 4 · d_model.", kind=int, above=0
+  ),
+  "model.key_size": Setting(
+    None, "Size of one head; None for d_model / num_heads.", kind=int, above=0
+  ),
+  "model.norm": Setting(
+    "pre",
+    "Place of LayerNorm: before (pre) or after (post) each sublayer.",
+    choices=("pre", "post"),
+  ),
+  "model.activation": Setting(
+    "gelu",
+    "Activation of the feed-forward layers.",
+    choices=("relu", "gelu", "swiglu"),
+  ),
+  "model.init": Setting(
+    "gpt2", "Initialisation of the parameters.", choices=("gpt2", "fan_in")
+  ),
+  "model.dropout": Setting(
+    0.0, "Dropout rate of embeddings and of sublayer outputs.", at_least=0, below=1.0
+  ),
+  "model.feed_forward_bias": Setting(False, "Add a bias in the feed-forward layers."),
+  "model.norm_offset": Setting(False, "Add a bias in LayerNorm."),
+  "model.logits_bias": Setting(False, "Add a bias to the logits."),
+  "model.tied_embeddings": Setting(True, "Share the embedding of input and output."),
+  "model.layer_stack": Setting(
+    "auto",
+    "Compile one layer for all equal layers; auto does so above 8 layers.",
+    choices=("auto", "always", "never"),
+  ),
+  "model.rematerialise": Setting(
+    False, "Recompute activations in the backward pass: less memory, more time."
+  ),
+  "train.optimizer": Setting(
+    "adamw(b2=0.99, weight_decay=0.1, decay_all=False)", "Optimizer, with options."
+  ),
+  "train.schedule": Setting(
+    "cosine(warmup=0.05)", "Schedule of the learning rate, with options."
+  ),
+  "train.learning_rate": Setting(
+    6e-3, "Learning rate at the peak of the schedule.", above=0
+  ),
+  "train.label_smoothing": Setting(
+    0.0,
+    "Share of the target spread evenly over all tokens, in the training loss only.",
+    at_least=0,
+    below=1.0,
+  ),
+  "train.clip_norm": Setting(
+    1.0,
+    "Largest norm of the gradient over all parameters; 0 for no clipping.",
+    at_least=0,
+  ),
+  "train.precision": Setting(
+    "float32",
+    "Dtype of the computation; parameters stay in float32.",
+    choices=("float32", "bfloat16"),
+  ),
+  "train.on_nonfinite": Changeable(
+    "stop",
+    "At a loss or gradient that is not finite: stop; skip the step; or rollback, which "
+    "also restores the parameters of the last step that is a multiple of "
+    "checkpoint.every.",
+    choices=("stop", "skip", "rollback"),
+  ),
+  "train.nonfinite_limit": Changeable(
+    10, "Steps that a run may skip before it stops.", above=0
+  ),
+  "train.micro_batches": Setting(
+    1, "Parts into which a device splits its batch, to save memory.", above=0
+  ),
+  "train.steps_per_call": Changeable(
+    64, "Largest number of steps that run without returning to Python.", above=0
+  ),
+}
