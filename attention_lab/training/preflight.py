@@ -24,6 +24,7 @@ from attention_lab.config import (
   flatten,
   from_stored,
   get_config,
+  stored_flags,
   validate,
 )
 from attention_lab.conformance.leak import Calls, refuse_leak
@@ -208,7 +209,7 @@ def refuse_other_config(folder: Path, config: Config) -> None:
   if different:
     raise UserError(
       f"{folder} holds a run of another configuration ({difference_text(different)}). "
-      f"Omit these flags to resume it, or name another --workdir."
+      f"Type {stored_flags(different)} to resume it, or name another --workdir."
     )
 
 
