@@ -92,6 +92,6 @@ def refuse_other(workdir: Path, stored: Stored, rows: Mapping[str, Config]) -> N
     if different:
       raise UserError(
         f"{workdir} holds a comparison with another row {row.name!r} "
-        f"({configs.difference_text(different)}). Type {configs.stored_flags(different)} to "
-        f"extend it, or name another --workdir."
+        f"({configs.difference_text(different)}). Type "
+        f"{configs.stored_flags(different)} to extend it, or name another --workdir."
       )
