@@ -23,6 +23,7 @@ from attention_lab.attention.base.attention import Attention, attentions
 from attention_lab.compatibility import refuse_incompatible
 from attention_lab.config import Config
 from attention_lab.dataset.base.dataset import Dataset, datasets
+from attention_lab.dataset.base.held_out import hold_out
 from attention_lab.dataset.base.order import Order
 from attention_lab.dataset.base.pairs import as_pairs
 from attention_lab.errors import UserError
@@ -186,7 +187,7 @@ def _dataset(
   )
   if task == "pairs":
     as_pairs(made)  # Refuses a plugin that offers pairs without their contract.
-  return made
+  return hold_out(made, share) if (share := config.train.held_out) else made
 
 
 def _tasks(dataset: Any) -> tuple[str, ...]:

@@ -129,6 +129,13 @@ SETTINGS: Mapping[str, Setting] = {
     choices=("seed", "shared"),
     before="shared",
   ),
+  "train.held_out": Setting(
+    0.0,
+    "Share of the training examples to validate on, in place of the validation split; "
+    "they are not trained on.",
+    at_least=0,
+    below=1.0,
+  ),
   "train.precision": Setting(
     "float32",
     "Dtype of the computation; parameters stay in float32.",

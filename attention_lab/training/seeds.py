@@ -14,7 +14,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from attention_lab.dataset.base.dataset import Dataset, of_run
+from attention_lab.dataset.base.dataset import Dataset, with_order
+from attention_lab.dataset.base.order import Order
 from attention_lab.distributed.devices import unreplicate
 from attention_lab.distributed.group import Group
 from attention_lab.errors import UserError
@@ -108,7 +109,7 @@ def _datasets(dataset: Dataset, seeds: Sequence[int]) -> list[Dataset]:
   """Return the dataset of each seed, or one if all seeds share the order of examples."""
   if dataset.order.run_seed is None or len(seeds) == 1:
     return [dataset]
-  return [of_run(dataset, seed) for seed in seeds]
+  return [with_order(dataset, Order(seed)) for seed in seeds]
 
 
 def _fresh_states(fresh: Any, seeds: Sequence[int]) -> Any:

@@ -8,7 +8,7 @@ import pytest
 
 from attention_lab import config as configs
 from attention_lab.dataset.base.bucketed import Bucketed
-from attention_lab.dataset.base.dataset import Batch, Dataset, of_run
+from attention_lab.dataset.base.dataset import Batch, Dataset, with_order
 from attention_lab.dataset.base.order import Order
 from attention_lab.dataset.base.text import Text
 from attention_lab.dataset.base.vocabulary import WordVocabulary
@@ -98,7 +98,7 @@ def test_the_shared_order_is_that_of_run_0():
 def test_a_dataset_takes_the_order_of_another_run():
   first = Numbered(data_dir="", order=Order(1))
   before = first.batch("train", 0, BATCH)
-  second = of_run(first, 2)
+  second = with_order(first, Order(2))
   expected = Numbered(data_dir="", order=Order(2)).batch("train", 0, BATCH)
   np.testing.assert_array_equal(second.batch("train", 0, BATCH).inputs, expected.inputs)
   np.testing.assert_array_equal(first.batch("train", 0, BATCH).inputs, before.inputs)

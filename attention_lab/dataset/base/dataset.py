@@ -175,10 +175,10 @@ class Dataset(abc.ABC):
     return batch_size * self.sequence_length
 
 
-def of_run(dataset: Dataset, seed: int) -> Dataset:
-  """Return a dataset with the order of the training examples of another run."""
+def with_order(dataset: Dataset, order: Order) -> Dataset:
+  """Return a dataset with another order of the training examples."""
   other = copy.copy(dataset)  # With all that was computed once, such as the text.
-  other.order = Order(seed)
+  other.order = order
   return other
 
 
