@@ -12,9 +12,8 @@ from attention_lab.dataset.base.dataset import Batch, Dataset, with_order
 from attention_lab.dataset.base.order import Order
 from attention_lab.errors import UserError
 
-GAP = (
-  1  # Examples between the two parts: windows of a text start later in other passes.
-)
+# Examples between the two parts: the windows of a text start later in other passes.
+GAP = 1
 
 
 def hold_out(dataset: Dataset, share: float) -> Dataset:
