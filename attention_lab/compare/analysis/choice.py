@@ -6,11 +6,12 @@ to 12 % of cases at 5 % (tests/compare/analysis/test_error_rates.py simulates it
 variance of what a choice loses is added to that of a difference between two mechanisms.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-DRAWS = 4_000  # Repetitions of the choice with simulated tuning runs.
+DRAWS = 1_000  # Repetitions of the choice with simulated tuning runs.
 
 # Combination of values → its tuning runs by seed → a metric; NaN where a run failed.
 Scores = Sequence[Sequence[float]]
@@ -44,8 +45,7 @@ def losses(
   found = []
   for each in scores:
     means = _means(each[metric], lower)
-    scatter = np.random.default_rng(0).normal(size=(DRAWS, len(means)))
-    chosen = (means + noise * scatter).argmin(axis=1)
+    chosen = (means + noise * _normal(len(means))).argmin(axis=1)
     found.append(
       {
         key: _square(np.nanmean(np.array(values), axis=1), chosen, int(means.argmin()))
@@ -54,6 +54,12 @@ def losses(
       }
     )
   return found
+
+
+@functools.cache
+def _normal(size: int) -> np.ndarray:
+  """Return random numbers [DRAWS, size], always the same."""
+  return np.random.default_rng(0).normal(size=(DRAWS, size))
 
 
 def _square(means: np.ndarray, chosen: np.ndarray, best: int) -> float:
