@@ -13,7 +13,7 @@ from attention_lab.errors import UserError
 from attention_lab.experiment import Experiment
 
 # Options that only one of the two ways of decoding uses.
-ONLY_SAMPLING = ("temperature", "top_k", "top_p", "seed")
+ONLY_SAMPLING = ("context", "temperature", "top_k", "top_p", "seed")
 ONLY_TRANSLATION = ("input_file", "beam_size", "length_penalty")
 
 
@@ -27,6 +27,7 @@ class SampleOptions:
   count: int  # Continuations, or best translations.
   beam_size: int
   length_penalty: float
+  context: str
   temperature: float
   top_k: int
   top_p: float
@@ -89,6 +90,7 @@ class Sampler:
   def __init__(
     self, experiment: Experiment, options: SampleOptions, clip: bool = False
   ):
+    self.note = ""  # What the user should know about the prompt.
     self._experiment = experiment
     self._seed = options.seed
     dataset, prompt = experiment.dataset, options.prompt
@@ -97,7 +99,12 @@ class Sampler:
     if not len(encoded):
       raise UserError("--prompt is empty; give at least one token.")
     length, room = options.length, experiment.max_positions
-    if room is not None and len(encoded) + length - 1 > room:  # The last is not read.
+    context = None
+    if options.context == "trained":
+      context = dataset.sequence_length
+      self.note = _note(len(encoded), context)
+      encoded = encoded[-context:]
+    elif room is not None and len(encoded) + length - 1 > room:  # The last is not read.
       if not clip or len(encoded) > room:
         raise UserError(
           f"A prompt of {len(encoded)} tokens and --config.sample.length={length} need "
@@ -112,12 +119,25 @@ class Sampler:
       options.top_k,
       options.top_p,
       experiment.policy.compute_dtype,
+      context,
     )
 
   def __call__(self, params: Any) -> list[str]:
-    """Return the prompt with each continuation; `params` are on the host."""
+    """Return the prompt in brackets with each continuation; `params` are on the host."""
     params = self._experiment.policy.cast_to_compute(params)
     key = jax.random.key(self._seed)
     tokens = self._generate(params, key, self._tokens, self._positions)
     decode = self._experiment.dataset.vocabulary.decode
-    return [decode(row) for row in np.concatenate([self._tokens, tokens], axis=1)]
+    whole = np.concatenate([self._tokens, tokens], axis=1)
+    read = len(decode(self._tokens[0]))
+    return [f"[{self.prompt}]{decode(row)[read:]}" for row in whole]
+
+
+def _note(prompt: int, context: int) -> str:
+  """Return a line about a prompt that is longer than the trained context."""
+  if prompt <= context:
+    return ""
+  return (
+    f"The prompt has {prompt} tokens, and the model was trained on {context}: the last "
+    f"{context} are read. --config.sample.context=extend reads all."
+  )

@@ -1,5 +1,6 @@
 """Generates text token by token, through each attention's decode state."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -20,10 +21,13 @@ def make_generate(
   top_k: int = 0,
   top_p: float = 1.0,
   dtype: Any = jnp.float32,
+  context: int | None = None,
 ) -> Generate:
   """Build a jitted function that continues prompts by `length` tokens.
 
-  The prompt is read in one pass; each further token costs one call of `extend`.
+  The prompt is read in one pass; each further token costs one call of `extend`. When the
+  context is full, the last half of it is read anew as a prompt, so that no token stands at
+  a position that the model has not been trained at, at a constant mean cost per token.
 
   Args:
     model: the architecture as functions.
@@ -33,18 +37,22 @@ def make_generate(
     top_p: keep the fewest most likely tokens whose probabilities reach p
       (nucleus sampling, arXiv:1904.09751); 1 keeps all.
     dtype: dtype of the decode state.
+    context: most tokens that are read at once, at least those of a prompt; None for no
+      limit.
   """
+  pick = functools.partial(choose, temperature=temperature, top_k=top_k, top_p=top_p)
 
-  def generate(
-    params: Any, key: jax.Array, prompts: jax.Array, positions: jax.Array
+  def continued(
+    params: Any, keys: jax.Array, prompts: jax.Array, positions: jax.Array
   ) -> jax.Array:
-    batch_size, prompt_length = prompts.shape
-    state = model.initial_state(params, None, batch_size, prompt_length + length, dtype)
+    """Return a token for each key: [B, number of keys]."""
+    rows, prompt_length = prompts.shape
+    state = model.initial_state(params, None, rows, prompt_length + len(keys), dtype)
     logits, state = model.extend(params, None, prompts, state, positions)
 
     def step(carry: Any, key: jax.Array) -> tuple[Any, jax.Array]:
       logits, state, position = carry
-      token = choose(key, logits, temperature, top_k, top_p)
+      token = pick(key, logits)
       position += 1
       logits, state = model.extend(
         params, None, token[:, None], state, position[:, None]
@@ -52,10 +60,61 @@ def make_generate(
       return (logits[:, -1], state, position), token
 
     carry = (logits[:, -1], state, positions[:, -1])
-    _, tokens = jax.lax.scan(step, carry, jax.random.split(key, length))
+    _, tokens = jax.lax.scan(step, carry, keys)
     return tokens.T
 
+  def generate(
+    params: Any, key: jax.Array, prompts: jax.Array, positions: jax.Array
+  ) -> jax.Array:
+    keys = jax.random.split(key, length)
+    first, again, half = _division(prompts.shape[1], length, context)
+    tokens = continued(params, keys[:first], prompts, positions)
+    if first == length:
+      return tokens
+
+    def renewed(carry: Any, keys: jax.Array) -> tuple[Any, jax.Array]:
+      prompts, positions = carry
+      new = continued(params, keys, prompts, positions)
+      return _last(prompts, positions, new, half), new
+
+    carry = _last(prompts, positions, tokens, half)
+    number = np.arange(first, length)  # Of each further token; some to fill the last.
+    keys = keys[np.resize(number, (-(-len(number) // again), again))]
+    _, more = jax.lax.scan(renewed, carry, keys)
+    more = jnp.moveaxis(more, 0, 1).reshape(len(prompts), -1)
+    return jnp.concatenate([tokens, more], axis=1)[:, :length]
+
   return jax.jit(generate)
+
+
+def _division(prompt: int, length: int, context: int | None) -> tuple[int, int, int]:
+  """Return how many tokens are generated at first and after each renewal, and its prompt.
+
+  The last token of a context is not read, so a context of C tokens yields C - P + 1 after
+  a prompt of P.
+  """
+  if context is None:
+    return length, length, prompt
+  half = max(1, context // 2)
+  return min(length, context - prompt + 1), context - half + 1, half
+
+
+def _last(
+  tokens: jax.Array, positions: jax.Array, new: jax.Array, count: int
+) -> tuple[jax.Array, jax.Array]:
+  """Return the last `count` tokens with positions from 0 on, as a prompt.
+
+  Args:
+    tokens: what was read before [B, P].
+    positions: their positions [B, P], negative for padding.
+    new: the tokens that follow them [B, N].
+    count: number of tokens to return.
+  """
+  following = positions[:, -1:] + 1 + jnp.arange(new.shape[1])[None]
+  positions = jnp.concatenate([positions, following], axis=1)[:, -count:]
+  tokens = jnp.concatenate([tokens, new], axis=1)[:, -count:]
+  start = jnp.maximum(positions[:, :1], 0)
+  return tokens, jnp.where(positions < 0, -1, positions - start)
 
 
 def choose(

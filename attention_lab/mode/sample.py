@@ -47,6 +47,8 @@ def run(config: Config, workdir: str | None) -> int:
     pairs = zip(sources, (answers[0] for answers in found), strict=True)
     maps = (of_pair(experiment, params, *pair) for pair in pairs)
   else:
+    if sampler.note:
+      print(sampler.note, file=sys.stderr)
     for text in sampler(params):
       print(text, end=between)
     maps = (of_text(experiment, params, text) for text in [sampler.prompt])

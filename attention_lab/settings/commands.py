@@ -94,6 +94,12 @@ SETTINGS: Mapping[str, Setting] = {
   "sample.length_penalty": Changeable(
     0.6, "α of arXiv:1609.08144, eq. 14. Translation only.", at_least=0
   ),
+  "sample.context": Changeable(
+    "trained",
+    "Read at most as many tokens at once as in training, and continue from the last half "
+    "of them (trained), or read all, beyond what was trained (extend). Not for pairs.",
+    choices=("trained", "extend"),
+  ),
   "sample.temperature": Changeable(
     0.8, "Temperature of sampling; 0 for greedy.", at_least=0
   ),

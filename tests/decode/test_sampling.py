@@ -43,6 +43,43 @@ def test_greedy_decoding_equals_recomputing():
   np.testing.assert_array_equal(tokens, text[:, 3:])
 
 
+@pytest.mark.parametrize("length", [2, 3, 6, 7, 20])
+@pytest.mark.parametrize("prompt", [[1, 2, 3], [1, 2, 3, 4, 5, 6, 7]])
+def test_a_full_context_is_renewed_from_its_last_half(prompt, length):
+  """Equal to recomputing, for a context of 7 tokens whose last 3 are kept."""
+  net, params = model()
+  generate = make_generate(net, length, temperature=0, context=7)
+  tokens = generate(params, jax.random.key(0), *left_pad([np.array(prompt)]))
+  apply = jax.jit(net.apply)
+  text = read = prompt
+  while len(text) < len(prompt) + length:
+    read = read[-3:] if len(read) > 7 else read
+    padded = jnp.array([read + [0] * (7 - len(read))], jnp.int32)
+    logits = apply(params, None, padded, default_positions(padded))
+    token = int(jnp.argmax(logits[0, len(read) - 1]))
+    text, read = [*text, token], [*read, token]
+  np.testing.assert_array_equal(tokens[0], text[len(prompt) :])
+
+
+def test_a_renewed_context_ignores_padding():
+  net, params = model()
+  prompts = [np.array([4]), np.array([1, 2, 3, 5])]
+  generate = make_generate(net, 30, temperature=0, context=8)
+  together = generate(params, jax.random.key(0), *left_pad(prompts))
+  alone = generate(params, jax.random.key(0), *left_pad(prompts[1:]))
+  np.testing.assert_array_equal(together[1], alone[0])
+
+
+def test_a_context_that_is_not_filled_changes_nothing():
+  net, params = model()
+  prompt = left_pad([np.array([1, 2])])
+  texts = [
+    make_generate(net, 6, context=limit)(params, jax.random.key(0), *prompt)
+    for limit in (None, 7)
+  ]
+  np.testing.assert_array_equal(*texts)
+
+
 @pytest.mark.parametrize("position", ["rope", "alibi"])
 def test_prompts_of_different_length_do_not_disturb_each_other(position):
   net, params = model(position)

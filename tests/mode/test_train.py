@@ -122,8 +122,8 @@ def test_samples_continue_the_prompt(finished, capsys):
     texts.append(capsys.readouterr().out)
   assert texts[0] == texts[1]
   first, second = texts[0].split()
-  assert first.startswith("abc|")
-  assert len(first) == len(second) == 9
+  assert first.startswith("[abc|]")
+  assert len(first) == len(second) == 9 + 2
   assert first != second
 
 
@@ -243,16 +243,35 @@ def test_data_that_changed_since_is_refused(finished, monkeypatch):
 
 
 def test_samples_of_learned_positions_end_with_them():
-  config = tiny_config(position="learned", sample__length=500, **QUIET)
+  config = tiny_config(
+    position="learned", sample__length=500, sample__context="extend", **QUIET
+  )
   experiment = assemble(config)
   params = fill(jax.eval_shape(lambda: experiment.init(0)))
   clipped = make_sampler(
     experiment, *sample_options(config), clip=True
   )  # As training ends.
   (text,) = clipped(params)
-  assert len(text) == 8 + 1  # Nothing follows the last one.
+  assert len(text) == 2 + 8 + 1  # Nothing follows the last one.
   with pytest.raises(UserError, match="more than the 8 positions"):
     make_sampler(experiment, *sample_options(config))
+
+
+def test_samples_go_on_where_the_context_ends(finished, capsys):
+  """By default, also with positions that are learned; a longer prompt is cut, and told."""
+  workdir, config = finished
+  config = config.copy_and_resolve_references()
+  config.sample.update(prompt="abcdefgh" * 2, length=100)
+  assert sample.run(config, str(workdir)) == 0
+  out, err = capsys.readouterr()
+  assert out.startswith("[abcdefghabcdefgh]")
+  assert len(out.strip()) == 2 + 16 + 100
+  assert "The prompt has 16 tokens, and the model was trained on 8: the last 8" in err
+  config = tiny_config(position="learned", sample__length=30, **QUIET)
+  experiment = assemble(config)
+  params = fill(jax.eval_shape(lambda: experiment.init(0)))
+  (text,) = make_sampler(experiment, *sample_options(config))(params)
+  assert len(text.partition("]")[2]) == 30
 
 
 def test_bfloat16_trains_in_bfloat16_and_keeps_float32(finished, tmp_path):
