@@ -39,6 +39,7 @@ class Row(NamedTuple):
   runs: Sequence[Run]  # One per seed.
   maps: Maps | None = None  # Maps of the first finished run; None if it has none.
   made_from: str = ""  # Name of the row that a matched row was made of; "" for others.
+  against: Sequence[str] = ()  # Rows that it names to be compared with.
   note: str = ""  # Why its results are not of today's code or data; "" if they are.
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from attention_lab.compare.analysis.differences import Difference
 from attention_lab.compare.analysis.measures import (
   METRICS,
   cost_figures,
@@ -13,7 +14,7 @@ from attention_lab.compare.analysis.measures import (
   is_checked,
 )
 from attention_lab.compare.analysis.record import Comparison, Run
-from attention_lab.compare.analysis.table import Difference, lines
+from attention_lab.compare.analysis.table import lines
 from attention_lab.compare.report.facts import RATE, SIZES, setting, sizes
 
 _FIRST = ("row", "seed", "status", "error", "leak_check", "matched", "baseline")
@@ -35,7 +36,8 @@ def results(comparison: Comparison) -> Iterator[dict[str, Any]]:
 
   Metrics have the units of summary.json: nats, fractions, seconds and bytes. A run
   without a passed leak check has no metrics that are computed from predictions. Costs
-  and differences belong to the row, and are repeated for each of its seeds.
+  and differences belong to the row, and are repeated for each of its seeds: those from
+  the baseline, and "further" ones from other rows that it names.
   """
   for row, line in zip(comparison.rows, lines(comparison), strict=True):
     of_row = {
@@ -50,9 +52,17 @@ def results(comparison: Comparison) -> Iterator[dict[str, Any]]:
       "learning_rate": setting(comparison, row, RATE),
     }
     costs = cost_figures(comparison.row_costs.get(row.name, {}))
-    differences = {key: _difference(d) for key, d in line.differences.items()}
+    pairs = {
+      other: {key: _difference(each) for key, each in found.items()}
+      for other, found in line.comparisons.items()
+    }
+    last = {
+      "costs": costs,
+      "differences": pairs.pop(line.baseline, {}),
+      "further": pairs,
+    }
     for run in sorted(row.runs, key=lambda run: run.seed):
-      yield of_row | _of_run(run) | {"costs": costs, "differences": differences}
+      yield of_row | _of_run(run) | last
 
 
 def _of_run(run: Run) -> dict[str, Any]:
