@@ -16,8 +16,9 @@ class Run(NamedTuple):
   error: str = ""  # One line; "" unless the run failed.
   # summary.json: parameters, seconds, tokens_per_second, flops_per_step, steps,
   # memory_bytes, leak_check, train and validation (loss in nats, accuracy, …), lengths
-  # (by length: loss, accuracy), above_best, primary (key of the metric that the dataset is
-  # judged by), guess (loss and accuracy of the best constant answer).
+  # (by length: loss, accuracy), sequence_length (of training), above_best, primary (key of
+  # the metric that the dataset is judged by), guess (loss and accuracy of the best constant
+  # answer).
   summary: Mapping[str, Any] = {}
   # metrics.jsonl: step, split ("train", "validation"), loss, accuracy, learning_rate …
   curve: Sequence[Mapping[str, Any]] = ()

@@ -132,6 +132,13 @@ def primary_of(row: Row) -> str:
   return "loss"
 
 
+def shown(row: Row) -> list[Run]:
+  """Return the finished runs with a passed leak check."""
+  return [
+    run for run in row.runs if run.status == "finished" and is_checked(run.summary)
+  ]
+
+
 def _guess(row: Row, key: str) -> Guess | None:
   """Return what guessing reaches on the row's dataset, and whether the row is better."""
   metric, values = METRICS[key], list(select(key, _figures(row)).values())
@@ -160,11 +167,12 @@ def estimates(row: Row) -> dict[str, Estimate]:
   by_seed = _figures(row)
   by_metric = {key: select(key, by_seed) for key in METRICS}
   return {
-    key: _estimate(METRICS[key], values) for key, values in by_metric.items() if values
+    key: estimate(METRICS[key], values) for key, values in by_metric.items() if values
   }
 
 
-def _estimate(metric: Metric, values: Mapping[int, float]) -> Estimate:
+def estimate(metric: Metric, values: Mapping[int, float]) -> Estimate:
+  """Return the estimate of a metric from its values by seed."""
   if metric.interval is None:
     return Estimate(sum(values.values()) / len(values), None, None, values)
   return Estimate(*interval(list(values.values()), scale=metric.interval), values)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from attention_lab.compare.analysis.differences import Difference
+from attention_lab.compare.analysis.lengths import by_length
 from attention_lab.compare.analysis.measures import METRICS, Metric
 from attention_lab.compare.analysis.record import Comparison
 from attention_lab.compare.analysis.sentences import (
@@ -39,6 +40,7 @@ def report(comparison: Comparison) -> str:
     _results(rows),
     notes(comparison),
     *_differences(rows),
+    *_lengths(comparison),
     *_by_seed(rows),
     *_matched(rows),
     *_failures(rows),
@@ -100,6 +102,18 @@ def _difference(metric: Metric, difference: Difference) -> list[str]:
     *("–" if p is None else p_value(p) for p in p_values),
     difference.verdict,
   ]
+
+
+def _lengths(comparison: Comparison) -> Iterable[str]:
+  """Yield a table for each metric that was evaluated at other lengths."""
+  for table in by_length(comparison):
+    metric, lengths = table.metric, table.lengths
+    body = [
+      [name, *(estimate_text(metric, row[n]) if n in row else "–" for n in lengths)]
+      for name, row in table.rows.items()
+    ]
+    heading = f"## {metric.heading.capitalize()} by length in tokens"
+    yield f"{heading}\n\n{_grid(['row', *map(table.heading, lengths)], body)}"
 
 
 def _by_seed(rows: Sequence[Line]) -> Iterable[str]:

@@ -6,6 +6,7 @@ from importlib import resources
 from typing import Any, NamedTuple
 
 from attention_lab.compare.analysis.differences import Difference
+from attention_lab.compare.analysis.lengths import Lengths, by_length
 from attention_lab.compare.analysis.measures import METRICS
 from attention_lab.compare.analysis.record import Comparison
 from attention_lab.compare.analysis.sentences import estimate_text, sentence
@@ -42,6 +43,7 @@ class Group(NamedTuple):
   title: str
   keys: Sequence[Key]  # () if the figures name their rows.
   figures: Sequence[Figure]
+  tables: Sequence[Lengths] = ()
 
 
 class Download(NamedTuple):
@@ -139,7 +141,8 @@ def _groups(
     keys = [Key(curve.name, palette.index(curve.name)) for curve in each.curves]
     groups.append(Group(f"Effect of {each.setting}", keys, [figure] if figure else []))
   groups.append(Group("Two settings together", [], heatmaps(comparison, lines)))
-  groups.append(Group("Evaluation at other lengths", rows, lengths(comparison)))
+  tables = by_length(comparison)
+  groups.append(Group("Evaluation at other lengths", rows, lengths(comparison), tables))
   attentions = dict.fromkeys(str(record["attention"]) for record in comparison.costs)
   keys = [Key(name, palette.index(name)) for name in attentions]
   groups.append(Group("Cost by length", keys, costs(comparison.costs, palette)))

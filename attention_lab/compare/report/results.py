@@ -97,7 +97,8 @@ def table(comparison: Comparison) -> str:
   """Return the content of results.csv: one line per row and seed.
 
   What is not known is empty. Settings, metrics, costs, and the figures of differences
-  have a column each; the latter are named after their metric: loss_p_corrected.
+  have a column each; the latter are named after their metric: loss_p_corrected. Metrics at
+  other lengths are named after the length: accuracy_at_64.
   """
   records = [_flat(result, comparison.baseline) for result in results(comparison)]
   file = io.StringIO()
@@ -118,6 +119,11 @@ def _flat(result: dict[str, Any], baseline: Mapping[str, Any]) -> dict[str, Any]
     for metric, difference in result["differences"].items()
     for name, value in difference.items()
   }
+  lengths = {
+    f"{metric}_at_{length}": measured[metric]
+    for length, measured in result["lengths"].items()
+    for metric in METRICS.keys() & measured
+  }
   names = (*_FIRST, "dataset", "steps", "learning_rate")
   first = {name: result[name] for name in names}
   first["error"] = " ".join(first["error"].split())
@@ -128,7 +134,13 @@ def _flat(result: dict[str, Any], baseline: Mapping[str, Any]) -> dict[str, Any]
     | result["metrics"]
     | result["costs"]
     | differences
+    | lengths
   )
+
+
+def _by_metric_and_length(name: str) -> tuple[str, int]:
+  metric, _, length = name.partition("_at_")
+  return metric, int(length)
 
 
 def _columns(records: Sequence[dict[str, Any]]) -> list[str]:
@@ -138,4 +150,5 @@ def _columns(records: Sequence[dict[str, Any]]) -> list[str]:
   known += sorted(name for name in names if name.startswith("settings."))
   known += METRICS
   known += [f"{metric}_{name}" for metric in METRICS for name in _DIFFERENCE]
+  known += sorted((name for name in names if "_at_" in name), key=_by_metric_and_length)
   return [name for name in known if name in names]
