@@ -78,7 +78,7 @@ def read(
   grid = _stored(config)
   for name, text in assignments:
     key = name
-    listed = key in named.SHARED or _may_vary(config, key)
+    listed = key in named.SHARED or may_vary(config, key)
     items = alternatives(text) if listed else [text]
     if key == "compare.grid":
       raise UserError("Write lists in flags: --attention=standard,linear.")
@@ -110,7 +110,7 @@ def _stored(config: Config) -> dict[str, tuple[Any, ...]]:
     ) from None
 
 
-def _may_vary(config: Config, key: str) -> bool:
+def may_vary(config: Config, key: str) -> bool:
   """Return whether a setting may have a list of values."""
   known = dict(configs.flatten(config))
   return (
@@ -170,17 +170,20 @@ def about(config: Config) -> str:
   Args:
     config: a configuration with its grid, from `read`.
   """
-  varied = [*_varied(config), *_stored(config)]
-  others = [key for key in varied if key != "dataset"]
-  return next((key for key in SUBJECTS if key in varied), (others or varied)[0])
+  rows = [dict(configs.flatten(row.applied(config))) for row in named.read(config)]
+  keys = [
+    key
+    for key in varied(config)
+    if key in _stored(config) or any(row[key] != rows[0][key] for row in rows)
+  ]
+  others = [key for key in keys if key != "dataset"]
+  return next((key for key in SUBJECTS if key in keys), (others or keys)[0])
 
 
-def _varied(config: Config) -> list[str]:
-  """Return the settings in which named rows differ."""
-  rows = named.read(config)
-  values = [dict(configs.flatten(row.applied(config))) for row in rows]
-  keys = dict.fromkeys(key for row in rows for key in row.settings)
-  return [key for key in keys if any(each[key] != values[0][key] for each in values)]
+def varied(config: Config) -> list[str]:
+  """Return the settings of a grid, and those that named rows set."""
+  own = (key for row in named.read(config) for key in row.settings)
+  return list(dict.fromkeys((*own, *_stored(config))))
 
 
 def words(config: Config) -> Iterator[str]:

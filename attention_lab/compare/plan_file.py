@@ -1,7 +1,8 @@
 """compare.json: the rows, seeds and steps of the comparison that a folder holds."""
 
 import os
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ class Stored(NamedTuple):
   seeds: Sequence[int]
   steps: int
   looks: Sequence[int] = ()  # Numbers of seeds at which all results were reported.
+  tune: str = ""  # The setting `compare.tune`.
 
 
 def read(workdir: Path) -> Stored | None:
@@ -51,7 +53,13 @@ def read(workdir: Path) -> Stored | None:
       )
       for row in content["rows"]
     ]
-    return Stored(rows, content["seeds"], content["steps"], content["looks"])
+    return Stored(
+      rows,
+      content["seeds"],
+      content["steps"],
+      content["looks"],
+      content.get("tune", ""),  # Earlier versions did not tune.
+    )
   except (KeyError, TypeError):
     raise UserError(
       f"{path} is not the file of a comparison. Name another --workdir."
@@ -66,18 +74,33 @@ def write(workdir: Path, stored: Stored, command: str) -> None:
     "seeds": list(stored.seeds),
     "steps": stored.steps,
     "looks": list(stored.looks),
+    "tune": stored.tune,
     "rows": rows,
   }
   write_json(workdir / FILE, content)
 
 
-def refuse_other(workdir: Path, stored: Stored, rows: Mapping[str, Config]) -> None:
+def refuse_other_tuning(workdir: Path, stored: Stored, tune: str) -> None:
+  """Raise `UserError` if a comparison was tuned, and this one is not, or the reverse."""
+  if bool(stored.tune) == bool(tune):
+    return
+  advice = f"Type {shlex.quote(f'--tune={stored.tune}')}" if stored.tune else "Omit it"
+  raise UserError(
+    f"{workdir} holds a comparison {'with' if stored.tune else 'without'} --tune. "
+    f"{advice} to extend it, or name another --workdir."
+  )
+
+
+def refuse_other(
+  workdir: Path, stored: Stored, rows: Mapping[str, Config], tuned: Collection[str]
+) -> None:
   """Raise `UserError` if rows cannot be added to the comparison of a folder.
 
   Args:
     workdir: the folder.
     stored: its comparison.
     rows: the configurations of the rows by name, the baseline first.
+    tuned: settings that tuning chooses, which may differ.
   """
   baseline, own = stored.rows[0].name, next(iter(rows))
   if baseline != own:
@@ -90,10 +113,12 @@ def refuse_other(workdir: Path, stored: Stored, rows: Mapping[str, Config]) -> N
     if row.name not in rows:
       continue
     different = configs.differences(row.config, rows[row.name])
-    different.pop("steps", None)  # Each run's own check knows whether it can go on.
+    # Each run's own check knows whether it can go on with more steps.
+    for key in ("steps", *tuned):
+      different.pop(key, None)
     if different:
       raise UserError(
         f"{workdir} holds a comparison with another row {row.name!r} "
-        f"({configs.difference_text(different)}). Omit these flags to extend it, or name "
-        f"another --workdir."
+        f"({configs.difference_text(different)}). Type "
+        f"{configs.stored_flags(different)} to extend it, or name another --workdir."
       )

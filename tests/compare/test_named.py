@@ -8,6 +8,7 @@ from attention_lab import config as configs
 from attention_lab.compare import grid, named, plan, plan_file
 from attention_lab.compare.analysis.pairs import compared
 from attention_lab.compare.collect import collect
+from attention_lab.compare.tuning import grid as tuning
 from attention_lab.errors import UserError
 from attention_lab.mode import compare
 from tests.parts import tiny_config
@@ -181,7 +182,7 @@ def planned(tmp_path_factory):
   config = tiny_config(model__num_layers=1)
   config.compare.rows = TINY_ROWS
   made = plan.make(config, folder)
-  plan_file.write(folder, plan.to_store(made), "the command")
+  plan_file.write(folder, plan.to_store(made, ""), "the command")
   return made
 
 
@@ -223,7 +224,7 @@ def test_another_row_of_the_same_name_is_refused(planned):
   other.model.d_ff = 41
   stored = plan_file.read(planned.workdir)
   with pytest.raises(UserError, match=r"another row 'wide' \(model.d_ff: 40 there, 41"):
-    plan_file.refuse_other(planned.workdir, stored, rows | {"wide": other})
+    plan_file.refuse_other(planned.workdir, stored, rows | {"wide": other}, ())
 
 
 def test_matching_does_not_add_a_row_that_is_named(planned):
@@ -241,3 +242,11 @@ def test_an_invalid_value_names_its_row(tmp_path):
   config.compare.rows = (("a", {}), ("b", {"model.d_ff": 0}))
   with pytest.raises(UserError, match=r"Row 'b': --config\.model\.d_ff=0: take"):
     plan.make(config, tmp_path)
+
+
+def test_a_setting_that_a_row_sets_cannot_be_tuned():
+  config = config_of(
+    ROWS, ("compare.tune", "model.d_ff=64,128"), ("compare.match", "none")
+  )
+  with pytest.raises(UserError, match=r"rows differ in model\.d_ff; it is either"):
+    tuning.read(config)
