@@ -39,10 +39,10 @@ def sentence(line: Line, requested: int) -> str:
 def _result(line: Line, requested: int) -> str:
   metric = METRICS[line.primary]
   if line.unpaired == "dataset":
-    return f"{NOT_COMPARED}: no other row has the same data"
+    return f"{NOT_COMPARED}: no earlier row has the same data"
   if line.unpaired:
     setting = setting_name(line.unpaired)
-    return f"{NOT_COMPARED}: no other row differs from it in {setting} alone"
+    return f"{NOT_COMPARED}: no earlier row differs from it in {setting} alone"
   if not line.baseline:
     return "the baseline"
   return "; ".join(

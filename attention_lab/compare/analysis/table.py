@@ -53,7 +53,7 @@ class Line(NamedTuple):
   matched: str  # How its cost was matched to the baseline's; "" if it was not.
   # Row that it is compared with → metric key → difference, for tested metrics.
   comparisons: Mapping[str, Mapping[str, Difference]]
-  # Setting in which no other row differs alone; "" if it is compared, or a baseline.
+  # Setting in which no earlier row differs alone; "" if it is compared, or a baseline.
   unpaired: str
   seeds: Sequence[int]  # Seeds that finished.
   failed: Sequence[Failure]
@@ -118,10 +118,10 @@ def lines(comparison: Comparison) -> list[Line]:
 
 
 def _alone(others: Mapping[str, Sequence[str]]) -> set[str]:
-  """Return the rows that are not compared, if there are several rows."""
+  """Return the rows after the first that are not compared with any row."""
   named = {name for names in others.values() for name in names}
-  alone = {name for name, names in others.items() if not names} - named
-  return alone if len(others) > 1 else set()
+  later = list(others)[1:]
+  return {name for name in later if not others[name]} - named
 
 
 def primary_of(row: Row) -> str:

@@ -189,7 +189,7 @@ def test_a_row_without_a_baseline_is_not_compared_and_says_so():
   found = lines(named())
   assert [line.baseline for line in found] == ["", "", "standard", ""]
   assert [line.unpaired for line in found] == ["", "attention", "", "attention"]
-  answer = "not compared: no other row differs from it in attention alone"
+  answer = "not compared: no earlier row differs from it in attention alone"
   assert [sentence(line, 5) for line in (found[0], found[3])] == [
     "the baseline",
     answer,
@@ -221,8 +221,14 @@ def test_rows_on_other_data_are_not_compared():
       about="dataset",
     )
   )
-  answer = "not compared: no other row has the same data"
-  assert [sentence(line, 5) for line in found] == [answer] * 2
+  answer = "not compared: no earlier row has the same data"
+  assert [sentence(line, 5) for line in found] == ["the baseline", answer]
+
+
+def test_the_first_row_is_the_baseline_even_if_all_name_others():
+  rows = named(against=("control",)).rows[:3]
+  found = lines(comparison(*rows, baseline=OF_WIDE))
+  assert [sentence(line, 5) for line in found[:2]] == ["the baseline"] * 2
 
 
 def matched(origin, losses, **settings):
