@@ -57,6 +57,7 @@ def _row(plan: Plan, row: Planned, tuned: Tuned | None, with_maps: bool) -> Row:
     matched=row.matched,
     runs=runs,
     made_from=row.made_from,
+    against=row.against,
     maps=_maps(plan, row, runs) if with_maps else None,
     note=stale.note(plan, row),
     tuned=tuned,

@@ -1,25 +1,20 @@
 """The grid of a comparison: each combination of the listed values is a row.
 
+Named rows are combined with the grid: each of them has every combination.
+
 This module imports neither jax nor anything else that is slow, because flags are read
 before those imports.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from attention_lab import config as configs
-from attention_lab.compare.analysis.wording import row_name
+from attention_lab.compare import named
+from attention_lab.compare.analysis.wording import row_name, setting_text
 from attention_lab.config import Config
 from attention_lab.errors import UserError
-
-# Settings that all rows share, with the advice for those who give a list.
-SHARED = {
-  "seed": "give the first seed, and the number of seeds with --seeds=5",
-  "seeds": "--seeds=3 trains three, from the one on that --seed=1 names",
-  "steps": "all rows are trained for the same number of steps",
-}
-
 
 # What a comparison is about if several settings vary: the first of these that does.
 SUBJECTS = ("attention", "position", "architecture.name")
@@ -30,6 +25,7 @@ class Named(NamedTuple):
 
   name: str
   config: Config
+  against: tuple[str, ...] = ()  # Names of the rows that it asks to be compared with.
 
 
 def alternatives(text: str) -> list[str]:
@@ -76,18 +72,19 @@ def read(
     The grid: setting → its values, two or more.
 
   Raises:
-    UserError: the setting does not accept the value, or the value is listed twice.
+    UserError: the setting does not accept the value, the value is listed twice, or a named
+      row overrides it.
   """
   grid = _stored(config)
   for name, text in assignments:
     key = name
-    listed = key in SHARED or may_vary(config, key)
+    listed = key in named.SHARED or may_vary(config, key)
     items = alternatives(text) if listed else [text]
     if key == "compare.grid":
       raise UserError("Write lists in flags: --attention=standard,linear.")
-    if len(items) > 1 and key in SHARED:
+    if len(items) > 1 and key in named.SHARED:
       flag = configs.flag_of(key)
-      raise UserError(f"{flag}={text}: give one value; {SHARED[key]}.")
+      raise UserError(f"{flag}={text}: give one value; {named.SHARED[key]}.")
     values = []
     for item in items:
       configs.set_text(config, key, item)
@@ -98,6 +95,7 @@ def read(
     grid.pop(key, None)
     if len(values) > 1:
       grid[key] = tuple(values)
+  named.refuse_hidden(named.read(config), dict(assignments), list(grid))
   return grid
 
 
@@ -121,21 +119,49 @@ def may_vary(config: Config, key: str) -> bool:
 
 
 def rows(config: Config) -> list[Named]:
-  """Return every combination of the grid; the values of its last setting vary fastest.
+  """Return every combination of named rows and grid; its last setting varies fastest.
 
   Args:
     config: a configuration with its grid, from `read`.
   """
-  grid, combinations = _stored(config), []
+  bases: list[tuple[named.NamedRow | None, Config]] = [
+    (row, row.applied(config)) for row in named.read(config)
+  ]
+  return [
+    _combination(row, base, chosen)
+    for row, base in bases or [(None, config)]
+    for chosen in _chosen(config)
+  ]
+
+
+def _chosen(config: Config) -> Iterator[dict[str, Any]]:
+  """Yield the settings of every combination of the grid."""
+  grid = _stored(config)
   for values in itertools.product(*grid.values()):
-    row = config.copy_and_resolve_references()
-    row.compare = configs.get_config().compare
-    row.seeds = configs.get_config().seeds
-    chosen = dict(zip(grid, values, strict=True))
-    for key, value in chosen.items():
-      configs.set_value(row, key, value)
-    combinations.append(Named(row_name(chosen, str(row.attention)), row))
-  return combinations
+    yield dict(zip(grid, values, strict=True))
+
+
+def _combination(
+  named_row: named.NamedRow | None, base: Config, chosen: Mapping[str, Any]
+) -> Named:
+  """Return the row of a combination of the grid.
+
+  Args:
+    named_row: the named row that the combination belongs to, if there are any.
+    base: its configuration.
+    chosen: setting → the combination's value.
+  """
+  row = base.copy_and_resolve_references()
+  row.compare, row.seeds = configs.get_config().compare, configs.get_config().seeds
+  for key, value in chosen.items():
+    configs.set_value(row, key, value)
+  if named_row is None:
+    return Named(row_name(chosen, str(row.attention)), row)
+  texts = [setting_text(key, value) for key, value in chosen.items()]
+  name, *against = (
+    ", ".join([name, *texts]) for name in (named_row.name, *named_row.against)
+  )
+  return Named(name, row, tuple(against))
 
 
 def about(config: Config) -> str:
@@ -144,14 +170,20 @@ def about(config: Config) -> str:
   Args:
     config: a configuration with its grid, from `read`.
   """
-  keys = varied(config)
+  rows = [dict(configs.flatten(row.applied(config))) for row in named.read(config)]
+  keys = [
+    key
+    for key in varied(config)
+    if key in _stored(config) or any(row[key] != rows[0][key] for row in rows)
+  ]
   others = [key for key in keys if key != "dataset"]
   return next((key for key in SUBJECTS if key in keys), (others or keys)[0])
 
 
 def varied(config: Config) -> list[str]:
-  """Return the settings in which the rows of a grid differ."""
-  return list(_stored(config))
+  """Return the settings of a grid, and those that named rows set."""
+  own = (key for row in named.read(config) for key in row.settings)
+  return list(dict.fromkeys((*own, *_stored(config))))
 
 
 def words(config: Config) -> Iterator[str]:

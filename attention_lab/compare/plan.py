@@ -30,6 +30,7 @@ class Planned(NamedTuple):
   matched: str = ""  # How its cost was matched to the baseline's; "" if it was not.
   made_from: str = ""  # Name of the row that a matched row was made of; "" for others.
   origin: cells.Origin | None = None  # None if its code and data are not known.
+  against: tuple[str, ...] = ()  # Rows that it names to be compared with.
   trained: bool = True  # False for a row of an earlier command, which is only reported.
 
 
@@ -94,10 +95,10 @@ class Plan(NamedTuple):
 
 
 def make(config: Config, workdir: Path) -> Plan:
-  """Plan every row of the grid, and a matched row for each row of different cost.
+  """Plan every requested row, and a matched row for each row of different cost.
 
   Raises:
-    UserError: the grid has a single row, or a cell's configuration is invalid.
+    UserError: there is a single row, or a cell's configuration is invalid.
   """
   combinations = grid.rows(config)
   if len(combinations) < 2:
@@ -105,10 +106,13 @@ def make(config: Config, workdir: Path) -> Plan:
       "There is nothing to compare. List several values, the baseline first: "
       "--attention=standard,selective, or a list for any other setting."
     )
-  for name, row in combinations:
+  for name, row, _ in combinations:
     _prepare(name, row)
     _check_if_it_passes(row)
-  rows = [Planned(name, row, preflight.parameters(row)) for name, row in combinations]
+  rows = [
+    Planned(name, row, preflight.parameters(row), against=against)
+    for name, row, against in combinations
+  ]
   if config.compare.match != "none":
     rows += _matched(rows, config.compare.match)
   seeds = range(config.seed, config.seed + config.seeds)
@@ -135,7 +139,7 @@ def to_store(plan: Plan, tune: str) -> plan_file.Stored:
   """
   rows = [
     plan_file.StoredRow(
-      row.name, row.config, row.parameters, row.matched, row.made_from
+      row.name, row.config, row.parameters, row.matched, row.made_from, row.against
     )
     for row in plan.reported
   ]
@@ -162,9 +166,7 @@ def _others(
   plan_file.refuse_other(workdir, stored, by_name, tuned)
   names = [row.name for row in rows]
   others = [
-    Planned(
-      row.name, row.config, row.parameters, row.matched, row.made_from, trained=False
-    )
+    Planned(**row._asdict(), trained=False)
     for row in stored.rows
     if row.name not in names and row.made_from not in names
   ]
@@ -193,10 +195,10 @@ def _prepare(name: str, config: Config) -> None:
   interval of validation is shortened so that the curve has at least `POINTS` points.
 
   Raises:
-    UserError: the row's experiment cannot be assembled.
+    UserError: the row has an invalid value, or its experiment cannot be assembled.
   """
-  configs.validate(config)
   try:
+    configs.validate(config)
     dataset = assemble(config).dataset
   except UserError as error:
     raise UserError(f"Row {name!r}: {error}") from None
@@ -257,15 +259,21 @@ def _matched(rows: Sequence[Planned], resource: str) -> list[Planned]:
     if not match.differs(row_cost, target):
       continue
     matched = match.match(row.config, target, cost)
-    if matched is None:
+    if matched is None or _is_planned(matched.config, rows):
       continue
     changed: Mapping[str, tuple[Any, Any]] = configs.differences(
       row.config, matched.config
     )
     sizes = [setting_text(key, new) for key, (_, new) in changed.items()]
+    name = ", ".join([row.name, *sizes])
+    if name in [other.name for other in rows]:
+      raise UserError(
+        f"Matching adds a row {name!r}, and another row has this name; rename it, or type "
+        f"--match=none."
+      )
     planned.append(
       Planned(
-        ", ".join([row.name, *sizes]),
+        name,
         matched.config,
         preflight.parameters(matched.config),
         match.description(row.config, matched, target, unit, baseline),
@@ -273,3 +281,8 @@ def _matched(rows: Sequence[Planned], resource: str) -> list[Planned]:
       )
     )
   return planned
+
+
+def _is_planned(config: Config, rows: Sequence[Planned]) -> bool:
+  """Return whether a row has this configuration already."""
+  return any(not configs.differences(row.config, config) for row in rows)

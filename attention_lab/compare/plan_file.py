@@ -22,6 +22,7 @@ class StoredRow(NamedTuple):
   parameters: int
   matched: str
   made_from: str = ""  # Name of the row that a matched row was made of.
+  against: tuple[str, ...] = ()  # Rows that it names to be compared with.
 
 
 class Stored(NamedTuple):
@@ -48,6 +49,7 @@ def read(workdir: Path) -> Stored | None:
         row["parameters"],
         row["matched"],
         row["made_from"],
+        tuple(row.get("against", ())),  # Earlier versions did not store it.
       )
       for row in content["rows"]
     ]

@@ -20,6 +20,7 @@ from attention_lab.compare import (
   estimate,
   extras,
   launch,
+  named,
   plan,
   plan_file,
   stale,
@@ -260,6 +261,10 @@ def _time(planned: Plan, row: Planned, start: float) -> tuple[float, str]:
 def _folder(config: Config) -> Path:
   """Return a folder that depends on the comparison alone, so that it can be resumed."""
   settings = dict(configs.differences({}, config)) | {"grid": config.compare.grid}
+  if rows := named.read(
+    config
+  ):  # Their runs do not depend on what they are compared with.
+    settings["rows"] = [(row.name, dict(row.settings)) for row in rows]
   settings["match"] = config.compare.match
   if config.compare.tune:
     settings["tune"] = config.compare.tune

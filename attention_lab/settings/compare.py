@@ -8,6 +8,10 @@ SETTINGS: Mapping[str, Setting] = {
   "compare.grid": Changeable(
     (), "Pairs of a setting and its values; lists in flags set it."
   ),
+  "compare.rows": Changeable(
+    (),
+    "Named rows: pairs of a name and settings of its own; the first is the baseline.",
+  ),
   "compare.match": Changeable(
     "parameters",
     "Add a row of equal cost for each attention whose cost differs from the baseline's.",

@@ -58,6 +58,7 @@ def _summary(
     "attention": options.attention,
     "position": options.position,
     "dataset": options.dataset,
+    "sequence_length": dataset.sequence_length,
     "parameters": options.parameters,
     "leak_check": options.leak_check,
     "steps": step,

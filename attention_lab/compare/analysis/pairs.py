@@ -1,29 +1,31 @@
 """Pairs of rows to compare: each row with the one that differs in one setting alone."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 from attention_lab.compare.analysis.record import Comparison, Row
 
+Pair: TypeAlias = tuple[str, str]  # A row, and a row that it is compared with.
 
-def baselines(comparison: Comparison) -> dict[str, str]:
-  """Return for each row the name of its baseline; "" for a row that is one.
 
-  It is the first row that differs in the setting `about` alone; the sizes that matching
-  changed do not count. Losses on different datasets are therefore never compared.
+def compared(comparison: Comparison) -> dict[str, tuple[str, ...]]:
+  """Return for each row the names of the rows that it is compared with; () for none.
+
+  A row may name them. By default it is the first row that differs in the setting `about`
+  alone; the sizes that matching changed do not count. Losses on different datasets are
+  never compared.
   """
   by_name = {row.name: row for row in comparison.rows}
-  varied = sorted(
-    {key for row in comparison.rows if not row.matched for key in row.settings}
-    - {comparison.about}
-  )
+  varied = {key for row in comparison.rows if not row.matched for key in row.settings}
+  equal = sorted(varied - ({comparison.about} - {"dataset"}))
   first: dict[tuple[str, ...], str] = {}
   found = {}
   for row in comparison.rows:
     origin = by_name.get(row.made_from, row)
-    group = tuple(repr(value(comparison, origin, key)) for key in varied)
+    group = tuple(repr(value(comparison, origin, key)) for key in equal)
     name = first.setdefault(group, row.name)
-    found[row.name] = "" if name == row.name else name
+    by_rule = () if name == row.name else (name,)
+    found[row.name] = tuple(each for each in row.against if each in by_name) or by_rule
   return found
 
 
@@ -35,13 +37,20 @@ def value(comparison: Comparison, row: Row, key: str) -> Any:
   return row.settings.get(key, known.get(key))
 
 
-def families(comparison: Comparison, compared: Mapping[str, str]) -> list[list[str]]:
-  """Return the names of the rows whose tests are corrected together.
+def families(
+  comparison: Comparison, compared: Mapping[str, Sequence[str]]
+) -> list[list[Pair]]:
+  """Return the pairs whose tests are corrected together.
 
   Rows that matching has added answer a question of their own, and are a family of theirs.
   """
-  rows = [row for row in comparison.rows if compared[row.name]]
   split = [
-    [row.name for row in rows if bool(row.matched) == own] for own in (False, True)
+    [
+      (row.name, other)
+      for row in comparison.rows
+      if bool(row.matched) == own
+      for other in compared[row.name]
+    ]
+    for own in (False, True)
   ]
-  return [names for names in split if names]
+  return [pairs for pairs in split if pairs]

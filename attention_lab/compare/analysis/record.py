@@ -16,8 +16,9 @@ class Run(NamedTuple):
   error: str = ""  # One line; "" unless the run failed.
   # summary.json: parameters, seconds, tokens_per_second, flops_per_step, steps,
   # memory_bytes, leak_check, train and validation (loss in nats, accuracy, …), lengths
-  # (by length: loss, accuracy), above_best, primary (key of the metric that the dataset is
-  # judged by), guess (loss and accuracy of the best constant answer).
+  # (by length: loss, accuracy), sequence_length (of training), above_best, primary (key of
+  # the metric that the dataset is judged by), guess (loss and accuracy of the best constant
+  # answer).
   summary: Mapping[str, Any] = {}
   # metrics.jsonl: step, split ("train", "validation"), loss, accuracy, learning_rate …
   curve: Sequence[Mapping[str, Any]] = ()
@@ -49,6 +50,7 @@ class Row(NamedTuple):
   runs: Sequence[Run]  # One per seed.
   maps: Maps | None = None  # Maps of the first finished run; None if it has none.
   made_from: str = ""  # Name of the row that a matched row was made of; "" for others.
+  against: Sequence[str] = ()  # Rows that it names to be compared with.
   note: str = ""  # Why its results are not of today's code or data; "" if they are.
   tuned: Tuned | None = None  # How its settings were chosen; None if they were not.
   chosen: Mapping[str, Any] = {}  # The settings that were chosen: setting → value.

@@ -1,9 +1,12 @@
 """The result of a row in one sentence, and estimates as text."""
 
+from attention_lab.compare.analysis.differences import Difference
 from attention_lab.compare.analysis.measures import METRICS, Metric
 from attention_lab.compare.analysis.planning import MOST_SEEDS, Needed
-from attention_lab.compare.analysis.table import Difference, Estimate, Line
-from attention_lab.compare.analysis.wording import counted, p_value
+from attention_lab.compare.analysis.table import Estimate, Line
+from attention_lab.compare.analysis.wording import counted, p_value, setting_name
+
+NOT_COMPARED = "not compared"
 
 
 def estimate_text(metric: Metric, estimate: Estimate) -> str:
@@ -35,14 +38,20 @@ def sentence(line: Line, requested: int) -> str:
 
 def _result(line: Line, requested: int) -> str:
   metric = METRICS[line.primary]
+  if line.unpaired == "dataset":
+    return f"{NOT_COMPARED}: no earlier row has the same data"
+  if line.unpaired:
+    setting = setting_name(line.unpaired)
+    return f"{NOT_COMPARED}: no earlier row differs from it in {setting} alone"
   if not line.baseline:
     return "the baseline"
-  if metric.key not in line.differences:
-    return (
-      f"not compared: no seed has a value of {metric.name} both in this row and in "
-      f"{line.baseline}"
-    )
-  return comparison_text(line.differences[metric.key], metric, line.baseline, requested)
+  return "; ".join(
+    comparison_text(found[metric.key], metric, other, requested)
+    if metric.key in found
+    else f"{NOT_COMPARED}: no seed has a value of {metric.name} both in this row and in "
+    f"{other}"
+    for other, found in line.comparisons.items()
+  )
 
 
 def _learnt(line: Line) -> str:
@@ -123,7 +132,9 @@ def _p(difference: Difference) -> str:
   assert difference.p_holm is not None
   if difference.low == difference.high:
     return f"p = {difference.p_holm:.0f}: the difference is equal for every seed"
-  holm = f" after Holm's correction for {difference.rows} rows" * (difference.rows > 1)
+  holm = f" after Holm's correction for {difference.tests} tests" * (
+    difference.tests > 1
+  )
   return f"p {_relation(difference.p_holm)}{holm}"
 
 

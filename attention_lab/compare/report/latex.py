@@ -1,12 +1,14 @@
 """results.tex: the rows of a comparison as a table for LaTeX's package booktabs."""
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 
+from attention_lab.compare.analysis.lengths import Lengths, by_length
 from attention_lab.compare.analysis.measures import Metric
 from attention_lab.compare.analysis.record import Comparison
 from attention_lab.compare.analysis.sentences import estimate_text
-from attention_lab.compare.analysis.table import Line, lines
+from attention_lab.compare.analysis.table import Estimate, Line, lines
 from attention_lab.compare.report.texts import (
   UNCHECKED,
   extent,
@@ -44,29 +46,61 @@ def latex(comparison: Comparison) -> str:
     f"{title(comparison)}. {extent(comparison)} Means over seeds with 95 % intervals; "
     "bold: the best of the rows that are better than the baseline."
   )
-  return "\n".join(
-    [
-      r"% Needs \usepackage{booktabs}.",
-      r"\begin{table}",
-      r"  \centering\small",
-      rf"  \caption{{{escape(caption)}}}",
-      rf"  \begin{{tabular}}{{{_names(rows)}{'r' * len(metrics)}}}",
-      r"    \toprule",
-      _line(["row", *(escape(m.name) for m in metrics)]),
-      _line(["", *(escape(_unit(m)) for m in metrics)]),
-      r"    \midrule",
-      *body,
-      r"    \bottomrule",
-      r"  \end{tabular}",
-      r"\end{table}",
-      "",
-    ]
+  heads = [["row", *(m.name for m in metrics)], ["", *(_unit(m) for m in metrics)]]
+  tables = [_table(caption, [line.name for line in rows], heads, body)]
+  tables += [_of_lengths(found) for found in by_length(comparison)]
+  return "\n".join([r"% Needs \usepackage{booktabs}.", *itertools.chain(*tables), ""])
+
+
+def _of_lengths(found: Lengths) -> list[str]:
+  """Return the lines of a table of a metric by length."""
+  body = [
+    text
+    for name, row in found.rows.items()
+    for text in _filled(
+      name, [_estimated(found.metric, row.get(length)) for length in found.lengths]
+    )
+  ]
+  caption = (
+    f"{found.metric.heading.capitalize()} by the length of the sequences in tokens. Means "
+    f"over seeds with 95 % intervals; {found.metric.better} is better."
   )
+  heads = [["row", *map(found.heading, found.lengths)]]
+  return _table(caption, list(found.rows), heads, body)
 
 
-def _names(rows: Sequence[Line]) -> str:
+def _table(
+  caption: str,
+  names: Sequence[str],
+  heads: Sequence[Sequence[str]],
+  body: Sequence[str],
+) -> list[str]:
+  """Return the lines of a table.
+
+  Args:
+    caption: its caption.
+    names: the names of its rows.
+    heads: the cells of each line of its heading.
+    body: its other lines.
+  """
+  return [
+    r"\begin{table}",
+    r"  \centering\small",
+    rf"  \caption{{{escape(caption)}}}",
+    rf"  \begin{{tabular}}{{{_names(names)}{'r' * (len(heads[0]) - 1)}}}",
+    r"    \toprule",
+    *(_line([escape(cell) for cell in head]) for head in heads),
+    r"    \midrule",
+    *body,
+    r"    \bottomrule",
+    r"  \end{tabular}",
+    r"\end{table}",
+  ]
+
+
+def _names(names: Sequence[str]) -> str:
   """Return the type of the column of names, in which long names are wrapped."""
-  is_long = max(len(line.name) for line in rows) > _LONGEST
+  is_long = max(map(len, names)) > _LONGEST
   return r"p{0.25\linewidth}" if is_long else "l"
 
 
@@ -92,20 +126,30 @@ def _best(rows: Sequence[Line], metric: Metric) -> set[str]:
 def _rows(
   line: Line, metrics: Sequence[Metric], best: Mapping[str, set[str]]
 ) -> list[str]:
-  """Return a line of means and, if there are any, a smaller one of intervals below."""
-  cells = [_cell(line, metric, line.name in best[metric.key]) for metric in metrics]
+  """Return the lines of a row; the best means are bold."""
+  cells = []
+  for metric in metrics:
+    absent = UNCHECKED if metric.predicts and line.unchecked else "–"
+    mean, interval = _estimated(metric, line.estimates.get(metric.key), absent)
+    is_best = line.name in best[metric.key]
+    cells.append((rf"\textbf{{{mean}}}" if is_best else mean, interval))
+  return _filled(line.name, cells)
+
+
+def _filled(name: str, cells: Sequence[tuple[str, str]]) -> list[str]:
+  """Return a row's line of means and, if there are any, a smaller one of intervals."""
   intervals = [interval for _, interval in cells]
-  found = [_line([escape(line.name), *(mean for mean, _ in cells)])]
+  found = [_line([escape(name), *(mean for mean, _ in cells)])]
   return [*found, _line(["", *intervals])] if any(intervals) else found
 
 
-def _cell(line: Line, metric: Metric, bold: bool) -> tuple[str, str]:
-  """Return the mean and its interval, or ""."""
-  estimate = line.estimates.get(metric.key)
+def _estimated(
+  metric: Metric, estimate: Estimate | None, absent: str = "–"
+) -> tuple[str, str]:
+  """Return the mean and its interval, or ""; `absent` and "" without an estimate."""
   if estimate is None:
-    return escape(UNCHECKED if metric.predicts and line.unchecked else "–"), ""
+    return escape(absent), ""
   mean, _, interval = escape(estimate_text(metric, estimate)).partition(" ")
-  mean = rf"\textbf{{{mean}}}" if bold else mean
   return mean, rf"{{\scriptsize {interval}}}" if interval else ""
 
 

@@ -4,11 +4,17 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from attention_lab.compare.analysis.differences import Difference
+from attention_lab.compare.analysis.lengths import by_length
 from attention_lab.compare.analysis.measures import METRICS, Metric
 from attention_lab.compare.analysis.record import Comparison
-from attention_lab.compare.analysis.sentences import estimate_text, sentence
+from attention_lab.compare.analysis.sentences import (
+  NOT_COMPARED,
+  estimate_text,
+  sentence,
+)
 from attention_lab.compare.analysis.sweeps import Curve, sweeps
-from attention_lab.compare.analysis.table import Difference, Line, lines
+from attention_lab.compare.analysis.table import Line, lines
 from attention_lab.compare.analysis.wording import p_value
 from attention_lab.compare.report.texts import (
   UNCHECKED,
@@ -34,6 +40,7 @@ def report(comparison: Comparison) -> str:
     _results(rows),
     notes(comparison),
     *_differences(rows),
+    *_lengths(comparison),
     *_by_seed(rows),
     *_matched(rows),
     *_failures(rows),
@@ -69,14 +76,16 @@ def _estimate(line: Line, metric: Metric) -> str:
 
 def _differences(rows: Sequence[Line]) -> Iterable[str]:
   """Yield a table for each tested metric in which any row is compared."""
+  alone = [line for line in rows if line.unpaired]
   head = ["row", "compared with", "difference", "seeds", "p", "p (Holm)", "verdict"]
   for metric in METRICS.values():
     body = [
-      [line.name, line.baseline, *_difference(metric, line.differences[metric.key])]
+      [line.name, other, *_difference(metric, difference)]
       for line in rows
-      if metric.key in line.differences
+      for other, difference in line.differences_in(metric.key).items()
     ]
     if body:
+      body += [[line.name, "–", "–", "–", "–", "–", NOT_COMPARED] for line in alone]
       unit = f" ({metric.difference_unit})" if metric.difference_unit else ""
       heading = f"## Difference in {metric.name}{unit}; {metric.better} is better"
       yield f"{heading}\n\n{_grid(head, body)}"
@@ -93,6 +102,18 @@ def _difference(metric: Metric, difference: Difference) -> list[str]:
     *("–" if p is None else p_value(p) for p in p_values),
     difference.verdict,
   ]
+
+
+def _lengths(comparison: Comparison) -> Iterable[str]:
+  """Yield a table for each metric that was evaluated at other lengths."""
+  for table in by_length(comparison):
+    metric, lengths = table.metric, table.lengths
+    body = [
+      [name, *(estimate_text(metric, row[n]) if n in row else "–" for n in lengths)]
+      for name, row in table.rows.items()
+    ]
+    heading = f"## {metric.heading.capitalize()} by length in tokens"
+    yield f"{heading}\n\n{_grid(['row', *map(table.heading, lengths)], body)}"
 
 
 def _by_seed(rows: Sequence[Line]) -> Iterable[str]:

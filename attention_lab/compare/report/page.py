@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
+from attention_lab.compare.analysis.differences import Difference
+from attention_lab.compare.analysis.lengths import Lengths, by_length
 from attention_lab.compare.analysis.measures import METRICS
 from attention_lab.compare.analysis.record import Comparison
 from attention_lab.compare.analysis.sentences import estimate_text, sentence
 from attention_lab.compare.analysis.sweeps import sweeps
-from attention_lab.compare.analysis.table import Difference, Line, lines
+from attention_lab.compare.analysis.table import Line, lines
 from attention_lab.compare.analysis.wording import counted, p_value
 from attention_lab.compare.cells import folder_name
 from attention_lab.compare.report import latex, results, texts
@@ -42,6 +44,7 @@ class Group(NamedTuple):
   title: str
   keys: Sequence[Key]  # () if the figures name their rows.
   figures: Sequence[Figure]
+  tables: Sequence[Lengths] = ()
 
 
 class Download(NamedTuple):
@@ -78,7 +81,9 @@ def report(comparison: Comparison) -> str:
       lines=rows,
       sentence=lambda line: sentence(line, comparison.seeds),
       metrics=texts.metrics_of(rows),
-      tested=[m for m in METRICS.values() if any(m.key in r.differences for r in rows)],
+      tested=[
+        m for m in METRICS.values() if any(r.differences_in(m.key) for r in rows)
+      ],
       groups=_groups(comparison, rows, palette),
       sheets=sheets(comparison),
       strokes=strokes(rows),
@@ -97,20 +102,23 @@ def report(comparison: Comparison) -> str:
   )
 
 
-def strokes(rows: Sequence[Line]) -> Mapping[tuple[str, str], Stroke]:
-  """Return the strokes by row and metric; a metric's strokes share an axis with 0."""
-  found: dict[tuple[str, str], Stroke] = {}
+def strokes(rows: Sequence[Line]) -> Mapping[tuple[str, str, str], Stroke]:
+  """Return the strokes of every difference; a metric's strokes share an axis with 0.
+
+  Their keys are the row, the row that it is compared with, and the metric.
+  """
+  found: dict[tuple[str, str, str], Stroke] = {}
   for metric in METRICS.values():
     differences = {
-      row.name: row.differences[metric.key]
+      (row.name, other): difference
       for row in rows
-      if metric.key in row.differences
+      for other, difference in row.differences_in(metric.key).items()
     }
     ends = [0.0, *(end for each in differences.values() for end in _ends(each))]
     low, width = min(ends), (max(ends) - min(ends)) or 1.0
-    for name, each in differences.items():
+    for pair, each in differences.items():
       positions = [(end - low) / width for end in (each.mean, *_ends(each), 0.0)]
-      found[name, metric.key] = Stroke(*positions)
+      found[*pair, metric.key] = Stroke(*positions)
   return found
 
 
@@ -135,7 +143,8 @@ def _groups(
     keys = [Key(curve.name, palette.index(curve.name)) for curve in each.curves]
     groups.append(Group(f"Effect of {each.setting}", keys, [figure] if figure else []))
   groups.append(Group("Two settings together", [], heatmaps(comparison, lines)))
-  groups.append(Group("Evaluation at other lengths", rows, lengths(comparison)))
+  tables = by_length(comparison)
+  groups.append(Group("Evaluation at other lengths", rows, lengths(comparison), tables))
   attentions = dict.fromkeys(str(record["attention"]) for record in comparison.costs)
   keys = [Key(name, palette.index(name)) for name in attentions]
   groups.append(Group("Cost by length", keys, costs(comparison.costs, palette)))

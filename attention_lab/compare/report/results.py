@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from attention_lab.compare.analysis.differences import Difference
 from attention_lab.compare.analysis.measures import (
   METRICS,
   cost_figures,
@@ -13,7 +14,7 @@ from attention_lab.compare.analysis.measures import (
   is_checked,
 )
 from attention_lab.compare.analysis.record import Comparison, Run
-from attention_lab.compare.analysis.table import Difference, lines
+from attention_lab.compare.analysis.table import lines
 from attention_lab.compare.report.facts import RATE, SIZES, setting, sizes
 
 _FIRST = ("row", "seed", "status", "error", "leak_check", "matched", "baseline")
@@ -35,7 +36,8 @@ def results(comparison: Comparison) -> Iterator[dict[str, Any]]:
 
   Metrics have the units of summary.json: nats, fractions, seconds and bytes. A run
   without a passed leak check has no metrics that are computed from predictions. Costs
-  and differences belong to the row, and are repeated for each of its seeds.
+  and differences belong to the row, and are repeated for each of its seeds: those from
+  the baseline, and "further" ones from other rows that it names.
   """
   for row, line in zip(comparison.rows, lines(comparison), strict=True):
     of_row = {
@@ -50,9 +52,17 @@ def results(comparison: Comparison) -> Iterator[dict[str, Any]]:
       "learning_rate": setting(comparison, row, RATE),
     }
     costs = cost_figures(comparison.row_costs.get(row.name, {}))
-    differences = {key: _difference(d) for key, d in line.differences.items()}
+    pairs = {
+      other: {key: _difference(each) for key, each in found.items()}
+      for other, found in line.comparisons.items()
+    }
+    last = {
+      "costs": costs,
+      "differences": pairs.pop(line.baseline, {}),
+      "further": pairs,
+    }
     for run in sorted(row.runs, key=lambda run: run.seed):
-      yield of_row | _of_run(run) | {"costs": costs, "differences": differences}
+      yield of_row | _of_run(run) | last
 
 
 def _of_run(run: Run) -> dict[str, Any]:
@@ -87,7 +97,8 @@ def table(comparison: Comparison) -> str:
   """Return the content of results.csv: one line per row and seed.
 
   What is not known is empty. Settings, metrics, costs, and the figures of differences
-  have a column each; the latter are named after their metric: loss_p_corrected.
+  have a column each; the latter are named after their metric: loss_p_corrected. Metrics at
+  other lengths are named after the length: accuracy_at_64.
   """
   records = [_flat(result, comparison.baseline) for result in results(comparison)]
   file = io.StringIO()
@@ -108,6 +119,11 @@ def _flat(result: dict[str, Any], baseline: Mapping[str, Any]) -> dict[str, Any]
     for metric, difference in result["differences"].items()
     for name, value in difference.items()
   }
+  lengths = {
+    f"{metric}_at_{length}": measured[metric]
+    for length, measured in result["lengths"].items()
+    for metric in METRICS.keys() & measured
+  }
   names = (*_FIRST, "dataset", "steps", "learning_rate")
   first = {name: result[name] for name in names}
   first["error"] = " ".join(first["error"].split())
@@ -118,7 +134,13 @@ def _flat(result: dict[str, Any], baseline: Mapping[str, Any]) -> dict[str, Any]
     | result["metrics"]
     | result["costs"]
     | differences
+    | lengths
   )
+
+
+def _by_metric_and_length(name: str) -> tuple[str, int]:
+  metric, _, length = name.partition("_at_")
+  return metric, int(length)
 
 
 def _columns(records: Sequence[dict[str, Any]]) -> list[str]:
@@ -128,4 +150,5 @@ def _columns(records: Sequence[dict[str, Any]]) -> list[str]:
   known += sorted(name for name in names if name.startswith("settings."))
   known += METRICS
   known += [f"{metric}_{name}" for metric in METRICS for name in _DIFFERENCE]
+  known += sorted((name for name in names if "_at_" in name), key=_by_metric_and_length)
   return [name for name in known if name in names]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from attention_lab import config as configs
-from attention_lab.compare import grid, match
+from attention_lab.compare import grid, match, named
 from attention_lab.config import Config
 from attention_lab.errors import UserError
 from attention_lab.settings.table import SETTINGS
@@ -75,7 +75,7 @@ def _refuse(config: Config, key: str) -> None:
       f"--tune={config.compare.tune}: rows differ in {key}; it is either compared or "
       f"tuned. Omit it in one place."
     )
-  if key in grid.SHARED or (key in SETTINGS and not grid.may_vary(config, key)):
+  if key in named.SHARED or (key in SETTINGS and not grid.may_vary(config, key)):
     raise UserError(
       f"--tune={config.compare.tune}: {key} cannot be tuned; choose settings that affect "
       f"training, as in {EXAMPLE}."

@@ -3,12 +3,13 @@
 import pytest
 
 from attention_lab.compare.analysis import planning, statistics
+from attention_lab.compare.analysis.differences import Difference
 from attention_lab.compare.analysis.measures import METRICS
 from attention_lab.compare.analysis.planning import Needed
 from attention_lab.compare.analysis.record import Row, Run
 from attention_lab.compare.analysis.sentences import comparison_text, sentence
 from attention_lab.compare.analysis.sweeps import sweeps
-from attention_lab.compare.analysis.table import Difference, lines
+from attention_lab.compare.analysis.table import lines
 from tests.compare.report.made_up import comparison, failed, row, run
 
 pytest.importorskip("scipy")
@@ -41,7 +42,7 @@ def test_verdicts_use_corrected_p_values():
   among = lines(comparison(row("standard", BASE), row("edge", edge), *others))
   difference = among[1].differences["loss"]
   assert difference.p_holm == pytest.approx(5 * difference.p)
-  assert (difference.verdict, difference.rows) == ("no significant difference", 5)
+  assert (difference.verdict, difference.tests) == ("no significant difference", 5)
 
 
 def test_lower_loss_and_higher_accuracy_are_better():
@@ -168,6 +169,68 @@ def test_the_comparison_may_be_about_another_setting():
   assert names == ["", "standard, none", "", "linear, none"]
 
 
+WIDE = {"model.d_ff": 320}
+OF_WIDE = {"attention": "standard", "position": "rope", "model.d_ff": 256}
+
+
+def named(against=()):
+  """Return a comparison with an equal-size control and a row that nothing controls."""
+  mine = row("mine", GOOD, attention="mine")._replace(against=against)
+  return comparison(
+    row("standard", BASE),
+    row("control", NEAR, **WIDE),
+    mine,
+    row("other, none", NEAR, attention="other", position="none"),
+    baseline=OF_WIDE,
+  )
+
+
+def test_a_row_without_a_baseline_is_not_compared_and_says_so():
+  found = lines(named())
+  assert [line.baseline for line in found] == ["", "", "standard", ""]
+  assert [line.unpaired for line in found] == ["", "attention", "", "attention"]
+  answer = "not compared: no earlier row differs from it in attention alone"
+  assert [sentence(line, 5) for line in (found[0], found[3])] == [
+    "the baseline",
+    answer,
+  ]
+
+
+def test_a_row_is_compared_with_each_row_that_it_names():
+  """Their tests are corrected together; the first is the row's baseline."""
+  found = lines(named(against=("control", "standard")))
+  mine = found[2]
+  assert (mine.baseline, [*mine.comparisons]) == ("control", ["control", "standard"])
+  differences = mine.differences_in("loss")
+  for other, losses in (("control", NEAR), ("standard", BASE)):
+    pair = statistics.paired(dict(enumerate(GOOD)), dict(enumerate(losses)))
+    assert differences[other].mean == pair.mean
+    assert differences[other].tests == 2
+  first, second = sentence(mine, 5).split("; ")
+  assert first.startswith("better than control: validation loss lower by 0.0")
+  assert second.startswith("better than standard: validation loss lower by 0.0")
+  assert found[1].unpaired == ""  # It is a baseline.
+
+
+def test_rows_on_other_data_are_not_compared():
+  found = lines(
+    comparison(
+      row("copy", BASE),
+      row("sort", GOOD, dataset="sort"),
+      baseline={"dataset": "copy"},
+      about="dataset",
+    )
+  )
+  answer = "not compared: no earlier row has the same data"
+  assert [sentence(line, 5) for line in found] == ["the baseline", answer]
+
+
+def test_the_first_row_is_the_baseline_even_if_all_name_others():
+  rows = named(against=("control",)).rows[:3]
+  found = lines(comparison(*rows, baseline=OF_WIDE))
+  assert [sentence(line, 5) for line in found[:2]] == ["the baseline"] * 2
+
+
 def matched(origin, losses, **settings):
   name = f"{origin.name}, d_ff 213"
   made = row(name, losses, **origin.settings, **settings)
@@ -194,7 +257,7 @@ def test_matched_row_is_compared_with_the_baseline_of_its_origin():
     "",
     *["standard", "standard, fast"] * 2,
   ]
-  assert [line.differences["loss"].rows for line in found[2:]] == [2] * 4
+  assert [line.differences["loss"].tests for line in found[2:]] == [2] * 4
 
 
 def test_intervals_stay_within_the_bounds_of_the_quantity():
@@ -314,7 +377,7 @@ SENTENCES = [
   (
     Difference(-0.031, -0.042, -0.020, 0.0007, 0.0021, "better", 5, THREE, 3),
     "better than standard: validation loss lower by 0.0310 nats [0.0200, 0.0420] over 5 "
-    "seeds (p = 0.0021 after Holm's correction for 3 rows)",
+    "seeds (p = 0.0021 after Holm's correction for 3 tests)",
   ),
   (
     Difference(0.031, 0.020, 0.042, 1e-6, 1e-6, "worse", 4, THREE, 1),
@@ -324,7 +387,7 @@ SENTENCES = [
   (
     Difference(-0.01, -0.04, 0.02, 0.4, 0.8, "no significant difference", 5, MANY, 2),
     "no significant difference from standard over 5 seeds (p = 0.8 after Holm's "
-    "correction for 2 rows); about 1,200 seeds (between 40 and more than 10,000) are "
+    "correction for 2 tests); about 1,200 seeds (between 40 and more than 10,000) are "
     "needed to detect a difference of this size",
   ),
   (

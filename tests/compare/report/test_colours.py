@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from attention_lab.compare.analysis.table import Verdict
+from attention_lab.compare.analysis.differences import Verdict
 from attention_lab.compare.report.figures import marks
 
 CSS = Path(marks.__file__).parents[1].joinpath("page.css").read_text("utf-8")

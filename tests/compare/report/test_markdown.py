@@ -1,5 +1,6 @@
 """report.md: its content, and what it must not show."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,33 @@ def test_row_without_finished_run_shows_no_metrics():
     t for t in report(example()).splitlines() if t.startswith("| broken | 0 f")
   ]
   assert set(line.split(" | ")[2:]) == {"–", "– |"}
+
+
+def test_differences_from_every_named_row_are_in_the_table_and_what_is_not_compared():
+  mine = row("mine", [1.2, 1.31, 1.5], attention="mine")
+  rows = (
+    row("standard", BASE),
+    row("control", [1.4, 1.5, 1.7], **{"model.d_ff": 320}),
+    mine._replace(against=("standard", "control")),
+    row("alone", BASE, attention="other", position="none"),
+  )
+  made = comparison(
+    *rows,
+    baseline={"attention": "standard", "position": "rope", "model.d_ff": 256},
+    seeds=3,
+  )
+  text = report(made)
+  table = text.partition("## Difference in validation loss")[2].partition("\n## ")[0]
+  cells = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")]
+  assert [(line[0], line[1], line[-1]) for line in cells[2:]] == [
+    ("| mine", "standard", "better |"),
+    ("| mine", "control", "better |"),
+    ("| alone", "–", "not compared |"),
+  ]
+  record = [json.loads(line) for line in jsonl(made).splitlines()][6]
+  assert record["baseline"] == "standard"
+  assert list(record["further"]) == ["control"]
+  assert record["further"]["control"]["loss"]["difference"] == pytest.approx(-0.59 / 3)
 
 
 def test_sweep_is_a_table():

@@ -283,9 +283,22 @@ def test_interval_is_drawn_to_scale():
   differences = [found[i].differences["loss"] for i in (1, 2)]
   low = min(0, *(d.low for d in differences))
   width = max(0, *(d.high for d in differences)) - low
-  stroke = strokes(found)[found[1].name, "loss"]
+  stroke = strokes(found)[found[1].name, found[1].baseline, "loss"]
   assert stroke.zero == pytest.approx(-low / width)
   assert stroke.high == pytest.approx((differences[0].high - low) / width)
+
+
+def test_each_row_that_a_row_names_has_a_line_of_differences():
+  mine = made_up.row("mine", [1.2, 1.3], attention="mine")
+  control = made_up.row("control", [1.4, 1.6], d_ff=320)
+  rows = (
+    made_up.row("standard", [1.5, 1.6]),
+    control,
+    mine._replace(against=("standard", "control")),
+  )
+  text = report(made_up.comparison(*rows, seeds=2, baseline={"d_ff": 256}))
+  for other in ("standard", "control"):
+    assert text.count(f"<small>minus {other}</small>") == 2  # Loss and accuracy.
 
 
 def test_attention_has_colour_of_its_row():

@@ -53,6 +53,7 @@ def test_results_have_a_line_per_run():
     "lengths": {},
     "costs": {},
     "differences": found[3]["differences"],
+    "further": {},
   }
   assert (found[10]["status"], found[10]["error"]) == ("failed", "Got <3> | 4\nhere")
 

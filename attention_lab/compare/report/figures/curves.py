@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from attention_lab.compare.analysis.measures import is_checked
 from attention_lab.compare.analysis.record import Comparison, Row, Run
+from attention_lab.compare.analysis.table import shown
 from attention_lab.compare.report.figures.alternative import course
 from attention_lab.compare.report.figures.svg import Figure, Series, draw, paint_series
 
@@ -63,13 +63,6 @@ def lengths(comparison: Comparison) -> list[Figure]:
     "lengths", course(title, _names(comparison, series), series, ".1f", "higher"), paint
   )
   return [Figure("lengths", title, svg, f"On the validation split. {BAND}")]
-
-
-def shown(row: Row) -> list[Run]:
-  """Return the finished runs with a passed leak check."""
-  return [
-    run for run in row.runs if run.status == "finished" and is_checked(run.summary)
-  ]
 
 
 def _curve(

@@ -6,9 +6,9 @@ from typing import Any
 from attention_lab.compare.analysis.measures import METRICS, Metric
 from attention_lab.compare.analysis.record import Comparison, Row
 from attention_lab.compare.analysis.statistics import paired
-from attention_lab.compare.analysis.table import Line
+from attention_lab.compare.analysis.table import Line, shown
 from attention_lab.compare.report.figures.alternative import course
-from attention_lab.compare.report.figures.curves import EARLY, measured, shown
+from attention_lab.compare.report.figures.curves import EARLY, measured
 from attention_lab.compare.report.figures.svg import (
   INK,
   Figure,

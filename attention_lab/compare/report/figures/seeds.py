@@ -25,7 +25,7 @@ def _figure(group: Judged, key: str) -> Figure:
   title = f"{metric.name.capitalize()} of each seed{group.suffix}"
 
   def paint(axes: Any) -> None:
-    baselines = [line for _, line in group.rows if not line.baseline]
+    baselines = [line for _, line in group.rows if not (line.baseline or line.unpaired)]
     if len(baselines) == 1:
       mean = baselines[0].estimates[metric.key].mean * metric.scale
       axes.axvline(mean, color=INK, linewidth=0.8, dashes=(2, 3), zorder=1)
