@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attention_lab import config as configs
-from attention_lab.compare import cells, maps, stale
+from attention_lab.compare import cells, maps, stale, tuning_file
 from attention_lab.compare.analysis.record import Comparison, Maps, Row, Run, Tuned
 from attention_lab.compare.costs import NO_COSTS, Costs
 from attention_lab.compare.plan import Plan, Planned
-from attention_lab.compare.tuning import file as tuning
 from attention_lab.run import folder as run_folder
 from attention_lab.system.files import read_json
 from attention_lab.training.preflight import with_seed
@@ -28,7 +27,7 @@ def collect(
     costs: what was measured apart from training.
     with_maps: whether to compute attention maps, which takes seconds per row.
   """
-  tuned = tuning.read(plan.workdir) if plan.tuned else {}
+  tuned = tuning_file.read(plan.workdir) if plan.tuned else {}
   rows = [_row(plan, row, tuned.get(row.name), with_maps) for row in plan.reported]
   varied = {key for row in rows for key in row.settings}
   first = dict(configs.flatten(plan.rows[0].config))

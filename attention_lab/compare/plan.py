@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 import jax
 
 from attention_lab import config as configs
-from attention_lab.compare import cells, grid, match, plan_file
+from attention_lab.compare import cells, grid, match, plan_file, tuned_values
 from attention_lab.compare.analysis.wording import setting_text
 from attention_lab.compare.margin import margin_of
-from attention_lab.compare.tuning import grid as tuning
 from attention_lab.config import Config
 from attention_lab.dataset.base.pairs import sentences_of
 from attention_lab.errors import UserError
@@ -117,7 +116,7 @@ def make(config: Config, workdir: Path) -> Plan:
     rows += _matched(rows, config.compare.match)
   seeds = range(config.seed, config.seed + config.seeds)
   stored, tune = plan_file.read(workdir), config.compare.tune
-  tuned = list(next(iter(tuning.read(config)), {}))
+  tuned = list(next(iter(tuned_values.read(config)), {}))
   others = _others(rows, stored, config.steps, workdir, tune, tuned) if stored else []
   keep = config.compare.stale == "keep"
   subject, margin = grid.about(config), margin_of(config)

@@ -26,8 +26,7 @@ def make_generate(
   """Build a jitted function that continues prompts by `length` tokens.
 
   The prompt is read in one pass; each further token costs one call of `extend`. When the
-  context is full, the last half of it is read anew as a prompt, so that no token stands at
-  a position that the model has not been trained at, at a constant mean cost per token.
+  context is full, its last half is read anew as a prompt: no position is beyond it.
 
   Args:
     model: the architecture as functions.
@@ -41,27 +40,7 @@ def make_generate(
       limit.
   """
   pick = functools.partial(choose, temperature=temperature, top_k=top_k, top_p=top_p)
-
-  def continued(
-    params: Any, keys: jax.Array, prompts: jax.Array, positions: jax.Array
-  ) -> jax.Array:
-    """Return a token for each key: [B, number of keys]."""
-    rows, prompt_length = prompts.shape
-    state = model.initial_state(params, None, rows, prompt_length + len(keys), dtype)
-    logits, state = model.extend(params, None, prompts, state, positions)
-
-    def step(carry: Any, key: jax.Array) -> tuple[Any, jax.Array]:
-      logits, state, position = carry
-      token = pick(key, logits)
-      position += 1
-      logits, state = model.extend(
-        params, None, token[:, None], state, position[:, None]
-      )
-      return (logits[:, -1], state, position), token
-
-    carry = (logits[:, -1], state, positions[:, -1])
-    _, tokens = jax.lax.scan(step, carry, keys)
-    return tokens.T
+  continued = functools.partial(_continued, model, pick, dtype)
 
   def generate(
     params: Any, key: jax.Array, prompts: jax.Array, positions: jax.Array
@@ -85,6 +64,32 @@ def make_generate(
     return jnp.concatenate([tokens, more], axis=1)[:, :length]
 
   return jax.jit(generate)
+
+
+def _continued(
+  model: Model,
+  pick: Callable[[jax.Array, jax.Array], jax.Array],
+  dtype: Any,
+  params: Any,
+  keys: jax.Array,
+  prompts: jax.Array,
+  positions: jax.Array,
+) -> jax.Array:
+  """Return the tokens that follow prompts, one for each key: [B, number of keys]."""
+  rows, prompt_length = prompts.shape
+  state = model.initial_state(params, None, rows, prompt_length + len(keys), dtype)
+  logits, state = model.extend(params, None, prompts, state, positions)
+
+  def step(carry: Any, key: jax.Array) -> tuple[Any, jax.Array]:
+    logits, state, position = carry
+    token = pick(key, logits)
+    position += 1
+    logits, state = model.extend(params, None, token[:, None], state, position[:, None])
+    return (logits[:, -1], state, position), token
+
+  carry = (logits[:, -1], state, positions[:, -1])
+  _, tokens = jax.lax.scan(step, carry, keys)
+  return tokens.T
 
 
 def _division(prompt: int, length: int, context: int | None) -> tuple[int, int, int]:

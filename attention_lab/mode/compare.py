@@ -24,6 +24,8 @@ from attention_lab.compare import (
   plan,
   plan_file,
   stale,
+  tuning,
+  tuning_file,
 )
 from attention_lab.compare.analysis.record import Comparison
 from attention_lab.compare.analysis.sentences import sentence
@@ -35,8 +37,6 @@ from attention_lab.compare.collect import collect
 from attention_lab.compare.plan import Plan, Planned
 from attention_lab.compare.progress import Progress
 from attention_lab.compare.report import latex, markdown, page, results
-from attention_lab.compare.tuning import file as tuning_file
-from attention_lab.compare.tuning import trials as tuning
 from attention_lab.config import Config
 from attention_lab.run import folder as run_folder
 from attention_lab.system.files import make_folder, write_atomically

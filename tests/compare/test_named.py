@@ -5,10 +5,9 @@ import json
 import pytest
 
 from attention_lab import config as configs
-from attention_lab.compare import grid, named, plan, plan_file
+from attention_lab.compare import grid, named, plan, plan_file, tuned_values
 from attention_lab.compare.analysis.pairs import compared
 from attention_lab.compare.collect import collect
-from attention_lab.compare.tuning import grid as tuning
 from attention_lab.errors import UserError
 from attention_lab.mode import compare
 from tests.parts import tiny_config
@@ -249,4 +248,4 @@ def test_a_setting_that_a_row_sets_cannot_be_tuned():
     ROWS, ("compare.tune", "model.d_ff=64,128"), ("compare.match", "none")
   )
   with pytest.raises(UserError, match=r"rows differ in model\.d_ff; it is either"):
-    tuning.read(config)
+    tuned_values.read(config)

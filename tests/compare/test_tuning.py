@@ -6,16 +6,26 @@ import jax
 import pytest
 
 from attention_lab import config as configs
-from attention_lab.compare import launch, plan, plan_file, stale
-from attention_lab.compare.analysis.tuning import choice_text, curves
+from attention_lab.compare import (
+  launch,
+  plan,
+  plan_file,
+  stale,
+  tuned_values,
+  tuning,
+  tuning_file,
+)
+from attention_lab.compare.analysis import statistics
+from attention_lab.compare.analysis.record import Tuned
+from attention_lab.compare.analysis.table import lines
+from attention_lab.compare.analysis.tuning import choice_text, curves, lost_by_choices
 from attention_lab.compare.collect import collect
-from attention_lab.compare.tuning import file, trials
-from attention_lab.compare.tuning import grid as tuning
 from attention_lab.errors import UserError
 from attention_lab.mode import train
 from attention_lab.run import folder as run_folder
 from attention_lab.settings.flags import NAMED
 from attention_lab.training.preflight import with_seed
+from tests.compare.report import made_up
 from tests.parts import tiny_config
 
 RATES = (1e-3, 1e-2, 1e-1)
@@ -49,19 +59,19 @@ def a_config(tune=TUNE, **changes):
 )
 def test_what_cannot_be_tuned_is_refused_in_one_line(tune, message):
   with pytest.raises(UserError, match=message):
-    tuning.read(a_config(tune))
+    tuned_values.read(a_config(tune))
 
 
 def test_sizes_are_tuned_only_if_no_row_is_matched():
   config = a_config("model.d_ff=8,16")
-  assert len(tuning.read(config)) == 2
+  assert len(tuned_values.read(config)) == 2
   config.compare.match = "parameters"
   with pytest.raises(UserError, match="--match=none"):
-    tuning.read(config)
+    tuned_values.read(config)
 
 
 def test_lists_inside_brackets_stay_whole():
-  found = tuning.read(
+  found = tuned_values.read(
     a_config(
       "train.schedule=cosine(warmup=0.1, floor=0.1),constant; model.dropout=0,.1"
     )
@@ -113,29 +123,29 @@ def finish_tuning(runs, accuracies):
 
 def test_tuning_runs_share_no_seed_and_no_data_with_the_report(planned):
   compared, config = planned
-  runs = trials.plan(compared, config)
+  runs = tuning.plan(compared, config)
   assert len(runs.rows) == 6
   assert len(runs.seeds) == 2
   assert not set(runs.seeds) & set(compared.reported_seeds)
   assert runs.workdir == compared.workdir / "tuning"
   data = {row.origin.data for row in compared.rows}
   for row in runs.rows:
-    assert row.config.train.held_out == trials.HELD_OUT
+    assert row.config.train.held_out == tuning.HELD_OUT
     assert row.origin.data not in data
-  assert trials.plan(compared, a_config("")) is None
+  assert tuning.plan(compared, a_config("")) is None
   with pytest.raises(UserError, match="are for tuning"):
-    trials.plan(compared._replace(seeds=[trials.FIRST_SEED + 1]), config)
+    tuning.plan(compared._replace(seeds=[tuning.FIRST_SEED + 1]), config)
 
 
 def test_each_row_takes_its_own_best_settings(planned):
   compared, config = planned
-  runs = trials.plan(compared, config)
+  runs = tuning.plan(compared, config)
   accuracies = {"standard": (0.1, 0.6, 0.5), "linear": (0.8, 0.2, None)}
-  assert trials.left(compared, runs) == {"standard": 6, "linear": 6}
+  assert tuning.left(compared, runs) == {"standard": 6, "linear": 6}
   finish_tuning(runs, accuracies)
-  assert trials.left(compared, runs) == {"standard": 0, "linear": 2}
-  found = trials.results(compared, runs, config)
-  standard, linear = trials.with_choices(compared, found).rows
+  assert tuning.left(compared, runs) == {"standard": 0, "linear": 2}
+  found = tuning.results(compared, runs, config)
+  standard, linear = tuning.with_choices(compared, found).rows
   assert standard.config.train.learning_rate == 1e-2
   assert linear.config.train.learning_rate == 1e-3
   assert standard.config.train.held_out == 0
@@ -144,8 +154,8 @@ def test_each_row_takes_its_own_best_settings(planned):
     "learning rate 0.001, the smallest learning rate of the grid: smaller ones may be "
     "better; 2 tuning runs failed"
   )
-  file.write(compared.workdir, found)
-  stored = file.read(compared.workdir)
+  tuning_file.write(compared.workdir, found)
+  stored = tuning_file.read(compared.workdir)
   assert {name: str(tuned) for name, tuned in stored.items()} == {
     name: str(tuned._replace(settings=list(tuned.settings)))
     for name, tuned in found.items()
@@ -154,9 +164,9 @@ def test_each_row_takes_its_own_best_settings(planned):
 
 def test_a_row_whose_runs_all_failed_keeps_the_first_values(planned):
   compared, config = planned
-  runs = trials.plan(compared, config)
+  runs = tuning.plan(compared, config)
   finish_tuning(runs, {"standard": (0.1, 0.6, 0.5), "linear": (None,) * 3})
-  found = trials.results(compared, runs, config)
+  found = tuning.results(compared, runs, config)
   assert choice_text(found["linear"]) == (
     "all 6 tuning runs failed; it keeps learning rate 0.001"
   )
@@ -164,15 +174,15 @@ def test_a_row_whose_runs_all_failed_keeps_the_first_values(planned):
 
 def test_rows_with_other_choices_are_compared_and_named_without_them(planned):
   compared, config = planned
-  runs = trials.plan(compared, config)
+  runs = tuning.plan(compared, config)
   finish_tuning(runs, {"standard": (0.1, 0.6, 0.5), "linear": (0.8, 0.2, 0.1)})
-  found = trials.results(compared, runs, config)
-  tuned = trials.with_choices(compared, found)
+  found = tuning.results(compared, runs, config)
+  tuned = tuning.with_choices(compared, found)
   for row, value in zip(tuned.rows, (0.5, 0.7), strict=True):
     for seed in tuned.seeds:
       finish(tuned, row, seed, value + 0.01 * seed)
   compared.workdir.mkdir(exist_ok=True)
-  file.write(compared.workdir, found)
+  tuning_file.write(compared.workdir, found)
   comparison = collect(tuned, "the command")
   standard, linear = comparison.rows
   assert linear.settings == {"attention": "linear"}
@@ -187,19 +197,19 @@ def test_rows_with_other_choices_are_compared_and_named_without_them(planned):
 
 def test_another_choice_trains_the_row_anew(planned):
   compared, config = planned
-  runs = trials.plan(compared, config)
+  runs = tuning.plan(compared, config)
   finish_tuning(runs, {"standard": (0.1, 0.6, 0.5), "linear": (0.8, 0.2, 0.1)})
-  found = trials.results(compared, runs, config)
-  tuned = trials.with_choices(compared, found)
+  found = tuning.results(compared, runs, config)
+  tuned = tuning.with_choices(compared, found)
   for row in tuned.rows:
     for seed in tuned.seeds:
       finish(tuned, row, seed, 0.5)
   # The plan of a repeated command, which does not know the choice, accepts the runs.
   again = plan.make(config, compared.workdir)
   assert all(again.finished(row, seed) for row in again.rows for seed in (0, 1))
-  assert list(stale.lines(trials.with_choices(again, found), "retrain")) == []
+  assert list(stale.lines(tuning.with_choices(again, found), "retrain")) == []
   other = found | {"linear": found["linear"]._replace(chosen=2)}
-  changed = trials.with_choices(again, other)
+  changed = tuning.with_choices(again, other)
   (line,) = stale.lines(changed, "retrain")
   assert "linear: tuning chose other settings: 2 runs start anew" in line
   done = [[changed.finished(row, seed) for seed in (0, 1)] for row in changed.rows]
@@ -268,7 +278,7 @@ def test_an_interrupted_tuning_continues(tmp_path, command, monkeypatch):
   assert (status, out.count("Tuned ")) == (0, 2)
   lines = (work / "results.jsonl").read_text().splitlines()
   rows = {row["row"]: row for row in map(json.loads, lines)}
-  for name, tuned in file.read(work).items():
+  for name, tuned in tuning_file.read(work).items():
     losses = [sum(scores) for scores in tuned.scores["loss"]]
     accuracies = [sum(scores) for scores in tuned.scores["accuracy"]]
     assert tuned.chosen == accuracies.index(max(accuracies))
@@ -278,3 +288,37 @@ def test_an_interrupted_tuning_continues(tmp_path, command, monkeypatch):
   status, out, _ = command(*WORDS, f"--workdir={work}", "--dry_run")
   assert status == 0
   assert out.count("0 of 1 seed to run after 0 tuning runs") == 2
+
+
+def a_tuned_row(name, losses, scores, **settings):
+  """Return a row that chose the first of two rates, with the losses of its runs."""
+  rates = [{"train.learning_rate": rate} for rate in (1e-3, 1e-2)]
+  found = Tuned("loss", rates, {"loss": scores, "accuracy": scores}, 0)
+  row = made_up.row(name, losses, **settings)
+  return row._replace(tuned=found, chosen=rates[0])
+
+
+@pytest.mark.parametrize(
+  ("scores", "certain"),
+  [([[1.0, 1.01], [3.0, 3.01]], True), ([[1.0, 1.2], [1.1, 1.12]], False)],
+)
+def test_an_uncertain_choice_widens_the_interval_and_raises_p(scores, certain):
+  losses = [1.0, 1.1, 1.2], [0.9, 1.01, 1.1]
+  tuned = made_up.comparison(
+    a_tuned_row("standard", losses[0], scores),
+    a_tuned_row("linear", losses[1], scores, attention="linear"),
+  )
+  plain = made_up.comparison(
+    made_up.row("standard", losses[0]),
+    made_up.row("linear", losses[1], attention="linear"),
+  )
+  one, other = (lines(each)[1].differences["loss"] for each in (tuned, plain))
+  assert one.mean == other.mean
+  if certain:
+    assert (one.low, one.p) == (pytest.approx(other.low), pytest.approx(other.p))
+    return
+  variance = sum(each["loss"] for each in lost_by_choices(tuned).values())
+  expected = statistics.paired(*map(dict, map(enumerate, losses[::-1])), variance)
+  assert one.p == pytest.approx(expected.p)
+  assert one.low < other.low - 0.01
+  assert one.p > 2 * other.p

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-DRAWS = 1_000  # Repetitions of the choice with simulated tuning runs.
+REPETITIONS = 1_000  # Repetitions of the choice with simulated tuning runs.
 
 # Combination of values → its tuning runs by seed → a metric; NaN where a run failed.
 Scores = Sequence[Sequence[float]]
@@ -58,8 +58,8 @@ def losses(
 
 @functools.cache
 def _normal(size: int) -> np.ndarray:
-  """Return random numbers [DRAWS, size], always the same."""
-  return np.random.default_rng(0).normal(size=(DRAWS, size))
+  """Return random numbers [REPETITIONS, size], always the same."""
+  return np.random.default_rng(0).normal(size=(REPETITIONS, size))
 
 
 def _square(means: np.ndarray, chosen: np.ndarray, best: int) -> float:

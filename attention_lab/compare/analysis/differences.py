@@ -15,6 +15,7 @@ from attention_lab.compare.analysis.statistics import (
   paired,
   spread,
 )
+from attention_lab.compare.analysis.tuning import lost_by_choices
 
 ALPHA = 0.05  # Significance level of corrected p-values.
 DEFAULT_MARGIN = "50%"
@@ -68,13 +69,15 @@ def differences(
     primary: row → the key of the metric that its dataset is judged by.
   """
   found: dict[Pair, dict[str, Difference]] = {}
+  lost = lost_by_choices(comparison)
   for metric in METRICS.values():
+    variances = {name: lost.get(name, {}).get(metric.key, 0.0) for name in by_row}
     for pairs in families(comparison, compared) if metric.tested else ():
       margins = {
         pair: _margin(comparison, metric.key == primary[pair[0]]) for pair in pairs
       }
       for pair, difference in _of_family(
-        metric, by_row, margins, max(1, len(comparison.looks))
+        metric, by_row, variances, margins, max(1, len(comparison.looks))
       ).items():
         found.setdefault(pair, {})[metric.key] = difference
   return found
@@ -90,6 +93,7 @@ def _margin(comparison: Comparison, is_primary: bool) -> float | str:
 def _of_family(
   metric: Metric,
   by_row: Mapping[str, Figures],
+  variances: Mapping[str, float],
   margins: Mapping[Pair, float | str],
   looks: int,
 ) -> dict[Pair, Difference]:
@@ -98,15 +102,18 @@ def _of_family(
   Args:
     metric: the metric.
     by_row: the figures of each row.
+    variances: row → variance of its mean that is not from its seeds.
     margins: pair → its margin: a number, or a share of the spread over seeds.
     looks: number of looks at the results.
   """
   values = {name: select(metric.key, found) for name, found in by_row.items()}
-  found = {
-    (name, other): known
+  paired_by = {
+    (name, other): paired(
+      values[name], values[other], variances[name] + variances[other]
+    )
     for name, other in margins
-    if (known := paired(values[name], values[other])) is not None
   }
+  found = {pair: known for pair, known in paired_by.items() if known is not None}
   sizes = {
     pair: _size(margins[pair], *(values[name] for name in pair)) for pair in found
   }

@@ -1,10 +1,12 @@
-"""What the tuning runs of a row say, in words."""
+"""Tuning runs in words, and as curves by the value of a setting."""
 
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from attention_lab.compare.analysis.choice import losses
 from attention_lab.compare.analysis.measures import METRICS
+from attention_lab.compare.analysis.pairs import value
 from attention_lab.compare.analysis.record import Comparison, Tuned
 from attention_lab.compare.analysis.wording import (
   counted,
@@ -33,7 +35,7 @@ def choice_text(tuned: Tuned) -> str:
 def edges(tuned: Tuned) -> dict[str, str]:
   """Return a note for each setting whose chosen number is at the edge of the grid."""
   notes = {}
-  for key, value in tuned.settings[tuned.chosen].items():
+  for key, chosen in tuned.settings[tuned.chosen].items():
     tried = {each[key] for each in tuned.settings}
     if len(tried) < 2 or not all(map(_is_number, tried)):
       continue
@@ -41,7 +43,7 @@ def edges(tuned: Tuned) -> dict[str, str]:
       (min(tried), "smallest", "smaller"),
       (max(tried), "largest", "larger"),
     ):
-      if value == end:
+      if chosen == end:
         notes[key] = (
           f"the {name} {setting_name(key)} of the grid: {beyond} ones may be better"
         )
@@ -51,6 +53,26 @@ def edges(tuned: Tuned) -> dict[str, str]:
 def means(tuned: Tuned) -> list[float]:
   """Return the mean metric of each combination; NaN if a run failed."""
   return [sum(each) / len(each) for each in tuned.scores[tuned.metric]]
+
+
+def lost_by_choices(comparison: Comparison) -> dict[str, dict[str, float]]:
+  """Return what choices lose by chance, for each row that was tuned: see `choice.losses`.
+
+  Returns:
+    Row → metric key → mean square.
+  """
+  groups: dict[str, list[tuple[str, Tuned]]] = {}
+  for row in comparison.rows:
+    if row.tuned is not None:
+      dataset = str(value(comparison, row, "dataset"))
+      groups.setdefault(dataset, []).append((row.name, row.tuned))
+  found: dict[str, dict[str, float]] = {}
+  for group in groups.values():
+    metric = group[0][1].metric
+    lower = METRICS[metric].better == "lower"
+    lost = losses([tuned.scores for _, tuned in group], metric, lower)
+    found |= {name: each for (name, _), each in zip(group, lost, strict=True)}
+  return found
 
 
 class Curve(NamedTuple):

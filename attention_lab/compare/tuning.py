@@ -9,7 +9,7 @@ from attention_lab.compare.analysis.measures import METRICS
 from attention_lab.compare.analysis.record import Tuned
 from attention_lab.compare.analysis.wording import setting_text
 from attention_lab.compare.plan import Plan, Planned
-from attention_lab.compare.tuning.grid import Combination, read, with_values
+from attention_lab.compare.tuned_values import Combination, read, with_values
 from attention_lab.config import Config
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble

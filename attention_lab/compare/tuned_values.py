@@ -26,8 +26,8 @@ def read(config: Config) -> list[Combination]:
   if not text:
     return []
   values: dict[str, list[Any]] = {}
-  for part in text.split(";"):
-    key, equals, listed = (each.strip() for each in part.partition("="))
+  for assignment in text.split(";"):
+    key, equals, listed = (each.strip() for each in assignment.partition("="))
     if not equals or not listed:
       raise UserError(
         f"--tune={text}: write settings with their values, separated by semicolons, such "

@@ -1,1 +1,0 @@
-"""Tuning: settings of every mechanism are chosen by runs of their own."""
