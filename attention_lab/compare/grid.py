@@ -144,7 +144,11 @@ def about(config: Config) -> str:
   Args:
     config: a configuration with its grid, from `read`.
   """
-  varied = list(_stored(config))
+  return subject(list(_stored(config)))
+
+
+def subject(varied: Sequence[str]) -> str:
+  """Return the one of the settings that vary, at least one, that rows are judged by."""
   others = [key for key in varied if key != "dataset"]
   return next((key for key in SUBJECTS if key in varied), (others or varied)[0])
 

@@ -122,7 +122,9 @@ def to_store(plan: Plan) -> plan_file.Stored:
     )
     for row in plan.reported
   ]
-  return plan_file.Stored(rows, plan.reported_seeds, plan.steps, plan.looks)
+  return plan_file.Stored(
+    rows, plan.reported_seeds, plan.steps, plan.looks, plan.about, plan.margin
+  )
 
 
 def _others(

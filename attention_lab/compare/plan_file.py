@@ -11,6 +11,8 @@ from attention_lab.errors import UserError
 from attention_lab.system.files import read_json, write_json
 
 FILE = "compare.json"
+COSTS = "benchmark.json"  # Beside it, if costs were measured.
+OPTIONAL = ("about", "margin", "command")  # Fields that older versions did not write.
 
 
 class StoredRow(NamedTuple):
@@ -30,6 +32,9 @@ class Stored(NamedTuple):
   seeds: Sequence[int]
   steps: int
   looks: Sequence[int] = ()  # Numbers of seeds at which all results were reported.
+  about: str = ""  # The setting that rows are judged by; "" in files of older versions.
+  margin: str = "50%"  # Setting compare.margin.
+  command: str = ""  # The command line that made it.
 
 
 def read(workdir: Path) -> Stored | None:
@@ -49,7 +54,10 @@ def read(workdir: Path) -> Stored | None:
       )
       for row in content["rows"]
     ]
-    return Stored(rows, content["seeds"], content["steps"], content["looks"])
+    return Stored(
+      *(rows, content["seeds"], content["steps"], content["looks"]),
+      **{key: content[key] for key in OPTIONAL if key in content},
+    )
   except (KeyError, TypeError):
     raise UserError(
       f"{path} is not the file of a comparison. Name another --workdir."
@@ -64,6 +72,8 @@ def write(workdir: Path, stored: Stored, command: str) -> None:
     "seeds": list(stored.seeds),
     "steps": stored.steps,
     "looks": list(stored.looks),
+    "about": stored.about,
+    "margin": stored.margin,
     "rows": rows,
   }
   write_json(workdir / FILE, content)

@@ -8,6 +8,9 @@ SETTINGS: Mapping[str, Setting] = {
   "compare.grid": Changeable(
     (), "Pairs of a setting and its values; lists in flags set it."
   ),
+  "compare.folders": Changeable(
+    (), "With --mode=report: folders to join; words without -- set it."
+  ),
   "compare.match": Changeable(
     "parameters",
     "Add a row of equal cost for each attention whose cost differs from the baseline's.",

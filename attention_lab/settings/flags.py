@@ -36,7 +36,7 @@ OTHERS: Mapping[str, Flag] = {
   "mode": Flag(
     "train",
     "What to do.",
-    "train, compare, evaluate, sample, check, benchmark or list",
+    "train, compare, report, evaluate, sample, check, benchmark or list",
   ),
   "config": Flag(None, "Experiment file; --config.section.key=value sets one setting."),
   "plugin": Flag(
@@ -86,6 +86,8 @@ def define() -> None:
 def parse(argv: Sequence[str]) -> list[str]:
   """Parse the flags; return the words --config.key=value as "key=value".
 
+  With --mode=report, the other words are folders, and set `compare.folders`.
+
   Raises:
     UserError: an unknown flag, a value of another type, or a word that is no flag.
   """
@@ -100,7 +102,9 @@ def parse(argv: Sequence[str]) -> list[str]:
     raise _unknown(error.flagname, others) from None
   except flags.Error as error:
     raise _malformed(error) from None
-  if surplus:
+  if surplus and FLAGS.mode == "report":
+    overrides.append(f"compare.folders={tuple(surplus)!r}")
+  elif surplus:
     raise UserError(f"{surplus[0]!r} is no flag; flags are written --name=value.")
   return overrides
 
@@ -191,6 +195,8 @@ def help_text(columns: int) -> str:
   ends = (
     "--mode=list shows every attention, positional scheme, dataset, architecture, "
     "optimizer and schedule with its options.",
+    "--mode=report FOLDER… joins the folders of finished runs and comparisons into one "
+    "report; --workdir names its folder.",
     f"--config.section.key=value sets any other setting, for example "
     f"--config.train.learning_rate=1e-3; {PAGE} lists them all.",
   )

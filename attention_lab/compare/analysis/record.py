@@ -69,3 +69,5 @@ class Comparison(NamedTuple):
   row_costs: Mapping[str, Mapping[str, Any]] = {}
   # All settings of the baseline: setting → value; empty if unknown.
   settings: Mapping[str, Any] = {}
+  # The folders that --mode=report joined; () for a comparison of one command.
+  joined: Sequence[str] = ()
