@@ -61,11 +61,11 @@ def _row(plan: Plan, row: Planned, with_maps: bool) -> Row:
 def _run(plan: Plan, row: Planned, seed: int) -> Run:
   cell = plan.cell(row, seed)
   if plan.finished(row, seed):
-    return Run(seed, cell, "finished", "", cells.summary(cell), cells.curve(cell))
+    return cells.result(cell, seed)
   if plan.changed(row, seed):
     return Run(seed, cell, "not run")  # It is to start anew.
   if error := cells.failure(cell):
-    return Run(seed, cell, "failed", error, {}, cells.curve(cell))
+    return cells.result(cell, seed, error)
   return Run(seed, cell, "not run")
 
 

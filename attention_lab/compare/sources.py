@@ -4,7 +4,7 @@ A folder is not changed, and nothing of a plugin is loaded.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -133,22 +133,19 @@ def _cell(source: Path, folder: Path, steps: int | None) -> Cell | None:
   if stored is None:
     return None
   config = configs.from_stored(stored)
-  run = _run(folder, int(config.seed), config.steps if steps is None else steps)
-  if run is None:
-    return None
+  error = ""
+  if not cells.finished(folder, config.steps if steps is None else steps):
+    error = cells.failure(folder) or _divergence(folder)
+    if not error:
+      return None
+  run = cells.result(folder, int(config.seed), error)
   codes = [code for code in run_folder.recorded_codes(folder) if code is not None]
   return Cell(source, config, run, codes, run_folder.recorded_data(folder))
 
 
-def _run(folder: Path, seed: int, steps: int) -> Run | None:
-  curve = cells.curve(folder)
-  if cells.finished(folder, steps):
-    return Run(seed, folder, "finished", "", cells.summary(folder), curve)
-  error = cells.failure(folder) or next(_divergence(curve), "")
-  return Run(seed, folder, "failed", error, {}, curve) if error else None
-
-
-def _divergence(curve: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-  """Yield why a run stopped, if that was its loss."""
-  if curve and curve[-1].get("event") == "not_finite":
-    yield f"At step {curve[-1]['step']} the loss was not finite."
+def _divergence(folder: Path) -> str:
+  """Return why a run stopped, if that was its loss, or ""."""
+  last = cells.curve(folder)[-1:]
+  if last and last[0].get("event") == "not_finite":
+    return f"At step {last[0]['step']} the loss was not finite."
+  return ""

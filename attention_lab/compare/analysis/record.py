@@ -21,6 +21,8 @@ class Run(NamedTuple):
   summary: Mapping[str, Any] = {}
   # metrics.jsonl: step, split ("train", "validation"), loss, accuracy, learning_rate …
   curve: Sequence[Mapping[str, Any]] = ()
+  code: str = ""  # Digest of the code of its last start; "" if unknown.
+  data: str = ""  # Fingerprint of its dataset; "" if unknown.
 
 
 class Maps(NamedTuple):

@@ -1,12 +1,12 @@
 """results.tex: the rows of a comparison as a table for LaTeX's package booktabs."""
 
-import re
 from collections.abc import Mapping, Sequence
 
 from attention_lab.compare.analysis.measures import Metric
 from attention_lab.compare.analysis.record import Comparison
 from attention_lab.compare.analysis.sentences import estimate_text
 from attention_lab.compare.analysis.table import Line, lines
+from attention_lab.compare.report.latex_text import breakable, escape, width
 from attention_lab.compare.report.texts import (
   UNCHECKED,
   extent,
@@ -14,20 +14,13 @@ from attention_lab.compare.report.texts import (
   title,
 )
 
-# Metrics beside those of predictions; others would make the table wider than a page.
+# Metrics beside those of predictions, and most of either: the table then fits the width
+# of LaTeX's class article, 345 pt.
 _COSTS = ("parameters", "step_seconds")
-_LONGEST = 24  # Characters of a name that is not wrapped.
-_ESCAPES = {
-  "\\": r"\textbackslash{}",
-  "~": r"\textasciitilde{}",
-  "^": r"\textasciicircum{}",
-  "<": r"\textless{}",
-  ">": r"\textgreater{}",
-  "|": r"\textbar{}",
-  "–": "--",
-  "↑": r"$\uparrow$",
-  "↓": r"$\downarrow$",
-} | {character: f"\\{character}" for character in "&%$#_{}"}
+_MOST = 3
+_LONGEST = 20  # Characters of a name that is not wrapped.
+_NAMES = r"p{0.22\linewidth}"  # Type of a column in which names are wrapped.
+_UNCHECKED = "unchecked"
 
 
 def latex(comparison: Comparison) -> str:
@@ -37,23 +30,26 @@ def latex(comparison: Comparison) -> str:
   verdict of the report; rows with different baselines have a best each.
   """
   rows = lines(comparison)
-  metrics = [m for m in metrics_of(rows) if m.predicts or m.key in _COSTS]
+  metrics = _metrics(rows)
   best = {metric.key: _best(rows, metric) for metric in metrics}
-  body = [text for line in rows for text in _rows(line, metrics, best)]
+  is_long = max(width(line.name) for line in rows) > _LONGEST
+  to_lines = _wrapped if is_long else _rows
+  body = [text for line in rows for text in to_lines(line, metrics, best)]
   caption = (
     f"{title(comparison)}. {extent(comparison)} Means over seeds with 95 % intervals; "
     "bold: the best of the rows that are better than the baseline."
   )
+  if any(line.unchecked for line in rows):
+    caption += f" {_UNCHECKED.capitalize()}: {UNCHECKED}."
   return "\n".join(
     [
       r"% Needs \usepackage{booktabs}.",
       r"\begin{table}",
-      r"  \centering\small",
+      r"  \centering\small\setlength{\tabcolsep}{3pt}",
       rf"  \caption{{{escape(caption)}}}",
-      rf"  \begin{{tabular}}{{{_names(rows)}{'r' * len(metrics)}}}",
+      rf"  \begin{{tabular}}{{{_NAMES if is_long else 'l'}{'r' * len(metrics)}}}",
       r"    \toprule",
-      _line(["row", *(escape(m.name) for m in metrics)]),
-      _line(["", *(escape(_unit(m)) for m in metrics)]),
+      *_heading(metrics),
       r"    \midrule",
       *body,
       r"    \bottomrule",
@@ -64,16 +60,24 @@ def latex(comparison: Comparison) -> str:
   )
 
 
-def _names(rows: Sequence[Line]) -> str:
-  """Return the type of the column of names, in which long names are wrapped."""
-  is_long = max(len(line.name) for line in rows) > _LONGEST
-  return r"p{0.25\linewidth}" if is_long else "l"
+def _metrics(rows: Sequence[Line]) -> list[Metric]:
+  """Return the metrics of the table; those that rows are judged by come first."""
+  found = metrics_of(rows)
+  judged = {line.primary for line in rows}
+  predicted = [metric for metric in found if metric.predicts]
+  predicted.sort(key=lambda metric: metric.key not in judged)
+  return predicted[:_MOST] + [metric for metric in found if metric.key in _COSTS]
 
 
-def escape(text: str) -> str:
-  """Return text on one line with LaTeX's special characters escaped."""
-  text = " ".join(text.split())
-  return re.sub(r"[\\~^<>|–↑↓&%$#_{}]", lambda match: _ESCAPES[match[0]], text)
+def _heading(metrics: Sequence[Metric]) -> list[str]:
+  """Return the lines of the heading: names on two lines, and units."""
+  words = [metric.name.split() for metric in metrics]
+  halves = [" ".join(each[:-1]) for each in words], [each[-1] for each in words]
+  return [
+    _line(["", *map(escape, halves[0])]),
+    _line(["row", *map(escape, halves[1])]),
+    _line(["", *(escape(_unit(metric)) for metric in metrics)]),
+  ]
 
 
 def _best(rows: Sequence[Line], metric: Metric) -> set[str]:
@@ -87,6 +91,20 @@ def _best(rows: Sequence[Line], metric: Metric) -> set[str]:
     found = sign * line.estimates[metric.key].mean, line.name
     best[line.baseline] = min(found, best.get(line.baseline, found))
   return {name for _, name in best.values()}
+
+
+def _wrapped(
+  line: Line, metrics: Sequence[Metric], best: Mapping[str, set[str]]
+) -> list[str]:
+  """Return a line whose name may be several lines high, with intervals below means."""
+  cells = [_cell(line, metric, line.name in best[metric.key]) for metric in metrics]
+  stacks = [
+    rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}{mean}\\{interval}\end{{tabular}}"
+    if interval
+    else mean
+    for mean, interval in cells
+  ]
+  return [_line([rf"\raggedright {breakable(line.name)}", *stacks])]
 
 
 def _rows(
@@ -103,7 +121,7 @@ def _cell(line: Line, metric: Metric, bold: bool) -> tuple[str, str]:
   """Return the mean and its interval, or ""."""
   estimate = line.estimates.get(metric.key)
   if estimate is None:
-    return escape(UNCHECKED if metric.predicts and line.unchecked else "–"), ""
+    return escape(_UNCHECKED if metric.predicts and line.unchecked else "–"), ""
   mean, _, interval = escape(estimate_text(metric, estimate)).partition(" ")
   mean = rf"\textbf{{{mean}}}" if bold else mean
   return mean, rf"{{\scriptsize {interval}}}" if interval else ""

@@ -5,14 +5,16 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
+from attention_lab.compare.analysis.aggregate import aggregate
 from attention_lab.compare.analysis.measures import METRICS
 from attention_lab.compare.analysis.record import Comparison
 from attention_lab.compare.analysis.sentences import estimate_text, sentence
+from attention_lab.compare.analysis.statistics import Interval
 from attention_lab.compare.analysis.sweeps import sweeps
 from attention_lab.compare.analysis.table import Difference, Line, lines
 from attention_lab.compare.analysis.wording import counted, p_value
 from attention_lab.compare.cells import folder_name
-from attention_lab.compare.report import latex, results, texts
+from attention_lab.compare.report import latex, results, tasks, texts
 from attention_lab.compare.report.facts import header
 from attention_lab.compare.report.figures.costs import costs
 from attention_lab.compare.report.figures.curves import curves, lengths
@@ -69,6 +71,7 @@ def report(comparison: Comparison) -> str:
   template = _template()
   rows = lines(comparison)
   palette = Palette([line.name for line in rows])
+  pooled = aggregate(comparison, rows)
   return str(
     template.render(
       comparison=comparison,
@@ -81,6 +84,11 @@ def report(comparison: Comparison) -> str:
       groups=_groups(comparison, rows, palette),
       sheets=sheets(comparison),
       strokes=strokes(rows),
+      tasks=tasks,
+      pooled=pooled,
+      scores=_strokes({m.name: m.score for m in pooled.mechanisms}, (0.0, 1.0))
+      if pooled
+      else {},
       settings=sorted({*comparison.baseline, *(k for r in rows for k in r.settings)}),
       notes=texts.notes(comparison),
       unchecked=texts.UNCHECKED,
@@ -105,15 +113,24 @@ def strokes(rows: Sequence[Line]) -> Mapping[tuple[str, str], Stroke]:
       for row in rows
       if metric.key in row.differences
     }
-    ends = [0.0, *(end for each in differences.values() for end in _ends(each))]
-    low, width = min(ends), (max(ends) - min(ends)) or 1.0
-    for name, each in differences.items():
-      positions = [(end - low) / width for end in (each.mean, *_ends(each), 0.0)]
-      found[name, metric.key] = Stroke(*positions)
+    drawn = _strokes(differences, (0.0,))
+    found |= {(name, metric.key): stroke for name, stroke in drawn.items()}
   return found
 
 
-def _ends(difference: Difference) -> tuple[float, float]:
+def _strokes(
+  intervals: Mapping[str, Difference | Interval], shown: Sequence[float]
+) -> dict[str, Stroke]:
+  """Return strokes on one axis, on which the values `shown` are."""
+  ends = [*shown, *(end for each in intervals.values() for end in _ends(each))]
+  low, width = min(ends), (max(ends) - min(ends)) or 1.0
+  return {
+    name: Stroke(*((end - low) / width for end in (each.mean, *_ends(each), 0.0)))
+    for name, each in intervals.items()
+  }
+
+
+def _ends(difference: Difference | Interval) -> tuple[float, float]:
   if difference.low is None or difference.high is None:
     return difference.mean, difference.mean
   return difference.low, difference.high
