@@ -56,6 +56,9 @@ def explanation(found: Aggregate) -> str:
     f"{counted(len(found.tasks), 'task')}, {number} per mechanism and task. The score of a "
     f"run is 0 at the level of the best constant answer and 1 at the best: {scales}. Below "
     "0, a run is worse than the constant answer.",
+    ""
+    if all(task.is_bound for task in found.tasks)
+    else "The best mean of a row is taken as exact: intervals leave its error out.",
     f"Diverged runs have the score 0: {diverged}." if diverged else "",
     "The interquartile mean is the mean of the middle half of all scores of a mechanism "
     "(Agarwal et al., arXiv:2108.13264). Its 95 % interval is a t interval with the "
