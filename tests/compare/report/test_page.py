@@ -222,6 +222,7 @@ def test_results_over_tasks_are_a_table_with_intervals():
   drawn_at = [float(x) for x in re.findall(r'class="zero" x1="([\d.]+)"', body)]
   assert len(set(drawn_at)) == 1  # The same 0 in each row.
   assert body.count('class="reach"') == 2
+  assert body.count('data-value="0.028">0.028<small>[') == 1
   assert "taken as exact" in page
 
 
