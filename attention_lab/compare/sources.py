@@ -106,11 +106,10 @@ def _comparison(folder: Path, stored: plan_file.Stored) -> Source:
     found += own
   if not found or missing:
     command = stored.command or f"--mode=compare … --workdir={folder}"
-    what = f"{counted(len(missing), 'run')} that did not finish ({missing[0]})"
-    raise UserError(
-      f"The comparison in {folder} has {what if found else 'no finished run'}. Finish it "
-      f"with: {command}"
-    )
+    what = "no finished run"
+    if found:
+      what = f"{counted(len(missing), 'run')} that did not finish ({missing[0]})"
+    raise UserError(f"The comparison in {folder} has {what}. Finish it with: {command}")
   costs = (
     read_json(folder / plan_file.COSTS) if (folder / plan_file.COSTS).exists() else {}
   )

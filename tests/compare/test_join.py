@@ -242,6 +242,8 @@ def test_interrupted_comparison_is_refused_and_an_extended_one_is_not(tmp_path):
 def test_comparison_without_any_run_is_refused(tmp_path):
   empty = folders.comparison(tmp_path / "a", {"standard": {"losses": {}}}, [0])
   assert f"The comparison in {empty} has no finished run." in refusal(empty)
+  rowless = folders.comparison(tmp_path / "b", {}, [0])
+  assert f"The comparison in {rowless} has no finished run." in refusal(rowless)
 
 
 def test_folder_that_is_neither_is_refused(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 
 from attention_lab.compare.analysis import pooling
 from attention_lab.compare.analysis.measures import METRICS, Metric, figures
-from attention_lab.compare.analysis.pairs import value
+from attention_lab.compare.analysis.pairs import origin_of, value
 from attention_lab.compare.analysis.record import Comparison, Row
 from attention_lab.compare.analysis.statistics import Interval
 from attention_lab.compare.analysis.table import Line
@@ -139,7 +139,6 @@ def _members(
   whole tasks differ do not count, nor sizes that matching changed.
   """
   rows = comparison.rows
-  origins = {row.name: row for row in rows}
   varied = {key for row in rows if not row.matched for key in row.settings}
   keys = [
     key
@@ -153,7 +152,7 @@ def _members(
   found: dict[tuple[tuple[str, ...], bool], dict[str, int]] = {}
   for task, indices in by_task.items():
     for index in indices:
-      origin = origins.get(rows[index].made_from, rows[index])
+      origin = origin_of(comparison, rows[index])
       values = tuple(repr(value(comparison, origin, key)) for key in keys)
       key = values, bool(rows[index].matched)
       found.setdefault(key, {}).setdefault(task, index)
@@ -171,7 +170,8 @@ def _name(comparison: Comparison, own: Members, keys: Sequence[str]) -> str:
   if len(named) == 1:
     return named.pop()
   row = comparison.rows[next(iter(own.values()))]
-  values = {key: value(comparison, row, key) for key in keys}
+  origin = origin_of(comparison, row)
+  values = {key: value(comparison, origin, key) for key in keys}
   attention = value(comparison, row, "attention")
   attention = comparison.settings.get("attention") if attention is None else attention
   return ", ".join([row_name(values, str(attention)), *["matched"] * bool(row.matched)])

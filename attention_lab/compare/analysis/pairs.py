@@ -12,7 +12,6 @@ def baselines(comparison: Comparison) -> dict[str, str]:
   It is the first row that differs in the setting `about` alone; the sizes that matching
   changed do not count. Losses on different datasets are therefore never compared.
   """
-  by_name = {row.name: row for row in comparison.rows}
   varied = sorted(
     {key for row in comparison.rows if not row.matched for key in row.settings}
     - {comparison.about}
@@ -20,11 +19,16 @@ def baselines(comparison: Comparison) -> dict[str, str]:
   first: dict[tuple[str, ...], str] = {}
   found = {}
   for row in comparison.rows:
-    origin = by_name.get(row.made_from, row)
+    origin = origin_of(comparison, row)
     group = tuple(repr(value(comparison, origin, key)) for key in varied)
     name = first.setdefault(group, row.name)
     found[row.name] = "" if name == row.name else name
   return found
+
+
+def origin_of(comparison: Comparison, row: Row) -> Row:
+  """Return the row that a matched row was made of; of other rows, the row itself."""
+  return next((each for each in comparison.rows if each.name == row.made_from), row)
 
 
 def value(comparison: Comparison, row: Row, key: str) -> Any:

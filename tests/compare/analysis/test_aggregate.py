@@ -136,9 +136,11 @@ def test_mechanism_that_misses_a_task_is_left_out_and_said():
   assert "Not included: sparse: no score on text." in explanation(made)
 
 
-def test_run_without_passed_leak_check_has_no_score():
+@pytest.mark.parametrize("others", [0, 2])
+def test_row_with_a_run_without_passed_leak_check_has_no_score(others):
   base = example()
   leaky = [run(0, 0.1, accuracy=1.0, leak_check="skipped", guess=GUESS)]
+  leaky += base.rows[1].runs[1 : 1 + others]
   rows = [*base.rows[:1], base.rows[1]._replace(runs=leaky), *base.rows[2:]]
   made = found(base._replace(rows=rows))
   assert [each.name for each in made.mechanisms] == ["standard"]
@@ -189,6 +191,27 @@ def test_matched_rows_of_other_sizes_are_one_mechanism():
   assert [m.name for m in made.mechanisms] == ["standard", "linear", "linear, matched"]
   assert made.mechanisms[2].baseline == "standard"
   assert made.mechanisms[2].rows["text"] == "linear, text, d_ff 11"
+
+
+def test_matched_rows_belong_to_the_size_that_they_were_made_from():
+  """Matching has changed a size that the rows of the grid differ in, too."""
+  made = []
+  for task in ("one", "two"):
+    for size in (8, 16):
+      for name in ("standard", "linear"):
+        settings = on(task, attention=name) | {"model.d_ff": size}
+        made.append(row(f"{name}, {task}, d_ff {size}", [0.5, 0.6], **settings))
+      other = made[-1]
+      settings = {**other.settings, "model.d_ff": size + 1 + (task == "two")}
+      name = f"linear, {task}, d_ff {settings['model.d_ff']}"
+      matched = {"name": name, "matched": "larger", "made_from": other.name}
+      made.append(other._replace(settings=settings, **matched))
+  pooled = found(comparison(*made, seeds=2))
+  assert [each.name for each in pooled.mechanisms] == [
+    *("standard, d_ff 8", "linear, d_ff 8", "linear, d_ff 8, matched"),
+    *("standard, d_ff 16", "linear, d_ff 16", "linear, d_ff 16, matched"),
+  ]
+  assert pooled.left_out == []
 
 
 def test_reports_show_the_results_over_tasks():

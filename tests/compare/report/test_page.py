@@ -220,7 +220,7 @@ def test_results_over_tasks_are_a_table_with_intervals():
     for cell in tasks.cells(each):
       assert cell.partition(" [")[0] in body
   drawn_at = [float(x) for x in re.findall(r'class="zero" x1="([\d.]+)"', body)]
-  assert len(set(drawn_at)) == 1  # The same 0 in each row.
+  assert drawn_at == [6, 6]  # Both intervals are above 0, where the axis begins.
   assert body.count('class="reach"') == 2
   assert body.count('data-value="0.028">0.028<small>[') == 1
   assert "taken as exact" in page
