@@ -24,7 +24,6 @@ from attention_lab.system import compile_cache, memory, signals, stdout, version
 
 FLAGS = flags.FLAGS
 command_line.define()
-OF_REPORT = ("compare.folders", "compare.margin", "compare.stale")
 
 
 def read_config(overrides: Sequence[str]) -> Config:
@@ -36,9 +35,8 @@ def read_config(overrides: Sequence[str]) -> Config:
   from attention_lab.run import folder as run_folder
 
   _refuse_misplaced_flags()
-  if FLAGS.mode == "report":
-    return _report_config(overrides)
-  stored = run_folder.stored_config(Path(FLAGS.workdir)) if FLAGS.workdir else None
+  resumed = FLAGS.workdir if FLAGS.mode != "report" else None
+  stored = run_folder.stored_config(Path(resumed)) if resumed else None
   if stored is not None and FLAGS.mode == "compare":
     run_folder.refuse_single(FLAGS.workdir)
   if FLAGS.config:
@@ -78,24 +76,6 @@ def _refuse_misplaced_flags() -> None:
       raise UserError(f"--{name}={path!r} is not a path; name one, or omit the flag.")
   if FLAGS.dry_run and FLAGS.mode != "compare":
     raise UserError("--dry_run is for --mode=compare; omit it.")
-
-
-def _report_config(overrides: Sequence[str]) -> Config:
-  """Return the configuration of --mode=report; raise `UserError` at other settings."""
-  config = configs.get_config()
-  config.compare.margin = ""  # That of the comparisons.
-  pairs = (override.partition("=") for override in overrides)
-  for key, text in [*_named_settings(), *((key, text) for key, _, text in pairs)]:
-    configs.set_text(config, key, text)
-    if key not in OF_REPORT:
-      raise UserError(
-        f"{configs.flag_of(key)} has no effect with --mode=report; omit it."
-      )
-  for name in command_line.OTHERS:
-    if FLAGS[name].present and name not in ("mode", "workdir"):
-      raise UserError(f"--{name} has no effect with --mode=report; omit it.")
-  configs.validate(config)
-  return config
 
 
 def _named_settings() -> Iterator[tuple[str, str]]:

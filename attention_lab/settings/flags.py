@@ -51,6 +51,9 @@ OTHERS: Mapping[str, Flag] = {
   "process_id": Flag(None, "Number of this process, from 0."),
 }
 
+# Flags that have an effect with --mode=report.
+OF_REPORT = ("--mode", "--workdir", "--config.compare.margin", "--config.compare.stale")
+
 GROUPS: Mapping[str, tuple[str, ...]] = {
   "Experiment": (
     *("mode", "attention", "position", "dataset", "architecture"),
@@ -102,11 +105,26 @@ def parse(argv: Sequence[str]) -> list[str]:
     raise _unknown(error.flagname, others) from None
   except flags.Error as error:
     raise _malformed(error) from None
-  if surplus and FLAGS.mode == "report":
-    overrides.append(f"compare.folders={tuple(surplus)!r}")
-  elif surplus:
+  if FLAGS.mode == "report":
+    _refuse_unused([override.partition("=")[0] for override in overrides])
+    # The margin is that of the comparisons unless it is set.
+    return ["compare.margin=", f"compare.folders={tuple(surplus)!r}", *overrides]
+  if surplus:
     raise UserError(f"{surplus[0]!r} is no flag; flags are written --name=value.")
   return overrides
+
+
+def _refuse_unused(keys: Sequence[str]) -> None:
+  """Raise `UserError` at a flag or setting that has no effect with --mode=report.
+
+  Args:
+    keys: the settings that are given by --config.key=value.
+  """
+  given = [f"--{name}" for name in (*OTHERS, *NAMED) if FLAGS[name].present]
+  given += [f"{OVERRIDE}{key}" for key in keys if key in SETTINGS]
+  for flag in given:
+    if flag not in OF_REPORT:
+      raise UserError(f"{flag} has no effect with --mode=report; omit it.")
 
 
 def _overrides(word: str) -> bool:
