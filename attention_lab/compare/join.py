@@ -1,7 +1,7 @@
 """Joining of finished runs and comparisons into one comparison, for --mode=report."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,7 +69,7 @@ def _comparison(
   sources: Sequence[Source], rows: Mapping[Identity, Joined], command: str, margin: str
 ) -> Comparison:
   first = next(iter(rows.values())).config
-  varied = _varied(rows.values())
+  varied = _varied([row.config for row in rows.values() if not row.named.matched])
   names = _names(rows, varied)
   made = [_row(row, first, names) for row in rows.values()]
   settings = dict(configs.flatten(first))
@@ -114,42 +114,44 @@ def _differences(first: Config, config: Config) -> dict[str, Any]:
   return {key: new for key, (_, new) in changed.items()}
 
 
-def _varied(rows: Iterable[Joined]) -> list[str]:
-  """Return the settings in which the rows that matching did not add differ."""
-  chosen = [row.config for row in rows if not row.named.matched]
-  found = {key for config in chosen for key in _differences(chosen[0], config)}
+def _varied(rows: Sequence[Config]) -> list[str]:
+  """Return the settings in which rows differ."""
+  found = {key for config in rows for key in _differences(rows[0], config)}
   return [key for key, _ in configs.flatten(configs.get_config()) if key in found]
 
 
 def _names(rows: Mapping[Identity, Joined], varied: Sequence[str]) -> dict[Any, str]:
   """Return the name of each row, by its identity and by the names in its comparisons.
 
-  The name in its comparison is kept if no other row has it.
+  The name in its comparison is kept; if several rows have it, the settings in which these
+  differ are added.
+
+  Raises:
+    UserError: a row would have the name of another.
   """
-  first = next(iter(rows.values())).config
-  given = {
-    identity: row.named.name or _described(row, first, varied)
-    for identity, row in rows.items()
-  }
-  repeated = {name for name, number in Counter(given.values()).items() if number > 1}
-  found: dict[Any, str] = {
-    identity: _described(rows[identity], first, varied) if name in repeated else name
-    for identity, name in given.items()
-  }
+  given: dict[str, list[Identity]] = {}
+  for identity, row in rows.items():
+    name = row.named.name or _described(row.config, varied, str(row.config.attention))
+    given.setdefault(name, []).append(identity)
+  found: dict[Any, str] = {}
+  for name, group in given.items():
+    differing = _varied([rows[identity].config for identity in group])
+    for identity in group:
+      found[identity] = _described(rows[identity].config, differing, name)
+  repeated = [name for name, number in Counter(found.values()).items() if number > 1]
+  if repeated:
+    raise UserError(f"Several rows would have the name {repeated[0]!r}. Leave one out.")
   for identity, row in rows.items():
     for cell in row.cells:
       found[cell.source, cell.name] = found[identity]
   return found
 
 
-def _described(row: Joined, first: Config, varied: Sequence[str]) -> str:
-  """Return a name made of a row's attention and of the settings in which rows differ."""
-  settings = dict(configs.flatten(row.config))
-  keys = list(varied)
-  if row.named.matched:  # Matching has changed sizes in addition.
-    keys += [key for key in _differences(first, row.config) if key not in varied]
+def _described(config: Config, keys: Sequence[str], name: str) -> str:
+  """Return a name, followed by a configuration's values of settings that are not None."""
+  settings = dict(configs.flatten(config))
   values = {key: settings[key] for key in keys if settings[key] is not None}
-  return row_name(values, str(row.config.attention))
+  return row_name(values, name)
 
 
 def _row(row: Joined, first: Config, names: Mapping[Any, str]) -> Row:

@@ -113,6 +113,25 @@ def test_names_that_stand_for_two_rows_are_made_longer(tmp_path):
   ]
 
 
+def test_equal_names_are_extended_by_what_differs_between_them_alone(tmp_path):
+  rows = {"standard": {}, "linear": {"attention": "linear"}}
+  other = {name: row | {"dataset": "parity"} for name, row in rows.items()}
+  one = folders.comparison(tmp_path / "a", rows, [0])
+  two = folders.comparison(tmp_path / "b", other, [0])
+  fast = folders.run(tmp_path / "c", 1.4, attention="selective", learning_rate=0.03)
+  assert names(joined(one, two, fast))[:4] == [
+    "standard, copy(sequence_length=8)",
+    "linear, copy(sequence_length=8)",
+    "standard, parity",
+    "linear, parity",
+  ]
+  taken = {"standard, parity": {"attention": "cosine"}}
+  three = folders.comparison(tmp_path / "d", taken, [0])
+  assert "Several rows would have the name 'standard, parity'" in refusal(
+    one, two, three
+  )
+
+
 def test_matched_rows_come_last_and_know_their_row(tmp_path):
   rows = {
     "standard": {},

@@ -12,7 +12,7 @@ from attention_lab.compare.analysis.aggregate import (
 from attention_lab.compare.analysis.record import Comparison
 from attention_lab.compare.analysis.statistics import Interval
 from attention_lab.compare.analysis.table import lines
-from attention_lab.compare.analysis.wording import counted, listed
+from attention_lab.compare.analysis.wording import counted
 
 HEADING = "Results over tasks"
 
@@ -46,7 +46,7 @@ def _text(interval: Interval) -> str:
 
 def explanation(found: Aggregate) -> str:
   """Return what the numbers of the table are, as several sentences."""
-  scales = listed([_scale(task) for task in found.tasks])
+  scales = "; ".join(_scale(task) for task in found.tasks)
   seeds = sorted({n for each in found.mechanisms for n in each.seeds})
   number = counted(seeds[-1], "seed")
   if len(seeds) > 1:
