@@ -100,6 +100,12 @@ def test_rows_are_named_by_what_differs_and_named_rows_keep_their_names(tmp_path
   assert (found.about, found.baseline["attention"]) == ("attention", "linear")
 
 
+def test_settings_without_a_value_are_left_out_of_names(tmp_path):
+  one = folders.run(tmp_path / "a", 1.4)
+  two = folders.run(tmp_path / "b", 1.4, d_ff=128)
+  assert names(joined(one, two)) == ["standard", "standard, d_ff 128"]
+
+
 def test_names_that_stand_for_two_rows_are_made_longer(tmp_path):
   rows = {"standard": {}, "linear": {"attention": "linear"}}
   fast = {name: row | {"learning_rate": 0.03} for name, row in rows.items()}

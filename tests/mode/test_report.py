@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from attention_lab.compare import extras
 from attention_lab.compare.report import page
 from tests.commands import TINY, assert_refused, run
 from tests.compare import folders
@@ -133,7 +134,21 @@ def test_margin_and_stale_have_an_effect(command, pair, tmp_path):
   text = (written(out) / "report.md").read_text()
   assert status == 0
   assert "the margin, 0.25 in the metric" in text
+  assert "The runs of several folders were joined." in text
   assert "results of standard: some of its runs had other code" in text
+
+
+def test_margin_of_the_comparison_is_kept(command, tmp_path):
+  folders.comparison(tmp_path / "c", ROWS, [0, 1], margin="0.125")
+  _, out, _ = command("--mode=report", "c")
+  text = (written(out) / "report.md").read_text()
+  assert "the margin, 0.125 in the metric" in text
+  assert "The runs of several folders were joined." not in text
+
+
+def test_missing_packages_are_named(command, pair, monkeypatch):
+  monkeypatch.setattr(extras, "PACKAGES", ("no_such_package",))
+  assert_refused(command("--mode=report", *pair), "--mode=report needs no_such_package")
 
 
 def test_trained_runs_give_the_report_of_their_comparison(monkeypatch, tmp_path):
