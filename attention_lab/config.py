@@ -5,6 +5,7 @@ This module imports neither jax nor anything else that is slow: flags are read f
 
 import os
 import runpy
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -18,6 +19,10 @@ Config: TypeAlias = config_dict.ConfigDict
 
 # Names in stored configurations of earlier versions → names today.
 FORMER = {setting.former: key for key, setting in SETTINGS.items() if setting.former}
+# Values of settings in stored configurations of versions that lack them.
+BEFORE = {
+  key: setting.before for key, setting in SETTINGS.items() if setting.before is not None
+}
 
 
 def get_config() -> Config:
@@ -61,10 +66,11 @@ def load_file(path: str) -> Config:
 
 def from_stored(stored: Mapping[str, Any]) -> Config:
   """Return a configuration from the values in a run's config.json."""
-  return _from_values((FORMER.get(key, key), value) for key, value in flatten(stored))
+  values = {FORMER.get(key, key): value for key, value in flatten(stored)}
+  return _from_values((BEFORE | values).items())
 
 
-def _from_values(values: Iterator[tuple[str, Any]]) -> Config:
+def _from_values(values: Iterable[tuple[str, Any]]) -> Config:
   config = get_config()
   for key, value in values:
     set_value(config, str(key), tuple(value) if isinstance(value, list) else value)
@@ -150,6 +156,14 @@ def differences(
     for key in new
     if not ignore(key) and old.get(key) != new[key]
   }
+
+
+def stored_flags(different: Mapping[str, tuple[Any, Any]]) -> str:
+  """Return what to type for the stored values in the result of `differences`."""
+  return " ".join(
+    f"no {flag_of(key)}" if old is None else shlex.quote(f"{flag_of(key)}={old}")
+    for key, (old, _) in different.items()
+  )
 
 
 def difference_text(different: Mapping[str, tuple[Any, Any]]) -> str:

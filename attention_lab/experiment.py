@@ -23,6 +23,8 @@ from attention_lab.attention.base.attention import Attention, attentions
 from attention_lab.compatibility import refuse_incompatible
 from attention_lab.config import Config
 from attention_lab.dataset.base.dataset import Dataset, datasets
+from attention_lab.dataset.base.held_out import hold_out
+from attention_lab.dataset.base.order import Order
 from attention_lab.dataset.base.pairs import as_pairs
 from attention_lab.errors import UserError
 from attention_lab.nn import cross_entropy
@@ -37,9 +39,7 @@ class Experiment(NamedTuple):
 
   dataset: Dataset
   model: Model
-  causal: Mapping[
-    str, Callable[[], Attention]
-  ]  # Builders of causal attentions, by spec.
+  causal: "Builders"  # Of the attentions that have to be causal.
   # (policy, parameters, random key or None, batch) → logits, or the factors of many.
   output: Callable[[jmp.Policy, Any, Any, Any], Any]
   loss: Loss
@@ -79,9 +79,8 @@ def assemble(
   max_length = dataset.sequence_length
   position = partial(positions.bind(config.position), max_length=max_length)
   options = model_options.from_config(config.model.to_dict())
-  policy = jmp.get_policy(
-    f"params=float32,compute={config.train.precision},output=float32"
-  )
+  train = config.train
+  policy = jmp.get_policy(f"params=float32,compute={train.precision},output=float32")
   patterns = _patterns(config, architecture, options.num_layers)
   builders, causal = _attentions(config, architecture, patterns, options, position)
   model = as_functions(
@@ -96,7 +95,6 @@ def assemble(
       position=position,
     )
   )
-  train = config.train
   schedule = optimizers.make_schedule(train.schedule, train.learning_rate, config.steps)
   return Experiment(
     dataset=dataset,
@@ -183,10 +181,13 @@ def _dataset(
       f"targets of --dataset={config.dataset} are {' or '.join(offered)}. Use one of: "
       f"{', '.join(usable)}."
     )
-  made: Dataset = dataset(data_dir=config.data_dir, task=task, kept=dict(kept))
+  order = Order(config.seed if config.train.data_order == "seed" else None)
+  made: Dataset = dataset(
+    data_dir=config.data_dir, task=task, kept=dict(kept), order=order
+  )
   if task == "pairs":
     as_pairs(made)  # Refuses a plugin that offers pairs without their contract.
-  return made
+  return hold_out(made, share) if (share := config.train.held_out) else made
 
 
 def _tasks(dataset: Any) -> tuple[str, ...]:

@@ -91,6 +91,10 @@ def test_a_stored_comparison_is_reported_without_training(stored, command):
     *("--config.model.num_layers=2", "--config.train.schedule=constant"),
     *("--config.evaluation.every=2", "--config.compare.cost_lengths=()"),
   ]
+  status, _, err = command(*words)  # Its seeds share the order of the examples.
+  assert status == 2
+  assert "Type --config.train.data_order=shared" in err
+  words.append("--config.train.data_order=shared")
   status, out, err = command(*words)
   assert (status, err) == (0, "")
   assert "validation loss higher by 0.0074 nats" in out

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from attention_lab import config as configs
 from attention_lab.compare.analysis.record import Run
 from attention_lab.run import folder as run_folder
 from attention_lab.run.metrics_file import records
@@ -18,6 +19,7 @@ from attention_lab.system.files import write_atomically
 LOG_TAIL = 65_536  # Bytes at the end of a log that are searched for an error.
 LONGEST_NAME = 60  # Characters.
 DATA = "the data"  # Stands for the data among the names of changed files.
+CHOICE = "the choice of tuning"  # Stands for the settings that tuning chose.
 REPLACED = "replaced"  # Folder of the runs that were trained anew.
 
 
@@ -26,6 +28,7 @@ class Origin(NamedTuple):
 
   code: Mapping[str, str]  # From `code_hash.used_code`.
   data: str  # Fingerprint of the dataset.
+  tuned: Mapping[str, Any] = {}  # Settings that tuning chose.
 
 
 def folder(workdir: Path, row: str, seed: int) -> Path:
@@ -64,7 +67,7 @@ def finished(cell: Path, steps: int, origin: Origin | None = None) -> bool:
 
 
 def changed(cell: Path, origin: Origin) -> list[str]:
-  """Return the names of changed files, and `DATA`, since a cell's run began.
+  """Return the names of changed files, `DATA` and `CHOICE`, since a cell's run began.
 
   Code that was not recorded, as by an earlier version, counts as equal.
   """
@@ -74,7 +77,13 @@ def changed(cell: Path, origin: Origin) -> list[str]:
   known = [code for code in codes if code is not None]
   found = {name for code in known for name in changes(code, origin.code)}
   other_data = run_folder.recorded_data(cell) != origin.data
-  return [*sorted(found), *[DATA] * other_data]
+  return [*sorted(found), *[DATA] * other_data, *[CHOICE] * _chosen_anew(cell, origin)]
+
+
+def _chosen_anew(cell: Path, origin: Origin) -> bool:
+  """Return whether tuning has chosen other settings than those of a cell's run."""
+  stored = dict(configs.flatten(run_folder.stored_config(cell) or {}))
+  return any(stored.get(key) != value for key, value in origin.tuned.items())
 
 
 def set_aside(cell: Path) -> None:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from attention_lab import config as configs
 from attention_lab.compare import cells, maps, stale
-from attention_lab.compare.analysis.record import Comparison, Maps, Row, Run
+from attention_lab.compare.analysis.record import Comparison, Maps, Row, Run, Tuned
 from attention_lab.compare.costs import NO_COSTS, Costs
 from attention_lab.compare.plan import Plan, Planned
 from attention_lab.compare.provenance import provenance
+from attention_lab.compare.tuning import file as tuning
 from attention_lab.training.preflight import with_seed
 
 
@@ -25,7 +26,8 @@ def collect(
     costs: what was measured apart from training.
     with_maps: whether to compute attention maps, which takes seconds per row.
   """
-  rows = [_row(plan, row, with_maps) for row in plan.reported]
+  tuned = tuning.read(plan.workdir) if plan.tuned else {}
+  rows = [_row(plan, row, tuned.get(row.name), with_maps) for row in plan.reported]
   varied = {key for row in rows for key in row.settings}
   first = dict(configs.flatten(plan.rows[0].config))
   return Comparison(
@@ -45,7 +47,7 @@ def collect(
   )
 
 
-def _row(plan: Plan, row: Planned, with_maps: bool) -> Row:
+def _row(plan: Plan, row: Planned, tuned: Tuned | None, with_maps: bool) -> Row:
   runs = [_run(plan, row, seed) for seed in plan.reported_seeds]
   return Row(
     name=row.name,
@@ -55,6 +57,8 @@ def _row(plan: Plan, row: Planned, with_maps: bool) -> Row:
     made_from=row.made_from,
     maps=_maps(plan, row, runs) if with_maps else None,
     note=stale.note(plan, row),
+    tuned=tuned,
+    chosen=plan.chosen(row),
   )
 
 

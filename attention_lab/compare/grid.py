@@ -81,7 +81,7 @@ def read(
   grid = _stored(config)
   for name, text in assignments:
     key = name
-    listed = key in SHARED or _may_vary(config, key)
+    listed = key in SHARED or may_vary(config, key)
     items = alternatives(text) if listed else [text]
     if key == "compare.grid":
       raise UserError("Write lists in flags: --attention=standard,linear.")
@@ -112,7 +112,7 @@ def _stored(config: Config) -> dict[str, tuple[Any, ...]]:
     ) from None
 
 
-def _may_vary(config: Config, key: str) -> bool:
+def may_vary(config: Config, key: str) -> bool:
   """Return whether a setting may have a list of values."""
   known = dict(configs.flatten(config))
   return (
@@ -144,13 +144,18 @@ def about(config: Config) -> str:
   Args:
     config: a configuration with its grid, from `read`.
   """
-  return subject(list(_stored(config)))
+  return subject(varied(config))
 
 
-def subject(varied: Sequence[str]) -> str:
+def subject(keys: Sequence[str]) -> str:
   """Return the one of the settings that vary, at least one, that rows are judged by."""
-  others = [key for key in varied if key != "dataset"]
-  return next((key for key in SUBJECTS if key in varied), (others or varied)[0])
+  others = [key for key in keys if key != "dataset"]
+  return next((key for key in SUBJECTS if key in keys), (others or keys)[0])
+
+
+def varied(config: Config) -> list[str]:
+  """Return the settings in which the rows of a grid differ."""
+  return list(_stored(config))
 
 
 def words(config: Config) -> Iterator[str]:

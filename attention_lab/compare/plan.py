@@ -10,6 +10,7 @@ from attention_lab import config as configs
 from attention_lab.compare import cells, grid, match, plan_file
 from attention_lab.compare.analysis.wording import setting_text
 from attention_lab.compare.margin import margin_of
+from attention_lab.compare.tuning import grid as tuning
 from attention_lab.config import Config
 from attention_lab.dataset.base.pairs import sentences_of
 from attention_lab.errors import UserError
@@ -46,15 +47,24 @@ class Plan(NamedTuple):
   others: Sequence[Planned] = ()  # Rows of earlier commands.
   other_seeds: Sequence[int] = ()  # Seeds of earlier commands.
   looks: Sequence[int] = ()  # Numbers of seeds at which all results were reported.
+  tuned: Sequence[str] = ()  # Settings that tuning chooses for each row.
 
   def cell(self, row: Planned, seed: int) -> Path:
     """Return the folder of the run of a row with a seed."""
     return cells.folder(self.workdir, row.name, seed)
 
   def settings(self, row: Planned) -> dict[str, Any]:
-    """Return the settings in which a row differs from the baseline, with its values."""
+    """Return the settings in which a row differs from the baseline, with its values.
+
+    Those that tuning chooses are left out: no row is meant to differ in them.
+    """
     changed = configs.differences(self.rows[0].config, row.config)
-    return {key: new for key, (_, new) in changed.items()}
+    return {key: new for key, (_, new) in changed.items() if key not in self.tuned}
+
+  def chosen(self, row: Planned) -> dict[str, Any]:
+    """Return the settings that tuning chooses, with a row's values."""
+    values = dict(configs.flatten(row.config))
+    return {key: values[key] for key in self.tuned}
 
   def finished(self, row: Planned, seed: int) -> bool:
     """Return whether a cell's run has finished, with the row's code and data."""
@@ -102,11 +112,13 @@ def make(config: Config, workdir: Path) -> Plan:
   if config.compare.match != "none":
     rows += _matched(rows, config.compare.match)
   seeds = range(config.seed, config.seed + config.seeds)
-  stored = plan_file.read(workdir)
-  others = _others(rows, stored, config.steps, workdir) if stored else []
+  stored, tune = plan_file.read(workdir), config.compare.tune
+  tuned = list(next(iter(tuning.read(config)), {}))
+  others = _others(rows, stored, config.steps, workdir, tune, tuned) if stored else []
   keep = config.compare.stale == "keep"
   subject, margin = grid.about(config), margin_of(config)
   plan = Plan(workdir, rows, seeds, config.steps, subject, margin, keep, others)
+  plan = plan._replace(tuned=tuned)
   if stored:
     plan = plan._replace(other_seeds=stored.seeds, looks=stored.looks)
   checked = [_check(plan, row) for row in rows]
@@ -114,8 +126,13 @@ def make(config: Config, workdir: Path) -> Plan:
   return plan._replace(rows=[row for row, _ in checked])
 
 
-def to_store(plan: Plan) -> plan_file.Stored:
-  """Return what compare.json holds of a plan, with the rows of earlier commands."""
+def to_store(plan: Plan, tune: str) -> plan_file.Stored:
+  """Return what compare.json holds of a plan, with the rows of earlier commands.
+
+  Args:
+    plan: the plan.
+    tune: the setting `compare.tune`.
+  """
   rows = [
     plan_file.StoredRow(
       row.name, row.config, row.parameters, row.matched, row.made_from
@@ -123,12 +140,20 @@ def to_store(plan: Plan) -> plan_file.Stored:
     for row in plan.reported
   ]
   return plan_file.Stored(
-    rows, plan.reported_seeds, plan.steps, plan.looks, plan.about, plan.margin
+    *(rows, plan.reported_seeds, plan.steps, plan.looks),
+    about=plan.about,
+    margin=plan.margin,
+    tune=tune,
   )
 
 
 def _others(
-  rows: Sequence[Planned], stored: plan_file.Stored, steps: int, workdir: Path
+  rows: Sequence[Planned],
+  stored: plan_file.Stored,
+  steps: int,
+  workdir: Path,
+  tune: str,
+  tuned: Sequence[str],
 ) -> list[Planned]:
   """Return the rows of a folder's earlier commands that this command does not have.
 
@@ -137,7 +162,9 @@ def _others(
   Raises:
     UserError: the folder holds a comparison that these rows do not extend.
   """
-  plan_file.refuse_other(workdir, stored, {row.name: row.config for row in rows})
+  plan_file.refuse_other_tuning(workdir, stored, tune)
+  by_name = {row.name: row.config for row in rows}
+  plan_file.refuse_other(workdir, stored, by_name, tuned)
   names = [row.name for row in rows]
   others = [
     Planned(
@@ -210,7 +237,8 @@ def _check(plan: Plan, row: Planned) -> tuple[Planned, int]:
   row = row._replace(origin=cells.Origin(checked.code, dataset.fingerprint))
   for seed in plan.seeds:
     cell = plan.cell(row, seed)
-    preflight.refuse_other_config(cell, preflight.with_seed(row.config, seed))
+    own = preflight.with_seed(row.config, seed)
+    preflight.refuse_other_config(cell, own, plan.tuned)
     if not plan.finished(row, seed):
       # A run that starts anew has no checkpoint, like a folder that does not exist.
       unfinished.append(cell / "anew" if plan.changed(row, seed) else cell)

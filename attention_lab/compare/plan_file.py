@@ -1,7 +1,8 @@
 """compare.json: the rows, seeds and steps of the comparison that a folder holds."""
 
 import os
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,8 @@ from attention_lab.system.files import read_json, write_json
 
 FILE = "compare.json"
 COSTS = "benchmark.json"  # Beside it, if costs were measured.
-OPTIONAL = ("about", "margin", "command")  # Fields that older versions did not write.
+# Fields that older versions did not write.
+OPTIONAL = ("about", "margin", "command", "tune")
 
 
 class StoredRow(NamedTuple):
@@ -35,6 +37,7 @@ class Stored(NamedTuple):
   about: str = ""  # The setting that rows are judged by; "" in files of older versions.
   margin: str = "50%"  # Setting compare.margin.
   command: str = ""  # The command line that made it.
+  tune: str = ""  # The setting `compare.tune`.
 
 
 def read(workdir: Path) -> Stored | None:
@@ -74,18 +77,33 @@ def write(workdir: Path, stored: Stored, command: str) -> None:
     "looks": list(stored.looks),
     "about": stored.about,
     "margin": stored.margin,
+    "tune": stored.tune,
     "rows": rows,
   }
   write_json(workdir / FILE, content)
 
 
-def refuse_other(workdir: Path, stored: Stored, rows: Mapping[str, Config]) -> None:
+def refuse_other_tuning(workdir: Path, stored: Stored, tune: str) -> None:
+  """Raise `UserError` if a comparison was tuned, and this one is not, or the reverse."""
+  if bool(stored.tune) == bool(tune):
+    return
+  advice = f"Type {shlex.quote(f'--tune={stored.tune}')}" if stored.tune else "Omit it"
+  raise UserError(
+    f"{workdir} holds a comparison {'with' if stored.tune else 'without'} --tune. "
+    f"{advice} to extend it, or name another --workdir."
+  )
+
+
+def refuse_other(
+  workdir: Path, stored: Stored, rows: Mapping[str, Config], tuned: Collection[str]
+) -> None:
   """Raise `UserError` if rows cannot be added to the comparison of a folder.
 
   Args:
     workdir: the folder.
     stored: its comparison.
     rows: the configurations of the rows by name, the baseline first.
+    tuned: settings that tuning chooses, which may differ.
   """
   baseline, own = stored.rows[0].name, next(iter(rows))
   if baseline != own:
@@ -98,10 +116,12 @@ def refuse_other(workdir: Path, stored: Stored, rows: Mapping[str, Config]) -> N
     if row.name not in rows:
       continue
     different = configs.differences(row.config, rows[row.name])
-    different.pop("steps", None)  # Each run's own check knows whether it can go on.
+    # Each run's own check knows whether it can go on with more steps.
+    for key in ("steps", *tuned):
+      different.pop(key, None)
     if different:
       raise UserError(
         f"{workdir} holds a comparison with another row {row.name!r} "
-        f"({configs.difference_text(different)}). Omit these flags to extend it, or name "
-        f"another --workdir."
+        f"({configs.difference_text(different)}). Type "
+        f"{configs.stored_flags(different)} to extend it, or name another --workdir."
       )

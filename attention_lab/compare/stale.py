@@ -85,9 +85,10 @@ def _causes(plan: Plan) -> dict[str, Stale]:
 
 def _cause(names: set[str]) -> str:
   """Return what has changed, such as "code changed (mine.py)"."""
-  files = named(sorted(names - {cells.DATA}))
+  files = named(sorted(names - {cells.DATA, cells.CHOICE}))
   texts = [f"code changed ({files})"] * bool(files)
   texts += ["data changed"] * (cells.DATA in names)
+  texts += ["tuning chose other settings"] * (cells.CHOICE in names)
   return listed(texts)
 
 

@@ -27,12 +27,15 @@ from attention_lab.compare import (
 from attention_lab.compare.analysis.record import Comparison
 from attention_lab.compare.analysis.sentences import sentence
 from attention_lab.compare.analysis.table import lines
+from attention_lab.compare.analysis.tuning import choice_text
 from attention_lab.compare.analysis.wording import counted
 from attention_lab.compare.clock import duration
 from attention_lab.compare.collect import collect
 from attention_lab.compare.plan import Plan, Planned
 from attention_lab.compare.progress import Progress
 from attention_lab.compare.report import files
+from attention_lab.compare.tuning import file as tuning_file
+from attention_lab.compare.tuning import trials as tuning
 from attention_lab.config import Config
 from attention_lab.run import folder as run_folder
 from attention_lab.system.files import make_folder
@@ -49,22 +52,57 @@ def run(config: Config, workdir: str | None) -> int:
   folder = Path(workdir) if workdir else _folder(config)
   console = Console(highlight=False, soft_wrap=True, emoji=False)
   planned = plan.make(config, folder)
+  trials = tuning.plan(planned, config)
   for line in stale.lines(planned, config.compare.stale):
     console.print(line, markup=False)
   if config.compare.dry_run:
-    return _print_plan(planned, config, console)
+    return _print_plan(planned, trials, config, console)
   make_folder(folder, "workdir")
   reports = Reports(planned, config)
-  plan_file.write(folder, plan.to_store(planned), reports.command)
-  cells = len(planned.rows) * len(planned.seeds)
-  at_once = cells if config.compare.launcher == "slurm" else _at_once(config)
-  with Progress(planned, console, at_once) as progress:
+  if trials is not None:
+    if plan_file.read(folder) is None:
+      reports.store_plan()
+    if signal := _tune(trials, config, console):
+      return _interrupted(signal, reports, console)
+    reports.plan = planned = _choose(planned, trials, config, console)
+  reports.store_plan()
+  with Progress(planned, console, _at_once(planned, config)) as progress:
     signal = _launch(planned, config, ReportingProgress(progress, reports))
   if signal:
     reports.write(final=True)
-    console.print(f"Interrupted. Resume with: {reports.command}", markup=False)
-    return 128 + signal
+    return _interrupted(signal, reports, console)
   return _finish(reports, console)
+
+
+def _tune(trials: Plan, config: Config, console: Console) -> int | None:
+  """Run the tuning runs; return the signal that interrupted them, if any."""
+  for line in stale.lines(trials, config.compare.stale):
+    console.print(line, markup=False)
+  if jobs := launch.jobs(trials, config):
+    console.print(
+      f"Tuning first: {counted(sum(len(job.cells) for job in jobs), 'run')}, validated on "
+      f"{tuning.HELD_OUT:.0%} of the training examples, which they do not train on."
+    )
+  with Progress(trials, console, _at_once(trials, config)) as progress:
+    return _launch(trials, config, progress)
+
+
+def _choose(planned: Plan, trials: Plan, config: Config, console: Console) -> Plan:
+  """Return the comparison with the settings that tuning chose, which are printed."""
+  found = tuning.results(planned, trials, config)
+  tuning_file.write(planned.workdir, found)
+  for name, tuned in found.items():
+    console.print(f"Tuned {name}: {choice_text(tuned)}.", markup=False)
+  planned = tuning.with_choices(planned, found)
+  for line in stale.lines(planned, config.compare.stale):
+    console.print(line, markup=False)
+  return planned
+
+
+def _interrupted(signal: int, reports: "Reports", console: Console) -> int:
+  """Print how to resume; return the exit status after a signal."""
+  console.print(f"Interrupted. Resume with: {reports.command}", markup=False)
+  return 128 + signal
 
 
 class Reports:
@@ -74,9 +112,20 @@ class Reports:
     self.plan = planned
     self.lengths = config.compare.cost_lengths
     self.local = config.compare.launcher == "local"
+    self.tune = config.compare.tune
     self.command = shlex.join(["python", "-m", "attention_lab.main", *sys.argv[1:]])
     if not any(word.startswith("--workdir") for word in sys.argv[1:]):
       self.command += f" --workdir={shlex.quote(str(planned.workdir))}"
+
+  def store_plan(self, looked: bool = False) -> None:
+    """Write compare.json.
+
+    Args:
+      looked: whether the results of all seeds have been reported.
+    """
+    planned = self.plan.looked() if looked else self.plan
+    stored = plan.to_store(planned, self.tune)
+    plan_file.write(planned.workdir, stored, self.command)
 
   def write(self, final: bool = False) -> Comparison:
     """Write the reports from the current results, which are returned.
@@ -110,11 +159,13 @@ def _launch(planned: Plan, config: Config, listener: launch.Listener) -> int | N
     from attention_lab.compare import cluster
 
     return cluster.run_on_slurm(jobs, planned.workdir, config.compare.slurm, listener)
-  return launch.run_locally(jobs, _at_once(config), listener)
+  return launch.run_locally(jobs, _at_once(planned, config), listener)
 
 
-def _at_once(config: Config) -> int:
-  """Return the number of jobs that run at a time on this machine."""
+def _at_once(planned: Plan, config: Config) -> int:
+  """Return the number of jobs that run at a time; under Slurm all may."""
+  if config.compare.launcher == "slurm":
+    return len(planned.rows) * len(planned.seeds)
   return int(config.compare.jobs or launch.devices())
 
 
@@ -125,8 +176,7 @@ def _finish(reports: Reports, console: Console) -> int:
     for left_out in costs.measure(planned, lengths):
       console.print(left_out, markup=False)
   comparison = reports.write(final=True)
-  looked = plan.to_store(planned.looked())
-  plan_file.write(planned.workdir, looked, reports.command)
+  reports.store_plan(looked=True)
   rows = lines(comparison)
   for line in rows:
     console.print(f"{line.name}: {sentence(line, comparison.seeds)}.", markup=False)
@@ -137,30 +187,43 @@ def _finish(reports: Reports, console: Console) -> int:
   return 1 if failed else 0
 
 
-def _print_plan(planned: Plan, config: Config, console: Console) -> int:
-  """Print the runs of a comparison and estimates of their time; return 0."""
+def _print_plan(
+  planned: Plan, trials: Plan | None, config: Config, console: Console
+) -> int:
+  """Print the runs of a comparison and estimates of their time; return 0.
+
+  Args:
+    planned: the comparison.
+    trials: its tuning runs, if there are any.
+    config: its configuration.
+    console: where to print.
+  """
   seeds, total = counted(len(planned.seeds), "seed"), 0.0
   left = {
     row.name: sum(not planned.finished(row, seed) for seed in planned.seeds)
     for row in planned.rows
   }
-  start = estimate.imports() if any(left.values()) else 0.0
+  to_tune = tuning.left(planned, trials) if trials is not None else {}
+  start = estimate.imports() if any((left | to_tune).values()) else 0.0
   for row in planned.rows:
-    seconds, text = _time(planned, row, start) if left[row.name] else (0.0, "")
-    total += seconds * left[row.name]
+    runs = left[row.name] + to_tune.get(row.name, 0)
+    seconds, text = _time(planned, row, start) if runs else (0.0, "")
+    total += seconds * runs
     matched = f" (matched to the baseline: {row.matched})" if row.matched else ""
+    tune = f" after {counted(to_tune[row.name], 'tuning run')}" * (row.name in to_tune)
     console.print(
       f"{row.name}: {row.parameters:,} parameters, {training_flops(row.config):.3g} "
-      f"FLOPs per step{text}, {left[row.name]} of {seeds} to run{matched}",
+      f"FLOPs per step{text}, {left[row.name]} of {seeds} to run{tune}{matched}",
       markup=False,
     )
   for row in planned.others:
     console.print(f"{row.name}: of an earlier command, stays in the report.")
   rows = counted(len(planned.rows), "row")
-  runs = counted(len(planned.rows) * len(planned.seeds), "run")
+  all_runs = counted(len(planned.rows) * len(planned.seeds), "run")
+  at_once = int(config.compare.jobs or launch.devices())
   console.print(
-    f"{rows} × {seeds} = {runs} of {counted(planned.steps, 'step')}. The remaining runs "
-    f"take about {duration(total / _at_once(config))} on this machine, by finished runs or "
+    f"{rows} × {seeds} = {all_runs} of {counted(planned.steps, 'step')}. The remaining "
+    f"runs take about {duration(total / at_once)} on this machine, by finished runs or "
     f"by a measured start, compilation, step and evaluation of each row, without sampling "
     f"and checkpoints. Nothing was trained. The comparison's folder is "
     f"--workdir={planned.workdir}",
@@ -186,5 +249,7 @@ def _folder(config: Config) -> Path:
   """Return a folder that depends on the comparison alone, so that it can be resumed."""
   settings = dict(configs.differences({}, config)) | {"grid": config.compare.grid}
   settings["match"] = config.compare.match
+  if config.compare.tune:
+    settings["tune"] = config.compare.tune
   digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
   return run_folder.RUNS / f"compare-{config.dataset.partition('(')[0]}-{digest[:8]}"

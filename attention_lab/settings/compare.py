@@ -17,6 +17,15 @@ SETTINGS: Mapping[str, Setting] = {
     choices=("parameters", "flops", "none"),
     flag="match",
   ),
+  "compare.tune": Changeable(
+    "",
+    "Settings that are chosen for each row by runs of their own, with their values: "
+    "'train.learning_rate=1e-3,3e-3,1e-2'; several are separated by ;.",
+    flag="tune",
+  ),
+  "compare.tune_seeds": Changeable(
+    2, "Runs of each row with each value of --tune.", above=1, below=10_001
+  ),
   "compare.margin": Changeable(
     "50%",
     "Largest difference that does not matter (0.01), or its share of the seeds' spread.",

@@ -123,6 +123,19 @@ SETTINGS: Mapping[str, Setting] = {
     "Largest norm of the gradient over all parameters; 0 for no clipping.",
     at_least=0,
   ),
+  "train.data_order": Setting(
+    "seed",
+    "Order of the training examples: another one for each seed, or shared by all seeds.",
+    choices=("seed", "shared"),
+    before="shared",
+  ),
+  "train.held_out": Setting(
+    0.0,
+    "Share of the training examples to validate on, in place of the validation split; "
+    "they are not trained on.",
+    at_least=0,
+    below=1.0,
+  ),
   "train.precision": Setting(
     "float32",
     "Dtype of the computation; parameters stay in float32.",

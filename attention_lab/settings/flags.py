@@ -61,7 +61,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
   ),
   "Folders and logging": ("workdir", "data_dir", "trust_plugins", "wandb"),
   "With --mode=sample": ("prompt", "input_file"),
-  "With --mode=compare": ("match", "launcher", "dry_run"),
+  "With --mode=compare": ("match", "tune", "launcher", "dry_run"),
   "With --mode=benchmark": ("lengths",),
   "Several processes": ("coordinator", "num_processes", "process_id"),
 }

@@ -30,6 +30,7 @@ class Setting:
     flag: name of the flag that sets it; "" if it has none.
     resumable: whether a resumed run may change it. Results do not depend on it then.
     former: its name in configurations that were stored by earlier versions.
+    before: its value in stored configurations that lack it; None for the default.
   """
 
   default: Any
@@ -44,6 +45,7 @@ class Setting:
   flag: str = ""
   resumable: bool = False
   former: str = ""
+  before: Any = None
 
   @property
   def type(self) -> type:

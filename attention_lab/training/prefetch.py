@@ -1,7 +1,7 @@
 """Places batches on the devices, and prefetches the next ones on a thread."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -42,30 +42,43 @@ class Prefetcher:
 
 
 def stack(
-  dataset: Dataset,
+  datasets: Sequence[Dataset],
   step: int,
   count: int,
   length: int,
   batch_size: int,
   shard: tuple[int, int] = (0, 1),
 ) -> Batch:
-  """Return the training batches of `count` steps as one: [length, B, T], padded with zeros.
+  """Return the training batches of `count` steps as one, padded with zeros.
 
   Args:
-    dataset: source of the batches.
+    datasets: sources of the batches: one, or one for each seed of a program.
     step: the first step.
     count: number of steps.
     length: number of steps after padding.
     batch_size: examples per step, over all devices.
     shard: (index, count), the shard of each batch that this process feeds.
+
+  Returns:
+    [length, B, T], or [length, seeds, B, T] from several datasets.
   """
-  batches = dataset.batches("train", step, count, batch_size, shard)
-  refuse_invalid_batch(dataset, "train", batches)
-  return filled(batches, length)
+  made = [
+    dataset.batches("train", step, count, batch_size, shard) for dataset in datasets
+  ]
+  for dataset, batches in zip(datasets, made, strict=True):
+    refuse_invalid_batch(dataset, "train", batches)
+  return filled(side_by_side(made, axis=1), length)
+
+
+def side_by_side(batches: Sequence[Batch], axis: int) -> Batch:
+  """Return the batches of each seed as one with an axis of seeds, if there are several."""
+  if len(batches) == 1:
+    return batches[0]
+  return each_array(lambda *arrays: np.stack(arrays, axis), *batches)
 
 
 def filled(batches: Batch, length: int) -> Batch:
-  """Return stacked batches [K, B, T], padded with zeros: [length, B, T]."""
+  """Return stacked batches [K, ..., B, T], padded with zeros: [length, ..., B, T]."""
 
   def fill(array: np.ndarray) -> np.ndarray:
     rest = np.zeros((length - len(array), *array.shape[1:]), array.dtype)
@@ -75,14 +88,19 @@ def filled(batches: Batch, length: int) -> Batch:
 
 
 def placed_stack(
-  dataset: Dataset, step: int, count: int, length: int, batch_size: int, devices: Any
+  datasets: Sequence[Dataset],
+  step: int,
+  count: int,
+  length: int,
+  batch_size: int,
+  devices: Any,
 ) -> Any:
-  """Return `stack`, split over the devices along the batch: [n, length, B/n, T].
+  """Return `stack`, split over the devices along the batch: [n, length, ..., B/n, T].
 
   Each process makes the shard of its own devices.
   """
-  batches = stack(dataset, step, count, length, batch_size, process_shard(devices))
-  return shard(batches, devices, axis=1)
+  batches = stack(datasets, step, count, length, batch_size, process_shard(devices))
+  return shard(batches, devices, axis=-2)
 
 
 def placed_batches(

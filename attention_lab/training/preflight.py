@@ -5,7 +5,7 @@ This is the one list of what training refuses; --mode=train, --mode=compare and 
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from attention_lab.config import (
   flatten,
   from_stored,
   get_config,
+  stored_flags,
   validate,
 )
 from attention_lab.conformance.leak import Calls, refuse_leak
@@ -192,23 +193,28 @@ def seed_configs(config: Config) -> list[Config]:
   return [with_seed(config, config.seed + i) for i in range(config.seeds)]
 
 
-def refuse_other_config(folder: Path, config: Config) -> None:
+def refuse_other_config(
+  folder: Path, config: Config, accepted: Collection[str] = ()
+) -> None:
   """Raise `UserError` naming the settings in which a folder's run differs, if any.
 
   Args:
     folder: the folder of a run; one without a run is accepted.
     config: the configuration to run, with the run's seed.
+    accepted: settings that may differ.
   """
   stored = run_folder.stored_config(folder)
   if stored is None:
     return
   different = differences(from_stored(stored), config)
+  for key in accepted:
+    different.pop(key, None)
   if "steps" in different and not optimizers.depends_on_steps(config.train.schedule):
     del different["steps"]  # More steps of the same schedule: the same run, longer.
   if different:
     raise UserError(
       f"{folder} holds a run of another configuration ({difference_text(different)}). "
-      f"Omit these flags to resume it, or name another --workdir."
+      f"Type {stored_flags(different)} to resume it, or name another --workdir."
     )
 
 

@@ -14,6 +14,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from attention_lab.dataset.base.dataset import Dataset, with_order
+from attention_lab.dataset.base.order import Order
 from attention_lab.distributed.devices import unreplicate
 from attention_lab.distributed.group import Group
 from attention_lab.errors import UserError
@@ -80,10 +82,11 @@ def make_stepper(
 
   `fresh` is the jitted `Experiment.fresh`, if there is one: its compilation takes seconds.
   """
-  count = len(seeds)
+  count, datasets = len(seeds), _datasets(experiment.dataset, seeds)
   step = make_step(experiment.loss, experiment.optimizer, micro_batches)
   if count > 1:
-    step = jax.vmap(step, in_axes=(0, None), axis_size=count)
+    batch_axis = 0 if len(datasets) > 1 else None
+    step = jax.vmap(step, in_axes=(0, batch_axis), axis_size=count)
   fresh = fresh or jax.jit(experiment.fresh)  # One program for every seed.
   shapes = jax.eval_shape(fresh, np.uint32(0))
   if count > 1:
@@ -91,7 +94,7 @@ def make_stepper(
       lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype), shapes
     )
   return Stepper(
-    experiment.dataset,
+    datasets,
     step,
     partial(_fresh_states, fresh, seeds),
     shapes,
@@ -100,6 +103,13 @@ def make_stepper(
     steps_per_call,
     group,
   )
+
+
+def _datasets(dataset: Dataset, seeds: Sequence[int]) -> list[Dataset]:
+  """Return the dataset of each seed, or one if all seeds share the order of examples."""
+  if dataset.order.run_seed is None or len(seeds) == 1:
+    return [dataset]
+  return [with_order(dataset, Order(seed)) for seed in seeds]
 
 
 def _fresh_states(fresh: Any, seeds: Sequence[int]) -> Any:

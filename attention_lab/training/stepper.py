@@ -11,7 +11,12 @@ from attention_lab.dataset.base.dataset import Batch, Dataset, each_array
 from attention_lab.distributed.devices import replicate, shard, unreplicate
 from attention_lab.distributed.group import CALL, Group, in_step
 from attention_lab.distributed.tree import share_tree
-from attention_lab.training.prefetch import Prefetcher, filled, placed_stack
+from attention_lab.training.prefetch import (
+  Prefetcher,
+  filled,
+  placed_stack,
+  side_by_side,
+)
 from attention_lab.update import Step, StepMetrics, make_update
 
 ALONE = Group()
@@ -36,7 +41,8 @@ class Stepper:
   """Holds a training state on the devices and advances it.
 
   Args:
-    dataset: source of the batches.
+    datasets: sources of the batches: one, or one for each seed that the step is mapped
+      over.
     step: takes one step, from `update.make_step`.
     fresh: () → the state before the first step, on the host.
     expected: shapes and dtypes of the state.
@@ -48,7 +54,7 @@ class Stepper:
 
   def __init__(
     self,
-    dataset: Dataset,
+    datasets: Sequence[Dataset],
     step: Step,
     fresh: Callable[[], Any],
     expected: Any,
@@ -57,14 +63,15 @@ class Stepper:
     steps_per_call: int,
     group: Group = ALONE,
   ):
-    self._dataset = dataset
+    self._datasets = datasets
     self._fresh = fresh
     self._devices = devices
     self._batch_size = batch_size
     self._group = group
     # With batches of several shapes, consecutive steps may differ in shape.
-    self._length = 1 if dataset.num_shapes > 1 else steps_per_call
-    self._update = make_update(step, devices, dataset.num_shapes)
+    num_shapes = datasets[0].num_shapes
+    self._length = 1 if num_shapes > 1 else steps_per_call
+    self._update = make_update(step, devices, num_shapes)
     self._prefetcher = Prefetcher(self._make_batches)
     self._loaded: Any = None
     self._state: Any = None
@@ -84,7 +91,7 @@ class Stepper:
     start = time.perf_counter()
     state = self.fresh() if self._loaded is None else self._loaded
     self._state, self._loaded = replicate(state, self._devices), None
-    shapes = self._dataset.shapes("train", self._batch_size)
+    shapes = self._datasets[0].shapes("train", self._batch_size)
     self._prefetcher.prefetch(self.step, 1)
     for step in shapes:
       self._state, _ = self._update(self._state, self._make_batches(step, 1), 0)
@@ -116,10 +123,11 @@ class Stepper:
     """Return the metrics of a step on a batch, without taking it: arrays [...].
 
     Args:
-      batch: the shard of this process.
+      batch: the shard of this process, the same for all seeds.
     """
-    stacked = filled(each_array(lambda x: x[None], batch), self._length)
-    placed = shard(stacked, self._devices, axis=1)
+    of_all = side_by_side([batch] * len(self._datasets), axis=0)
+    stacked = filled(each_array(lambda x: x[None], of_all), self._length)
+    placed = shard(stacked, self._devices, axis=-2)
     self._state, metrics = in_step(self._group, self._update)(self._state, placed, -1)
     return jax.tree.map(lambda x: x[0], unreplicate(metrics))
 
@@ -177,5 +185,5 @@ class Stepper:
 
   def _make_batches(self, step: int, count: int) -> Any:
     return placed_stack(
-      self._dataset, step, count, self._length, self._batch_size, self._devices
+      self._datasets, step, count, self._length, self._batch_size, self._devices
     )

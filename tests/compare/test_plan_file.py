@@ -15,7 +15,7 @@ def made(folder, attentions, write=False, **changes):
   planned = plan.make(config, folder)
   if write:
     folder.mkdir(exist_ok=True)
-    plan_file.write(folder, plan.to_store(planned), "the command")
+    plan_file.write(folder, plan.to_store(planned, ""), "the command")
   return planned
 
 
@@ -33,7 +33,8 @@ def test_rows_and_seeds_of_earlier_commands_stay(folder):
   assert list(extended.seeds) == [0]
   assert extended.reported_seeds == [0, 1, 2]
   assert (
-    plan.to_store(extended).rows[-1].config == plan_file.read(folder).rows[-1].config
+    plan.to_store(extended, "").rows[-1].config
+    == plan_file.read(folder).rows[-1].config
   )
 
 
@@ -62,7 +63,7 @@ def test_matched_rows_go_with_their_row(folder):
   )
   rows = made(folder, ("standard", "linear")).rows
   stored = stored._replace(rows=[*stored.rows, matched])
-  assert plan._others(rows, stored, 4, folder) == []
+  assert plan._others(rows, stored, 4, folder, "", ()) == []
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_looks_are_counted_when_seeds_are_added(folder):
   first = made(folder, ("standard", "linear"))
   count = len(first.reported_seeds)
   assert first.looked().looks == (count,)
-  plan_file.write(folder, plan.to_store(first.looked()), "")
+  plan_file.write(folder, plan.to_store(first.looked(), ""), "")
   again = made(folder, ("standard", "linear"))
   assert again.looked().looks == (count,)  # The same seeds: no new look.
   more = again._replace(seeds=[*again.reported_seeds, 97, 98])

@@ -32,6 +32,7 @@ def site(tmp_path, monkeypatch):
   (site / "plugin_pack" / "mine.py").write_text(PLUGIN)
   (site / "plugin_pack" / "lazy.py").write_text("X = 1\n")
   monkeypatch.setattr(code_hash.sysconfig, "get_path", lambda key: str(site))
+  monkeypatch.setattr(code_hash, "_libraries", code_hash._libraries.__wrapped__)
   monkeypatch.setattr(code_hash, "_plugins", set())
   monkeypatch.setattr(attentions, "_parts", dict(attentions._parts))
   monkeypatch.syspath_prepend(site)

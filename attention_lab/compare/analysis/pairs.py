@@ -32,7 +32,9 @@ def origin_of(comparison: Comparison, row: Row) -> Row:
 
 
 def value(comparison: Comparison, row: Row, key: str) -> Any:
-  """Return a row's value of a setting in which rows differ."""
+  """Return a row's value of a setting in which rows differ, or that was tuned."""
+  if key in row.chosen:
+    return row.chosen[key]
   known = {"dataset": comparison.dataset or None, **comparison.baseline}
   return row.settings.get(key, known.get(key))
 

@@ -32,6 +32,16 @@ class Maps(NamedTuple):
   weights: np.ndarray  # [layers, heads, S, S] float32; softmax rows sum to 1.
 
 
+class Tuned(NamedTuple):
+  """Results of a row's tuning runs, on held-out training examples."""
+
+  metric: str  # Key of the metric that the dataset is judged by.
+  settings: Sequence[Mapping[str, Any]]  # The combinations that were tried.
+  # Metric key → combination → run by seed; NaN for a failed run.
+  scores: Mapping[str, Sequence[Sequence[float]]]
+  chosen: int  # Index of the combination that the row has.
+
+
 class Row(NamedTuple):
   """One configuration of the comparison with its runs, one per seed."""
 
@@ -42,6 +52,8 @@ class Row(NamedTuple):
   maps: Maps | None = None  # Maps of the first finished run; None if it has none.
   made_from: str = ""  # Name of the row that a matched row was made of; "" for others.
   note: str = ""  # Why its results are not of today's code or data; "" if they are.
+  tuned: Tuned | None = None  # How its settings were chosen; None if they were not.
+  chosen: Mapping[str, Any] = {}  # The settings that were chosen: setting → value.
 
 
 class Comparison(NamedTuple):

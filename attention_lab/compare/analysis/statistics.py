@@ -29,7 +29,9 @@ class Paired(NamedTuple):
   mean: float
   low: float | None  # Lower end of the 95 % interval; None for one seed.
   high: float | None
-  sd: float | None  # Standard deviation (denominator n - 1); None for one seed.
+  # Standard deviation over seeds (denominator n - 1), with the variance that was added;
+  # None for one seed.
+  sd: float | None
   p: float | None  # Two-sided p-value; None for one seed.
   seeds: int  # Number of pairs.
 
@@ -68,7 +70,9 @@ def interval(
   return Interval(mean, mean - half, mean + half)
 
 
-def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> Paired | None:
+def paired(
+  values: Mapping[int, float], baseline: Mapping[int, float], variance: float = 0.0
+) -> Paired | None:
   """Return the mean difference from a baseline, paired by seed, with a paired t-test.
 
   The t-test is undefined for differences that are all equal, up to rounding: then p is 1
@@ -77,6 +81,7 @@ def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> Paired
   Args:
     values: a row's values by seed.
     baseline: the baseline's values by seed.
+    variance: of the mean difference, beyond that from the seeds.
 
   Returns:
     The difference; None if no seed has both values.
@@ -90,6 +95,7 @@ def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> Paired
   n = len(seeds)
   if n < 2:
     return Paired(mean, None, None, None, None, n)
+  sd = (sd**2 + n * variance) ** 0.5
   error = sd / n**0.5
   half = quantile(0.975, n - 1) * error
   p = _two_sided(mean, error, n - 1)

@@ -15,6 +15,11 @@ SIZES = {
 }
 RATE = "train.learning_rate"
 BATCH_SIZE = "batch_size"
+DATA_ORDER = "train.data_order"
+ORDERS = {
+  "seed": "examples in another order for each seed",
+  "shared": "examples in the same order for all seeds",
+}
 _COMMIT = 10  # Digits of a commit that the header shows.
 
 
@@ -95,6 +100,8 @@ def _training(comparison: Comparison) -> str:
     words.append(f"batch size {size}")
   if rate := _each(comparison, RATE):
     words.append(f"learning rate {rate}")
+  if order := comparison.settings.get(DATA_ORDER):
+    words.append(ORDERS[order])
   return ", ".join(words)
 
 

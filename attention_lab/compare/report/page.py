@@ -27,6 +27,7 @@ from attention_lab.compare.report.figures.pareto import pareto
 from attention_lab.compare.report.figures.seeds import dots
 from attention_lab.compare.report.figures.svg import Figure
 from attention_lab.compare.report.figures.sweeps import sweep
+from attention_lab.compare.report.figures.tuning import tuning
 from attention_lab.errors import UserError
 
 
@@ -145,6 +146,7 @@ def _groups(
     Group("Seeds and cost", rows, dots(comparison, lines) + pareto(comparison, lines)),
     Group("During training", rows, during),
   ]
+  groups.append(Group("Tuning", rows, tuning(comparison)))
   for number, each in enumerate(sweeps(comparison)):
     figure = sweep(each, f"sweep-{number}", palette)
     keys = [Key(curve.name, palette.index(curve.name)) for curve in each.curves]

@@ -142,8 +142,11 @@ class Bucketed(Dataset):
 
   def _order(self, split: str, epoch: int, plan: Plan) -> tuple[np.ndarray, ...]:
     """Return the order of the batches of a pass, then that of each bucket's examples."""
-    sizes = (plan.batches, *map(len, plan.members))
-    return _shuffles(self.seed if split == "train" else None, epoch, sizes)
+    sizes = tuple(map(len, plan.members))
+    if split == "train":
+      # Runs that are trained side by side need batches of the same shape at each step.
+      return self.order.permutations(self.seed, epoch, plan.batches, sizes)
+    return _in_order(plan.batches, *sizes)
 
   def _batch(
     self, split: str, step: int, batch_size: int, shard: tuple[int, int]
@@ -166,11 +169,6 @@ class Bucketed(Dataset):
 
 
 @functools.lru_cache(maxsize=4)
-def _shuffles(
-  seed: int | None, epoch: int, sizes: tuple[int, ...]
-) -> tuple[np.ndarray, ...]:
-  """Return permutations of these sizes; identities without a seed."""
-  if seed is None:
-    return tuple(np.arange(size) for size in sizes)
-  rng = np.random.default_rng((seed, epoch))
-  return tuple(rng.permutation(size) for size in sizes)
+def _in_order(*sizes: int) -> tuple[np.ndarray, ...]:
+  """Return the numbers from 0 on, for each size."""
+  return tuple(np.arange(size) for size in sizes)

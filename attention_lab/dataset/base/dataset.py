@@ -1,13 +1,14 @@
 """Contract of a dataset: batches as a pure function of the step, in numpy."""
 
 import abc
+import copy
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from attention_lab.dataset.base.order import Order
 from attention_lab.dataset.base.vocabulary import Vocabulary
 from attention_lab.plugin.contract import Contract, Names
 from attention_lab.plugin.registry import Registry
@@ -40,15 +41,17 @@ class Dataset(abc.ABC):
   """Dataset whose examples are numbered.
 
   A subclass writes `vocabulary`, `fingerprint`, `size` and `examples`; one that offers
-  pairs is a `pairs.PairDataset` too. The experiment supplies `data_dir`, `task` and `kept`;
-  the other fields, and those that a subclass adds, are options. No state is kept between
-  calls, so that an exact resume needs none and every process can make its own shard.
+  pairs is a `pairs.PairDataset` too. The experiment supplies `data_dir`, `task`, `kept` and
+  `order`; the other fields, and those that a subclass adds, are options. No state is
+  kept between calls, so that an exact resume needs none and every process can make its own
+  shard.
   """
 
   data_dir: str  # Folder to read and store files in; "" for the user's cache.
   task: str = ""  # One of `tasks`; "" for the first.
   # The `files` of the run that is resumed.
   kept: Mapping[str, bytes] = dataclasses.field(default_factory=dict, repr=False)
+  order: Order = dataclasses.field(default_factory=Order)  # Of the training examples.
 
   # The forms that its examples can take, of TASKS.
   tasks: ClassVar[tuple[str, ...]] = ("next_token",)
@@ -57,7 +60,7 @@ class Dataset(abc.ABC):
   primary: ClassVar[str] = "loss"
 
   sequence_length: int = 128  # Tokens per example (T).
-  seed: int = 0  # Seed of the order of the examples.
+  seed: int = 0  # Seed of the order of the examples, beside the run's.
 
   @property
   @abc.abstractmethod
@@ -172,6 +175,13 @@ class Dataset(abc.ABC):
     return batch_size * self.sequence_length
 
 
+def with_order(dataset: Dataset, order: Order) -> Dataset:
+  """Return a dataset with another order of the training examples."""
+  other = copy.copy(dataset)  # With all that was computed once, such as the text.
+  other.order = order
+  return other
+
+
 def num_batches(dataset: Dataset, split: str, batch_size: int) -> int:
   """Return the number of batches in one pass over a split."""
   return sum(dataset.shapes(split, batch_size).values())
@@ -182,19 +192,15 @@ def _shuffled(dataset: Dataset, numbers: np.ndarray, size: int) -> Batch:
   epochs, within = np.divmod(numbers, size)
   passes = []
   for epoch in range(epochs[0], epochs[-1] + 1):  # A batch may span passes.
-    indices = _order(dataset.seed, epoch, size)[within[epochs == epoch]]
+    indices = dataset.order.permutation(dataset.seed, epoch, size)[
+      within[epochs == epoch]
+    ]
     passes.append(dataset.examples("train", epoch, indices))
   if len(passes) == 1:
     return passes[0]
   return each_array(lambda *arrays: np.concatenate(arrays), *passes)
 
 
-@functools.lru_cache(maxsize=2)
-def _order(seed: int, epoch: int, size: int) -> np.ndarray:
-  """Return the order of one training pass."""
-  return np.random.default_rng((seed, epoch)).permutation(size)
-
-
 CONTRACT = Contract(Dataset, {"tasks": Names(TASKS)})
-datasets = Registry("dataset", CONTRACT, given=("data_dir", "task", "kept"))
+datasets = Registry("dataset", CONTRACT, given=("data_dir", "task", "kept", "order"))
 register_dataset = datasets.register

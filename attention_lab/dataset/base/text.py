@@ -81,17 +81,12 @@ class Text(Dataset):
     tokens, length = self._splits[split], self.sequence_length
     offset = 0
     if split == "train":
-      offset = _offset(self.seed, epoch, min(length, len(tokens) - length))
+      room = min(length, len(tokens) - length)
+      offset = int(self.order.random(self.seed, epoch, 1).integers(room))
     at = offset + indices[:, None] * length + np.arange(length + 1)
     inside = (at[:, 1:] < len(tokens)).astype(np.float32)
     windows = tokens.take(at, mode="clip")
     return Batch(windows[:, :-1], windows[:, 1:], inside)
-
-
-@functools.lru_cache(maxsize=2)
-def _offset(seed: int, epoch: int, room: int) -> int:
-  """Return the offset of the first window of a training pass."""
-  return int(np.random.default_rng((seed, epoch, 1)).integers(room))
 
 
 def read_text(path: Path) -> str:

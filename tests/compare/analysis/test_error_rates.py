@@ -1,9 +1,11 @@
 """Error rates of 20,000 simulated comparisons are at most the stated level."""
 
+import itertools
+
 import numpy as np
 import pytest
 
-from attention_lab.compare.analysis import planning, statistics
+from attention_lab.compare.analysis import choice, planning, statistics
 
 stats = pytest.importorskip("scipy.stats")
 
@@ -18,15 +20,60 @@ NOISE = {
 }
 
 
-def tuned(rng, shape):
-  """Return final values of mechanisms that each chose one of three settings.
+# Losses of two mechanisms with three settings, in standard deviations over seeds. The
+# mechanisms are equal: each is as good as the other with its best settings.
+CURVES = {
+  "all settings are equal": ((0, 0, 0), (0, 0, 0)),
+  "settings hardly differ": ((0, 0.5, 1), (0, 0.5, 1)),
+  "settings differ": ((0, 1, 2), (0, 1, 2)),
+  "settings differ much": ((0, 4, 8), (0, 4, 8)),
+  "other settings are best": ((0, 1, 2), (2, 1, 0)),
+}
 
-  All settings are equal. Each choice is made on two seeds of its own, and the chosen one
-  runs on other seeds.
+
+def tuned(rng, curves, seeds, correlation):
+  """Yield the differences of two mechanisms that were tuned, with their variance.
+
+  Each chooses by two seeds of its own, and runs on others. `correlation` is that of equal
+  seeds of the two, as of equal data.
   """
-  trials = rng.normal(size=(*shape[:2], 3, 2)).mean(axis=-1)
-  finals = rng.normal(size=(*shape[:2], 3, shape[2]))
-  return np.take_along_axis(finals, trials.argmin(-1)[..., None, None], 2)[:, :, 0]
+  means, sizes = np.array(curves, np.float64), (COMPARISONS, 2, 3)
+  own, shared = (1 - correlation) ** 0.5, correlation**0.5
+  trials = own * rng.normal(size=(*sizes, 2)) + means[..., None]
+  trials += shared * rng.normal(size=(COMPARISONS, 1, 1, 2))
+  finals = own * rng.normal(size=(*sizes, seeds)) + means[..., None]
+  finals += shared * rng.normal(size=(COMPARISONS, 1, 1, seeds))
+  for tuning, final in zip(trials, finals, strict=True):
+    chosen = [choice.best(scores, lower=True) for scores in tuning]
+    found = choice.losses([{"loss": scores} for scores in tuning], "loss", lower=True)
+    one, other = (dict(enumerate(final[i][chosen[i]])) for i in (0, 1))
+    yield one, other, sum(each["loss"] for each in found)
+
+
+# Curves, correlation and seeds for which most are wrong without the variance.
+WORST = ("settings hardly differ", 0.7, 5), ("settings differ", 0, 5)
+
+
+@pytest.mark.parametrize(
+  ("curves", "correlation", "seeds"),
+  [
+    pytest.param(*case, marks=() if case in WORST else pytest.mark.statistics_full)
+    for case in itertools.product(CURVES, (0, 0.7), (3, 5))
+  ],
+)
+def test_tuned_mechanisms_that_are_equal_are_called_so(curves, correlation, seeds):
+  rng = np.random.default_rng(seeds)
+  wrong = naive = 0
+  for one, other, variance in tuned(rng, CURVES[curves], seeds, correlation):
+    wrong += statistics.paired(one, other, variance).p < ALPHA
+    naive += statistics.paired(one, other).p < ALPHA
+  rates = f"{wrong / COMPARISONS:.2%}, {naive / COMPARISONS:.2%} without the variance"
+  print(f"{curves}, correlation {correlation}, {seeds} seeds: {rates}")
+  assert wrong <= stats.binom.ppf(CONFIDENCE, COMPARISONS, ALPHA)
+  if (curves, correlation, seeds) in WORST:
+    assert naive > 2 * ALPHA * COMPARISONS
+  if curves == "settings differ much":  # The choice is certain: nothing is lost.
+    assert wrong == pytest.approx(naive, rel=0.2)
 
 
 def any_significant(values):
@@ -40,11 +87,10 @@ def any_significant(values):
 
 
 @pytest.mark.parametrize("seeds", [3, 5])
-@pytest.mark.parametrize("kind", [*NOISE, "tuned"])
+@pytest.mark.parametrize("kind", NOISE)
 def test_equal_rows_are_called_different_in_at_most_one_of_twenty(kind, seeds):
   rng = np.random.default_rng(seeds)
-  make = tuned if kind == "tuned" else NOISE[kind]
-  values = make(rng, (COMPARISONS, 1 + ROWS, seeds))
+  values = NOISE[kind](rng, (COMPARISONS, 1 + ROWS, seeds))
   wrong = any_significant(values)
   print(f"{kind}, {seeds} seeds: {wrong / COMPARISONS:.2%}")
   assert wrong <= stats.binom.ppf(CONFIDENCE, COMPARISONS, ALPHA)

@@ -1,0 +1,1 @@
+"""Tuning: settings of every mechanism are chosen by runs of their own."""

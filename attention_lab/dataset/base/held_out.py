@@ -1,0 +1,99 @@
+"""Validation on a part of the training examples, so that settings can be chosen on it."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from attention_lab.dataset.base.bucketed import Bucketed
+from attention_lab.dataset.base.dataset import Batch, Dataset, with_order
+from attention_lab.dataset.base.order import Order
+from attention_lab.errors import UserError
+
+# Examples between the two parts: the windows of a text start later in other passes.
+GAP = 1
+
+
+def hold_out(dataset: Dataset, share: float) -> Dataset:
+  """Return a dataset that validates on the last training examples, and trains on the rest.
+
+  Args:
+    dataset: a dataset of single sequences of one length.
+    share: part of the training examples to validate on, between 0 and 1.
+
+  Raises:
+    UserError: the dataset has pairs or batches of several shapes, or too few examples.
+  """
+  if isinstance(dataset, Bucketed) or dataset.task == "pairs":
+    raise UserError(
+      "--config.train.held_out is for single sequences of one length, not for pairs; "
+      "omit it."
+    )
+  given: dict[str, Any] = {
+    field.name: getattr(dataset, field.name) for field in dataclasses.fields(Dataset)
+  }
+  return HeldOut(of=dataset, share=share, **given)
+
+
+@dataclasses.dataclass(kw_only=True)
+class HeldOut(Dataset):
+  """Validates on the last examples of the first training pass of another dataset.
+
+  These are the same for all runs. All passes of the training split leave them out.
+  """
+
+  of: Dataset
+  share: float  # Of the training examples, which validation uses.
+
+  def __post_init__(self) -> None:
+    length = self.sequence_length
+    if self.of.sequence_length != length:  # After `dataclasses.replace`.
+      self.of = dataclasses.replace(self.of, sequence_length=length)
+    # An instance has these from the other dataset, not from a class.
+    vars(self).update(primary=self.of.primary, tasks=self.of.tasks)
+    self._first = with_order(self.of, Order())
+    self._trained = self.of
+    whole = self.of.size("train")
+    held = max(1, round(whole * self.share))
+    self._start = whole - held
+    self._sizes = {"train": self._start - GAP, "validation": held}
+    if self._sizes["train"] < 1:
+      raise UserError(
+        f"--config.train.held_out={self.share} of {whole} training examples leaves none "
+        f"to train on; take less, or more data."
+      )
+
+  @property
+  def vocabulary(self) -> Any:
+    return self.of.vocabulary
+
+  @property
+  def fingerprint(self) -> str:
+    recipe = f"{self.of.fingerprint}, {self.share} held out"
+    return hashlib.sha256(recipe.encode()).hexdigest()
+
+  def size(self, split: str) -> int:
+    return self._sizes[split]
+
+  def examples(self, split: str, epoch: int, indices: np.ndarray) -> Batch:
+    if split == "validation":
+      return self._first.examples("train", 0, self._start + indices)
+    if self._trained.order is not self.order:
+      self._trained = with_order(self.of, self.order)
+    return self._trained.examples("train", epoch, indices)
+
+  def files(self) -> Mapping[str, bytes]:
+    return self.of.files()
+
+  @property
+  def best_loss(self) -> float | None:
+    return self.of.best_loss
+
+  @property
+  def characters_per_token(self) -> float | None:
+    return self.of.characters_per_token
+
+  def prompt(self) -> str:
+    return self.of.prompt()
