@@ -77,6 +77,30 @@ def refuse_other_code(rows: Sequence[Sequence[Cell]]) -> None:
       )
 
 
+def tuned_settings(cells: Sequence[Cell]) -> list[str]:
+  """Return the settings that tuning chose for each row.
+
+  Raises:
+    UserError: it did not choose the same for all runs.
+  """
+  first = cells[0]
+  for cell in cells:
+    if _tuned(cell) != _tuned(first):
+      texts = [
+        f"{each.source} has {listed(_tuned(each)) or 'no settings'}"
+        for each in (first, cell)
+      ]
+      raise UserError(
+        f"Tuning chose different settings: {listed(texts)}. Join comparisons that tuned "
+        "the same settings."
+      )
+  return _tuned(first)
+
+
+def _tuned(cell: Cell) -> list[str]:
+  return sorted(cell.tuned.settings[0]) if cell.tuned else []
+
+
 def without_repeats(row: Sequence[Cell]) -> list[Cell]:
   """Return the runs of a row, each seed once, by seed.
 

@@ -69,9 +69,11 @@ def _comparison(
   sources: Sequence[Source], rows: Mapping[Identity, Joined], command: str, margin: str
 ) -> Comparison:
   first = next(iter(rows.values())).config
-  varied = _varied([row.config for row in rows.values() if not row.named.matched])
+  tuned = comparable.tuned_settings([row.named for row in rows.values()])
+  chosen = [row.config for row in rows.values() if not row.named.matched]
+  varied = [key for key in _varied(chosen) if key not in tuned]
   names = _names(rows, varied)
-  made = [_row(row, first, names) for row in rows.values()]
+  made = [_row(row, first, names, tuned) for row in rows.values()]
   settings = dict(configs.flatten(first))
   differing = {key for row in made for key in row.settings}
   seeds = len({run.seed for row in made for run in row.runs})
@@ -154,16 +156,21 @@ def _described(config: Config, keys: Sequence[str], name: str) -> str:
   return row_name(values, name)
 
 
-def _row(row: Joined, first: Config, names: Mapping[Any, str]) -> Row:
-  named = row.named
+def _row(
+  row: Joined, first: Config, names: Mapping[Any, str], tuned: Sequence[str]
+) -> Row:
+  named, values = row.named, dict(configs.flatten(row.config))
+  differing = _differences(first, row.config)
   return Row(
     name=names[_identity(row.config)],
-    settings=_differences(first, row.config),
+    settings={key: new for key, new in differing.items() if key not in tuned},
     matched=named.matched,
     runs=[cell.run for cell in row.cells],
     maps=_maps(row),
     made_from=names.get((named.source, named.made_from), "") if named.made_from else "",
     note=comparable.note(row.cells),
+    tuned=named.tuned,
+    chosen={key: values[key] for key in tuned},
   )
 
 

@@ -34,10 +34,10 @@ class Stored(NamedTuple):
   seeds: Sequence[int]
   steps: int
   looks: Sequence[int] = ()  # Numbers of seeds at which all results were reported.
+  tune: str = ""  # The setting `compare.tune`.
   about: str = ""  # The setting that rows are judged by; "" in files of older versions.
   margin: str = "50%"  # Setting compare.margin.
   command: str = ""  # The command line that made it.
-  tune: str = ""  # The setting `compare.tune`.
 
 
 def read(workdir: Path) -> Stored | None:

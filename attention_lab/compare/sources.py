@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from attention_lab import config as configs
 from attention_lab.compare import cells, plan_file
-from attention_lab.compare.analysis.record import Run
+from attention_lab.compare.analysis.record import Run, Tuned
 from attention_lab.compare.analysis.wording import counted
+from attention_lab.compare.tuning import file as tuning
 from attention_lab.config import Config
 from attention_lab.errors import UserError
 from attention_lab.run import folder as run_folder
@@ -31,6 +32,7 @@ class Cell(NamedTuple):
   name: str = ""  # Of its row in the comparison; "" for a single run.
   matched: str = ""  # How the row was matched.
   made_from: str = ""  # Name of the row that a matched row was made of.
+  tuned: Tuned | None = None  # How settings of the row were chosen.
 
 
 class Source(NamedTuple):
@@ -90,6 +92,7 @@ def _comparison(folder: Path, stored: plan_file.Stored) -> Source:
   the last command have ended.
   """
   found, missing = [], []
+  tuned = tuning.read(folder) if stored.tune else {}
   for row in stored.rows:
     own = []
     for seed in stored.seeds:
@@ -97,9 +100,8 @@ def _comparison(folder: Path, stored: plan_file.Stored) -> Source:
       cell = _cell(folder, place, stored.steps)
       started = run_folder.stored_config(place) is not None
       if cell is not None:
-        own.append(
-          cell._replace(name=row.name, matched=row.matched, made_from=row.made_from)
-        )
+        cell = cell._replace(name=row.name, tuned=tuned.get(row.name))
+        own.append(cell._replace(matched=row.matched, made_from=row.made_from))
       elif started or len(stored.seeds) not in stored.looks:
         missing.append(f"{row.name}, seed {seed}")
     missing += [row.name] * (not own and not missing)

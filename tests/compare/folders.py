@@ -4,6 +4,8 @@ import json
 
 from attention_lab import config as configs
 from attention_lab.compare import cells, plan_file
+from attention_lab.compare.analysis.record import Tuned
+from attention_lab.compare.tuning import file as tuning
 from tests.compare.report.made_up import summary
 
 STEPS = 100
@@ -51,7 +53,7 @@ def run(folder, loss=None, seed=0, code=CODE, provenance=None, steps=None, **set
   return folder
 
 
-def comparison(folder, rows, seeds, stored_costs=None, looks=None, **more):
+def comparison(folder, rows, seeds, stored_costs=None, looks=None, tuned=None, **more):
   """Write a comparison.
 
   Args:
@@ -60,6 +62,7 @@ def comparison(folder, rows, seeds, stored_costs=None, looks=None, **more):
     seeds: its seeds.
     stored_costs: row → step_seconds.
     looks: numbers of seeds at which it was reported; by default that of all seeds.
+    tuned: row → its learning rate, chosen by tuning.
     **more: fields of compare.json.
   """
   folder.mkdir()
@@ -78,6 +81,10 @@ def comparison(folder, rows, seeds, stored_costs=None, looks=None, **more):
   looked = [len(seeds)] if looks is None else looks
   made = plan_file.Stored(stored, list(seeds), STEPS, looked, **more)
   plan_file.write(folder, made, f"python -m attention_lab.main --workdir={folder}")
+  for name, rate in (tuned or {}).items():
+    settings = [{"train.learning_rate": each} for each in (rate / 2, rate)]
+    found = Tuned("loss", settings, {"loss": [[2.0, 2.1], [1.5, 1.6]]}, 1)
+    tuning.write(folder, {name: found})
   if stored_costs:
     costs = {name: {"step_seconds": value} for name, value in stored_costs.items()}
     content = {"records": [], "rows": costs}

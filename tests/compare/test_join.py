@@ -315,6 +315,23 @@ def test_margin_is_that_of_the_comparisons_or_of_the_command(tmp_path):
   assert joined(one, two, margin="0.02").margin == "0.02"
 
 
+def test_tuned_rows_are_judged_apart_from_what_tuning_chose(tmp_path):
+  rates = {"standard": 0.01, "linear": 0.03}
+  rows = {name: {"attention": name, "learning_rate": rates[name]} for name in rates}
+  one, two = (
+    folders.comparison(tmp_path / name, rows, seeds, tuned=rates, tune="learning_rate")
+    for name, seeds in (("a", [0, 1]), ("b", [2]))
+  )
+  found = joined(one, two)
+  assert [row.settings for row in found.rows] == [{}, {"attention": "linear"}]
+  assert found.rows[1].chosen == {"train.learning_rate": 0.03}
+  assert found.rows[1].tuned.chosen == 1
+  assert [line.baseline for line in lines(found)] == ["", "standard"]
+  single = folders.run(tmp_path / "c", 1.4, attention="cosine")
+  text = refusal(one, single)
+  assert f"{one} has train.learning_rate and {single} has no settings" in text
+
+
 def test_costs_are_joined_under_the_names_of_the_report(tmp_path):
   rows = {"standard": {}, "linear": {"attention": "linear"}}
   fast = {name: row | {"learning_rate": 0.03} for name, row in rows.items()}
