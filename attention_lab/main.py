@@ -29,8 +29,7 @@ command_line.define()
 def read_config(overrides: Sequence[str]) -> Config:
   """Return the configuration of this command.
 
-  It starts from the experiment file, from the run in --workdir, or from the defaults; then
-  the flags are applied.
+  It starts from the experiment file, the run in --workdir or the defaults; flags change it.
   """
   from attention_lab.run import folder as run_folder
 
