@@ -29,13 +29,13 @@ command_line.define()
 def read_config(overrides: Sequence[str]) -> Config:
   """Return the configuration of this command.
 
-  It starts from the experiment file, from the run in --workdir, or from the defaults; then
-  the flags are applied.
+  It starts from the experiment file, the run in --workdir or the defaults; flags change it.
   """
   from attention_lab.run import folder as run_folder
 
   _refuse_misplaced_flags()
-  stored = run_folder.stored_config(Path(FLAGS.workdir)) if FLAGS.workdir else None
+  resumed = FLAGS.workdir if FLAGS.mode != "report" else None
+  stored = run_folder.stored_config(Path(resumed)) if resumed else None
   if stored is not None and FLAGS.mode == "compare":
     run_folder.refuse_single(FLAGS.workdir)
   if FLAGS.config:

@@ -155,6 +155,8 @@ def test_plugin_of_another_user_needs_consent_and_is_not_run(
   result = command("--workdir=run", f"--mode={mode}")
   if mode == "compare":  # No comparison is made in the folder of a run.
     assert_refused(result, "holds a single run")
+  elif mode == "report":  # It reads runs without their plugins.
+    assert_refused(result, "Name the folders")
   else:
     assert_refused(result, f"--plugin={foreign_plugin}, or --trust_plugins instead")
   assert not trace.exists()

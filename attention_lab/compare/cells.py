@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from attention_lab import config as configs
+from attention_lab.compare.analysis.record import Run
 from attention_lab.run import folder as run_folder
 from attention_lab.run.metrics_file import records
-from attention_lab.system.code_hash import changes
+from attention_lab.system.code_hash import changes, digest
 from attention_lab.system.files import write_atomically
 
 LOG_TAIL = 65_536  # Bytes at the end of a log that are searched for an error.
@@ -103,6 +104,24 @@ def set_aside(cell: Path) -> None:
 def curve(cell: Path) -> list[dict[str, Any]]:
   """Return the records that metrics.jsonl has so far."""
   return records(cell / run_folder.METRICS)
+
+
+def result(cell: Path, seed: int, error: str = "") -> Run:
+  """Return the record of a finished run, or of a failed one.
+
+  Args:
+    cell: the run's folder.
+    seed: its seed.
+    error: the error of a failed run in one line; "" for a finished one.
+  """
+  code = run_folder.recorded_codes(cell)[-1:]
+  return Run(
+    *(seed, cell, "failed" if error else "finished", error),
+    summary={} if error else summary(cell),
+    curve=curve(cell),
+    code="" if not code or code[0] is None else digest(code[0]),
+    data=(run_folder.recorded_data(cell) if code else None) or "",
+  )
 
 
 def failure(cell: Path) -> str:

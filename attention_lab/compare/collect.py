@@ -1,15 +1,13 @@
 """Collection of a comparison's results from the folders of its runs."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from attention_lab import config as configs
 from attention_lab.compare import cells, maps, stale, tuning_file
 from attention_lab.compare.analysis.record import Comparison, Maps, Row, Run, Tuned
 from attention_lab.compare.costs import NO_COSTS, Costs
 from attention_lab.compare.plan import Plan, Planned
-from attention_lab.run import folder as run_folder
-from attention_lab.system.files import read_json
+from attention_lab.compare.provenance import provenance
 from attention_lab.training.preflight import with_seed
 
 
@@ -36,7 +34,7 @@ def collect(
     rows=rows,
     seeds=len(plan.reported_seeds),
     steps=plan.steps,
-    provenance=_provenance(rows),
+    provenance=provenance(rows),
     costs=costs.records,
     row_costs=costs.rows,
     baseline={key: value for key, value in first.items() if key in varied},
@@ -67,11 +65,11 @@ def _row(plan: Plan, row: Planned, tuned: Tuned | None, with_maps: bool) -> Row:
 def _run(plan: Plan, row: Planned, seed: int) -> Run:
   cell = plan.cell(row, seed)
   if plan.finished(row, seed):
-    return Run(seed, cell, "finished", "", cells.summary(cell), cells.curve(cell))
+    return cells.result(cell, seed)
   if plan.changed(row, seed):
     return Run(seed, cell, "not run")  # It is to start anew.
   if error := cells.failure(cell):
-    return Run(seed, cell, "failed", error, {}, cells.curve(cell))
+    return cells.result(cell, seed, error)
   return Run(seed, cell, "not run")
 
 
@@ -81,41 +79,3 @@ def _maps(plan: Plan, row: Planned, runs: Sequence[Run]) -> Maps | None:
     if run.status == "finished" and row.origin and not plan.changed(row, run.seed):
       return maps.of_run(with_seed(row.config, run.seed), run.folder, row.origin.code)
   return None
-
-
-def _provenance(rows: Sequence[Row]) -> dict[str, str]:
-  """Return the finished runs' environment, each distinct text once."""
-  texts: dict[str, list[str]] = {}
-  for row in rows:
-    for run in row.runs:
-      if run.status != "finished":
-        continue
-      for name, text in _environment(run).items():
-        if text not in texts.setdefault(name, []):
-          texts[name].append(text)
-  notes = {f"results of {row.name}": row.note for row in rows if row.note}
-  return notes | {name: "; ".join(found) for name, found in texts.items()}
-
-
-def _environment(run: Run) -> dict[str, str]:
-  """Return what the provenance of a finished run says of its environment.
-
-  Runs of earlier versions recorded neither the time nor the processor.
-  """
-  provenance = read_json(run.folder / run_folder.CONFIG)["provenance"]
-  commit = provenance["git_commit"]
-  known = {
-    "date": provenance.get("started", "").partition("T")[0],
-    "device": _device(provenance),
-    "versions": ", ".join(f"{k} {v}" for k, v in provenance["versions"].items()),
-    "commit": commit and commit.replace("+", " with uncommitted changes"),
-    f"dataset {run.summary['dataset']}": f"sha256 {provenance['dataset_sha256']}",
-  }
-  return {name: text for name, text in known.items() if text}
-
-
-def _device(provenance: Mapping[str, Any]) -> str:
-  """Return the number and model of the devices; a CPU is named by its processor."""
-  devices, platform = provenance["devices"], provenance["platform"]
-  name = (provenance.get("processor") if platform == "cpu" else None) or devices[0]
-  return f"{len(devices)} × {name} ({platform})"

@@ -12,7 +12,7 @@ from attention_lab.architecture.base import options as model_options
 from attention_lab.benchmark.measure import Measured, at_length, benches
 from attention_lab.benchmark.program import Bench
 from attention_lab.benchmark.timing import matmul_peak
-from attention_lab.compare import row_costs
+from attention_lab.compare import plan_file, row_costs
 from attention_lab.compare.plan import Plan
 from attention_lab.config import Config
 from attention_lab.errors import UserError
@@ -22,7 +22,6 @@ from attention_lab.system.code_hash import digest
 from attention_lab.system.files import read_json, write_json
 from attention_lab.training.preflight import code_of
 
-FILE = "benchmark.json"
 CONDITIONS = "asked"  # The key of the conditions in the stored file.
 
 
@@ -38,7 +37,7 @@ NO_COSTS = Costs((), {})
 
 def stored(plan: Plan, lengths: Sequence[int]) -> Costs | None:
   """Return what was stored; None if that was not measured under the same conditions."""
-  path = plan.workdir / FILE
+  path = plan.workdir / plan_file.COSTS
   if not Path(path).exists():
     return None
   content = read_json(path)
@@ -74,7 +73,7 @@ def measure(plan: Plan, lengths: Sequence[int]) -> list[str]:
     ),
     "matmul_flops_per_second": peak,
   }
-  write_json(plan.workdir / FILE, content)
+  write_json(plan.workdir / plan_file.COSTS, content)
   return left_out
 
 

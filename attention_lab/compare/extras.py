@@ -7,10 +7,10 @@ from attention_lab.errors import UserError
 PACKAGES = ("scipy", "jinja2", "matplotlib")
 
 
-def refuse_missing() -> None:
-  """Raise `UserError` naming the packages that are not installed; import none."""
+def refuse_missing(mode: str) -> None:
+  """Raise `UserError` naming the packages that a mode misses; import none."""
   missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
   if missing:
     raise UserError(
-      f"--mode=compare needs {', '.join(missing)}: pip install -e '.[compare]'"
+      f"--mode={mode} needs {', '.join(missing)}: pip install -e '.[compare]'"
     )

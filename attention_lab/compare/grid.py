@@ -171,11 +171,17 @@ def about(config: Config) -> str:
     config: a configuration with its grid, from `read`.
   """
   rows = [dict(configs.flatten(row.applied(config))) for row in named.read(config)]
-  keys = [
-    key
-    for key in varied(config)
-    if key in _stored(config) or any(row[key] != rows[0][key] for row in rows)
-  ]
+  return subject(
+    [
+      key
+      for key in varied(config)
+      if key in _stored(config) or any(row[key] != rows[0][key] for row in rows)
+    ]
+  )
+
+
+def subject(keys: Sequence[str]) -> str:
+  """Return the one of the settings that vary, at least one, that rows are judged by."""
   others = [key for key in keys if key != "dataset"]
   return next((key for key in SUBJECTS if key in keys), (others or keys)[0])
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from attention_lab.compare import stored_maps
 from attention_lab.compare.analysis.record import Maps
 from attention_lab.config import Config
 from attention_lab.decode.attention_maps import attention_weights, labels, per_layer
 from attention_lab.experiment import assemble
 from attention_lab.run import folder as run_folder
 from attention_lab.run.restore import restore_params
-from attention_lab.system.code_hash import digest
 from attention_lab.system.files import write_atomically
 
 LONGEST = 64  # Tokens of the text that are used.
@@ -33,15 +33,12 @@ def of_run(config: Config, cell: Path, code: Mapping[str, str]) -> Maps | None:
   Returns:
     None if an attention computes no weights, or not one for each pair of tokens.
   """
-  checkpoint = max((cell / run_folder.CHECKPOINTS).glob("*.npz"), default=None)
-  if checkpoint is None:
+  path = stored_maps.path_of(cell, code)
+  if path is None:
     return None
-  path = cell.with_name(f"{cell.name}.maps-{checkpoint.stem}-{digest(code)}.npz")
   if not path.exists():
     _store(path, *_compute(config, cell))
-  with np.load(path, allow_pickle=False) as stored:
-    tokens, weights = stored["tokens"].tolist(), stored["weights"]
-  return Maps(tokens, weights) if weights.size else None
+  return stored_maps.read(path)
 
 
 def _compute(config: Config, cell: Path) -> tuple[list[str], np.ndarray]:

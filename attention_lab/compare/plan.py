@@ -142,7 +142,12 @@ def to_store(plan: Plan, tune: str) -> plan_file.Stored:
     )
     for row in plan.reported
   ]
-  return plan_file.Stored(rows, plan.reported_seeds, plan.steps, plan.looks, tune)
+  return plan_file.Stored(
+    *(rows, plan.reported_seeds, plan.steps, plan.looks),
+    about=plan.about,
+    margin=plan.margin,
+    tune=tune,
+  )
 
 
 def _others(

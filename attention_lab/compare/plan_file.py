@@ -12,6 +12,9 @@ from attention_lab.errors import UserError
 from attention_lab.system.files import read_json, write_json
 
 FILE = "compare.json"
+COSTS = "benchmark.json"  # Beside it, if costs were measured.
+# Fields that older versions did not write.
+OPTIONAL = ("about", "margin", "command", "tune")
 
 
 class StoredRow(NamedTuple):
@@ -33,6 +36,9 @@ class Stored(NamedTuple):
   steps: int
   looks: Sequence[int] = ()  # Numbers of seeds at which all results were reported.
   tune: str = ""  # The setting `compare.tune`.
+  about: str = ""  # The setting that rows are judged by; "" in files of older versions.
+  margin: str = "50%"  # Setting compare.margin.
+  command: str = ""  # The command line that made it.
 
 
 def read(workdir: Path) -> Stored | None:
@@ -54,11 +60,8 @@ def read(workdir: Path) -> Stored | None:
       for row in content["rows"]
     ]
     return Stored(
-      rows,
-      content["seeds"],
-      content["steps"],
-      content["looks"],
-      content.get("tune", ""),  # Earlier versions did not tune.
+      *(rows, content["seeds"], content["steps"], content["looks"]),
+      **{key: content[key] for key in OPTIONAL if key in content},
     )
   except (KeyError, TypeError):
     raise UserError(
@@ -74,6 +77,8 @@ def write(workdir: Path, stored: Stored, command: str) -> None:
     "seeds": list(stored.seeds),
     "steps": stored.steps,
     "looks": list(stored.looks),
+    "about": stored.about,
+    "margin": stored.margin,
     "tune": stored.tune,
     "rows": rows,
   }

@@ -36,10 +36,10 @@ from attention_lab.compare.clock import duration
 from attention_lab.compare.collect import collect
 from attention_lab.compare.plan import Plan, Planned
 from attention_lab.compare.progress import Progress
-from attention_lab.compare.report import latex, markdown, page, results
+from attention_lab.compare.report import files
 from attention_lab.config import Config
 from attention_lab.run import folder as run_folder
-from attention_lab.system.files import make_folder, write_atomically
+from attention_lab.system.files import make_folder
 from attention_lab.training.preflight import training_flops
 
 
@@ -48,7 +48,7 @@ def run(config: Config, workdir: str | None) -> int:
 
   It is 1 if any run failed, and 128 + the signal's number after a signal.
   """
-  extras.refuse_missing()
+  extras.refuse_missing("compare")
   launch.disable_preallocation()
   folder = Path(workdir) if workdir else _folder(config)
   console = Console(highlight=False, soft_wrap=True, emoji=False)
@@ -136,17 +136,8 @@ class Reports:
     """
     found = costs.stored(self.plan, self.lengths) or costs.NO_COSTS
     comparison = collect(self.plan, self.command, found, final)
-    self._write("results.jsonl", results.jsonl(comparison))
-    self._write("results.csv", results.table(comparison))
-    self._write("results.tex", latex.latex(comparison))
-    self._write("report.md", markdown.report(comparison))
-    if final:
-      self._write("report.html", page.report(comparison))
+    files.write(self.plan.workdir, comparison, with_page=final)
     return comparison
-
-  def _write(self, name: str, text: str) -> None:
-    content = text.encode()
-    write_atomically(self.plan.workdir, lambda f: f.write(content), lambda _: name)
 
 
 class ReportingProgress:
@@ -190,10 +181,7 @@ def _finish(reports: Reports, console: Console) -> int:
   rows = lines(comparison)
   for line in rows:
     console.print(f"{line.name}: {sentence(line, comparison.seeds)}.", markup=False)
-  console.print(
-    f"Written to {planned.workdir}: report.html, report.md, results.jsonl, "
-    "results.csv, results.tex, cells/"
-  )
+  console.print(f"Written to {planned.workdir}: {', '.join(files.NAMES)}, cells/")
   failed = [(line.name, failure) for line in rows for failure in line.failed]
   for name, failure in failed:
     print(f"error: {name}, seed {failure.seed}: {failure.error}", file=sys.stderr)

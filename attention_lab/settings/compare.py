@@ -12,6 +12,9 @@ SETTINGS: Mapping[str, Setting] = {
     (),
     "Named rows: pairs of a name and settings of its own; the first is the baseline.",
   ),
+  "compare.folders": Changeable(
+    (), "With --mode=report: folders to join; words without -- set it."
+  ),
   "compare.match": Changeable(
     "parameters",
     "Add a row of equal cost for each attention whose cost differs from the baseline's.",

@@ -36,7 +36,7 @@ OTHERS: Mapping[str, Flag] = {
   "mode": Flag(
     "train",
     "What to do.",
-    "train, compare, evaluate, sample, check, benchmark or list",
+    "train, compare, report, evaluate, sample, check, benchmark or list",
   ),
   "config": Flag(None, "Experiment file; --config.section.key=value sets one setting."),
   "plugin": Flag(
@@ -50,6 +50,9 @@ OTHERS: Mapping[str, Flag] = {
   "num_processes": Flag(None, "Number of processes that train one run."),
   "process_id": Flag(None, "Number of this process, from 0."),
 }
+
+# Flags that have an effect with --mode=report.
+OF_REPORT = ("--mode", "--workdir", "--config.compare.margin", "--config.compare.stale")
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
   "Experiment": (
@@ -86,6 +89,8 @@ def define() -> None:
 def parse(argv: Sequence[str]) -> list[str]:
   """Parse the flags; return the words --config.key=value as "key=value".
 
+  With --mode=report, the other words are folders, and set `compare.folders`.
+
   Raises:
     UserError: an unknown flag, a value of another type, or a word that is no flag.
   """
@@ -100,9 +105,26 @@ def parse(argv: Sequence[str]) -> list[str]:
     raise _unknown(error.flagname, others) from None
   except flags.Error as error:
     raise _malformed(error) from None
+  if FLAGS.mode == "report":
+    _refuse_unused([override.partition("=")[0] for override in overrides])
+    # The margin is that of the comparisons unless it is set.
+    return ["compare.margin=", f"compare.folders={tuple(surplus)!r}", *overrides]
   if surplus:
     raise UserError(f"{surplus[0]!r} is no flag; flags are written --name=value.")
   return overrides
+
+
+def _refuse_unused(keys: Sequence[str]) -> None:
+  """Raise `UserError` at a flag or setting that has no effect with --mode=report.
+
+  Args:
+    keys: the settings that are given by --config.key=value.
+  """
+  given = [f"--{name}" for name in (*OTHERS, *NAMED) if FLAGS[name].present]
+  given += [f"{OVERRIDE}{key}" for key in keys if key in SETTINGS]
+  for flag in given:
+    if flag not in OF_REPORT:
+      raise UserError(f"{flag} has no effect with --mode=report; omit it.")
 
 
 def _overrides(word: str) -> bool:
@@ -191,6 +213,8 @@ def help_text(columns: int) -> str:
   ends = (
     "--mode=list shows every attention, positional scheme, dataset, architecture, "
     "optimizer and schedule with its options.",
+    "--mode=report FOLDER… joins the folders of finished runs and comparisons into one "
+    "report; --workdir names its folder.",
     f"--config.section.key=value sets any other setting, for example "
     f"--config.train.learning_rate=1e-3; {PAGE} lists them all.",
   )

@@ -38,6 +38,7 @@ WITHOUT_NUMBERS = (
   "training/progress.py",
 )
 SHORT = 16  # Hex digits of a hash that is stored for each file.
+VERSION = "version of "  # Begins the names of libraries in a result of `used_code`.
 # Files of plugins, and folders of packages of plugins, wherever they are installed.
 _plugins: set[Path] = set()
 
@@ -100,7 +101,7 @@ def used_code(common: Iterable[str], components: Iterable[str]) -> dict[str, str
     if not name.startswith(_WITHOUT_NUMBERS)
   }
   for package in sorted({*NUMERICAL, *_packages(own.libraries - base.libraries)}):
-    found[f"version of {package}"] = str(installed(package))
+    found[f"{VERSION}{package}"] = str(installed(package))
   return found
 
 

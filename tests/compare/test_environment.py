@@ -2,7 +2,7 @@
 
 import pytest
 
-from attention_lab.compare import collect
+from attention_lab.compare import provenance
 from attention_lab.compare.analysis.record import Row, Run
 from attention_lab.run import folder as run_folder
 from attention_lab.system.files import write_json
@@ -25,7 +25,7 @@ def run(folder, provenance, seed=0):
 
 def test_processor_date_and_changes_are_told(tmp_path):
   found = run(tmp_path / "run", NEW | {"git_commit": "abc+"})
-  assert collect._environment(found) == {
+  assert provenance._environment(found) == {
     "date": "2026-11-26",
     "device": "1 × Abacus 9000, 2 cores (cpu)",
     "versions": "jax 0.11.2",
@@ -36,7 +36,7 @@ def test_processor_date_and_changes_are_told(tmp_path):
 
 @pytest.mark.parametrize("more", [{}, {"processor": None, "git_commit": None}])
 def test_runs_of_earlier_versions_lack_what_they_did_not_record(tmp_path, more):
-  found = collect._environment(run(tmp_path / "run", OLD | more))
+  found = provenance._environment(run(tmp_path / "run", OLD | more))
   assert "date" not in found
   assert found["device"] == "1 × cpu (cpu)"
   assert found.get("commit") == (OLD | more)["git_commit"]
@@ -44,13 +44,13 @@ def test_runs_of_earlier_versions_lack_what_they_did_not_record(tmp_path, more):
 
 def test_a_gpu_is_named_instead_of_the_processor(tmp_path):
   gpu = NEW | {"devices": ["NVIDIA H100"] * 2, "platform": "gpu"}
-  found = collect._environment(run(tmp_path / "run", gpu))
+  found = provenance._environment(run(tmp_path / "run", gpu))
   assert found["device"] == "2 × NVIDIA H100 (gpu)"
 
 
 def test_different_texts_are_listed_once_each(tmp_path):
   later = NEW | {"started": "2026-11-27T01:00:00+0000"}
   runs = [run(tmp_path / f"{i}", each, i) for i, each in enumerate([NEW, NEW, later])]
-  found = collect._provenance([Row("standard", {}, "", runs)])
+  found = provenance.provenance([Row("standard", {}, "", runs)])
   assert found["date"] == "2026-11-26; 2026-11-27"
   assert found["commit"] == "abc"

@@ -4,6 +4,7 @@ import pytest
 
 from attention_lab.compare import plan, plan_file
 from attention_lab.errors import UserError
+from attention_lab.system.files import read_json, write_json
 from tests.parts import tiny_config
 
 
@@ -35,6 +36,24 @@ def test_rows_and_seeds_of_earlier_commands_stay(folder):
     plan.to_store(extended, "").rows[-1].config
     == plan_file.read(folder).rows[-1].config
   )
+
+
+def test_margin_and_what_rows_are_judged_by_are_stored(folder):
+  planned = made(folder, ("standard", "linear"))
+  stored = plan.to_store(planned._replace(margin="0.01", about="position"))
+  place = folder / "stored"
+  place.mkdir()
+  plan_file.write(place, stored, "the command")
+  found = plan_file.read(place)
+  assert (found.margin, found.about, found.command) == (
+    *("0.01", "position"),
+    "the command",
+  )
+  content = read_json(place / plan_file.FILE)
+  for key in plan_file.OPTIONAL:  # As older versions wrote it.
+    del content[key]
+  write_json(place / plan_file.FILE, content)
+  assert plan_file.read(place).margin == "50%"
 
 
 def test_matched_rows_go_with_their_row(folder):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from attention_lab import config as configs
-from attention_lab.compare import cells, costs, launch, stale
+from attention_lab.compare import cells, costs, launch, plan_file, stale
 from attention_lab.compare.collect import collect
 from attention_lab.compare.plan import Plan, Planned
 from attention_lab.compare.report.results import results
@@ -145,7 +145,7 @@ def test_measured_costs_are_of_this_code(mine, tmp_path):
   config = tiny_config(attention="mine")
   plan = Plan(tmp_path, [Planned("mine", config, 1)], (0,), STEPS)
   content = {costs.CONDITIONS: costs._conditions(plan, (8,)), "records": [], "rows": {}}
-  (tmp_path / costs.FILE).write_text(json.dumps(content))
+  (tmp_path / plan_file.COSTS).write_text(json.dumps(content))
   assert costs.stored(plan, (8,)) == costs.Costs([], {})
   mine.write_text(mine.read_text() + "# edited\n")
   assert costs.stored(plan, (8,)) is None

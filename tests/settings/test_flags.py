@@ -52,6 +52,12 @@ def test_every_flag_is_in_one_group():
   assert sorted(grouped) == sorted([*command_line.OTHERS, *command_line.NAMED])
 
 
+def test_help_says_how_to_join_runs():
+  text = " ".join(command_line.help_text(80).split())
+  assert "--mode=report FOLDER… joins the folders of finished runs" in text
+  assert "compare, report, evaluate" in text
+
+
 def test_help_has_three_examples_and_names_the_settings_page():
   text = command_line.help_text(80)
   assert text.count("  python -m attention_lab.main ") == 3

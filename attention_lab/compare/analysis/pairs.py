@@ -15,18 +15,23 @@ def compared(comparison: Comparison) -> dict[str, tuple[str, ...]]:
   alone; the sizes that matching changed do not count. Losses on different datasets are
   never compared.
   """
-  by_name = {row.name: row for row in comparison.rows}
   varied = {key for row in comparison.rows if not row.matched for key in row.settings}
   equal = sorted(varied - ({comparison.about} - {"dataset"}))
   first: dict[tuple[str, ...], str] = {}
   found = {}
+  names = {row.name for row in comparison.rows}
   for row in comparison.rows:
-    origin = by_name.get(row.made_from, row)
+    origin = origin_of(comparison, row)
     group = tuple(repr(value(comparison, origin, key)) for key in equal)
     name = first.setdefault(group, row.name)
     by_rule = () if name == row.name else (name,)
-    found[row.name] = tuple(each for each in row.against if each in by_name) or by_rule
+    found[row.name] = tuple(each for each in row.against if each in names) or by_rule
   return found
+
+
+def origin_of(comparison: Comparison, row: Row) -> Row:
+  """Return the row that a matched row was made of; of other rows, the row itself."""
+  return next((each for each in comparison.rows if each.name == row.made_from), row)
 
 
 def value(comparison: Comparison, row: Row, key: str) -> Any:

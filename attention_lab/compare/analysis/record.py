@@ -22,6 +22,8 @@ class Run(NamedTuple):
   summary: Mapping[str, Any] = {}
   # metrics.jsonl: step, split ("train", "validation"), loss, accuracy, learning_rate …
   curve: Sequence[Mapping[str, Any]] = ()
+  code: str = ""  # Digest of the code of its last start; "" if unknown.
+  data: str = ""  # Fingerprint of its dataset; "" if unknown.
 
 
 class Maps(NamedTuple):
@@ -83,3 +85,5 @@ class Comparison(NamedTuple):
   row_costs: Mapping[str, Mapping[str, Any]] = {}
   # All settings of the baseline: setting → value; empty if unknown.
   settings: Mapping[str, Any] = {}
+  # The folders that --mode=report joined; () for a comparison of one command.
+  joined: Sequence[str] = ()

@@ -1,6 +1,5 @@
 """Facts that describe a comparison: the header of reports, and the settings of rows."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from attention_lab.compare.analysis.pairs import value
@@ -30,10 +29,12 @@ def header(comparison: Comparison) -> dict[str, str]:
     "dataset": _each(comparison, "dataset"),
     "model": _model(comparison),
     "training": _training(comparison),
-    "seeds": f"{comparison.seeds} per row",
+    "seeds": seeds(comparison),
     "hardware": comparison.provenance.get("device", ""),
     "code": _commit(comparison.provenance.get("commit", "")),
+    "versions": _versions(comparison.provenance.get("versions", "")),
     "date": comparison.provenance.get("date", "").replace("; ", ", "),
+    "joined": counted(len(comparison.joined), "folder") * bool(comparison.joined),
   }
   return {name: text for name, text in found.items() if text}
 
@@ -45,10 +46,14 @@ def setting(comparison: Comparison, row: Row, key: str) -> Any:
 
 
 def sizes(comparison: Comparison, row: Row) -> dict[str, Any]:
-  """Return the sizes of a row's model that are known; an unset d_ff is 4 · d_model."""
+  """Return the sizes of a row's model that are known; an unset d_ff is 4 · d_model.
+
+  The number of parameters is that of its first run that has recorded it.
+  """
   found = {name: setting(comparison, row, key) for name, key in SIZES.items()}
   if found["d_ff"] is None and SIZES["d_ff"] in comparison.settings:
     found["d_ff"] = 4 * found["d_model"]
+  found["parameters"] = parameters(row)
   return {name: size for name, size in found.items() if size is not None}
 
 
@@ -67,13 +72,26 @@ def _model(comparison: Comparison) -> str:
   values = {name: listed(list(dict.fromkeys(all_))) for name, all_ in by_size.items()}
   words = [f"{values[n]} {n}" for n in ("layers", "heads") if n in values]
   words += [f"{n} {values[n]}" for n in ("d_model", "d_ff") if n in values]
-  return ", ".join(words + _parameters(comparison.rows[0]))
+  first = comparison.rows[0]
+  if count := parameters(first):
+    words.append(f"{count:,} parameters in {first.name}")
+  return ", ".join(words)
 
 
-def _parameters(row: Row) -> list[str]:
-  found: list[Mapping[str, Any]] = [run.summary for run in row.runs]
-  counts = [each["parameters"] for each in found if each.get("parameters")]
-  return [f"{counts[0]:,} parameters in {row.name}"] if counts else []
+def parameters(row: Row) -> int | None:
+  """Return the number of parameters of a row's model; None if it is unknown."""
+  counts = [run.summary.get("parameters") for run in row.runs]
+  return next((int(count) for count in counts if count), None)
+
+
+def seeds(comparison: Comparison) -> str:
+  """Return the number of seeds per row, which may differ between joined folders."""
+  counts = sorted({len(row.runs) for row in comparison.rows})
+  if not comparison.joined or counts == [comparison.seeds]:
+    return f"{comparison.seeds} per row"
+  if len(counts) == 1:
+    return f"{counts[0]} per row, {comparison.seeds} different ones"
+  return f"{counts[0]} to {counts[-1]} per row"
 
 
 def _training(comparison: Comparison) -> str:
@@ -85,6 +103,19 @@ def _training(comparison: Comparison) -> str:
   if order := comparison.settings.get(DATA_ORDER):
     words.append(ORDERS[order])
   return ", ".join(words)
+
+
+def _versions(texts: str) -> str:
+  """Return the packages whose version differs between runs, with their versions."""
+  found: dict[str, list[str]] = {}
+  for text in texts.split("; "):
+    for package, _, version in (word.partition(" ") for word in text.split(", ")):
+      found.setdefault(package, []).append(version)
+  return ", ".join(
+    f"{package} {listed(list(dict.fromkeys(each)))}"
+    for package, each in found.items()
+    if len(set(each)) > 1
+  )
 
 
 def _commit(texts: str) -> str:

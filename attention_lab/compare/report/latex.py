@@ -1,14 +1,15 @@
 """results.tex: the rows of a comparison as a table for LaTeX's package booktabs."""
 
 import itertools
-import re
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from attention_lab.compare.analysis.lengths import Lengths, by_length
 from attention_lab.compare.analysis.measures import Metric
 from attention_lab.compare.analysis.record import Comparison
 from attention_lab.compare.analysis.sentences import estimate_text
 from attention_lab.compare.analysis.table import Estimate, Line, lines
+from attention_lab.compare.report.latex_text import breakable, escape, width
 from attention_lab.compare.report.texts import (
   UNCHECKED,
   extent,
@@ -16,20 +17,16 @@ from attention_lab.compare.report.texts import (
   title,
 )
 
-# Metrics beside those of predictions; others would make the table wider than a page.
+# Metrics beside those of predictions, and most of either: the table then fits the width
+# of LaTeX's class article, 345 pt.
 _COSTS = ("parameters", "step_seconds")
-_LONGEST = 24  # Characters of a name that is not wrapped.
-_ESCAPES = {
-  "\\": r"\textbackslash{}",
-  "~": r"\textasciitilde{}",
-  "^": r"\textasciicircum{}",
-  "<": r"\textless{}",
-  ">": r"\textgreater{}",
-  "|": r"\textbar{}",
-  "–": "--",
-  "↑": r"$\uparrow$",
-  "↓": r"$\downarrow$",
-} | {character: f"\\{character}" for character in "&%$#_{}"}
+_MOST = 3
+_LONGEST = 20  # Characters of a name that is not wrapped.
+_NAMES = r"p{0.22\linewidth}"  # Type of a column in which names are wrapped.
+_UNCHECKED = "unchecked"
+
+# A mean and its interval, or "".
+Cell: TypeAlias = tuple[str, str]
 
 
 def latex(comparison: Comparison) -> str:
@@ -39,75 +36,87 @@ def latex(comparison: Comparison) -> str:
   verdict of the report; rows with different baselines have a best each.
   """
   rows = lines(comparison)
-  metrics = [m for m in metrics_of(rows) if m.predicts or m.key in _COSTS]
+  metrics = _metrics(rows)
   best = {metric.key: _best(rows, metric) for metric in metrics}
-  body = [text for line in rows for text in _rows(line, metrics, best)]
   caption = (
     f"{title(comparison)}. {extent(comparison)} Means over seeds with 95 % intervals; "
     "bold: the best of the rows that are better than the baseline."
   )
-  heads = [["row", *(m.name for m in metrics)], ["", *(_unit(m) for m in metrics)]]
-  tables = [_table(caption, [line.name for line in rows], heads, body)]
+  if any(line.unchecked for line in rows):
+    caption += f" {_UNCHECKED.capitalize()}: {UNCHECKED}."
+  body = {
+    line.name: [
+      _cell(line, metric, line.name in best[metric.key]) for metric in metrics
+    ]
+    for line in rows
+  }
+  tables = [_table(caption, _heading(metrics), body)]
   tables += [_of_lengths(found) for found in by_length(comparison)]
   return "\n".join([r"% Needs \usepackage{booktabs}.", *itertools.chain(*tables), ""])
 
 
 def _of_lengths(found: Lengths) -> list[str]:
   """Return the lines of a table of a metric by length."""
-  body = [
-    text
+  body = {
+    name: [_estimated(found.metric, row.get(length)) for length in found.lengths]
     for name, row in found.rows.items()
-    for text in _filled(
-      name, [_estimated(found.metric, row.get(length)) for length in found.lengths]
-    )
-  ]
+  }
   caption = (
     f"{found.metric.heading.capitalize()} by the length of the sequences in tokens. Means "
     f"over seeds with 95 % intervals; {found.metric.better} is better."
   )
-  heads = [["row", *map(found.heading, found.lengths)]]
-  return _table(caption, list(found.rows), heads, body)
+  heading = _line(
+    [escape(cell) for cell in ("row", *map(found.heading, found.lengths))]
+  )
+  return _table(caption, [heading], body)
 
 
 def _table(
-  caption: str,
-  names: Sequence[str],
-  heads: Sequence[Sequence[str]],
-  body: Sequence[str],
+  caption: str, heading: Sequence[str], body: Mapping[str, Sequence[Cell]]
 ) -> list[str]:
   """Return the lines of a table.
 
   Args:
     caption: its caption.
-    names: the names of its rows.
-    heads: the cells of each line of its heading.
-    body: its other lines.
+    heading: the lines of its heading.
+    body: name of a row → its cells.
   """
+  is_long = max(map(width, body)) > _LONGEST
+  to_lines = _wrapped if is_long else _rows
+  columns = max(map(len, body.values()))
   return [
     r"\begin{table}",
-    r"  \centering\small",
+    r"  \centering\small\setlength{\tabcolsep}{3pt}",
     rf"  \caption{{{escape(caption)}}}",
-    rf"  \begin{{tabular}}{{{_names(names)}{'r' * (len(heads[0]) - 1)}}}",
+    rf"  \begin{{tabular}}{{{_NAMES if is_long else 'l'}{'r' * columns}}}",
     r"    \toprule",
-    *(_line([escape(cell) for cell in head]) for head in heads),
+    *heading,
     r"    \midrule",
-    *body,
+    *(text for name, cells in body.items() for text in to_lines(name, cells)),
     r"    \bottomrule",
     r"  \end{tabular}",
     r"\end{table}",
   ]
 
 
-def _names(names: Sequence[str]) -> str:
-  """Return the type of the column of names, in which long names are wrapped."""
-  is_long = max(map(len, names)) > _LONGEST
-  return r"p{0.25\linewidth}" if is_long else "l"
+def _metrics(rows: Sequence[Line]) -> list[Metric]:
+  """Return the metrics of the table; those that rows are judged by come first."""
+  found = metrics_of(rows)
+  judged = {line.primary for line in rows}
+  predicted = [metric for metric in found if metric.predicts]
+  predicted.sort(key=lambda metric: metric.key not in judged)
+  return predicted[:_MOST] + [metric for metric in found if metric.key in _COSTS]
 
 
-def escape(text: str) -> str:
-  """Return text on one line with LaTeX's special characters escaped."""
-  text = " ".join(text.split())
-  return re.sub(r"[\\~^<>|–↑↓&%$#_{}]", lambda match: _ESCAPES[match[0]], text)
+def _heading(metrics: Sequence[Metric]) -> list[str]:
+  """Return the lines of the heading: names on two lines, and units."""
+  words = [metric.name.split() for metric in metrics]
+  halves = [" ".join(each[:-1]) for each in words], [each[-1] for each in words]
+  return [
+    _line(["", *map(escape, halves[0])]),
+    _line(["row", *map(escape, halves[1])]),
+    _line(["", *(escape(_unit(metric)) for metric in metrics)]),
+  ]
 
 
 def _best(rows: Sequence[Line], metric: Metric) -> set[str]:
@@ -123,30 +132,32 @@ def _best(rows: Sequence[Line], metric: Metric) -> set[str]:
   return {name for _, name in best.values()}
 
 
-def _rows(
-  line: Line, metrics: Sequence[Metric], best: Mapping[str, set[str]]
-) -> list[str]:
-  """Return the lines of a row; the best means are bold."""
-  cells = []
-  for metric in metrics:
-    absent = UNCHECKED if metric.predicts and line.unchecked else "–"
-    mean, interval = _estimated(metric, line.estimates.get(metric.key), absent)
-    is_best = line.name in best[metric.key]
-    cells.append((rf"\textbf{{{mean}}}" if is_best else mean, interval))
-  return _filled(line.name, cells)
+def _wrapped(name: str, cells: Sequence[Cell]) -> list[str]:
+  """Return a line whose name may be several lines high, with intervals below means."""
+  stacks = [
+    rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}{mean}\\{interval}\end{{tabular}}"
+    if interval
+    else mean
+    for mean, interval in cells
+  ]
+  return [_line([rf"\raggedright {breakable(name)}", *stacks])]
 
 
-def _filled(name: str, cells: Sequence[tuple[str, str]]) -> list[str]:
-  """Return a row's line of means and, if there are any, a smaller one of intervals."""
+def _rows(name: str, cells: Sequence[Cell]) -> list[str]:
+  """Return a line of means and, if there are any, a smaller one of intervals below."""
   intervals = [interval for _, interval in cells]
   found = [_line([escape(name), *(mean for mean, _ in cells)])]
   return [*found, _line(["", *intervals])] if any(intervals) else found
 
 
-def _estimated(
-  metric: Metric, estimate: Estimate | None, absent: str = "–"
-) -> tuple[str, str]:
-  """Return the mean and its interval, or ""; `absent` and "" without an estimate."""
+def _cell(line: Line, metric: Metric, bold: bool) -> Cell:
+  absent = _UNCHECKED if metric.predicts and line.unchecked else "–"
+  mean, interval = _estimated(metric, line.estimates.get(metric.key), absent)
+  return (rf"\textbf{{{mean}}}" if bold else mean), interval
+
+
+def _estimated(metric: Metric, estimate: Estimate | None, absent: str = "–") -> Cell:
+  """Return the cell of an estimate; `absent` without one."""
   if estimate is None:
     return escape(absent), ""
   mean, _, interval = escape(estimate_text(metric, estimate)).partition(" ")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from attention_lab.compare.analysis.aggregate import aggregate
 from attention_lab.compare.analysis.differences import Difference
 from attention_lab.compare.analysis.lengths import by_length
 from attention_lab.compare.analysis.measures import METRICS, Metric
@@ -16,6 +17,8 @@ from attention_lab.compare.analysis.sentences import (
 from attention_lab.compare.analysis.sweeps import Curve, sweeps
 from attention_lab.compare.analysis.table import Line, lines
 from attention_lab.compare.analysis.wording import p_value
+from attention_lab.compare.report import tasks
+from attention_lab.compare.report.facts import header
 from attention_lab.compare.report.texts import (
   UNCHECKED,
   extent,
@@ -32,6 +35,7 @@ def report(comparison: Comparison) -> str:
   sections = [
     f"# {_safe(title(comparison))}",
     extent(comparison),
+    *_header(comparison),
     f"```\n{comparison.command}\n```",
     "\n".join(
       f"- **{_safe(line.name)}**: {_safe(sentence(line, comparison.seeds))}."
@@ -41,6 +45,7 @@ def report(comparison: Comparison) -> str:
     notes(comparison),
     *_differences(rows),
     *_lengths(comparison),
+    *_tasks(comparison, rows),
     *_by_seed(rows),
     *_matched(rows),
     *_failures(rows),
@@ -48,6 +53,22 @@ def report(comparison: Comparison) -> str:
     *_provenance(comparison),
   ]
   return "\n\n".join(sections) + "\n"
+
+
+def _header(comparison: Comparison) -> Iterable[str]:
+  """Yield the facts of the page's header."""
+  found = header(comparison)
+  if found:
+    yield "\n".join(f"- {name}: {_safe(text)}" for name, text in found.items())
+
+
+def _tasks(comparison: Comparison, rows: Sequence[Line]) -> Iterable[str]:
+  """Yield the results over several tasks, if there are any."""
+  found = aggregate(comparison, rows)
+  if found is not None:
+    body = [tasks.cells(each) for each in found.mechanisms]
+    table = _grid(tasks.head(found), body)
+    yield f"## {tasks.HEADING}\n\n{table}\n\n{_safe(tasks.explanation(found))}"
 
 
 def _results(rows: Sequence[Line]) -> str:

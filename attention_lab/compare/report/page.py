@@ -3,18 +3,20 @@
 import base64
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+from attention_lab.compare.analysis.aggregate import aggregate
 from attention_lab.compare.analysis.differences import Difference
 from attention_lab.compare.analysis.lengths import Lengths, by_length
 from attention_lab.compare.analysis.measures import METRICS
 from attention_lab.compare.analysis.record import Comparison
 from attention_lab.compare.analysis.sentences import estimate_text, sentence
+from attention_lab.compare.analysis.statistics import Interval
 from attention_lab.compare.analysis.sweeps import sweeps
 from attention_lab.compare.analysis.table import Line, lines
 from attention_lab.compare.analysis.wording import counted, p_value
 from attention_lab.compare.cells import folder_name
-from attention_lab.compare.report import latex, results, texts
+from attention_lab.compare.report import latex, results, tasks, texts
 from attention_lab.compare.report.facts import header
 from attention_lab.compare.report.figures.costs import costs
 from attention_lab.compare.report.figures.curves import curves, lengths
@@ -73,6 +75,7 @@ def report(comparison: Comparison) -> str:
   template = _template()
   rows = lines(comparison)
   palette = Palette([line.name for line in rows])
+  pooled = aggregate(comparison, rows)
   return str(
     template.render(
       comparison=comparison,
@@ -87,6 +90,11 @@ def report(comparison: Comparison) -> str:
       groups=_groups(comparison, rows, palette),
       sheets=sheets(comparison),
       strokes=strokes(rows),
+      tasks=tasks,
+      pooled=pooled,
+      scores=_strokes({m.name: m.score for m in pooled.mechanisms}, (0.0, 1.0))
+      if pooled
+      else {},
       settings=sorted({*comparison.baseline, *(k for r in rows for k in r.settings)}),
       notes=texts.notes(comparison),
       unchecked=texts.UNCHECKED,
@@ -109,20 +117,32 @@ def strokes(rows: Sequence[Line]) -> Mapping[tuple[str, str, str], Stroke]:
   """
   found: dict[tuple[str, str, str], Stroke] = {}
   for metric in METRICS.values():
-    differences = {
+    differences: dict[tuple[str, str], Difference | Interval] = {
       (row.name, other): difference
       for row in rows
       for other, difference in row.differences_in(metric.key).items()
     }
-    ends = [0.0, *(end for each in differences.values() for end in _ends(each))]
-    low, width = min(ends), (max(ends) - min(ends)) or 1.0
-    for pair, each in differences.items():
-      positions = [(end - low) / width for end in (each.mean, *_ends(each), 0.0)]
-      found[*pair, metric.key] = Stroke(*positions)
+    drawn = _strokes(differences, (0.0,))
+    found |= {(*pair, metric.key): stroke for pair, stroke in drawn.items()}
   return found
 
 
-def _ends(difference: Difference) -> tuple[float, float]:
+_Key = TypeVar("_Key")
+
+
+def _strokes(
+  intervals: Mapping[_Key, Difference | Interval], shown: Sequence[float]
+) -> dict[_Key, Stroke]:
+  """Return strokes on one axis, on which the values `shown` are."""
+  ends = [*shown, *(end for each in intervals.values() for end in _ends(each))]
+  low, width = min(ends), (max(ends) - min(ends)) or 1.0
+  return {
+    name: Stroke(*((end - low) / width for end in (each.mean, *_ends(each), 0.0)))
+    for name, each in intervals.items()
+  }
+
+
+def _ends(difference: Difference | Interval) -> tuple[float, float]:
   if difference.low is None or difference.high is None:
     return difference.mean, difference.mean
   return difference.low, difference.high

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,9 +16,11 @@ from attention_lab.compare.analysis.measures import (
 )
 from attention_lab.compare.analysis.record import Comparison, Run
 from attention_lab.compare.analysis.table import lines
+from attention_lab.compare.report import tasks
 from attention_lab.compare.report.facts import RATE, SIZES, setting, sizes
 
 _FIRST = ("row", "seed", "status", "error", "leak_check", "matched", "baseline")
+_HASHES = ("code_hash", "data_hash")
 
 # Name in the files → field of a difference.
 _DIFFERENCE = {
@@ -72,6 +75,8 @@ def _of_run(run: Run) -> dict[str, Any]:
     "status": run.status,
     "error": run.error,
     "folder": str(run.folder),
+    "code_hash": run.code,
+    "data_hash": run.data,
     "leak_check": run.summary.get("leak_check"),
     "metrics": figures(run.summary) if finished else {},
     "lengths": run.summary.get("lengths") or {} if _is_shown(run) else {},
@@ -88,9 +93,12 @@ def _difference(difference: Difference) -> dict[str, Any]:
 
 
 def jsonl(comparison: Comparison) -> str:
-  """Return the content of results.jsonl, equal bytes for equal runs."""
-  lines = (json.dumps(result, ensure_ascii=False) for result in results(comparison))
-  return "".join(line + "\n" for line in lines)
+  """Return the content of results.jsonl, equal bytes for equal runs.
+
+  After the runs, there is a line for each mechanism over several tasks.
+  """
+  found = itertools.chain(results(comparison), tasks.records(comparison))
+  return "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in found)
 
 
 def table(comparison: Comparison) -> str:
@@ -124,7 +132,7 @@ def _flat(result: dict[str, Any], baseline: Mapping[str, Any]) -> dict[str, Any]
     for length, measured in result["lengths"].items()
     for metric in METRICS.keys() & measured
   }
-  names = (*_FIRST, "dataset", "steps", "learning_rate")
+  names = (*_FIRST, "dataset", "steps", "learning_rate", *_HASHES)
   first = {name: result[name] for name in names}
   first["error"] = " ".join(first["error"].split())
   return (
@@ -146,7 +154,7 @@ def _by_metric_and_length(name: str) -> tuple[str, int]:
 def _columns(records: Sequence[dict[str, Any]]) -> list[str]:
   """Return every name in any record; what only some rows have keeps a fixed place."""
   names = {name for record in records for name in record}
-  known = [*_FIRST, "dataset", "steps", *SIZES, "learning_rate"]
+  known = [*_FIRST, "dataset", "steps", *SIZES, "learning_rate", *_HASHES]
   known += sorted(name for name in names if name.startswith("settings."))
   known += METRICS
   known += [f"{metric}_{name}" for metric in METRICS for name in _DIFFERENCE]

@@ -13,6 +13,7 @@ from attention_lab.compare.analysis.wording import (
   setting_text,
 )
 from attention_lab.compare.grid import alternatives
+from attention_lab.compare.report import facts
 
 UNCHECKED = "leak check not passed"
 MOST_NAMES = 4  # Most names that a title lists.
@@ -38,8 +39,10 @@ def title(comparison: Comparison) -> str:
 def extent(comparison: Comparison) -> str:
   """Return the numbers of rows, seeds and steps as a sentence."""
   rows = counted(len(comparison.rows), "row")
-  seeds = counted(comparison.seeds, "seed")
-  return f"{rows}, {seeds} per row, {counted(comparison.steps, 'step')} per run."
+  number = facts.seeds(comparison)
+  noun = "seed per row" if number == "1 per row" else "seeds per row"
+  seeds = number.replace("per row", noun)
+  return f"{rows}, {seeds}, {counted(comparison.steps, 'step')} per run."
 
 
 def metrics_of(rows: Sequence[Line]) -> list[Metric]:
@@ -73,6 +76,16 @@ def notes(comparison: Comparison) -> str:
     found.append(
       f"The results were looked at with {counts} seeds, so p-values are multiplied by "
       f"{looks * (looks + 1)}: corrected this way, they hold for any number of looks."
+    )
+  if len(comparison.joined) > 1:
+    found.append(
+      "The runs of several folders were joined. p-values hold if their number was not "
+      "chosen by earlier results."
+    )
+  seeds = {tuple(run.seed for run in row.runs) for row in comparison.rows}
+  if comparison.joined and len(seeds) > 1:
+    found.append(
+      "Rows have different seeds: a pair is compared over those of both rows."
     )
   if comparison.seeds == 2:
     found.append(

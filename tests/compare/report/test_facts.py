@@ -31,6 +31,15 @@ def test_unknown_facts_are_left_out():
   }
 
 
+def test_versions_are_shown_where_they_differ():
+  base = made_up.comparison(made_up.row("standard", [1.5]))
+  versions = "jax 0.9, numpy 2.3; jax 0.10, numpy 2.3"
+  found = header(base._replace(provenance={"versions": versions}))
+  assert found["versions"] == "jax 0.9 and 0.10"
+  one = header(base._replace(provenance={"versions": "jax 0.9, numpy 2.3"}))
+  assert "versions" not in one
+
+
 def test_several_commits_are_all_shortened():
   base = made_up.comparison(made_up.row("standard", [1.5]))
   commits = f"{'a' * 40}; {'b' * 40} with uncommitted changes"

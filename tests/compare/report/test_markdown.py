@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from attention_lab.compare.analysis.record import Comparison, Row
+from attention_lab.compare.report.facts import header
 from attention_lab.compare.report.latex import latex
 from attention_lab.compare.report.markdown import report
 from attention_lab.compare.report.results import jsonl, table
+from tests.compare.report import drawn
 from tests.compare.report.made_up import comparison, failed, row, run
 
 pytest.importorskip("scipy")
@@ -46,6 +48,15 @@ def example():
 def test_whole_report_is_as_expected():
   expected = Path(__file__).with_name("expected_report.md").read_text("utf-8")
   assert report(example()) == expected
+
+
+def test_header_is_that_of_the_page():
+  found = drawn.comparison(3)
+  text = report(found)
+  for name, fact in header(found).items():
+    assert f"- {name}: {fact}\n" in text
+  assert "- hardware: 1 × Abacus 9000, 2 cores (cpu)\n" in text
+  assert "- code: commit a4e6b1f000 with uncommitted changes\n" in text
 
 
 def test_run_without_passed_leak_check_shows_no_loss():

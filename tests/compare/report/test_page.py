@@ -12,16 +12,18 @@ pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
 pytest.importorskip("scipy")
 
+from attention_lab.compare.analysis.aggregate import aggregate
 from attention_lab.compare.analysis.measures import METRICS
 from attention_lab.compare.analysis.record import Comparison, Maps, Row
 from attention_lab.compare.analysis.sentences import sentence
 from attention_lab.compare.analysis.table import lines
-from attention_lab.compare.report import results
+from attention_lab.compare.report import results, tasks
 from attention_lab.compare.report.facts import header
 from attention_lab.compare.report.figures import maps
 from attention_lab.compare.report.figures.palette import Palette
 from attention_lab.compare.report.latex import latex
 from attention_lab.compare.report.page import report, strokes
+from tests.compare.analysis import test_aggregate
 from tests.compare.report import drawn, made_up
 
 HOSTILE = "<script>alert('$x$ & \"y\"')</script>"
@@ -207,6 +209,21 @@ def test_numbers_agree_with_table():
       )
     for key, difference in line.differences.items():
       assert METRICS[key].change(difference.low) in text
+
+
+def test_results_over_tasks_are_a_table_with_intervals():
+  made = test_aggregate.example()
+  page = report(made)
+  start = page.index('id="table-tasks"')
+  body = page[start : page.index("</table>", start)]
+  for each in aggregate(made, lines(made)).mechanisms:
+    for cell in tasks.cells(each):
+      assert cell.partition(" [")[0] in body
+  drawn_at = [float(x) for x in re.findall(r'class="zero" x1="([\d.]+)"', body)]
+  assert drawn_at == [6, 6]  # Both intervals are above 0, where the axis begins.
+  assert body.count('class="reach"') == 2
+  assert body.count('data-value="0.028">0.028<small>[') == 1
+  assert "taken as exact" in page
 
 
 def test_failures_are_shown(full):

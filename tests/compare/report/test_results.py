@@ -3,18 +3,22 @@
 import csv
 import io
 import json
+import shutil
+import subprocess
 
 import pytest
 
 from attention_lab.compare.analysis.record import Row
 from attention_lab.compare.analysis.table import lines
-from attention_lab.compare.report.latex import escape, latex
+from attention_lab.compare.report.latex import latex
+from attention_lab.compare.report.latex_text import breakable, escape
 from attention_lab.compare.report.results import jsonl, table
 from tests.compare.report import drawn
 from tests.compare.report.made_up import comparison, failed, row, run
 from tests.compare.report.test_markdown import example
 
 pytest.importorskip("scipy")
+PDFLATEX = shutil.which("pdflatex")
 
 
 def records(found):
@@ -36,12 +40,14 @@ def test_results_have_a_line_per_run():
     "baseline": "standard",
     "dataset": "copy(sequence_length=8)",
     "steps": 2000,
-    "sizes": {},
+    "sizes": {"parameters": 1234},
     "learning_rate": None,
     "seed": 0,
     "status": "finished",
     "error": "",
     "folder": "cell/0",
+    "code_hash": "",
+    "data_hash": "",
     "leak_check": "passed",
     "metrics": {
       "loss": 1.4,
@@ -90,7 +96,8 @@ def test_every_line_carries_what_was_trained():
   found = drawn.comparison(2)
   first, *_, last = records(found)
   assert first["dataset"] == "shakespeare(sequence_length=64)"
-  assert first["sizes"] == {"d_model": 64, "d_ff": 256, "layers": 4, "heads": 4}
+  sizes = {"d_model": 64, "d_ff": 256, "layers": 4, "heads": 4}
+  assert first["sizes"] == sizes | {"parameters": 804_096}
   assert (first["learning_rate"], first["steps"]) == (0.006, 2000)
   assert (first["baseline"], last["baseline"]) == ("", "standard")
   assert last["costs"]["state_bytes_16384"] == 33_554_432 // 2
@@ -170,5 +177,78 @@ def test_latex_escapes_special_characters():
   )
 
 
-def test_latex_wraps_long_names():
-  assert r"\begin{tabular}{p{0.25\linewidth}rrrr}" in latex(drawn.comparison(3))
+def test_latex_wraps_long_names_with_intervals_below_means():
+  text = latex(drawn.comparison(3))
+  assert r"\begin{tabular}{p{0.22\linewidth}rrrr}" in text
+  name = r"\raggedright selective, d\_\allowbreak{}ff 213, matched in parameters"
+  assert rf"{name} & \begin{{tabular}}[t]{{@{{}}r@{{}}}}1.5" in text
+
+
+def test_latex_has_no_more_metrics_than_fit_the_width():
+  text = latex(wide())
+  assert r"\begin{tabular}{p{0.22\linewidth}rrrrr}" in text
+  assert (
+    r"& top-1 & validation & bits per &  & training \\" in text
+  )  # The judged first.
+
+
+def test_latex_says_what_is_unchecked():
+  text = latex(example())
+  assert text.count("& unchecked") == 2
+  assert "Unchecked: leak check not passed." in text
+
+
+@pytest.mark.parametrize(
+  ("text", "expected"),
+  [
+    ("naïve Größe", r"na\"{i}ve Gr\"{o}\ss{}e"),
+    ("λ → ∞ ± 1−2", r"$\lambda$ $\rightarrow$ $\infty$ $\pm$ 1$-$2"),
+    ("nai\u0308ve", r"na\"{i}ve"),
+    ("注意", "U+6CE8U+610F"),
+    ("ự", "U+1EF1"),
+  ],
+)
+def test_latex_has_commands_or_code_points_beyond_ascii(text, expected):
+  assert escape(text) == expected
+  assert escape(text).isascii()
+
+
+def test_long_words_may_be_broken():
+  assert breakable("a_b (x=1)") == r"a\_\allowbreak{}b (\allowbreak{}x=\allowbreak{}1)"
+  assert breakable("x" * 30).split(r"\allowbreak{}") == ["x" * 12, "x" * 12, "x" * 6]
+  assert breakable("注意力(2)").count("U+") == 3
+
+
+def wide():
+  """Return a comparison with long names, and with every metric that may be shown."""
+  names = [
+    "standard",
+    "a_very_long_name(option_one=123456, option_two=654321)",
+    "x" * 70,
+  ]
+  names += ["注意力, λ=3 → ∞ naïve Größe", "внимание(window=64)"]
+  shown = {"primary": "accuracy", "above_best": 1.0, "sequence_accuracy": 0.3}
+  rows = [
+    Row(
+      *(name, {}, ""),
+      [run(i, 9.5 + i / 3, bits_per_character=1.2 + i, **shown) for i in range(3)],
+    )
+    for name in names
+  ]
+  return comparison(*rows, row_costs={"standard": {"step_seconds": 1.234}})
+
+
+@pytest.mark.skipif(PDFLATEX is None, reason="pdflatex is not installed.")
+@pytest.mark.parametrize(
+  "font", ["", r"\usepackage[utf8]{inputenc}\usepackage[T1]{fontenc}"]
+)
+@pytest.mark.parametrize("made", [wide, example, lambda: drawn.comparison(8)])
+def test_latex_compiles_and_fits_the_page(tmp_path, made, font):
+  begin = rf"\documentclass{{article}}{font}\usepackage{{booktabs}}\begin{{document}}"
+  path = tmp_path / "results.tex"
+  path.write_text(begin + "\n" + latex(made()) + "\n" + r"\end{document}")
+  command = [PDFLATEX, "-interaction=nonstopmode", "-halt-on-error", path.name]
+  done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+  output = done.stdout.decode("utf-8", "replace")
+  assert done.returncode == 0, output[-2000:]
+  assert "Overfull" not in output
