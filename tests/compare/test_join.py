@@ -367,3 +367,17 @@ def test_lines_carry_the_hashes_of_code_and_data(tmp_path):
   first, second = (each["code_hash"] for each in found)
   assert len(first) == 16
   assert first != second
+
+
+def test_rows_keep_the_rows_that_they_name_to_be_compared_with(tmp_path):
+  rows = {
+    "small": {"d_ff": 4},
+    "large": {"d_ff": 8},
+    "linear": {"attention": "linear", "d_ff": 4},
+  }
+  folder = folders.comparison(tmp_path / "a", rows, [0, 1])
+  path = folder / "compare.json"
+  content = json.loads(path.read_text())
+  content["rows"][2]["against"] = ["large"]
+  path.write_text(json.dumps(content))
+  assert [line.baseline for line in lines(joined(folder))][2] == "large"

@@ -99,7 +99,8 @@ def _training(comparison: Comparison) -> str:
   if size := _each(comparison, BATCH_SIZE):
     words.append(f"batch size {size}")
   if rate := _each(comparison, RATE):
-    words.append(f"learning rate {rate}")
+    tuned = " (tuned)" * any(RATE in row.chosen for row in comparison.rows)
+    words.append(f"learning rate {rate}{tuned}")
   if order := comparison.settings.get(DATA_ORDER):
     words.append(ORDERS[order])
   return ", ".join(words)

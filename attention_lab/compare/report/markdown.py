@@ -17,7 +17,7 @@ from attention_lab.compare.analysis.sentences import (
 from attention_lab.compare.analysis.sweeps import Curve, sweeps
 from attention_lab.compare.analysis.table import Line, lines
 from attention_lab.compare.analysis.wording import p_value
-from attention_lab.compare.report import tasks
+from attention_lab.compare.report import tasks, tuning
 from attention_lab.compare.report.facts import header
 from attention_lab.compare.report.texts import (
   UNCHECKED,
@@ -45,6 +45,7 @@ def report(comparison: Comparison) -> str:
     notes(comparison),
     *_differences(rows),
     *_lengths(comparison),
+    *_tuning(comparison),
     *_tasks(comparison, rows),
     *_by_seed(rows),
     *_matched(rows),
@@ -60,6 +61,14 @@ def _header(comparison: Comparison) -> Iterable[str]:
   found = header(comparison)
   if found:
     yield "\n".join(f"- {name}: {_safe(text)}" for name, text in found.items())
+
+
+def _tuning(comparison: Comparison) -> Iterable[str]:
+  """Yield the results of tuning, if there are any."""
+  found = tuning.tables(comparison)
+  if found:
+    texts = [f"{table.caption}:\n\n{_grid(table.head, table.body)}" for table in found]
+    yield "\n\n".join([f"## {tuning.HEADING}", *texts, tuning.NOTE])
 
 
 def _tasks(comparison: Comparison, rows: Sequence[Line]) -> Iterable[str]:

@@ -16,7 +16,7 @@ from attention_lab.compare.analysis.sweeps import sweeps
 from attention_lab.compare.analysis.table import Line, lines
 from attention_lab.compare.analysis.wording import counted, p_value
 from attention_lab.compare.cells import folder_name
-from attention_lab.compare.report import latex, results, tasks, texts
+from attention_lab.compare.report import latex, results, tasks, texts, tuning
 from attention_lab.compare.report.facts import header
 from attention_lab.compare.report.figures.costs import costs
 from attention_lab.compare.report.figures.curves import curves, lengths
@@ -29,7 +29,7 @@ from attention_lab.compare.report.figures.pareto import pareto
 from attention_lab.compare.report.figures.seeds import dots
 from attention_lab.compare.report.figures.svg import Figure
 from attention_lab.compare.report.figures.sweeps import sweep
-from attention_lab.compare.report.figures.tuning import tuning
+from attention_lab.compare.report.figures.tuning import tuning_curves
 from attention_lab.errors import UserError
 
 
@@ -97,6 +97,8 @@ def report(comparison: Comparison) -> str:
       else {},
       settings=sorted({*comparison.baseline, *(k for r in rows for k in r.settings)}),
       notes=texts.notes(comparison),
+      tuned=tuning.tables(comparison),
+      tuning=tuning,
       unchecked=texts.UNCHECKED,
       leak_checks=texts.leak_checks(comparison),
       estimate_text=estimate_text,
@@ -157,7 +159,7 @@ def _groups(
     Group("Seeds and cost", rows, dots(comparison, lines) + pareto(comparison, lines)),
     Group("During training", rows, during),
   ]
-  groups.append(Group("Tuning", rows, tuning(comparison)))
+  groups.append(Group("Tuning", rows, tuning_curves(comparison)))
   for number, each in enumerate(sweeps(comparison)):
     figure = sweep(each, f"sweep-{number}", palette)
     keys = [Key(curve.name, palette.index(curve.name)) for curve in each.curves]

@@ -53,6 +53,7 @@ def results(comparison: Comparison) -> Iterator[dict[str, Any]]:
       "steps": comparison.steps,
       "sizes": sizes(comparison, row),
       "learning_rate": setting(comparison, row, RATE),
+      "tuned": dict(row.chosen),
     }
     costs = cost_figures(comparison.row_costs.get(row.name, {}))
     pairs = {

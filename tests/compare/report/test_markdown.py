@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from attention_lab.compare.analysis.record import Comparison, Row
+from attention_lab.compare.analysis.record import Comparison, Row, Tuned
 from attention_lab.compare.report.facts import header
 from attention_lab.compare.report.latex import latex
 from attention_lab.compare.report.markdown import report
 from attention_lab.compare.report.results import jsonl, table
-from tests.compare.report import drawn
+from tests.compare.report import drawn, made_up
 from tests.compare.report.made_up import comparison, failed, row, run
 
 pytest.importorskip("scipy")
@@ -143,3 +143,19 @@ def test_reports_do_not_depend_on_order_of_runs():
   )
   for content in (report, jsonl, table, latex):
     assert content(reordered) == content(found)
+
+
+def test_tuning_has_a_table_of_what_was_tried_and_chosen():
+  rates = [{"train.learning_rate": rate} for rate in (1e-3, 1e-2)]
+  scores = {"loss": [[1.0, 1.2], [float("nan"), 3.0]]}
+  found = Tuned("loss", rates, scores, 0)
+  row = made_up.row("standard", [1.5, 1.6])._replace(tuned=found, chosen=rates[0])
+  text = report(made_up.comparison(row, settings={"train.learning_rate": 6e-3}))
+  assert "## Tuning" in text
+  assert "Validation loss (nats) of tuning, means over 2 seeds:" in text
+  assert "| row | learning rate 0.001 | learning rate 0.01 | chosen |" in text
+  assert "| standard | 1.1000 | – | learning rate 0.001, the smallest" in text
+  assert "larger" not in text
+  assert "1 tuning run failed" in text
+  assert "learning rate 0.001 (tuned)" in text
+  assert "## Tuning" not in report(made_up.comparison(made_up.row("a", [1.0])))

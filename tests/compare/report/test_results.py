@@ -42,6 +42,7 @@ def test_results_have_a_line_per_run():
     "steps": 2000,
     "sizes": {"parameters": 1234},
     "learning_rate": None,
+    "tuned": {},
     "seed": 0,
     "status": "finished",
     "error": "",

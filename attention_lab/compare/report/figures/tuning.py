@@ -11,7 +11,7 @@ from attention_lab.compare.report.figures.marks import colour
 from attention_lab.compare.report.figures.svg import Figure, Series, draw, paint_series
 
 
-def tuning(comparison: Comparison) -> list[Figure]:
+def tuning_curves(comparison: Comparison) -> list[Figure]:
   """Return a figure for each number that was tuned, with a curve for each row."""
   numbers = {row.name: number for number, row in enumerate(comparison.rows)}
   return [

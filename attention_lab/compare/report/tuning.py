@@ -1,0 +1,47 @@
+"""The section of reports on tuning: what was tried, and what each row chose."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from attention_lab.compare.analysis.measures import METRICS
+from attention_lab.compare.analysis.record import Comparison
+from attention_lab.compare.analysis.tuning import choice_text, means, settings_text
+from attention_lab.compare.analysis.wording import counted
+
+HEADING = "Tuning"
+
+
+class Table(NamedTuple):
+  """Results of the tuning runs of rows that tried the same."""
+
+  caption: str
+  head: Sequence[str]
+  body: list[list[str]]  # A row, then its results and its choice.
+
+
+def tables(comparison: Comparison) -> list[Table]:
+  """Return the results of all tuning runs; none if no row was tuned."""
+  found: dict[tuple[str, ...], Table] = {}
+  for row in comparison.rows:
+    if (tuned := row.tuned) is None:
+      continue
+    metric = METRICS[tuned.metric]
+    tried = [settings_text(each) for each in tuned.settings]
+    number = counted(len(tuned.scores[tuned.metric][0]), "seed")
+    caption = f"{metric.heading.capitalize()} of tuning, means over {number}"
+    table = found.setdefault(
+      (caption, *tried), Table(caption, ["row", *tried, "chosen"], [])
+    )
+    values = [metric.text(v) if math.isfinite(v) else "–" for v in means(tuned)]
+    table.body.append([row.name, *values, choice_text(tuned)])
+  return list(found.values())
+
+
+NOTE = (
+  "Each row was trained with each of these settings by seeds of their own, and validated "
+  "on training examples that these runs did not train on; the best mean was chosen. A "
+  "choice from few seeds may miss the best: the standard error of a difference includes "
+  "what the choices of its two rows may lose by chance, as their spread over seeds lets "
+  "expect."
+)
