@@ -5,11 +5,12 @@ import hashlib
 import json
 import math
 import os
+import socket
 import sys
 import threading
 import traceback
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -184,50 +185,63 @@ def _short(value: Any) -> str:
 
 
 def _initialize(place: Place, join: float, lag: float) -> None:
-  """Start JAX's runtime; end the process if the others are not found."""
+  """Start JAX's runtime; end this process if the others are not found in time."""
   import jax  # Slow to import, so only after the flags are read.
 
   # The service would intercept SIGTERM, which the training loop handles.
   jax.config.update("jax_enable_preemption_service", False)
-  address: dict[str, Any] = {}
+  if place.coordinator and place.id == 0:
+    _refuse_unavailable(place.coordinator)
+  address: dict[str, Any] = {}  # JAX takes it from the launcher.
   if place.coordinator:
     address = {
       "coordinator_address": place.coordinator,
       "coordinator_bind_address": place.coordinator,  # By default all interfaces.
-      "num_processes": place.num,
-      "process_id": place.id,
     }
-  found = threading.Event()
-  threading.Thread(target=_end_unless, args=(found, place, join), daemon=True).start()
+  where = f"--coordinator={place.coordinator}" if address else "the launcher's address"
+  late = threading.Timer(
+    join,
+    _give_up,
+    [
+      f"The {place.num} processes did not find each other at {where} within {join:g} s. "
+      f"Start all of them with the same address, number of processes and version of jax "
+      f"(here {installed('jax')}), each with its own --process_id; "
+      f"--config.processes.join=300 waits longer."
+    ],
+  )
+  late.start()
   try:
     jax.distributed.initialize(
       **address,
+      num_processes=place.num,
+      process_id=place.id,
       initialization_timeout=math.ceil(join + MARGIN),
       heartbeat_timeout_seconds=math.ceil(max(lag, 2 * ROLL_CALL)),
       shutdown_timeout_seconds=SHUTDOWN,
     )
   except RuntimeError as error:
-    raise UserError(
-      f"--coordinator={place.coordinator}: process 0 cannot listen there "
-      f"({one_line(error)}). Name process 0's own host and a free port."
-    ) from None
+    _give_up(f"JAX cannot start process {place.id} at {where}: {one_line(error)}.")
   finally:
-    found.set()
+    late.cancel()
 
 
-def _end_unless(found: threading.Event, place: Place, join: float) -> None:
-  """End the process if the others are not found in time; JAX would abort it later."""
-  if found.wait(join):
-    return
-  print(
-    f"error: The {place.num} processes did not find each other"
-    f"{f' at --coordinator={place.coordinator}' * bool(place.coordinator)} within "
-    f"{join:g} s. Start all of them with the same address, number of processes and "
-    f"version of jax (here {installed('jax')}), each with its own --process_id; "
-    f"--config.processes.join=300 waits longer.",
-    file=sys.stderr,
-    flush=True,
-  )
+def _refuse_unavailable(coordinator: str) -> None:
+  """Raise `UserError` if process 0 cannot listen there; JAX may crash instead."""
+  host, _, port = coordinator.rpartition(":")
+  host = host.removeprefix("[").removesuffix("]")
+  try:
+    family = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][0]
+    socket.create_server((host, int(port)), family=family).close()
+  except OSError as error:
+    raise UserError(
+      f"--coordinator={coordinator}: process 0 cannot listen there "
+      f"({error.strerror or error}). Name process 0's own host and a free port."
+    ) from None
+
+
+def _give_up(line: str) -> NoReturn:
+  """End this process; JAX's runtime is half started, and would abort it."""
+  print(f"error: {' '.join(line.split())}", file=sys.stderr, flush=True)
   os._exit(2)
 
 

@@ -33,6 +33,9 @@ def play(port, count, index, scenario):
     versions = start.all_versions()
     start.all_versions = lambda: versions | {"optax": "0.0.1"}
   place = start.Place(index, count, f"127.0.0.1:{port}")
+  if scenario == "is_launched":
+    place = start.place(None, None, None, os.environ)
+    index, count, _ = place
   with start.joined(place, join, LAG) as group:
     group.begin()
     print(group.gather(b"%d" % index), group.highest(index))

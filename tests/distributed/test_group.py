@@ -1,5 +1,6 @@
 """Processes of a group exchange values, and end together if one of them fails."""
 
+import os
 import signal
 import socket
 import time
@@ -156,13 +157,47 @@ def test_missing_process_is_reported_by_all_others():
     assert err.count("\n") == 1
 
 
+def slurm(index):
+  """Return the environment of one of two tasks of Slurm's srun."""
+  return {
+    "SLURM_JOB_ID": str(os.getpid()),  # JAX derives the port from it.
+    "SLURM_STEP_NODELIST": "127.0.0.1",
+    "SLURM_STEP_NUM_TASKS": "2",
+    "SLURM_NTASKS": "2",
+    "SLURM_PROCID": str(index),
+    "SLURM_LOCALID": str(index),
+  }
+
+
+def open_mpi(index):
+  """Return the environment of one of two processes of Open MPI's mpirun."""
+  return {
+    "OMPI_MCA_orte_hnp_uri": f"{(os.getpid() + 1) << 12}.0;tcp://127.0.0.1:1",
+    "OMPI_COMM_WORLD_SIZE": "2",
+    "OMPI_COMM_WORLD_RANK": str(index),
+    "OMPI_COMM_WORLD_LOCAL_RANK": str(index),
+  }
+
+
+@pytest.mark.parametrize("launcher", [slurm, open_mpi])
+def test_launched_processes_find_each_other(monkeypatch, launcher):
+  processes = []
+  for i in range(2):
+    for name, value in launcher(i).items():
+      monkeypatch.setenv(name, value)
+    processes.append(start(0, 0, 0, "is_launched"))
+  for status, out, err in ended(processes):
+    assert status == 0, err
+    assert "[b'0', b'1'] 1\nTrue b''\ntogether\n" in out
+
+
 def test_unusable_address_is_reported():
   with socket.create_server(("127.0.0.1", 0)) as server:
     port = server.getsockname()[1]
     ((status, _, err),) = ended([start(port, 2, 0, "succeeds")])
   assert status == 2
   (line,) = errors(err)
-  assert f"--coordinator=127.0.0.1:{port}: process 0 cannot listen there" in line
+  assert f"--coordinator=127.0.0.1:{port}: process 0 cannot listen there (" in line
 
 
 @pytest.mark.parametrize(
