@@ -7,12 +7,15 @@ import sys
 import time
 
 import jax
+import numpy as np
 
 from attention_lab.distributed import start
+from attention_lab.distributed.devices import AXIS, all_devices
 from attention_lab.distributed.group import Group
 from attention_lab.errors import UserError
 
 LAG = 2.5
+GLOO = 30.0  # Seconds that Gloo waits for all processes at their first collective.
 FAULTY = 1  # Number of the faulty process, unless a scenario names another.
 SECRET = b"\x00of the last" * 30  # Longer than the smallest broadcast.
 
@@ -32,6 +35,9 @@ def play(port, count, index, scenario):
   if scenario == "has_other_versions" and index == FAULTY:
     versions = start.all_versions()
     start.all_versions = lambda: versions | {"optax": "0.0.1"}
+  if scenario == "starts_late" and index == FAULTY:
+    connect = start._connect
+    start._connect = lambda: (time.sleep(GLOO + 5), connect())
   place = start.Place(index, count, f"127.0.0.1:{port}")
   if scenario == "is_launched":
     place = start.place(None, None, None, os.environ)
@@ -68,6 +74,16 @@ def be_busy(group):
   time.sleep(LAG / 2)  # The others have already waited for longer than LAG.
 
 
+def compile_for_long(group):
+  """Keep the others waiting for longer than Gloo waits to connect; then add 1 to 4."""
+  if group.index == FAULTY:
+    with group.busy("compiling"):
+      time.sleep(GLOO + 5)
+  add = jax.pmap(lambda x: jax.lax.psum(x, AXIS), AXIS, devices=all_devices())
+  with group.busy("calling"):
+    assert (np.asarray(add(np.ones(2)).addressable_shards[0].data) == 4).all()
+
+
 def kill(number):
   """Return what sends a signal to this process."""
   return lambda group: os.kill(os.getpid(), number)
@@ -83,6 +99,7 @@ def fail(error):
 
 
 SCENARIOS = {
+  "compiles_for_long": compile_for_long,
   "is_slow": in_process(FAULTY, lambda group: time.sleep(LAG / 3)),
   "compiles_alone": in_process(FAULTY, be_busy),
   "first_saves": in_process(0, be_busy),

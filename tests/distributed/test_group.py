@@ -76,6 +76,8 @@ SUCCEEDING = (
   ("compiles_alone", 2),
   ("first_saves", 3),
 )
+# The same, for more than 30 s: (scenario, devices per process).
+PATIENT = (("compiles_for_long", 2), ("starts_late", 1))
 LOST = "error: process 1 ended without a message: killed, or out of memory?"
 LATE = "has been between two steps for 2.5 s (--config.processes.lag=2.5)"
 SILENT = "stopped sending heartbeats"
@@ -115,6 +117,16 @@ def test_slow_processes_succeed_within_their_time_limits(played, scenario, count
   for status, out, err in played[scenario].result():
     assert (status, errors(err)) == (0, []), err
     assert [line for line in out.splitlines() if "[Gloo]" not in line] == expected
+
+
+@pytest.mark.processes_full
+@pytest.mark.parametrize(("scenario", "devices"), PATIENT)
+def test_process_that_is_late_by_more_than_gloo_waits_is_awaited(scenario, devices):
+  port = free_port()
+  processes = [start(port, 2, i, scenario, devices) for i in range(2)]
+  for status, out, err in ended(processes, 90):
+    assert (status, errors(err)) == (0, []), err
+    assert "together" in out
 
 
 @pytest.mark.parametrize(
