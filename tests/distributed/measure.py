@@ -1,6 +1,7 @@
 """Measures the start of several processes on this machine, and what they exchange.
 
 python -m tests.distributed.measure --counts=2,4,8,16
+python -m tests.distributed.measure --counts=2,16 --scenario=is_killed
 """
 
 import argparse
@@ -8,8 +9,10 @@ import json
 import os
 import time
 
+import numpy as np
+
 from tests import commands, cpu
-from tests.distributed.test_group import ended, free_port
+from tests.distributed.test_group import ended, free_port, play
 
 REPEATS = 50
 STATE = 1 << 22  # Bytes of a broadcast.
@@ -38,25 +41,45 @@ def main(port, count, index):
     figures["end_s"] = -time.monotonic()
   figures["end_s"] += time.monotonic()
   if group.first:
-    print(json.dumps({key: round(value, 3) for key, value in figures.items()}))
+    print(
+      json.dumps({key: np.round(value, 3).tolist() for key, value in figures.items()})
+    )
 
 
 def repeat(act, times=REPEATS):
-  """Return the milliseconds of a call, the mean over several after the first."""
+  """Return the milliseconds of a call and those of this process's CPU time.
+
+  They are the mean over several calls after the first.
+  """
   act()
-  begin = time.monotonic()
+  begin = time.monotonic(), time.process_time()
   for _ in range(times):
     act()
-  return 1000 * (time.monotonic() - begin) / times
+  end = time.monotonic(), time.process_time()
+  return [1000 * (b - a) / times for a, b in zip(begin, end, strict=True)]
+
+
+def run(number):
+  """Start so many processes and print their figures."""
+  port = free_port()
+  processes = [commands.start(port, number, i, enter=main) for i in range(number)]
+  results = ended(processes, 300)
+  assert all(status == 0 for status, _, _ in results), results
+  print(results[0][1].splitlines()[-1], flush=True)
+
+
+def fail(scenario, number):
+  """Play a scenario of `member`; print the seconds from the start to the end of all."""
+  begin = time.monotonic()
+  statuses = {status for status, _, _ in play(scenario, number)}
+  print(scenario, number, round(time.monotonic() - begin, 1), statuses, flush=True)
 
 
 if __name__ == "__main__":
   parser = argparse.ArgumentParser()
   parser.add_argument("--counts", default="2,4,8,16")
+  parser.add_argument("--scenario", help="measure the end of a scenario instead")
+  options = parser.parse_args()
   os.environ |= cpu.environment(1)
-  for number in map(int, parser.parse_args().counts.split(",")):
-    place = (free_port(), number)
-    processes = [commands.start(*place, i, enter=main) for i in range(number)]
-    results = ended(processes, 300)
-    assert all(status == 0 for status, _, _ in results), results
-    print(results[0][1].splitlines()[-1], flush=True)
+  for count in map(int, options.counts.split(",")):
+    fail(options.scenario, count) if options.scenario else run(count)

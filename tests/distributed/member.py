@@ -17,7 +17,8 @@ from attention_lab.errors import UserError
 LAG = 2.5
 GLOO = 30.0  # Seconds that Gloo waits for all processes at their first collective.
 FAULTY = 1  # Number of the faulty process, unless a scenario names another.
-SECRET = b"\x00of the last" * 30  # Longer than the smallest broadcast.
+# Bits that sums of floats change; more of them than the smallest broadcast has.
+SECRET = np.array([-0.0, 1e-45, np.nan] * 30, np.float32).tobytes() + b"\0of the last"
 
 
 def main(*words):
@@ -44,7 +45,7 @@ def play(port, count, index, scenario):
     index, count, _ = place
   with start.joined(place, join, LAG) as group:
     group.begin()
-    print(group.gather(b"%d" % index), group.highest(index))
+    print(group.gather(b"%02d" % index), group.highest(index))
     print(group.share(lambda: SECRET, count - 1) == SECRET, group.share(lambda: b""))
     for step in range(6):
       if step == 3:

@@ -112,7 +112,7 @@ def played():
 
 @pytest.mark.parametrize(("scenario", "count"), SUCCEEDING)
 def test_slow_processes_succeed_within_their_time_limits(played, scenario, count):
-  rows = [b"%d" % i for i in range(count)]
+  rows = [b"%02d" % i for i in range(count)]
   expected = [f"{rows} {count - 1}", "True b''", "together"]
   for status, out, err in played[scenario].result():
     assert (status, errors(err)) == (0, []), err
@@ -200,7 +200,7 @@ def test_launched_processes_find_each_other(monkeypatch, launcher):
     processes.append(start(0, 0, 0, "is_launched"))
   for status, out, err in ended(processes):
     assert status == 0, err
-    assert "[b'0', b'1'] 1\nTrue b''\ntogether\n" in out
+    assert "[b'00', b'01'] 1\nTrue b''\ntogether\n" in out
 
 
 def test_unusable_address_is_reported():
