@@ -99,8 +99,9 @@ def main(overrides: list[str]) -> int:
     if FLAGS.mode not in mode_names():
       raise UserError(f"--mode={FLAGS.mode}: {nearest(FLAGS.mode, mode_names())}")
     versions.refuse_known_bad()
-    os.environ |= versions.quieting() | os.environ
-    config, place = read_config(overrides), _place()
+    place = _place()
+    os.environ |= versions.quieting(several=place is not None) | os.environ
+    config = read_config(overrides)
     compile_cache.enable(config.compile_cache)
     limits = config.processes
     with processes.joined(place, limits.join, limits.lag) as group:

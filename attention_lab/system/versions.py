@@ -43,12 +43,17 @@ def refuse_known_bad() -> None:
     )
 
 
-def quieting() -> dict[str, str]:
+def quieting(several: bool = False) -> dict[str, str]:
   """Return the environment variables that silence false warnings of the jaxlib.
 
   They have to be set before jax is imported. XLA then logs only fatal errors.
+
+  Args:
+    several: whether several processes train one run; each of them would warn of the end
+      of the others.
   """
-  return {"TF_CPP_MIN_LOG_LEVEL": "3"} if installed("jaxlib") in FALSE_WARNINGS else {}
+  quiet = several or installed("jaxlib") in FALSE_WARNINGS
+  return {"TF_CPP_MIN_LOG_LEVEL": "3"} if quiet else {}
 
 
 def installed(package: str) -> str | None:
