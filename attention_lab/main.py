@@ -103,8 +103,7 @@ def main(overrides: list[str]) -> int:
     os.environ |= versions.quieting(several=place is not None) | os.environ
     config = read_config(overrides)
     compile_cache.enable(config.compile_cache)
-    limits = config.processes
-    with processes.joined(place, limits.join, limits.lag) as group:
+    with processes.joined(place, config.processes.join, config.processes.lag) as group:
       discovery.load(config.plugins)
       processes.agree(group, dict(configs.flatten(config.to_dict())))
       mode = importlib.import_module(f"attention_lab.mode.{FLAGS.mode}")
