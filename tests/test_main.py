@@ -85,7 +85,7 @@ def store(**settings):
     (f"{COPY} --config.train.optimizer=adamm", "Did you mean 'adam"),
     (f"{COPY} --config.train.schedule=cosin", "Did you mean 'cosine'?"),
     (f"{COPY} --config.model.num_heads=3", "does not divide d_model=64"),
-    (f"{COPY} --batch_size=12", "Nearest: 8 or 16."),
+    (f"{COPY} --batch_size=12", "Take --batch_size=8 or --batch_size=16, or 6 of the devices"),
     # Data, prompts and folders.
     ("--dataset=text_file(path='no.txt')", "Cannot read no.txt: No such file"),
     ("--dataset=text_file", "needs an option: text_file(path=...)"),
@@ -98,7 +98,7 @@ def store(**settings):
     ("--mode=evaluate", "Name a run with --workdir=..."),
     # Files of the user.
     ("--config=nofile.py", "--config=nofile.py: there is no such file."),
-    (f"--config={LONG}.py", f"--config={LONG}.py: "),
+    (f"--config={LONG}.py", ".py: there is no such file."),
     ("--plugin=no_such_plugin", "Plugin no_such_plugin: ModuleNotFoundError"),
     ("--plugin=nofile.py", "nofile.py: there is no such file."),
   ],

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+import sys
 
 from attention_lab.errors import UserError
 
@@ -33,7 +34,12 @@ PACKAGES = (
 
 
 def refuse_known_bad() -> None:
-  """Raise `UserError` if the installed jaxlib is known to be wrong; import no jax."""
+  """Raise `UserError` if Python or the installed jaxlib would be wrong; import no jax."""
+  if sys.flags.optimize:
+    raise UserError(
+      "python -O (PYTHONOPTIMIZE) removes assertions that JAX, Haiku, chex and this "
+      "package check with; run it without."
+    )
   version = installed("jaxlib")
   if version is None:
     raise UserError("jaxlib is not installed; type: pip install -r requirements.txt")
