@@ -85,7 +85,7 @@ def store(**settings):
     (f"{COPY} --config.train.optimizer=adamm", "Did you mean 'adam"),
     (f"{COPY} --config.train.schedule=cosin", "Did you mean 'cosine'?"),
     (f"{COPY} --config.model.num_heads=3", "does not divide d_model=64"),
-    (f"{COPY} --batch_size=12", "Take --batch_size=8 or --batch_size=16, or 6 of the devices"),
+    (f"{COPY} --batch_size=12", "or 6 of the devices for a run that has begun"),
     # Data, prompts and folders.
     ("--dataset=text_file(path='no.txt')", "Cannot read no.txt: No such file"),
     ("--dataset=text_file", "needs an option: text_file(path=...)"),
