@@ -56,6 +56,8 @@ def store(**settings):
     ("--batch_size=0", "--batch_size=0: take a number above 0."),
     ("--batch_size=x", "batch_size=x: expected int."),
     ("--steps=1e3", "steps=1e3: expected int."),
+    ("--seeds=1,2,3", "expected int, the number of seeds: --seeds=3."),
+    ("--steps=5,6", "expected one int; lists are for --mode=compare."),
     ("--steps=-5", "--steps=-5: take a number above 0."),
     ("--seed=-1", "--seed=-1: take 0 or more."),
     ("--config.model.num_layer=2", "Did you mean 'model.num_layers'?"),
