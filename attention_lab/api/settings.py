@@ -22,6 +22,10 @@ UNUSED = {
   "compare.launcher": "use --mode=compare",
   "compare.rows": "use --mode=compare",
 }
+NOTHING = UserError(
+  "There is nothing to compare. Name two attentions, the baseline first: "
+  'compare("standard", Mine).'
+)
 
 
 def configuration(attentions: Sequence[str], settings: Mapping[str, Any]) -> Config:
@@ -36,7 +40,9 @@ def configuration(attentions: Sequence[str], settings: Mapping[str, Any]) -> Con
       to compare.
   """
   config, listed = configs.get_config(), dict[str, tuple[Any, ...]]()
-  given = {"attention": list(attentions)}
+  if not attentions:
+    raise NOTHING
+  given: dict[str, Any] = {"attention": list(attentions)}
   for word, value in settings.items():
     key = _key(word)
     if key in UNUSED or key.startswith("compare.slurm."):
@@ -48,10 +54,7 @@ def configuration(attentions: Sequence[str], settings: Mapping[str, Any]) -> Con
     if len(values) > 1:
       listed[key] = values
   if not listed:
-    raise UserError(
-      "There is nothing to compare. Name two attentions, the baseline first: "
-      'compare("standard", Mine).'
-    )
+    raise NOTHING
   config.compare.grid = tuple(listed.items())
   configs.validate(config)
   return config

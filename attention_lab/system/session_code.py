@@ -88,7 +88,14 @@ def _function_of(value: Any) -> Any:
     value = value.fget
   elif isinstance(value, functools.cached_property):
     value = value.func
-  return inspect.unwrap(value) if callable(value) else value
+  return _unwrapped(value) if callable(value) else value
+
+
+def _unwrapped(function: Any) -> Any:
+  """Return the function below the wrappers that libraries have made."""
+  return inspect.unwrap(
+    function, stop=lambda f: isinstance(f, types.FunctionType) and not has_file(f)
+  )
 
 
 class _Reader:
@@ -169,6 +176,7 @@ class _Reader:
     if isinstance(value, types.CodeType):
       return self._code(value)
     if isinstance(value, type | types.FunctionType):
+      value = _unwrapped(value)
       self.uses.append(value)
       return f"{value.__module__}.{value.__qualname__}"
     if isinstance(value, list | tuple | set | frozenset | dict):
@@ -196,7 +204,7 @@ class _Reader:
     if isinstance(value, functools.partial):
       held = {**held, "": (value.func, value.args, value.keywords)}
     if callable(value):
-      held = {**held, "wrapped": inspect.unwrap(value)}
+      held = {**held, "wrapped": _unwrapped(value)}
     return f"{ADDRESS.sub('', repr(value))} {self._value(held)}"
 
 
