@@ -6,6 +6,7 @@ import signal as signals
 import tempfile
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,9 @@ def compare(
   progress: bool = True,
   **settings: Any,
 ) -> ComparisonReport:
-  """Compare attentions as --mode=compare does, in this process.
+  """Compare attentions as --mode=compare does, in this process, and print nothing.
 
-  Each is trained with each seed by the code of --mode=train, one run after another. A
-  failed run leaves the others. Nothing is printed; signals, standard output and the
+  The runs take turns; a failed one leaves the others. Signals, standard output and the
   configuration of JAX are left as they were.
 
   Args:
@@ -68,13 +68,9 @@ def compare(
       folder = stack.enter_context(tempfile.TemporaryDirectory("", "attention_lab-"))
     else:
       folder = str(workdir)
-    session = mode.Session(
-      launch=_launch,
-      progress=lambda planned: Bar(planned, progress),
-      say=messages.append,
-      command=_call(attentions, workdir, settings),
-      files=workdir is not None,
-    )
+    call = _call(attentions, workdir, settings)
+    bar = partial(Bar, shown=progress)
+    session = mode.Session(_launch, bar, messages.append, call, workdir is not None)
     planned, trials = mode.make_plan(config, Path(folder), session)
     signal, reports = mode.train(planned, trials, config, session)
     if not signal:

@@ -48,7 +48,7 @@ from attention_lab.training.preflight import training_flops
 
 
 class Session(NamedTuple):
-  """How the runs of a comparison are started, and where its progress is shown."""
+  """Functions that start the runs of a comparison and show its progress."""
 
   # (plan, configuration, listener) → the signal that interrupted the runs, or None.
   launch: Callable[[Plan, Config, launch.Listener], int | None]

@@ -103,11 +103,9 @@ def check(
     state = jax.eval_shape(fresh, np.uint32(0))
   refuse_large_state(state, config.seeds, own_devices(devices))
   _refuse_changes(config, folders, dataset, code)
-  parts = config.train.micro_batches
+  parts, own_fresh = config.train.micro_batches, fresh if first else None
   calls = Calls(config.batch_size, parts, len(devices), extra_lengths)
-  leak_check, exact = _check_leaks(
-    config, experiment, calls, fresh if first else None, code
-  )
+  leak_check, exact = _check_leaks(config, experiment, calls, own_fresh, code)
   needed = bytes_to_come(folders, config.checkpoint.keep, state, dataset.files())
   if folders:
     refuse_full(folders[0], needed, config.checkpoint.keep)
