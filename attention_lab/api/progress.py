@@ -46,7 +46,9 @@ class Terminal:
 
   def show(self, done: int, total: int, text: str) -> None:
     """Move the bar."""
-    self._bar.update(self._task, completed=done, total=total, description=text)
+    self._bar.update(
+      self._task, completed=done, total=total, description=text, refresh=True
+    )
 
   def close(self) -> None:
     """Remove the bar."""

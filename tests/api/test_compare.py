@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -29,6 +30,7 @@ from attention_lab.mode import train
 from attention_lab.run import folder as run_folder
 from attention_lab.training import due, preflight
 from tests.api.cells import MINE, TINY, define, flags
+from tests.commands import ROOT
 
 
 def found_state():
@@ -306,3 +308,13 @@ def test_values_in_a_list_make_a_grid_and_tuning_chooses(tmp_path, untrained):
   assert report.messages[0].startswith("Tuning first: 16 runs")
   assert sum(message.startswith("Tuned ") for message in report.messages) == 4
   assert report.comparison.rows[1].chosen == {"train.learning_rate": 0.03}
+
+
+def test_the_function_is_found_without_jax_and_is_a_package_too():
+  code = (
+    "import sys, attention_lab; assert callable(attention_lab.compare); "
+    "assert 'compare' in attention_lab.__all__; assert 'jax' not in sys.modules; "
+    "import attention_lab.compare.grid as grid; assert grid.alternatives('a,b')"
+  )
+  ended = subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT)
+  assert ended.returncode == 0
