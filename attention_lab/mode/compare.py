@@ -262,11 +262,12 @@ def _print_plan(
   to_tune = tuning.left(planned, trials) if trials is not None else {}
   start = estimate.imports() if any((left | to_tune).values()) else 0.0
   for row in planned.rows:
-    runs = left[row.name] + to_tune.get(row.name, 0)
+    trial_runs = to_tune.get(row.name, 0)
+    runs = left[row.name] + trial_runs
     seconds, text = _time(planned, row, start) if runs else (0.0, "")
     total += seconds * runs
     matched = f" (matched to the baseline: {row.matched})" if row.matched else ""
-    tune = f" after {counted(to_tune[row.name], 'tuning run')}" * (row.name in to_tune)
+    tune = f" after {counted(trial_runs, 'tuning run')}" * (row.name in to_tune)
     console.print(
       f"{row.name}: {row.parameters:,} parameters, {training_flops(row.config):.3g} "
       f"FLOPs per step{text}, {left[row.name]} of {seeds} to run{tune}{matched}",
