@@ -63,7 +63,7 @@ def compare(
   with contextlib.ExitStack() as stack:
     names = [stack.enter_context(_named(each)) for each in attentions]
     config = configuration(names, settings)
-    stack.enter_context(_jax_settings_kept(config.compile_cache))
+    stack.enter_context(jax_settings_kept(config.compile_cache))
     if workdir is None:
       folder = stack.enter_context(tempfile.TemporaryDirectory("", "attention_lab-"))
     else:
@@ -94,7 +94,7 @@ def _named(attention: str | type[Attention]) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _jax_settings_kept(folder: str) -> Iterator[None]:
+def jax_settings_kept(folder: str) -> Iterator[None]:
   """Keep compiled programs as commands do, and restore JAX's configuration afterwards.
 
   Nothing is kept where a jaxlib that was imported before would print false warnings.

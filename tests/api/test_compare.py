@@ -15,12 +15,14 @@ from types import SimpleNamespace
 
 import jax
 import matplotlib
+import numpy as np
 import pytest
 from absl import flags as absl_flags
 from absl import logging
 
 import attention_lab as al
 from attention_lab import experiment
+from attention_lab.api.compare import jax_settings_kept
 from attention_lab.api.settings import configuration
 from attention_lab.attention.base.attention import attentions
 from attention_lab.compare import maps
@@ -28,6 +30,7 @@ from attention_lab.compare.report import files, page
 from attention_lab.errors import UserError
 from attention_lab.mode import train
 from attention_lab.run import folder as run_folder
+from attention_lab.system import versions
 from attention_lab.training import due, preflight
 from tests.api.cells import MINE, TINY, define, flags
 from tests.commands import ROOT
@@ -119,6 +122,21 @@ def test_nothing_is_printed_nor_written(call):
 
 def test_the_state_of_the_process_is_left_as_it_was(call):
   assert call.after == call.before
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_settings_of_jax_are_restored(tmp_path, monkeypatch, quiet):
+  monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+  monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+  monkeypatch.setattr(
+    versions, "quieting", lambda: {} if quiet else {"TF_CPP_MIN_LOG_LEVEL": "3"}
+  )
+  before = dict(jax.config.values)
+  with jax_settings_kept(str(tmp_path)):
+    jax.config.update("jax_numpy_rank_promotion", "allow")
+    jax.jit(lambda x: 3 * x + 7)(np.ones(5))
+  assert bool(list(tmp_path.iterdir())) == quiet  # A program is kept.
+  assert dict(jax.config.values) == before
 
 
 def test_numbers_equal_those_of_the_command(call, command, tmp_path):
