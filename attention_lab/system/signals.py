@@ -17,9 +17,10 @@ SHOW_CURSOR = b"\x1b[?25h"
 
 
 class Interrupt:
-  """Context in which the first signal sets a flag and the second ends the process.
+  """Context in which the first signal sets a flag and the second is handled as before.
 
-  A signal that was ignored before stays ignored: a shell starts background processes that
+  In a command, the second ends the process; in a notebook, it raises KeyboardInterrupt. A
+  signal that was ignored before stays ignored: a shell starts background processes that
   way.
   """
 
@@ -44,8 +45,8 @@ class Interrupt:
 
   def _remember(self, number: int, frame: FrameType | None) -> None:
     self.signal = number
-    for each in self._before:
-      signal.signal(each, signal.SIG_DFL)
+    for each, handler in self._before.items():
+      signal.signal(each, handler)
     if sys.stdout.isatty():  # A progress bar hides the cursor.
       with contextlib.suppress(OSError):  # The terminal may be closed.
         os.write(sys.stdout.fileno(), SHOW_CURSOR)
