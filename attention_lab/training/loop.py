@@ -76,7 +76,7 @@ class Loop:
 
   def _signal(self, interrupt: Interrupt) -> int:
     """Return the signal that any process received, on all processes; 0 for none."""
-    return self._group.highest("the next step", interrupt.signal or 0)
+    return self._group.highest(interrupt.signal or 0)
 
   def _advance(self) -> None:
     """Take some steps, and do what is due after them."""
