@@ -131,6 +131,23 @@ def test_token_file_is_not_unpickled_or_read_beyond_its_end(
   assert not trace.exists()
 
 
+@pytest.mark.parametrize("file", ["ends.npy", "tokens"])
+@pytest.mark.parametrize("bit", range(0, 8, 3))
+def test_token_file_with_a_flipped_bit_is_refused(tmp_path, file, bit):
+  make = lambda: token_file(  # noqa: E731
+    tmp_path / "data" / "tokens", lambda: ["a", "b"], lambda x: [[1, 2]] * len(x), 5, ""
+  )
+  make()
+  path = tmp_path / "data" / "tokens" / file
+  content = bytearray(path.read_bytes())
+  content[-9 if file == "ends.npy" else 1] ^= (
+    1 << bit
+  )  # The first end, the second token.
+  path.write_bytes(content)
+  with pytest.raises(UserError, match=r"are damaged\. Remove that folder"):
+    make()
+
+
 @pytest.fixture
 def foreign_plugin(tmp_path, monkeypatch, own_flags, trace):
   """Store a run of another user, whose plugin would leave a trace; return the plugin."""

@@ -310,7 +310,7 @@ def test_run_is_used_with_its_stored_files(moved, monkeypatch, capsys):
   monkeypatch.setitem(datasets._parts, "varied", Changed)
   sampled = config(sample__prompt="ab")
   assert sample.run(sampled, str(moved)) == 0
-  assert capsys.readouterr().out.startswith("ab")
+  assert capsys.readouterr().out.startswith("[ab]")
   (moved / "config.json").write_text(json.dumps({"config": sampled.to_dict()}))
   with pytest.raises(UserError, match="'a' is not in this dataset's vocabulary"):
     sample.run(sampled, str(moved))

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from attention_lab.experiment import assemble
 from attention_lab.run import folder as run_folder
 from attention_lab.run.restore import restore_params
 from attention_lab.system.files import write_atomically
+from attention_lab.training.identity import refuse_foreign
+from attention_lab.training.preflight import code_of
 
 LONGEST = 64  # Tokens of the text that are used.
 
@@ -53,6 +56,7 @@ def _compute(config: Config, cell: Path) -> tuple[list[str], np.ndarray]:
     config.evaluation.checkpoint,
     config.evaluation.average,
     config.checkpoint.keep,
+    partial(refuse_foreign, cell, config, code_of(config)),
   ).params
   computed: Any = attention_weights(experiment, params, tokens, source)
   layers = computed["decoder"] if isinstance(computed, dict) else computed

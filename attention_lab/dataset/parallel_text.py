@@ -17,6 +17,7 @@ import numpy as np
 
 from attention_lab.dataset.base.bucketed import Bucketed
 from attention_lab.dataset.base.dataset import Batch, register_dataset
+from attention_lab.dataset.base.kept import PROMPT, packed, unpacked
 from attention_lab.dataset.base.lines import read_lines
 from attention_lab.dataset.base.pairs import PairDataset
 from attention_lab.dataset.base.parallel_files import (
@@ -110,7 +111,7 @@ class ParallelText(Bucketed, PairDataset):
     return self.vocabulary.start_token
 
   def files(self) -> Mapping[str, bytes]:
-    return {VOCABULARY: self.vocabulary.model}
+    return {VOCABULARY: self.vocabulary.model, PROMPT: packed(self.prompt())}
 
   @property
   def fingerprint(self) -> str:
@@ -151,6 +152,8 @@ class ParallelText(Bucketed, PairDataset):
 
   def prompt(self) -> str:
     """Return the first source of the validation split."""
+    if (kept := unpacked(self.kept, PROMPT)) is not None:
+      return kept
     line = next(read_lines(self._files.paths("validation", "source")))
     return self.vocabulary.decode(self.vocabulary.encode(line))
 

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from attention_lab.dataset.base.kept import MARK
 from attention_lab.decode.sampling import left_pad, make_generate
 from attention_lab.decode.translator import Translator
 from attention_lab.errors import UserError
@@ -66,13 +67,27 @@ def make_sampler(
   if pairs:
     return Translator(
       experiment,
-      options.prompt,
+      _prompt(experiment, options),
       options.length,
       options.count,
       options.beam_size,
       options.length_penalty,
     )
   return Sampler(experiment, options, clip)
+
+
+def _prompt(experiment: Experiment, options: SampleOptions) -> str:
+  """Return the prompt: the user's, or the dataset's own if no file is translated.
+
+  Raises:
+    UserError: bytes of the user's are not UTF-8.
+  """
+  prompt = options.prompt
+  if prompt is None:
+    return experiment.dataset.prompt() if options.input_file is None else ""
+  if any("\ud800" <= character <= "\udfff" for character in prompt):
+    raise UserError("--prompt is not UTF-8 text.")
+  return prompt.removeprefix(MARK)
 
 
 class Sampler:
@@ -93,8 +108,8 @@ class Sampler:
     self.note = ""  # What the user should know about the prompt.
     self._experiment = experiment
     self._seed = options.seed
-    dataset, prompt = experiment.dataset, options.prompt
-    self.prompt = dataset.prompt() if prompt is None else prompt
+    dataset = experiment.dataset
+    self.prompt = _prompt(experiment, options)
     encoded = dataset.vocabulary.encode(self.prompt)
     if not len(encoded):
       raise UserError("--prompt is empty; give at least one token.")

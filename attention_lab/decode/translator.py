@@ -15,6 +15,8 @@ from attention_lab.experiment import Experiment
 
 ROWS = 32  # Sources per batch.
 BUCKETS = 8  # Number of lengths that sources are padded to.
+# A translation is one line, whatever bytes a model writes.
+ONE_LINE = str.maketrans("\r\n", "  ")
 
 
 class Translator:
@@ -22,7 +24,7 @@ class Translator:
 
   Args:
     experiment: a model that learns pairs, and its vocabulary.
-    prompt: the default source; None for the dataset's own.
+    prompt: the source to translate if no others are given.
     length: largest number of tokens of a translation.
     count: number of best translations to return.
     beam_size: number of hypotheses.
@@ -32,7 +34,7 @@ class Translator:
   def __init__(
     self,
     experiment: Experiment,
-    prompt: str | None = None,
+    prompt: str,
     length: int = 300,
     count: int = 1,
     beam_size: int = 4,
@@ -44,7 +46,7 @@ class Translator:
     self._searches: dict[int, Callable[..., Any]] = {}
     dataset = as_pairs(experiment.dataset)
     self._dataset = dataset
-    self.prompt = dataset.prompt() if prompt is None else prompt
+    self.prompt = prompt
     self._tokens(self.prompt, 1)  # Refuses an invalid prompt.
 
   def __call__(self, params: Any) -> list[str]:
@@ -132,7 +134,7 @@ class Translator:
     dataset = self._dataset
     over = (tokens < 0) | (tokens == dataset.end_token)
     end = int(np.argmax(over)) if over.any() else len(tokens)
-    return dataset.vocabulary.decode(tokens[:end])
+    return dataset.vocabulary.decode(tokens[:end]).translate(ONE_LINE)
 
 
 def score_answers(

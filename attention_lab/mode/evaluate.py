@@ -1,12 +1,13 @@
 """--mode=evaluate: metrics of a trained run on every split, and BLEU of translations."""
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from attention_lab.config import Config
 from attention_lab.dataset.base.dataset import Dataset
-from attention_lab.dataset.base.lines import read_lines
+from attention_lab.dataset.base.lines import user_lines
 from attention_lab.dataset.base.pairs import sentences_of
 from attention_lab.decode.sampler import make_sampler
 from attention_lab.decode.translator import Translator, score_answers
@@ -28,6 +29,7 @@ from attention_lab.training.evaluation import (
   evaluate_lengths,
   length_measures,
 )
+from attention_lab.training.identity import refuse_foreign
 from attention_lab.training.messages import format_figures
 from attention_lab.training.preflight import code_of, sample_options
 from attention_lab.update import Measure, make_evaluate
@@ -49,6 +51,7 @@ def run(config: Config, workdir: str | None) -> int:
     config.evaluation.checkpoint,
     config.evaluation.average,
     config.checkpoint.keep,
+    partial(refuse_foreign, folder, config, code),
   )
   result: dict[str, Any] = {"step": restored.step, "checkpoint": restored.path.name}
   if restored.averaged:
@@ -144,7 +147,8 @@ def _translated(
         f"--config.evaluation.files={config.evaluation.files}: take two files, the "
         f"sources and the references: \"('a.en', 'a.de')\"."
       )
-    source, target = (list(read_lines([Path(p)])) for p in config.evaluation.files)
+    flag = "config.evaluation.files"
+    source, target = (user_lines(str(path), flag) for path in config.evaluation.files)
     scorable = {"files": (source, target)}
   for name, pairs in scorable.items():
     if pairs is not None:

@@ -2,10 +2,12 @@
 
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from attention_lab.benchmark.plot import plot_maps
 from attention_lab.config import Config
+from attention_lab.dataset.base.lines import user_lines
 from attention_lab.decode.attention_maps import Map, of_pair, of_text
 from attention_lab.decode.sampler import make_sampler
 from attention_lab.decode.translator import Translator
@@ -15,6 +17,7 @@ from attention_lab.run import code as run_code
 from attention_lab.run import folder as run_folder
 from attention_lab.run.restore import restore_params
 from attention_lab.system.files import make_folder
+from attention_lab.training.identity import refuse_foreign
 from attention_lab.training.preflight import code_of, sample_options
 
 
@@ -22,7 +25,8 @@ def run(config: Config, workdir: str | None) -> int:
   """Print the prompt with each continuation, or the translations of each line."""
   folder = run_folder.existing(workdir)
   experiment = assemble(config, run_folder.kept(folder))
-  if changed := run_code.changed_code(folder, code_of(config)):
+  code = code_of(config)
+  if changed := run_code.changed_code(folder, code):
     print(f"warning: {run_code.message(folder, changed)}", file=sys.stderr)
   lines = config.sample.input_file
   sampler = make_sampler(experiment, *sample_options(config))
@@ -37,10 +41,11 @@ def run(config: Config, workdir: str | None) -> int:
     config.evaluation.checkpoint,
     config.evaluation.average,
     config.checkpoint.keep,
+    partial(refuse_foreign, folder, config, code),
   ).params
   between = "\n\n" if config.sample.count > 1 else "\n"
   if isinstance(sampler, Translator):
-    sources = [sampler.prompt] if lines is None else list(_read(lines))
+    sources = [sampler.prompt] if lines is None else user_lines(lines, "input_file")
     found = sampler.answers(params, sources)
     for answers in found:
       print(*answers, sep="\n", end=between)
@@ -65,16 +70,3 @@ def _draw(texts: Iterable[list[Map]], folder: Path) -> None:
       path = folder / f"{number}{one.place and '-' + one.place}.png"
       plot_maps(path, one.layers, one.queries, one.contexts, one.place)
   print(f"Attention maps in {folder}", file=sys.stderr)
-
-
-def _read(path: str) -> Iterable[str]:
-  """Return the lines of a file, or of standard input for "-"."""
-  try:
-    if path == "-":
-      return sys.stdin.read().splitlines()
-    with open(path, encoding="utf-8") as file:
-      return file.read().splitlines()
-  except UnicodeDecodeError as error:
-    raise UserError(f"{path} is not UTF-8 text (byte {error.start}).") from None
-  except OSError as error:
-    raise UserError(f"--input_file={path}: {error.strerror}.") from None

@@ -24,6 +24,7 @@ from attention_lab.run.recorder import Recorder, open_recorder
 from attention_lab.run.shared_folder import kept_files, share_path, share_restored
 from attention_lab.training import preflight
 from attention_lab.training.clock import Clock
+from attention_lab.training.identity import identity, refuse_foreign
 from attention_lab.training.loop import Loop
 from attention_lab.training.preflight import Checked
 from attention_lab.training.run import Options, Run
@@ -60,8 +61,13 @@ def run(config: Config, workdir: str | None) -> int:
     for folder in own_folders:
       resources.enter_context(run_folder.held(folder))
     checkpoints = [
-      Checkpoints(folder / run_folder.CHECKPOINTS, config.checkpoint.keep, files)
-      for folder in folders
+      Checkpoints(
+        folder / run_folder.CHECKPOINTS,
+        each.checkpoint.keep,
+        files,
+        partial(refuse_foreign, folder, each, checked.code),
+      )
+      for folder, each in zip(folders, configs, strict=True)
     ]
     restored = _restore(group, checkpoints, checked, stepper)
     if group.first:  # From here on the folders are certain to be resumable.
@@ -136,6 +142,7 @@ def _runs(
       recorder=_recorder(config, folder, stepper.step, meta, group),
       checkpoints=checkpoints[i],
       clock=Clock(count),
+      identity=identity(config, checked.code, experiment.dataset.fingerprint),
     )
     if meta is not None:
       run.resume(meta)

@@ -11,7 +11,7 @@ import math
 import os
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, NamedTuple
@@ -36,6 +36,10 @@ class Restored(NamedTuple):
   path: Path
 
 
+# (path, meta data) → None; raises `UserError` at a checkpoint that is not to be used.
+Refuse = Callable[[Path, Mapping[str, Any]], None]
+
+
 class Checkpoints:
   """The checkpoints in a folder: the newest `keep`, and the best.
 
@@ -44,13 +48,19 @@ class Checkpoints:
     keep: number of newest checkpoints to keep; the one with the lowest
       "validation_loss" in its meta data is kept too.
     files: contents of the files that every checkpoint holds, by name.
+    refuse: refuses checkpoints of other runs when they are restored.
   """
 
   def __init__(
-    self, folder: Path, keep: int, files: Mapping[str, bytes] = MappingProxyType({})
+    self,
+    folder: Path,
+    keep: int,
+    files: Mapping[str, bytes] = MappingProxyType({}),
+    refuse: Refuse = lambda path, meta: None,
   ):
     self.folder = folder
     self.keep = keep
+    self._refuse = refuse
     self._files = {
       f"{FILES}{name}": np.frombuffer(content, np.uint8)
       for name, content in files.items()
@@ -73,11 +83,11 @@ class Checkpoints:
     if not os.path.isdir(self.folder):
       return []
     found = filter(_is_checkpoint, self.folder.glob("*-*.npz"))
-    return sorted(found, key=_step, reverse=True)
+    return sorted(found, key=step_of, reverse=True)
 
   def last_step(self) -> int:
     """Return the step of the newest checkpoint; 0 if there is none."""
-    return max(map(_step, self.paths()), default=0)
+    return max(map(step_of, self.paths()), default=0)
 
   def save(self, step: int, tree: Any, meta: dict[str, Any]) -> Path:
     """Save a tree of host arrays, then remove the checkpoints that are not kept."""
@@ -110,26 +120,27 @@ class Checkpoints:
       which: "newest" or "best" (lowest validation loss).
 
     Raises:
-      UserError: every checkpoint is damaged, or one differs from `like`.
+      UserError: every checkpoint is damaged, or one is refused or differs from `like`.
     """
     paths = self.paths()
     if which == "best" and (best := self._best()):
       paths = [best, *(path for path in paths if path != best)]
-    restored = next(_readable(like, paths), None)
+    restored = next(self._readable(like, paths), None)
     if restored is None and paths:
       raise _all_damaged([self])
     return restored
 
   def at(self, like: Any, step: int) -> Restored | None:
     """Return the checkpoint of a step; None if there is none, or it is damaged."""
-    return next(_readable(like, [p for p in self.paths() if _step(p) == step]), None)
+    paths = [path for path in self.paths() if step_of(path) == step]
+    return next(self._readable(like, paths), None)
 
   def newest(self, like: Any, count: int) -> Iterator[Restored]:
     """Yield the readable ones of the newest `keep`, at most `count`, newest first.
 
     The best one is excluded unless it is among them. Errors are those of `restore`.
     """
-    return itertools.islice(_readable(like, self.paths()[: self.keep]), count)
+    return itertools.islice(self._readable(like, self.paths()[: self.keep]), count)
 
   def files(self) -> dict[str, bytes]:
     """Return the files that the newest readable checkpoint holds, by name."""
@@ -140,14 +151,25 @@ class Checkpoints:
           return {name.removeprefix(FILES): bytes(arrays[name]) for name in names}
     return {}
 
+  def _readable(self, like: Any, paths: Iterable[Path]) -> Iterator[Restored]:
+    """Yield the content of the files that are not damaged; warn about the others."""
+    for path in paths:
+      if (arrays := _read(path)) is None:
+        print(f"warning: {path} is damaged; trying the one before it.", file=sys.stderr)
+        continue
+      with arrays:
+        meta = _meta(arrays)
+        self._refuse(path, meta)  # Before its arrays are found to differ.
+        yield Restored(_unflatten(like, arrays, path), meta, path)
+
   def _unwanted(self, newest: Path) -> list[Path]:
     """Return the checkpoints that are neither among the newest nor the best.
 
     Others of the step just saved, or of later steps, are from before the run fell back to
     an earlier checkpoint; they are returned too.
     """
-    paths, now = self.paths(), _step(newest)
-    stale = [path for path in paths if _step(path) >= now and path != newest]
+    paths, now = self.paths(), step_of(newest)
+    stale = [path for path in paths if step_of(path) >= now and path != newest]
     older = [path for path in paths if path not in stale]
     best = self._best()
     return stale + [path for path in older[self.keep :] if path != best]
@@ -173,7 +195,7 @@ def restore_together(several: Sequence[Checkpoints], like: Any) -> list[Restored
   The folders differ if a program of several runs was killed between two saves. The result
   is empty if they have no step in common; errors are those of `Checkpoints.restore`.
   """
-  steps = set.intersection(*({_step(p) for p in each.paths()} for each in several))
+  steps = set.intersection(*({step_of(p) for p in each.paths()} for each in several))
   for step in sorted(steps, reverse=True):
     found = [restored for each in several if (restored := each.at(like, step))]
     if len(found) == len(several):
@@ -189,16 +211,6 @@ def _all_damaged(several: Sequence[Checkpoints]) -> UserError:
     f"Every checkpoint in {folders} is damaged. Nothing was removed; to start again, name "
     f"another --workdir."
   )
-
-
-def _readable(like: Any, paths: Iterable[Path]) -> Iterator[Restored]:
-  """Yield the content of the files that are not damaged; warn about the others."""
-  for path in paths:
-    if (arrays := _read(path)) is None:
-      print(f"warning: {path} is damaged; trying the one before it.", file=sys.stderr)
-      continue
-    with arrays:
-      yield Restored(_unflatten(like, arrays, path), _meta(arrays), path)
 
 
 def _read(path: Path) -> Any:
@@ -227,7 +239,8 @@ def _is_checkpoint(path: Path) -> bool:
   return step.isdecimal() and len(digest) == DIGEST_LENGTH
 
 
-def _step(path: Path) -> int:
+def step_of(path: Path) -> int:
+  """Return the step in the name of a checkpoint."""
   return int(path.stem.partition("-")[0])
 
 

@@ -38,6 +38,7 @@ PROFILE = "profile"
 MAPS = "maps"
 WANDB_ID = "wandb_id"
 LOCK = ".lock"
+SAVED = ".saved"  # Exists if the run has ever saved a checkpoint.
 
 RUNS = Path("runs")  # Where runs without --workdir go.
 
@@ -133,6 +134,23 @@ def held(workdir: Path) -> Iterator[None]:
     for folder in (workdir, workdir / CHECKPOINTS):
       remove_partial(folder)
     yield
+
+
+def mark_saved(workdir: Path) -> None:
+  """Record that a run has saved a checkpoint."""
+  with writing(workdir / SAVED):
+    (workdir / SAVED).touch()
+
+
+def refuse_lost_checkpoints(workdir: Path) -> None:
+  """Raise `UserError` if a run has saved checkpoints, and none is left."""
+  saved = any(os.path.exists(workdir / name) for name in (SAVED, SUMMARY))
+  if saved and not Checkpoints(workdir / CHECKPOINTS, 1).paths():
+    raise UserError(
+      f"The run in {workdir} has no checkpoint left, so it cannot be resumed. Restore "
+      f"{workdir / CHECKPOINTS}, name another --workdir, or remove {workdir} to train "
+      f"from the start."
+    )
 
 
 def record(

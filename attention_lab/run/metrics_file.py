@@ -68,7 +68,8 @@ class MetricsFile:
 def records(path: Path) -> list[dict[str, Any]]:
   """Return the records of a file, up to an incomplete line; none if it is missing."""
   records = []
-  for line in path.read_text("utf-8", "replace").splitlines() if path.exists() else ():
+  content = path.read_bytes() if path.exists() else b""
+  for line in content.decode("utf-8", "replace").split("\n"):
     try:
       record = json.loads(line)
       record["step"] + 0

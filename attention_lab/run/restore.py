@@ -8,7 +8,7 @@ import numpy as np
 
 from attention_lab.errors import UserError
 from attention_lab.experiment import Experiment
-from attention_lab.run.checkpoint import Checkpoints
+from attention_lab.run.checkpoint import Checkpoints, Refuse
 from attention_lab.run.folder import CHECKPOINTS
 
 
@@ -27,6 +27,7 @@ def restore_params(
   which: str = "newest",
   average: int = 1,
   keep: int = 1,
+  refuse: Refuse = lambda path, meta: None,
 ) -> Trained:
   """Return the parameters of a checkpoint, or the mean over the newest ones.
 
@@ -37,12 +38,14 @@ def restore_params(
     average: if above 1, number of the newest checkpoints to average over
       (arXiv:1706.03762, section 6.1).
     keep: number of newest checkpoints that the run keeps.
+    refuse: refuses checkpoints of other runs.
 
   Raises:
-    UserError: there is no readable checkpoint, or there are fewer than `average`.
+    UserError: there is no readable checkpoint, there are fewer than `average`, or one is
+      refused.
   """
   like = jax.eval_shape(lambda: experiment.fresh(0))
-  checkpoints = Checkpoints(folder / CHECKPOINTS, keep)
+  checkpoints = Checkpoints(folder / CHECKPOINTS, keep, refuse=refuse)
   if average > 1:
     return _average(checkpoints, like, average)
   restored = checkpoints.restore(like, which)

@@ -36,6 +36,7 @@ WITHOUT_NUMBERS = (
   "run/wandb.py",
   "settings",
   "system",
+  "training/identity.py",
   "training/messages.py",
   "training/progress.py",
 )

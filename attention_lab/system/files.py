@@ -83,7 +83,7 @@ def finite_or_named(content: Any) -> Any:
 def read_json(path: Path) -> Any:
   """Return the content of a JSON file; raise `UserError` if it cannot be read."""
   try:
-    return json.loads(path.read_text())
+    return json.loads(path.read_text("utf-8"))
   except OSError as error:
     raise UserError(f"Cannot read {path}: {error.strerror}.") from None
   except ValueError as error:

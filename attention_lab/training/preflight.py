@@ -20,9 +20,7 @@ from attention_lab.benchmark.utilisation import flops_per_step
 from attention_lab.config import (
   Config,
   difference_text,
-  differences,
   flatten,
-  from_stored,
   get_config,
   stored_flags,
   validate,
@@ -53,6 +51,7 @@ from attention_lab.system.memory import (
 )
 from attention_lab.training.divergence import refuse_policy
 from attention_lab.training.evaluation import at_lengths
+from attention_lab.training.identity import other_settings
 from attention_lab.update import TrainState, count_parameters
 
 
@@ -157,8 +156,9 @@ def _refuse_settings(
 def _refuse_changes(
   config: Config, folders: Sequence[Path], dataset: Dataset, code: Mapping[str, str]
 ) -> None:
-  """Raise `UserError` if a folder's run had other data or other code."""
+  """Raise `UserError` if a folder's run lost its checkpoints, or had other data or code."""
   for folder in folders:
+    run_folder.refuse_lost_checkpoints(folder)
     run_folder.refuse_other_data(folder, dataset.fingerprint)
     run_code.refuse_other_code(folder, code, config.checkpoint.changed_code)
 
@@ -206,11 +206,9 @@ def refuse_other_config(
   stored = run_folder.stored_config(folder)
   if stored is None:
     return
-  different = differences(from_stored(stored), config)
+  different = other_settings(stored, config)
   for key in accepted:
     different.pop(key, None)
-  if "steps" in different and not optimizers.depends_on_steps(config.train.schedule):
-    del different["steps"]  # More steps of the same schedule: the same run, longer.
   if different:
     raise UserError(
       f"{folder} holds a run of another configuration ({difference_text(different)}). "

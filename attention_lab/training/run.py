@@ -10,6 +10,7 @@ import jax
 from attention_lab.dataset.base.dataset import Dataset
 from attention_lab.distributed.group import Group
 from attention_lab.experiment import Experiment
+from attention_lab.run import folder as run_folder
 from attention_lab.run.checkpoint import Checkpoints
 from attention_lab.run.recorder import Recorder
 from attention_lab.training.clock import Clock
@@ -72,6 +73,7 @@ class Run:
     recorder: writes metrics.
     checkpoints: the run's checkpoints.
     clock: seconds of the run.
+    identity: what its checkpoints record of it, from `identity.identity`.
     siblings: number of runs in the program.
   """
 
@@ -91,6 +93,7 @@ class Run:
   recorder: Recorder
   checkpoints: Checkpoints
   clock: Clock
+  identity: Mapping[str, Any]
   siblings: int = 1
   window: Window = dataclasses.field(default_factory=Window.of)
   monitor: LossMonitor = dataclasses.field(default_factory=LossMonitor)
@@ -115,6 +118,7 @@ class Run:
       return self.folder
     copy = self.recorder.sync()
     meta = {
+      "identity": {**self.identity, "step": step},
       "window": list(self.window),
       "validation": self.validation,
       "validation_loss": self.validation and self.validation["loss"],
@@ -123,7 +127,9 @@ class Run:
       "seconds": self.clock.seconds(),
       "training_seconds": self.clock.training_seconds(spent),
     }
-    return self.checkpoints.save(step, state, meta)
+    path = self.checkpoints.save(step, state, meta)
+    run_folder.mark_saved(self.folder)
+    return path
 
   def tokens_per_second(self, step: int, spent: float) -> float:
     """Return tokens per second of training, over all starts and by all sibling runs."""

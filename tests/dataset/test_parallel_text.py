@@ -12,7 +12,7 @@ from attention_lab.dataset import parallel_text
 from attention_lab.dataset.base import token_file
 from attention_lab.dataset.base.bucketed import bucket_lengths
 from attention_lab.dataset.base.dataset import datasets, num_batches
-from attention_lab.dataset.base.subwords import SubwordVocabulary
+from attention_lab.dataset.base.subwords import SubwordVocabulary, learn_subwords
 from attention_lab.errors import UserError
 from tests.corpus import SIZES, sentences, write_corpus
 
@@ -225,6 +225,14 @@ def test_learning_the_vocabulary_is_deterministic(own, tmp_path_factory):
   assert models[0] == models[1]
 
 
+@pytest.mark.parametrize("line", ["Quark " * 800, "Quark ▅ Quark"])
+def test_no_line_is_left_out_of_the_vocabulary(line):
+  """sentencepiece leaves out lines of more than 4,192 bytes, and lines with a ▅."""
+  words = ["das Haus ist grün"] * 3
+  common = SubwordVocabulary(learn_subwords([*words, *[line] * 3], 275))
+  assert len(common.encode("Quark")) < len("Quark")
+
+
 def test_vocabulary_stored_in_a_run_needs_no_text_files(corpus, tmp_path):
   files = pairs(corpus).files()
   data = dataclasses.replace(pairs(tmp_path), kept=files)
@@ -329,7 +337,8 @@ def test_interrupted_preparation_keeps_only_complete_files_and_resumes(
   left = made(own)
   names = {path.name for path in left}
   assert names == (
-    {"vocabulary.model"} | ({"tokens", "ends.npy"} if chunks > 2 else set())
+    {"vocabulary.model"}
+    | ({"tokens", "ends.npy", "sha256.json"} if chunks > 2 else set())
   )
   monkeypatch.setattr(SubwordVocabulary, "encode_lines", encode)
   jax.tree.map(np.testing.assert_array_equal, expected, whole_pass(pairs(own), "train"))

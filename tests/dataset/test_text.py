@@ -10,6 +10,8 @@ import pytest
 
 from attention_lab.dataset import shakespeare
 from attention_lab.dataset.base.dataset import datasets, num_batches
+from attention_lab.dataset.base.held_out import hold_out
+from attention_lab.dataset.base.text import Text
 from attention_lab.dataset.base.vocabulary import CharacterVocabulary, WordVocabulary
 from attention_lab.errors import UserError
 from attention_lab.nn.metrics import Measured, Sums
@@ -75,6 +77,51 @@ def test_file_is_found_in_data_dir(tmp_path):
 def test_unusable_text_is_rejected(tmp_path, content, options, message):
   with pytest.raises(UserError, match=message):
     text_file(tmp_path, content, **options).size("train")
+
+
+@pytest.mark.parametrize(
+  ("content", "told"),
+  [
+    (f"\ufeff{LETTERS}\n{LETTERS}\n", ""),
+    (f"{LETTERS}\r\n{LETTERS}\r\n", r"2 line ends \r\n are read as \n"),
+  ],
+)
+def test_a_byte_order_mark_and_carriage_returns_are_not_text(tmp_path, content, told):
+  plain = text_file(tmp_path, f"{LETTERS}\n{LETTERS}\n")
+  expected = plain.text, plain.vocabulary.size, plain.fingerprint
+  data = text_file(tmp_path, content)
+  assert (data.text, data.vocabulary.size, data.fingerprint) == expected
+  assert data.described(1).endswith(told)
+  assert bool(data.described(1)) == bool(told)
+  assert plain.described(1) == hold_out(plain, 0.5).described(1) == ""
+  assert hold_out(data, 0.5).described(1) == data.described(1)
+
+
+def test_a_carriage_return_within_a_line_is_text(tmp_path):
+  assert text_file(tmp_path, "a\rb").text == "a\rb"
+
+
+def test_a_text_has_the_vocabulary_that_its_run_keeps(tmp_path):
+  kept = text_file(tmp_path, LETTERS * 3).files()
+  data = text_file(tmp_path, LETTERS[1:] * 3)
+  data.kept = kept
+  assert data.vocabulary.characters == "".join(sorted(LETTERS))
+  assert data.files() == kept
+  other = text_file(tmp_path, (LETTERS + "äö") * 3)
+  other.kept = kept
+  with pytest.raises(UserError, match=r"not trained on: 'äö'\. Restore the data"):
+    other.size("train")
+
+
+def test_a_subclass_with_another_vocabulary_keeps_its_prompt(tmp_path):
+  class Words(Text):
+    vocabulary = WordVocabulary.numbers(10)
+
+    def load(self):
+      return "1 2 3 4 " * 9
+
+  files = Words(data_dir="", sequence_length=2, validation_fraction=0.2).files()
+  assert set(files) == {"prompt.txt"}
 
 
 def test_python_docs_contain_every_paragraph_once():

@@ -57,7 +57,20 @@ def test_an_edited_run_is_refused_by_name_until_the_edit_is_accepted(
   assert stored["changed_code"] == "refuse"
 
 
-def test_replaced_data_are_refused_by_evaluation(tmp_path, command):
+@pytest.mark.parametrize(
+  ("after", "answer"),
+  [
+    (
+      "that is to be, or not to be the question. ",
+      "The data has changed since the run",
+    ),
+    (
+      "whether 'tis nobler to suffer. ",
+      'The data has characters that this run was not trained on: "\'flw". Restore',
+    ),
+  ],
+)
+def test_replaced_data_are_refused_by_evaluation(tmp_path, command, after, answer):
   text, workdir = tmp_path / "text.txt", tmp_path / "run"
   text.write_text("to be or not to be, that is the question. " * 60)
   words = [f"--dataset=text_file(path='{text}', sequence_length=8)", "--skip_checks"]
@@ -65,6 +78,5 @@ def test_replaced_data_are_refused_by_evaluation(tmp_path, command):
   words += ["--config.log.tensorboard=false", f"--workdir={workdir}"]
   words += ["--config.sample.length=4"]
   assert command(*words)[0] == 0
-  text.write_text("whether 'tis nobler in the mind to suffer the slings " * 60)
-  result = command(f"--workdir={workdir}", "--mode=evaluate")
-  assert_refused(result, "The data has changed since the run in")
+  text.write_text(after * 60)
+  assert_refused(command(f"--workdir={workdir}", "--mode=evaluate"), answer)

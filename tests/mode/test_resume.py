@@ -1,5 +1,8 @@
 """What a finished run is gone on with; tests/faults has what was killed or damaged."""
 
+import json
+import re
+
 import pytest
 
 from attention_lab.mode import train
@@ -26,6 +29,37 @@ def test_a_finished_run_has_nothing_left_to_do(finished, command):
   assert f"Resuming at step {STEPS}" in out
   after = commands.records(finished), commands.last_checkpoint(finished).keys()
   assert before == after
+
+
+def test_a_resumed_run_differs_in_the_timings_that_the_guide_names(tmp_path):
+  quiet = {"log__tensorboard": False, "model__num_layers": 1}
+  often = {"log__every": 3, "evaluation__every": 3}
+  runs = {tmp_path / "whole": (STEPS,), tmp_path / "resumed": (3, STEPS)}
+  for workdir, starts in runs.items():
+    for steps in starts:
+      assert train.run(tiny_config(steps=steps, **often, **quiet), str(workdir)) == 0
+  lines, summaries = [], []
+  for workdir in runs:
+    text = (workdir / "metrics.jsonl").read_text()
+    lines.append([json.loads(line) for line in text.splitlines()])
+    summaries.append(json.loads((workdir / "summary.json").read_text()))
+  differ = {key for one, two in zip(*lines, strict=True) for key in different(one, two)}
+  assert differ == set(commands.TIMINGS)
+  guide = (commands.ROOT / "docs" / "guides" / "reliability.md").read_text()
+  (promise,) = (p for p in guide.split("\n- ") if p.startswith("**A run resumes"))
+  named = set(re.findall(r"`(\w+)`", promise))
+  assert differ | different(*summaries) <= named
+  assert named <= differ | set(summaries[0])
+  one, two = map(commands.last_checkpoint, runs)
+  assert {key: x.tobytes() for key, x in one.items()} == {
+    key: x.tobytes() for key, x in two.items()
+  }
+
+
+def different(one, two):
+  """Return the keys in which two dictionaries of the same keys differ."""
+  assert one.keys() == two.keys()
+  return {key for key in one if one[key] != two[key]}
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def finished(tmp_path_factory):
 
 def test_the_folder_holds_what_is_promised(finished):
   workdir, _ = finished
-  names = {".lock", "config.json", "metrics.jsonl", "summary.json"}
+  names = {".lock", ".saved", "config.json", "metrics.jsonl", "summary.json"}
   names |= {"checkpoints", "tensorboard"}
   assert {path.name for path in workdir.iterdir()} == names
   assert any((workdir / "tensorboard").iterdir())

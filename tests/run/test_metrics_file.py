@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from attention_lab.run import metrics_file
 from attention_lab.run.metrics_file import MetricsFile
 
 
@@ -94,6 +95,15 @@ def test_what_was_cut_from_the_file_comes_back_and_is_told(path, left, lost, cap
   assert path.read_bytes() == before
   told = f"warning: {path} lacks {lost} of its records; they are taken from the"
   assert capsys.readouterr().err.startswith(told)
+
+
+def test_a_separator_within_a_string_ends_no_record(path, capsys):
+  copy = write(path, 1, 2)
+  text = '{"step": 1, "text": "a\u2028b\x85c"}\r\n{"step": 2}\n'
+  path.write_bytes(text.encode())
+  assert [record["step"] for record in metrics_file.records(path)] == [1, 2]
+  write(path, copy=copy)
+  assert capsys.readouterr().err == ""
 
 
 def test_an_empty_file_is_a_new_journal(path):

@@ -1,6 +1,7 @@
 """Validation on a part of the training examples, so that settings can be chosen on it."""
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Mapping
 from typing import Any
@@ -55,15 +56,17 @@ class HeldOut(Dataset):
     vars(self).update(primary=self.of.primary, tasks=self.of.tasks)
     self._first = with_order(self.of, Order())
     self._trained = self.of
+
+  @functools.cached_property
+  def _sizes(self) -> dict[str, int]:
     whole = self.of.size("train")
     held = max(1, round(whole * self.share))
-    self._start = whole - held
-    self._sizes = {"train": self._start - GAP, "validation": held}
-    if self._sizes["train"] < 1:
+    if whole - held - GAP < 1:
       raise UserError(
         f"--config.train.held_out={self.share} of {whole} training examples leaves none "
         f"to train on; take less, or more data."
       )
+    return {"train": whole - held - GAP, "validation": held}
 
   @property
   def vocabulary(self) -> Any:
@@ -79,7 +82,8 @@ class HeldOut(Dataset):
 
   def examples(self, split: str, epoch: int, indices: np.ndarray) -> Batch:
     if split == "validation":
-      return self._first.examples("train", 0, self._start + indices)
+      start = self._sizes["train"] + GAP
+      return self._first.examples("train", 0, start + indices)
     if self._trained.order is not self.order:
       self._trained = with_order(self.of, self.order)
     return self._trained.examples("train", epoch, indices)
@@ -94,6 +98,9 @@ class HeldOut(Dataset):
   @property
   def characters_per_token(self) -> float | None:
     return self.of.characters_per_token
+
+  def described(self, batch_size: int) -> str:
+    return self.of.described(batch_size)
 
   def prompt(self) -> str:
     return self.of.prompt()

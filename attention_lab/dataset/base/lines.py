@@ -1,12 +1,18 @@
-"""Files of lines, read as a stream: however large they are, little memory is needed."""
+"""Files of lines, read as a stream: however large they are, little memory is needed.
+
+A line ends with "\\n" or "\\r\\n", and with nothing else. A byte-order mark at the start of
+a file is no part of its first line.
+"""
 
 import codecs
 import functools
 import hashlib
+import io
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from attention_lab.errors import UserError
 
@@ -68,8 +74,43 @@ def read_lines(paths: Sequence[Path], every: int = 1) -> Iterator[str]:
   """Yield every `every`-th line of consecutive files, without its line end."""
   number = 0
   for path in paths:
-    with open(path, "rb") as file:  # Nothing but a line feed ends a line.
-      for line in file:
+    with open(path, "rb") as file:
+      for line in _lines(file):
         if number % every == 0:
-          yield line.decode().rstrip("\r\n")
+          yield line.decode()
         number += 1
+
+
+def user_lines(name: str, flag: str) -> list[str]:
+  """Return the lines of a file that the user names, or of standard input for "-".
+
+  Args:
+    name: what the user typed.
+    flag: the flag that names the file.
+
+  Raises:
+    UserError: the file cannot be read, or is not UTF-8 (with the line).
+  """
+  lines: list[str] = []
+  try:
+    content = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    for line in _lines(io.BytesIO(content)):
+      lines.append(line.decode())
+  except UnicodeDecodeError:
+    where = "standard input" if name == "-" else name
+    number = len(lines) + 1
+    raise UserError(f"--{flag}: {where} is not UTF-8 text (line {number}).") from None
+  except ValueError:
+    raise UserError(f"--{flag}={name!r} is no path.") from None
+  except OSError as error:
+    raise UserError(f"--{flag}={name}: {error.strerror}.") from None
+  return lines
+
+
+def _lines(file: IO[bytes]) -> Iterator[bytes]:
+  """Yield the lines of a file without their ends."""
+  start = codecs.BOM_UTF8
+  for line in file:
+    ended = line[:-1].removesuffix(b"\r") if line.endswith(b"\n") else line
+    yield ended.removeprefix(start)
+    start = b""

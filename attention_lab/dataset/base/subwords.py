@@ -16,6 +16,10 @@ import numpy as np
 from attention_lab.errors import UserError
 
 COVERAGE = 0.9995  # Share of the characters that become tokens; the rest are bytes.
+# sentencepiece leaves out, without a word, lines that are longer than 4,192 bytes by
+# default, and lines with a character that it uses itself, which is encoded as bytes.
+LONGEST = 2**30  # Bytes of a line; sentencepiece takes no more.
+RESERVED = "▅"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,12 +74,13 @@ def learn_subwords(lines: Iterable[str], size: int) -> bytes:
   model = io.BytesIO()
   try:
     sentencepiece().SentencePieceTrainer.train(
-      sentence_iterator=iter(lines),
+      sentence_iterator=(line.replace(RESERVED, " ") for line in lines),
       model_writer=model,
       model_type="bpe",
       vocab_size=size,
       character_coverage=COVERAGE,
       byte_fallback=True,
+      max_sentence_length=LONGEST,
       normalization_rule_name="identity",  # Scores compare unchanged text.
       unk_id=0,
       bos_id=1,

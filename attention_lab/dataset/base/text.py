@@ -6,13 +6,17 @@ import functools
 import hashlib
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from attention_lab.dataset.base.dataset import Batch, Dataset
+from attention_lab.dataset.base.kept import CHARACTERS, MARK, PROMPT, packed, unpacked
 from attention_lab.dataset.base.vocabulary import CharacterVocabulary
 from attention_lab.errors import UserError
+
+MOST_UNKNOWN = 20  # Most characters that a message lists.
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -21,7 +25,7 @@ class Text(Dataset):
 
   One pass over the training part cuts it into windows that do not overlap, from an
   offset that differs from pass to pass. Validation windows cover every character after
-  the first exactly once.
+  the first exactly once. A run keeps the vocabulary and the default prompt.
   """
 
   validation_fraction: float = 0.1  # Share of the text, at its end.
@@ -32,17 +36,32 @@ class Text(Dataset):
 
   @functools.cached_property
   def text(self) -> str:
-    """The text, read once; raises UserError if there is too little to train on."""
+    """The text, read once.
+
+    Raises:
+      UserError: there is too little to train on, or the text has characters that the
+        run's vocabulary lacks.
+    """
     text = self.load()
     if len(set(text)) < 2:
       raise UserError(
         "The text has fewer than 2 distinct characters: nothing to learn."
       )
+    known = unpacked(self.kept, CHARACTERS)
+    if known is not None and (unknown := sorted(set(text) - set(known))):
+      raise UserError(
+        f"The data has characters that this run was not trained on: "
+        f"{''.join(unknown[:MOST_UNKNOWN])!r}{' and more' * (len(unknown) > MOST_UNKNOWN)}."
+        f" Restore the data of the run, or name another --workdir."
+      )
     return text
 
   @functools.cached_property
   def vocabulary(self) -> CharacterVocabulary:
-    return CharacterVocabulary.of(self.text)
+    known = unpacked(self.kept, CHARACTERS)
+    return (
+      CharacterVocabulary.of(self.text) if known is None else CharacterVocabulary(known)
+    )
 
   @functools.cached_property
   def fingerprint(self) -> str:
@@ -67,6 +86,16 @@ class Text(Dataset):
       )
     return splits
 
+  def files(self) -> Mapping[str, bytes]:
+    files = {PROMPT: packed(self.prompt())}
+    if isinstance(self.vocabulary, CharacterVocabulary):  # A plugin may have another.
+      files[CHARACTERS] = packed(self.vocabulary.characters)
+    return files
+
+  def prompt(self) -> str:
+    kept = unpacked(self.kept, PROMPT)
+    return super().prompt() if kept is None else kept
+
   @property
   def characters_per_token(self) -> float:
     return 1.0
@@ -90,11 +119,15 @@ class Text(Dataset):
 
 
 def read_text(path: Path) -> str:
-  """Return the text of a UTF-8 file; raise `UserError` if it cannot be read."""
+  """Return the text of a UTF-8 file without a byte-order mark at its start.
+
+  Raises:
+    UserError: the file cannot be read.
+  """
   try:
     if os.path.exists(path) and stat.S_ISCHR(path.stat().st_mode):
       raise UserError(f"{path} is a device, not a file.")  # Reading one may never end.
-    return path.read_bytes().decode("utf-8")
+    return path.read_bytes().decode("utf-8").removeprefix(MARK)
   except UnicodeDecodeError as error:
     raise UserError(f"{path} is not UTF-8 text (byte {error.start}).") from None
   except ValueError:

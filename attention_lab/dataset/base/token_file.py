@@ -1,6 +1,14 @@
-"""Lines of tokens on disk: written once as a stream, then mapped into memory."""
+"""Lines of tokens on disk: written once as a stream, then mapped into memory.
 
+The sha256 of the files is written with them, and compared when a process first maps them:
+the text that they were made of takes longer to hash, which every start does too.
+"""
+
+import functools
+import hashlib
+import io
 import itertools
+import json
 import os
 import sys
 import time
@@ -11,9 +19,9 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from attention_lab.errors import UserError
-from attention_lab.system.files import made_once, write_atomically
+from attention_lab.system.files import made_once, write_atomically, write_json
 
-TOKENS, ENDS = "tokens", "ends.npy"
+TOKENS, ENDS, DIGESTS = "tokens", "ends.npy", "sha256.json"
 CHUNK = 10_000  # Lines encoded at a time.
 SECONDS = 5.0  # Least time between two progress messages.
 
@@ -69,8 +77,15 @@ def token_file(
 
   def make(path: Path) -> None:
     write_atomically(folder, write, lambda _: TOKENS)
-    ends = np.cumsum(np.concatenate(lengths))
-    write_atomically(folder, lambda file: np.save(file, ends), lambda _: path.name)
+    saved = io.BytesIO()
+    np.save(saved, np.cumsum(np.concatenate(lengths)))
+    ends = saved.getvalue()
+    whole = {
+      TOKENS: _sha256(folder / TOKENS),
+      ENDS: hashlib.sha256(ends).hexdigest(),
+    }
+    write_json(folder / DIGESTS, whole)
+    write_atomically(folder, lambda file: file.write(ends), lambda _: path.name)
 
   made_once(folder / ENDS, make, "data_dir")
   return _mapped(folder, dtype)
@@ -79,15 +94,35 @@ def token_file(
 def _mapped(folder: Path, dtype: np.dtype) -> Lines:
   """Map the files of a folder into memory; raise `UserError` if they are damaged."""
   try:
+    digests = json.loads((folder / DIGESTS).read_bytes())
+    if any(_known_sha256(folder / name) != digests[name] for name in (TOKENS, ENDS)):
+      raise ValueError
     ends = np.load(folder / ENDS, mmap_mode="r", allow_pickle=False)
     tokens = np.memmap(os.fspath(folder / TOKENS), dtype, "r")
     if ends.ndim != 1 or len(tokens) != ends[-1] + 1:
       raise ValueError
-  except (ValueError, EOFError, OSError, IndexError):
+  except (ValueError, EOFError, OSError, IndexError, KeyError, TypeError):
     raise UserError(
       f"The tokens in {folder} are damaged. Remove that folder to encode them again."
     ) from None
   return Lines(tokens, ends)
+
+
+def _sha256(path: Path) -> str:
+  with open(path, "rb") as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _known_sha256(path: Path) -> str:
+  """Return the sha256 of a file, which is read again only if it has changed."""
+  status = os.stat(path)
+  return _cached_sha256(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _cached_sha256(path: Path, size: int, modified: int) -> str:
+  del size, modified
+  return _sha256(path)
 
 
 def _chunks(lines: Iterable[str]) -> Iterator[list[str]]:

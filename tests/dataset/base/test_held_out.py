@@ -85,4 +85,4 @@ def test_an_experiment_holds_out_as_its_configuration_says():
 )
 def test_what_cannot_be_held_out_is_refused(changes, message):
   with pytest.raises(UserError, match=message):
-    assemble(tiny_config(train__held_out=0.5, **changes))
+    assemble(tiny_config(train__held_out=0.5, **changes)).dataset.size("train")
