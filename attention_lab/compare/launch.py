@@ -143,7 +143,7 @@ def devices() -> int:
 def run_locally(jobs: Sequence[Job], at_once: int, listener: Listener) -> int | None:
   """Run jobs, at most `at_once` at a time. One failure does not stop the others.
 
-  A signal is passed on to the runs, which save a checkpoint and exit.
+  A signal is passed on to the runs, which save a checkpoint and exit; Ctrl-C as SIGTERM.
 
   Args:
     jobs: the jobs, in the order in which they start.
@@ -169,8 +169,10 @@ def run_locally(jobs: Sequence[Job], at_once: int, listener: Listener) -> int | 
             listener.ended(job)
         listener.tick([job for job, _ in running.values()])
     finally:
+      typed = interrupt.signal in (None, signal.SIGINT)
+      number = signal.SIGTERM if typed else interrupt.signal
       for _, process in running.values():
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
       for _, process in running.values():
         process.wait()
   return interrupt.signal
