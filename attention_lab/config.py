@@ -83,6 +83,8 @@ def set_value(config: Config, key: str, value: Any) -> None:
   try:
     if value is None and not setting.optional:
       raise TypeError
+    if setting.path and isinstance(value, str) and value:
+      value = os.path.expanduser(value)
     config.update_from_flattened_dict({key: value})
   except (TypeError, ValueError):
     expected = setting.type.__name__

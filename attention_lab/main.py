@@ -33,7 +33,6 @@ def read_config(overrides: Sequence[str]) -> Config:
   """
   from attention_lab.run import folder as run_folder
 
-  _refuse_misplaced_flags()
   resumed = FLAGS.workdir if FLAGS.mode != "report" else None
   stored = run_folder.stored_config(Path(resumed)) if resumed else None
   if stored is not None and FLAGS.mode == "compare":
@@ -65,16 +64,6 @@ def read_config(overrides: Sequence[str]) -> Config:
 
     preflight.refuse_other_config(Path(FLAGS.workdir), config)
   return config
-
-
-def _refuse_misplaced_flags() -> None:
-  """Raise `UserError` at an empty path, or at a flag that the mode does not use."""
-  for name in ("workdir", "config"):
-    path = FLAGS[name].value
-    if path is not None and (not path or "\0" in path):
-      raise UserError(f"--{name}={path!r} is not a path; name one, or omit the flag.")
-  if FLAGS.dry_run and FLAGS.mode != "compare":
-    raise UserError("--dry_run is for --mode=compare; omit it.")
 
 
 def _named_settings() -> Iterator[tuple[str, str]]:

@@ -169,8 +169,9 @@ def run_locally(jobs: Sequence[Job], at_once: int, listener: Listener) -> int | 
             listener.ended(job)
         listener.tick([job for job, _ in running.values()])
     finally:
-      typed = interrupt.signal in (None, signal.SIGINT)
-      number = signal.SIGTERM if typed else interrupt.signal
+      number = interrupt.signal or signal.SIGTERM
+      if number == signal.SIGINT:
+        number = signal.SIGTERM
       for _, process in running.values():
         process.send_signal(number)
       for _, process in running.values():

@@ -1,5 +1,6 @@
 """--mode=evaluate: metrics of a trained run on every split, and BLEU of translations."""
 
+import contextlib
 import math
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from attention_lab.training.evaluation import (
 )
 from attention_lab.training.messages import format_figures
 from attention_lab.training.preflight import code_of, sample_options
+from attention_lab.training.progress import Show
 from attention_lab.update import Measure, make_evaluate
 
 
@@ -55,8 +57,9 @@ def run(config: Config, workdir: str | None) -> int:
     result["averaged"] = [path.name for path in restored.averaged]
   if changed := run_code.changed_code(folder, code):
     result["changed_code"] = changed  # The user accepted it.
-  result |= _measured(config, experiment, restored, lengths)
-  translated = _translated(experiment, config, restored.params, folder)
+  with contextlib.closing(Show()) as show:
+    result |= _measured(config, experiment, restored, lengths, show)
+    translated = _translated(experiment, config, restored.params, folder, show)
   for name, scores in translated.items():
     result.setdefault(name, {}).update(scores)
   write_json(folder / run_folder.EVALUATION, result)
@@ -69,6 +72,7 @@ def _measured(
   experiment: Experiment,
   restored: Trained,
   lengths: dict[int, Dataset],
+  show: Show,
 ) -> dict[str, Any]:
   """Return the metrics of every split and at other lengths, and print them."""
   devices, dataset, step = local_devices(), experiment.dataset, restored.step
@@ -81,16 +85,17 @@ def _measured(
     evaluations.append((measures[length], other, "validation", words))
   _refuse_leak(config, experiment, step, params, evaluations)
   result: dict[str, Any] = {}
+  watch, size = show.batches, config.batch_size
   for split in dataset.splits:
-    figures = evaluate(measure, params, dataset, split, config.batch_size, devices)
+    figures = evaluate(measure, params, dataset, split, size, devices, watch(split))
     result[split] = figures | {"perplexity": math.exp(min(figures["loss"], 700))}
-    print(f"step {step}  {split}: {format_figures(figures)}")
+    show.line(f"step {step}  {split}: {format_figures(figures)}")
   if lengths:
     result["lengths"] = evaluate_lengths(
-      measures, params, lengths, config.batch_size, devices
+      measures, params, lengths, size, devices, watch
     )
     for length, figures in result["lengths"].items():
-      print(f"step {step}  length {length}: {format_figures(figures)}")
+      show.line(f"step {step}  length {length}: {format_figures(figures)}")
   return result
 
 
@@ -128,7 +133,7 @@ def _refuse_leak(
 
 
 def _translated(
-  experiment: Experiment, config: Config, params: Any, folder: Path
+  experiment: Experiment, config: Config, params: Any, folder: Path, show: Show
 ) -> dict[str, Any]:
   """Return BLEU and chrF of every split of sentences but training, or of given files.
 
@@ -151,7 +156,8 @@ def _translated(
       translator = make_sampler(experiment, *sample_options(config))
       assert isinstance(translator, Translator)
       file = folder / run_folder.TRANSLATIONS.format(name)
-      scored[name] = score_answers(translator, params, pairs, file)
+      watch = show.batches(f"translations of {name}")
+      scored[name] = score_answers(translator, params, pairs, file, watch)
       for key, score in scored[name].items():
-        print(f"{name}: {key} {score['value']:.2f}  ({score['signature']})")
+        show.line(f"{name}: {key} {score['value']:.2f}  ({score['signature']})")
   return scored

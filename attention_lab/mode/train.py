@@ -58,12 +58,14 @@ def run(config: Config, workdir: str | None) -> int:
   files = dataset.files()
   with contextlib.ExitStack() as resources:
     for folder in own_folders:
-      resources.enter_context(run_folder.held(folder))
+      resources.enter_context(run_folder.held(folder, new=not workdir))
     checkpoints = [
       Checkpoints(folder / run_folder.CHECKPOINTS, config.checkpoint.keep, files)
       for folder in folders
     ]
     restored = _restore(group, checkpoints, checked, stepper)
+    for each in configs:  # Steps that were taken stay.
+      each.steps = max(each.steps, stepper.step)
     if group.first:  # From here on the folders are certain to be resumable.
       for folder, each in zip(folders, configs, strict=True):
         run_folder.record(
@@ -162,7 +164,9 @@ def _scorer(config: Config, checked: Checked) -> Any:
   assert pairs is not None  # Preflight refused a dataset without sentences.
   translator = checked.sampler
   assert isinstance(translator, Translator)
-  return lambda params, file: score_answers(translator, params, pairs, file)
+  return lambda params, file, on_batch: score_answers(
+    translator, params, pairs, file, on_batch
+  )
 
 
 def _options(configs: list[Config], root: Path, checked: Checked) -> Options:
@@ -176,6 +180,7 @@ def _options(configs: list[Config], root: Path, checked: Checked) -> Options:
     batch_size=config.batch_size,
     log_every=config.log.every,
     validate_every=config.evaluation.every,
+    validate_batches=config.evaluation.batches,
     save_every=config.checkpoint.every,
     learning_rate=train.learning_rate,
     on_nonfinite=train.on_nonfinite,

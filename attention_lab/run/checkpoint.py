@@ -21,7 +21,7 @@ import numpy as np
 
 from attention_lab.errors import UserError
 from attention_lab.system import npz
-from attention_lab.system.files import ROOM, write_atomically
+from attention_lab.system.files import advice_after, write_atomically
 
 META = "meta.json"
 FILES = "files/"  # Prefix of the names of the files that a checkpoint holds.
@@ -93,7 +93,7 @@ class Checkpoints:
     except OSError as error:
       raise UserError(
         f"The checkpoint of step {step} could not be written to {self.folder}: "
-        f"{error.strerror}. {ROOM}"
+        f"{error.strerror}. {advice_after(error)}"
       ) from None
     self._losses[path] = _loss_of(meta)
     for old in self._unwanted(path):

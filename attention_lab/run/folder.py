@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import secrets
 import shlex
 import subprocess
 import sys
@@ -54,12 +55,15 @@ def stored_config(workdir: Path) -> dict[str, Any] | None:
 
 
 def new_folder(*words: str) -> Path:
-  """Return the path of a new folder, named after the time and `words`."""
+  """Return the path of a new folder, named after the time and `words`.
+
+  A random suffix tells runs apart that start in the same second.
+  """
   moment = time.strftime("%Y%m%d-%H%M%S")
   safe = "-".join(
     "".join(c if c.isalnum() or c == "_" else "-" for c in w) for w in words
   )
-  return RUNS / f"{moment}-{safe[:80].strip('-')}"
+  return RUNS / f"{moment}-{safe[:76].strip('-')}-{secrets.token_hex(3)}"
 
 
 def existing(workdir: str | None) -> Path:
@@ -118,15 +122,20 @@ def _sha256(content: bytes) -> str:
 
 
 @contextlib.contextmanager
-def held(workdir: Path) -> Iterator[None]:
+def held(workdir: Path, new: bool = False) -> Iterator[None]:
   """Make the folder if it does not exist, and lock it against other processes.
 
   Files that a killed process left half written are removed.
 
+  Args:
+    workdir: the folder.
+    new: whether it must not exist yet.
+
   Raises:
-    UserError: the folder cannot be written to, or another process trains in it.
+    UserError: the folder cannot be written to, exists and should not, or another process
+      trains in it.
   """
-  make_folder(workdir, "workdir")
+  make_folder(workdir, "workdir", new)
   remedy = "Wait for it or end it, or name another --workdir."
   with locks.alone(workdir / LOCK, remedy):
     make_folder(workdir / CHECKPOINTS, "workdir")
@@ -210,6 +219,15 @@ def command() -> str:
 
 def _write(path: Path, content: bytes) -> None:
   write_atomically(path.parent, lambda file: file.write(content), lambda _: path.name)
+
+
+def refuse_lost(workdir: Path) -> None:
+  """Raise `UserError` if a run's folder was removed or renamed while it trains."""
+  if not os.path.exists(workdir / CONFIG):
+    raise UserError(
+      f"{workdir / CONFIG} is gone: the folder was removed or renamed while the run "
+      f"trained, so it stops. Leave the folder in place, and train again."
+    )
 
 
 def refuse_other_data(workdir: Path, fingerprint: str) -> None:

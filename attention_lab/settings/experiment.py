@@ -38,6 +38,7 @@ SETTINGS: Mapping[str, Setting] = {
     "",
     "Folder to read and store data in; '' for the user's cache folder.",
     flag="data_dir",
+    path=True,
   ),
   "profile": Changeable(False, "Write a trace of some steps to the run's folder."),
   "skip_checks": Changeable(
@@ -46,7 +47,9 @@ SETTINGS: Mapping[str, Setting] = {
     flag="skip_checks",
   ),
   "compile_cache": Changeable(
-    "", "Folder for compiled programs; '' for the user's cache folder, 'off' for none."
+    "",
+    "Folder for compiled programs; '' for the user's cache folder, 'off' for none.",
+    path=True,
   ),
   "seed": Setting(
     0,

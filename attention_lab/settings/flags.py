@@ -1,5 +1,6 @@
 """The flags: defined from the table of settings, parsed, and described by --help."""
 
+import os
 import re
 import shutil
 import textwrap
@@ -105,6 +106,9 @@ def parse(argv: Sequence[str]) -> list[str]:
     raise _unknown(error.flagname, others) from None
   except flags.Error as error:
     raise _malformed(error) from None
+  _settle_paths()
+  if FLAGS.dry_run and FLAGS.mode != "compare":
+    raise UserError("--dry_run is for --mode=compare; omit it.")
   if FLAGS.mode == "report":
     _refuse_unused([override.partition("=")[0] for override in overrides])
     # The margin is that of the comparisons unless it is set.
@@ -112,6 +116,17 @@ def parse(argv: Sequence[str]) -> list[str]:
   if surplus:
     raise UserError(f"{surplus[0]!r} is no flag; flags are written --name=value.")
   return overrides
+
+
+def _settle_paths() -> None:
+  """Expand "~" in --workdir and --config; raise `UserError` at what is no path."""
+  for name in ("workdir", "config"):
+    path = FLAGS[name].value
+    if path is None:
+      continue
+    if not path or "\0" in path:
+      raise UserError(f"--{name}={path!r} is not a path; name one, or omit the flag.")
+    FLAGS[name].value = os.path.expanduser(path)
 
 
 def _refuse_unused(keys: Sequence[str]) -> None:
