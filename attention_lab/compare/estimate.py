@@ -15,7 +15,7 @@ from attention_lab.config import Config
 from attention_lab.dataset.base.dataset import num_batches
 from attention_lab.experiment import Experiment, assemble
 from attention_lab.training import preflight
-from attention_lab.training.evaluation import part_of_validation
+from attention_lab.training.evaluation import validation_subset
 from attention_lab.training.prefetch import placed_batches
 from attention_lab.training.stepper import NonFinite, Stepper
 from attention_lab.update import make_evaluate
@@ -64,8 +64,8 @@ def measure(row: Planned, steps: int, imports: float) -> Estimate:
   compile_evaluation, evaluation = _evaluation(experiment, stepper, config)
   compiling = stepper.compile_seconds + compile_evaluation
   dataset, size = experiment.dataset, config.batch_size
-  part = len(part_of_validation(dataset, size, config.evaluation.batches))
-  share = part / num_batches(dataset, "validation", size)
+  count = len(validation_subset(dataset, size, config.evaluation.batches))
+  share = count / num_batches(dataset, "validation", size)
   # The end of training evaluates the whole split, and the training split too.
   evaluations = (steps - 1) // config.evaluation.every * share + 2
   total = start + compiling + steps * step + evaluations * evaluation

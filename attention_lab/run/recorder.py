@@ -45,8 +45,8 @@ class Recorder:
     self, step: int, figures: Mapping[str, float], batches: int = 0
   ) -> None:
     """Record metrics of the validation split, or of some batches of it if not 0."""
-    part = {"batches": batches} if batches else {}
-    self._write(step, "validation", **figures, **part)
+    some = {"batches": batches} if batches else {}
+    self._write(step, "validation", **figures, **some)
     for board in self._boards:
       board.scalars(step, {f"validation/{name}": x for name, x in figures.items()})
 

@@ -85,9 +85,7 @@ def figures_of(dataset: Dataset, totals: Sequence[Measured]) -> dict[str, float]
   return figures
 
 
-def part_of_validation(
-  dataset: Dataset, batch_size: int, most: int | None
-) -> list[int]:
+def validation_subset(dataset: Dataset, batch_size: int, most: int | None) -> list[int]:
   """Return the numbers of the batches that each validation while training has.
 
   They are evenly spaced: batches of texts follow the text, and those of pairs are sorted

@@ -5,6 +5,7 @@ This is the one list of what training refuses; --mode=train, --mode=compare and 
 """
 
 import contextlib
+import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -209,13 +210,29 @@ def refuse_other_config(
   different = differences(from_stored(stored), config)
   for key in accepted:
     different.pop(key, None)
+  schedule, steps = from_stored(stored).train.schedule, from_stored(stored).steps
+  if optimizers.continues(config.train.schedule, schedule, steps):
+    for key in ("steps", "train.schedule"):
+      different.pop(key, None)
   if "steps" in different and not optimizers.depends_on_steps(config.train.schedule):
     del different["steps"]  # More steps of the same schedule: the same run, longer.
   if different:
+    longer = different.get("steps", (steps, 0))[1] > steps
+    advice = _advice_to_extend(schedule, steps) if longer else ""
     raise UserError(
       f"{folder} holds a run of another configuration ({difference_text(different)}). "
-      f"Type {stored_flags(different)} to resume it, or name another --workdir."
+      f"Type {stored_flags(different)} to resume it, or name another --workdir.{advice}"
     )
+
+
+def _advice_to_extend(schedule: str, steps: int) -> str:
+  """Return how to train a run further whose schedule depends on its length."""
+  spec = f"continued(of={schedule!r}, at={steps})"
+  return (
+    f" To train it further, type {shlex.quote(f'--config.train.schedule={spec}')} too, "
+    f"which keeps the last learning rate; the options then='cosine', rate=0.5 add another "
+    f"decay, from half of the peak."
+  )
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from attention_lab.training.due import record_validation
 from attention_lab.training.evaluation import (
   batch_sums,
   figures_of,
-  part_of_validation,
+  validation_subset,
 )
 from attention_lab.training.progress import Show, spreads
 from attention_lab.training.run import Run
@@ -26,8 +26,8 @@ def validate(runs: Sequence[Run], stepper: Stepper, show: Show, watch: Watch) ->
   step = stepper.step
   leaks.refuse_leak(runs, stepper)
   watch.check()
-  part, whole = _part(runs[0]), _whole(runs[0])
-  numbers = whole if step >= runs[0].options.steps else part
+  subset, whole = _subset(runs[0]), _whole(runs[0])
+  numbers = whole if step >= runs[0].options.steps else subset
   losses, figures = [], []
   for run in runs:
     sums = batch_sums(
@@ -41,8 +41,8 @@ def validate(runs: Sequence[Run], stepper: Stepper, show: Show, watch: Watch) ->
       watch.of("validation"),
     )
     figures.append(figures_of(run.experiment.dataset, sums))
-    of_part = [sums[numbers.index(i)] for i in part]
-    losses.append(figures_of(run.experiment.dataset, of_part)["loss"])
+    of_subset = [sums[numbers.index(i)] for i in subset]
+    losses.append(figures_of(run.experiment.dataset, of_subset)["loss"])
   for run, values in zip(runs, figures, strict=True):
     refuse_nonfinite(run, step, values["loss"])
   show.figures(step, "validation", spreads(figures))
@@ -59,18 +59,18 @@ def pending(run: Run, step: int) -> bool:
   if step < options.steps and step % options.validate_every:
     return False
   last, count = run.validated
-  due = _whole(run) if step >= options.steps else _part(run)
+  due = _whole(run) if step >= options.steps else _subset(run)
   return last != step or count < len(due)
 
 
-def _part(run: Run) -> list[int]:
+def _subset(run: Run) -> list[int]:
   """Return the batches that every validation has; their loss chooses the best step."""
   options = run.options
-  return part_of_validation(
+  return validation_subset(
     run.experiment.dataset, options.batch_size, options.validate_batches
   )
 
 
 def _whole(run: Run) -> list[int]:
   """Return the numbers of all batches of the validation split."""
-  return part_of_validation(run.experiment.dataset, run.options.batch_size, 0)
+  return validation_subset(run.experiment.dataset, run.options.batch_size, 0)

@@ -12,7 +12,7 @@ from attention_lab.dataset.base.dataset import num_batches
 from attention_lab.dataset.copy import Copy
 from attention_lab.mode import train
 from attention_lab.training import evaluation
-from attention_lab.training.evaluation import VALIDATION_TOKENS, part_of_validation
+from attention_lab.training.evaluation import VALIDATION_TOKENS, validation_subset
 from attention_lab.training.progress import Show
 from tests.commands import last_checkpoint, records
 from tests.parts import tiny_config
@@ -124,11 +124,11 @@ def test_a_bound_validates_on_a_part_and_on_all_at_the_end(tmp_path, monkeypatch
 def test_a_part_is_spread_over_the_split():
   dataset = Copy(data_dir="", sequence_length=8, validation_examples=80)
   assert num_batches(dataset, "validation", 8) == 10
-  assert part_of_validation(dataset, 8, 4) == [0, 2, 5, 7]
+  assert validation_subset(dataset, 8, 4) == [0, 2, 5, 7]
   for most in (0, None, 10, 99):
-    assert part_of_validation(dataset, 8, most) == list(range(10))
+    assert validation_subset(dataset, 8, most) == list(range(10))
   dataset.validation_examples = 10 * VALIDATION_TOKENS // 8
-  assert len(part_of_validation(dataset, 8, None)) == VALIDATION_TOKENS // 64
+  assert len(validation_subset(dataset, 8, None)) == VALIDATION_TOKENS // 64
 
 
 def test_an_evaluation_has_a_bar_until_its_last_batch(monkeypatch):
