@@ -138,7 +138,7 @@ def test_only_main_reads_flags():
       assert "absl" not in path.read_text(), module
 
 
-CONFIGURED = ("experiment", "training.preflight", "main", "config")
+CONFIGURED = ("experiment", "training.preflight", "training.changes", "main", "config")
 
 
 def test_only_upper_layers_know_the_configuration():

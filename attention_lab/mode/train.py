@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from attention_lab.config import Config
 from attention_lab.dataset.base.pairs import sentences_of
@@ -18,6 +19,7 @@ from attention_lab.decode.translator import Translator, score_answers
 from attention_lab.distributed.devices import all_devices
 from attention_lab.distributed.group import Group, in_step
 from attention_lab.distributed.start import current, refuse_differences
+from attention_lab.run import branch
 from attention_lab.run import folder as run_folder
 from attention_lab.run.checkpoint import Checkpoints, Restored, restore_together
 from attention_lab.run.recorder import Recorder, open_recorder
@@ -64,12 +66,16 @@ def run(config: Config, workdir: str | None) -> int:
       for folder in folders
     ]
     restored = _restore(group, checkpoints, checked, stepper)
+    source = None
+    if config.train.start_from and not restored:
+      source = _branch(group, configs, checked, stepper)
     for each in configs:  # Steps that were taken stay.
       each.steps = max(each.steps, stepper.step)
     if group.first:  # From here on the folders are certain to be resumable.
       for folder, each in zip(folders, configs, strict=True):
         run_folder.record(
-          folder, each.to_dict(), dataset.fingerprint, devices, files, checked.code
+          *(folder, each.to_dict(), dataset.fingerprint, devices, files),
+          *(checked.code, source),
         )
     runs = _runs(
       configs, root, folders, checked, stepper, checkpoints, restored, devices, group
@@ -95,6 +101,26 @@ def _restore(
     states = [one.tree for one in restored]
     stepper.load(stack(states), int(states[0].step))
   return restored
+
+
+def _branch(
+  group: Group, configs: list[Config], checked: Checked, stepper: Stepper
+) -> dict[str, Any] | None:
+  """Load the parameters of another run; return where they are from, if first."""
+  states, found, config = [], None, configs[0]
+  if group.first:
+    train = config.train
+    source = branch.read(
+      *(train.start_from, checked.state),
+      *(config.evaluation.checkpoint, train.from_optimizer),
+    )
+    found = branch.provenance(train.start_from, source)
+    for each in configs:
+      tree = branch.start(source, jax.device_get(checked.fresh(np.uint32(each.seed))))
+      states.append(Restored(tree, {}, source.path))
+  states = share_restored(group, states, checked.state)
+  stepper.load(stack([one.tree for one in states]), 0)
+  return found
 
 
 def _runs(
@@ -186,6 +212,7 @@ def _options(configs: list[Config], root: Path, checked: Checked) -> Options:
     on_nonfinite=train.on_nonfinite,
     nonfinite_limit=train.nonfinite_limit,
     profile=config.profile,
+    branched=bool(train.start_from),
     leak_check=checked.leak_check,
     exact=checked.exact,
     files=_files(config),

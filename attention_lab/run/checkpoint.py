@@ -100,7 +100,9 @@ class Checkpoints:
       old.unlink(missing_ok=True)
     return path
 
-  def restore(self, like: Any, which: str = "newest") -> Restored | None:
+  def restore(
+    self, like: Any, which: str = "newest", only: str = ""
+  ) -> Restored | None:
     """Return the newest readable checkpoint, or the best; None if there is none.
 
     Damaged checkpoints are named on standard error and skipped.
@@ -108,6 +110,7 @@ class Checkpoints:
     Args:
       like: a tree with the expected structure, shapes and dtypes.
       which: "newest" or "best" (lowest validation loss).
+      only: beginning of the names of the arrays that `like` has to have all of.
 
     Raises:
       UserError: every checkpoint is damaged, or one differs from `like`.
@@ -115,7 +118,7 @@ class Checkpoints:
     paths = self.paths()
     if which == "best" and (best := self._best()):
       paths = [best, *(path for path in paths if path != best)]
-    restored = next(_readable(like, paths), None)
+    restored = next(_readable(like, paths, only), None)
     if restored is None and paths:
       raise _all_damaged([self])
     return restored
@@ -191,14 +194,14 @@ def _all_damaged(several: Sequence[Checkpoints]) -> UserError:
   )
 
 
-def _readable(like: Any, paths: Iterable[Path]) -> Iterator[Restored]:
+def _readable(like: Any, paths: Iterable[Path], only: str = "") -> Iterator[Restored]:
   """Yield the content of the files that are not damaged; warn about the others."""
   for path in paths:
     if (arrays := _read(path)) is None:
       print(f"warning: {path} is damaged; trying the one before it.", file=sys.stderr)
       continue
     with arrays:
-      yield Restored(_unflatten(like, arrays, path), _meta(arrays), path)
+      yield Restored(_unflatten(like, arrays, path, only), _meta(arrays), path)
 
 
 def _read(path: Path) -> Any:
@@ -236,8 +239,11 @@ def _named_leaves(tree: Any) -> list[tuple[str, Any]]:
   return [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
 
 
-def _unflatten(like: Any, arrays: Any, path: Path) -> Any:
-  """Return the arrays in the structure of `like`, with the same shapes and dtypes."""
+def _unflatten(like: Any, arrays: Any, path: Path, only: str) -> Any:
+  """Return the arrays in the structure of `like`, with the same shapes and dtypes.
+
+  All arrays whose names begin with `only` have to be in `like`.
+  """
   leaves = []
   expected = _named_leaves(like)
   for name, leaf in expected:
@@ -251,7 +257,8 @@ def _unflatten(like: Any, arrays: Any, path: Path) -> Any:
       )
     leaves.append(array)
   known = {name for name, _ in expected} | {META}
-  surplus = {name for name in arrays if not name.startswith(FILES)} - known
+  own = {name for name in arrays if not name.startswith(FILES)}
+  surplus = {name for name in own if name.startswith(only)} - known
   if surplus:
     raise UserError(f"{path} is of another model: it also has {sorted(surplus)[0]}.")
   return jax.tree.unflatten(jax.tree.structure(like), leaves)

@@ -151,6 +151,7 @@ def record(
   devices: Sequence[Any],
   files: Mapping[str, bytes] = MappingProxyType({}),
   code: Mapping[str, str] = MappingProxyType({}),
+  source: Mapping[str, Any] | None = None,
 ) -> None:
   """Write config.json, and the files that the run keeps, into a folder that is `held`.
 
@@ -163,6 +164,7 @@ def record(
     devices: the devices of this start.
     files: contents of the files to keep, by name.
     code: hashes of the code that the run's numbers depend on.
+    source: where the first parameters are from, if this start read them from another run.
 
   Raises:
     UserError: the folder cannot be written to.
@@ -181,6 +183,8 @@ def record(
     "platform": devices[0].platform,
     "processor": processor(),
   }
+  if source := source or (earlier[-1].get("from") if earlier else None):
+    provenance["from"] = dict(source)
   content = {
     "config": dict(settings),
     "provenance": provenance,

@@ -17,7 +17,7 @@ SETTINGS: Mapping[str, Setting] = {
   ),
   "evaluation.checkpoint": Changeable(
     "newest",
-    "Checkpoint to evaluate or sample from.",
+    "Checkpoint to evaluate, to sample from, or to start from with --from.",
     choices=("newest", "best"),
   ),
   "evaluation.average": Changeable(

@@ -139,6 +139,21 @@ SETTINGS: Mapping[str, Setting] = {
     at_least=0,
     below=1.0,
   ),
+  "train.start_from": Setting(
+    "",
+    "Folder of a run whose parameters a new run starts from; '' for random parameters. "
+    "--from also takes all settings of that run that are not given.",
+    flag="from",
+    path=True,
+    before="",
+  ),
+  "train.from_optimizer": Setting(
+    "fresh",
+    "With --from: begin with a fresh state of the optimizer, or keep that of the other "
+    "run. The schedule begins anew.",
+    choices=("fresh", "kept"),
+    before="fresh",
+  ),
   "train.precision": Setting(
     "float32",
     "Dtype of the computation; parameters stay in float32.",

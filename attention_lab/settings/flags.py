@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any, NamedTuple
 
@@ -58,7 +58,8 @@ OF_REPORT = ("--mode", "--workdir", "--config.compare.margin", "--config.compare
 GROUPS: Mapping[str, tuple[str, ...]] = {
   "Experiment": (
     *("mode", "attention", "position", "dataset", "architecture"),
-    *("steps", "batch_size", "seed", "seeds", "config", "plugin", "skip_checks"),
+    *("steps", "batch_size", "seed", "seeds", "config", "from", "plugin"),
+    "skip_checks",
   ),
   "Folders and logging": ("workdir", "data_dir", "trust_plugins", "wandb"),
   "With --mode=sample": ("prompt", "input_file"),
@@ -118,9 +119,18 @@ def parse(argv: Sequence[str]) -> list[str]:
   return overrides
 
 
+def named_settings() -> Iterator[tuple[str, str]]:
+  """Yield (setting, text) for each flag of a setting that is given."""
+  for name, key in NAMED.items():
+    value: object = FLAGS[name].value
+    if value is not None:
+      of_sample = name == "seed" and FLAGS.mode == "sample"
+      yield "sample.seed" if of_sample else key, str(value)
+
+
 def _settle_paths() -> None:
-  """Expand "~" in --workdir and --config; raise `UserError` at what is no path."""
-  for name in ("workdir", "config"):
+  """Expand "~" in flags of paths; raise `UserError` at what is no path."""
+  for name in ("workdir", "config", "from"):
     path = FLAGS[name].value
     if path is None:
       continue

@@ -81,6 +81,8 @@ class Loop:
       folder = self._root / run_folder.PROFILE
       self._print(trace(self._advance, folder, self._group.first))
     self._group.begin()
+    if self._options.branched and not self._stepper.step:
+      self._save()  # From here on the run that it starts from is not needed.
     if validation.pending(self._runs[0], self._stepper.step):
       self._act()
     self._watch.check()

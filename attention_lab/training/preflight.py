@@ -5,8 +5,7 @@ This is the one list of what training refuses; --mode=train, --mode=compare and 
 """
 
 import contextlib
-import shlex
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -20,12 +19,8 @@ from attention_lab.attention.base.attention import attentions
 from attention_lab.benchmark.utilisation import flops_per_step
 from attention_lab.config import (
   Config,
-  difference_text,
-  differences,
   flatten,
-  from_stored,
   get_config,
-  stored_flags,
   validate,
 )
 from attention_lab.conformance.leak import Calls, refuse_leak
@@ -52,6 +47,7 @@ from attention_lab.system.memory import (
   refuse_large_batches,
   refuse_large_state,
 )
+from attention_lab.training.changes import refuse_other_config, refuse_other_source
 from attention_lab.training.divergence import refuse_policy
 from attention_lab.training.evaluation import at_lengths
 from attention_lab.update import TrainState, count_parameters
@@ -103,6 +99,8 @@ def check(
   with _of_attention(config.attention):
     state = jax.eval_shape(fresh, np.uint32(0))
   refuse_large_state(state, config.seeds, own_devices(devices))
+  if first:
+    refuse_other_source(config, dataset.vocabulary, state, folders)
   _refuse_changes(config, folders, dataset, code)
   parts = config.train.micro_batches
   calls = Calls(config.batch_size, parts, len(devices), extra_lengths)
@@ -192,47 +190,6 @@ def seed_configs(config: Config) -> list[Config]:
     UserError: a seed is too large.
   """
   return [with_seed(config, config.seed + i) for i in range(config.seeds)]
-
-
-def refuse_other_config(
-  folder: Path, config: Config, accepted: Collection[str] = ()
-) -> None:
-  """Raise `UserError` naming the settings in which a folder's run differs, if any.
-
-  Args:
-    folder: the folder of a run; one without a run is accepted.
-    config: the configuration to run, with the run's seed.
-    accepted: settings that may differ.
-  """
-  stored = run_folder.stored_config(folder)
-  if stored is None:
-    return
-  different = differences(from_stored(stored), config)
-  for key in accepted:
-    different.pop(key, None)
-  schedule, steps = from_stored(stored).train.schedule, from_stored(stored).steps
-  if optimizers.continues(config.train.schedule, schedule, steps):
-    for key in ("steps", "train.schedule"):
-      different.pop(key, None)
-  if "steps" in different and not optimizers.depends_on_steps(config.train.schedule):
-    del different["steps"]  # More steps of the same schedule: the same run, longer.
-  if different:
-    longer = different.get("steps", (steps, 0))[1] > steps
-    advice = _advice_to_extend(schedule, steps) if longer else ""
-    raise UserError(
-      f"{folder} holds a run of another configuration ({difference_text(different)}). "
-      f"Type {stored_flags(different)} to resume it, or name another --workdir.{advice}"
-    )
-
-
-def _advice_to_extend(schedule: str, steps: int) -> str:
-  """Return how to train a run further whose schedule depends on its length."""
-  spec = f"continued(of={schedule!r}, at={steps})"
-  return (
-    f" To train it further, type {shlex.quote(f'--config.train.schedule={spec}')} too, "
-    f"which keeps the last learning rate; the options then='cosine', rate=0.5 add another "
-    f"decay, from half of the peak."
-  )
 
 
 @contextlib.contextmanager

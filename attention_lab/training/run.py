@@ -36,6 +36,7 @@ class Options(NamedTuple):
   on_nonfinite: str  # "stop", "skip" or "rollback".
   nonfinite_limit: int  # Steps that may be skipped.
   profile: bool  # Whether to trace some steps.
+  branched: bool  # Whether the run starts from the parameters of another one.
   leak_check: str  # "passed", "skipped" or "not applicable"; for the summary.
   exact: bool  # Whether the leak check saw no change, by rounding either.
   files: str  # Names of the files that a run leaves; for messages.

@@ -14,7 +14,7 @@ from attention_lab import config as configs
 from attention_lab.errors import UserError
 from attention_lab.run import folder as run_folder
 from attention_lab.system.processor import processor
-from attention_lab.training import preflight
+from attention_lab.training import changes
 
 DEVICES = [types.SimpleNamespace(device_kind="Abacus", platform="cpu")] * 2
 
@@ -33,7 +33,7 @@ def workdir(tmp_path, config):
 
 def open_(workdir, config, fingerprint, devices):
   """Do what a start of a run does."""
-  preflight.refuse_other_config(workdir, config)
+  changes.refuse_other_config(workdir, config)
   run_folder.refuse_other_data(workdir, fingerprint)
   with run_folder.held(workdir):
     run_folder.record(workdir, config.to_dict(), fingerprint, devices)
