@@ -140,6 +140,16 @@ def is_resumable(key: str) -> bool:
   return SETTINGS[key].resumable
 
 
+def is_as_before(key: str, value: Any) -> bool:
+  """Return whether a setting has its default, and earlier versions without it had it."""
+  return bool(key in BEFORE and value == BEFORE[key] == SETTINGS[key].default)
+
+
+def is_evaluable(key: str) -> bool:
+  """Return whether --mode=evaluate may change a setting, which it then records."""
+  return SETTINGS[key].evaluable
+
+
 def differences(
   stored: Mapping[str, Any],
   config: Mapping[str, Any],

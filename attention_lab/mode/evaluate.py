@@ -22,7 +22,7 @@ from attention_lab.run import code as run_code
 from attention_lab.run import folder as run_folder
 from attention_lab.run.restore import Trained, restore_params
 from attention_lab.system.files import write_json
-from attention_lab.training import leaks
+from attention_lab.training import changes, leaks
 from attention_lab.training.evaluation import (
   at_lengths,
   evaluate,
@@ -41,8 +41,9 @@ def run(config: Config, workdir: str | None) -> int:
   devices = local_devices()
   refuse_indivisible(config.batch_size, 1, len(devices))
   experiment = assemble(config, run_folder.kept(folder))
-  run_folder.refuse_other_data(folder, experiment.dataset.fingerprint)
-  code = code_of(config)
+  changed = changes.evaluated_otherwise(folder, config)
+  _refuse_dataset(folder, experiment.dataset, other="dataset" in changed)
+  code = code_of(changes.trained(folder) if changed else config)
   run_code.refuse_other_code(folder, code, config.checkpoint.changed_code)
   lengths = at_lengths(experiment, config.evaluation.extra_lengths)
   restored = restore_params(
@@ -55,8 +56,12 @@ def run(config: Config, workdir: str | None) -> int:
   result: dict[str, Any] = {"step": restored.step, "checkpoint": restored.path.name}
   if restored.averaged:
     result["averaged"] = [path.name for path in restored.averaged]
-  if changed := run_code.changed_code(folder, code):
-    result["changed_code"] = changed  # The user accepted it.
+  if changed_code := run_code.changed_code(folder, code):
+    result["changed_code"] = changed_code  # The user accepted it.
+  if changed:
+    result["changed"] = changed
+    result["dataset_sha256"] = experiment.dataset.fingerprint
+    print(f"Changed for this evaluation: {changes.text(changed)}")
   with contextlib.closing(Show()) as show:
     result |= _measured(config, experiment, restored, lengths, show)
     translated = _translated(experiment, config, restored.params, folder, show)
@@ -65,6 +70,15 @@ def run(config: Config, workdir: str | None) -> int:
   write_json(folder / run_folder.EVALUATION, result)
   print(f"Written to {folder / 'evaluation.json'}")
   return 0
+
+
+def _refuse_dataset(folder: Path, dataset: Dataset, other: bool) -> None:
+  """Raise `UserError` at changed data, or at another dataset of another vocabulary."""
+  if other:
+    why = f"The run in {folder} was trained"
+    changes.refuse_other_vocabulary(why, folder, dataset.vocabulary)
+  else:
+    run_folder.refuse_other_data(folder, dataset.fingerprint)
 
 
 def _measured(

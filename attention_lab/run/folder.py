@@ -173,16 +173,7 @@ def record(
   if stored_config(workdir) is not None:
     content = read_json(workdir / CONFIG)
     earlier = [*content.get("earlier", []), content["provenance"]]
-  provenance = {
-    "command": command(),
-    "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    "dataset_sha256": fingerprint,
-    "versions": all_versions(),
-    "git_commit": _git_commit(),
-    "devices": [device.device_kind for device in devices],
-    "platform": devices[0].platform,
-    "processor": processor(),
-  }
+  provenance = _provenance(fingerprint, devices)
   if source := source or (earlier[-1].get("from") if earlier else None):
     provenance["from"] = dict(source)
   content = {
@@ -197,6 +188,20 @@ def record(
     for name, data in files.items():
       _write(workdir / name, data)
     write_json(workdir / CONFIG, content)
+
+
+def _provenance(fingerprint: str, devices: Sequence[Any]) -> dict[str, Any]:
+  """Return what is recorded of this start: command, time, data, versions, devices."""
+  return {
+    "command": command(),
+    "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    "dataset_sha256": fingerprint,
+    "versions": all_versions(),
+    "git_commit": _git_commit(),
+    "devices": [device.device_kind for device in devices],
+    "platform": devices[0].platform,
+    "processor": processor(),
+  }
 
 
 def recorded_codes(workdir: Path) -> list[dict[str, str] | None]:

@@ -11,8 +11,12 @@ SETTINGS: Mapping[str, Setting] = {
     "'a*3,b'.",
     flag="attention",
   ),
-  "position": Setting("rope", "Positional scheme, with options.", flag="position"),
-  "dataset": Setting("python_docs", "Dataset, with options.", flag="dataset"),
+  "position": Setting(
+    "rope", "Positional scheme, with options.", flag="position", evaluable=True
+  ),
+  "dataset": Setting(
+    "python_docs", "Dataset, with options.", flag="dataset", evaluable=True
+  ),
   "architecture.name": Setting(
     "decoder_only",
     "Architecture, with options.",
@@ -32,6 +36,7 @@ SETTINGS: Mapping[str, Setting] = {
     "auto",
     "Implementation of dot-product attention.",
     choices=("auto", "reference", "blocked", "xla", "cudnn"),
+    evaluable=True,
   ),
   "plugins": Changeable((), "Plugins to load; --plugin adds to them."),
   "data_dir": Changeable(
@@ -67,7 +72,11 @@ SETTINGS: Mapping[str, Setting] = {
   ),
   "steps": Setting(1400, "Training steps.", above=0, flag="steps"),
   "batch_size": Setting(
-    16, "Examples per step, over all devices.", above=0, flag="batch_size"
+    16,
+    "Examples per step, over all devices.",
+    above=0,
+    flag="batch_size",
+    evaluable=True,
   ),
   "model.num_layers": Setting(4, "Number of layers.", above=0, below=10_001),
   "model.num_heads": Setting(4, "Number of attention heads.", above=0),
@@ -158,6 +167,7 @@ SETTINGS: Mapping[str, Setting] = {
     "float32",
     "Dtype of the computation; parameters stay in float32.",
     choices=("float32", "bfloat16"),
+    evaluable=True,
   ),
   "train.on_nonfinite": Changeable(
     "stop",

@@ -30,6 +30,8 @@ class Setting:
     path: whether it is a path, in which "~" stands for the user's home.
     flag: name of the flag that sets it; "" if it has none.
     resumable: whether a resumed run may change it. Results do not depend on it then.
+    evaluable: whether --mode=evaluate may change it. It changes no parameter's shape, or
+      is refused where it does.
     former: its name in configurations that were stored by earlier versions.
     before: its value in stored configurations that lack it; None for the default.
   """
@@ -46,6 +48,7 @@ class Setting:
   path: bool = False
   flag: str = ""
   resumable: bool = False
+  evaluable: bool = False
   former: str = ""
   before: Any = None
 

@@ -1,8 +1,9 @@
-"""Which settings may differ from those of a stored run, to resume or to start from it."""
+"""Refuses settings that differ from those of a stored run, to resume or start from it."""
 
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from attention_lab import optimizer as optimizers
 from attention_lab.config import (
@@ -10,6 +11,7 @@ from attention_lab.config import (
   difference_text,
   differences,
   from_stored,
+  is_evaluable,
   stored_flags,
 )
 from attention_lab.dataset.base.vocabulary import Vocabulary
@@ -62,6 +64,35 @@ def _advice_to_extend(schedule: str, steps: int) -> str:
   )
 
 
+def evaluated_otherwise(folder: Path, config: Config) -> dict[str, dict[str, Any]]:
+  """Return the settings of an evaluation that differ from those of training.
+
+  Args:
+    folder: the run's folder.
+    config: the configuration of the evaluation.
+
+  Returns:
+    Setting → its value "trained" and "evaluated".
+  """
+  return {
+    key: {"trained": old, "evaluated": new}
+    for key, (old, new) in differences(trained(folder), config).items()
+    if is_evaluable(key)
+  }
+
+
+def text(changed: Mapping[str, Mapping[str, Any]]) -> str:
+  """Return the result of `evaluated_otherwise` as text: "batch_size 8 → 16"."""
+  return ", ".join(
+    f"{key} {x['trained']!r} → {x['evaluated']!r}" for key, x in changed.items()
+  )
+
+
+def trained(folder: Path) -> Config:
+  """Return the configuration that the run in a folder was trained with."""
+  return from_stored(branch.stored_config(str(folder)))
+
+
 def refuse_other_source(
   config: Config, vocabulary: Vocabulary, state: TrainState, folders: Sequence[Path]
 ) -> None:
@@ -79,11 +110,12 @@ def refuse_other_source(
   places = [Checkpoints(folder / run_folder.CHECKPOINTS, 1) for folder in folders]
   if not source or (places and all(place.paths() for place in places)):
     return
-  refuse_other_vocabulary(f"--from={source}: this run was trained", source, vocabulary)
+  why = f"--from={source}: this run was trained"
+  refuse_other_vocabulary(why, Path(source), vocabulary)
   branch.read(source, state, config.evaluation.checkpoint, train.from_optimizer)
 
 
-def refuse_other_vocabulary(why: str, folder: str | Path, new: Vocabulary) -> None:
+def refuse_other_vocabulary(why: str, folder: Path, new: Vocabulary) -> None:
   """Raise `UserError` unless a run was trained with a vocabulary.
 
   Args:
@@ -91,6 +123,5 @@ def refuse_other_vocabulary(why: str, folder: str | Path, new: Vocabulary) -> No
     folder: the run's folder.
     new: the vocabulary.
   """
-  stored = from_stored(branch.stored_config(str(folder)))
-  trained = assemble(stored, run_folder.kept(Path(folder))).dataset.vocabulary
-  branch.refuse_other_vocabulary(why, trained, new)
+  experiment = assemble(trained(folder), run_folder.kept(folder))
+  branch.refuse_other_vocabulary(why, experiment.dataset.vocabulary, new)

@@ -113,12 +113,7 @@ def check(
     fresh,
     state,
     count_parameters(state.params),
-    extra_lengths,
-    sampler,
-    leak_check,
-    exact,
-    needed,
-    code,
+    *(extra_lengths, sampler, leak_check, exact, needed, code),
   )
 
 

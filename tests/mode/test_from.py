@@ -145,3 +145,46 @@ def test_seeds_and_comparisons_start_from_it(source, tmp_path):
       np.testing.assert_array_equal(first[name], trained[name])
   # A cell has settings of its own; --from would add those of the other run.
   assert f"--config.train.start_from={source}" in list(grid.words(config))
+
+
+def test_an_evaluation_may_change_what_changes_no_shape(source, tmp_path, command):
+  folder = tmp_path / "run"
+  shutil.copytree(source, folder)
+  words = [f"--workdir={folder}", "--mode=evaluate"]
+  yarn = "rope(scaling='yarn', factor=2.0)"
+  longer = COPY.format("").replace("length=8", "length=12")
+  changed = {"batch_size": "16", "position": yarn, "dataset": longer}
+  assert command(*words)[0] == 0
+  path = folder / "evaluation.json"
+  before = json.loads(path.read_text())
+  assert "changed" not in before
+  flags = [f"--{key}={value}" for key, value in changed.items()]
+  status, out, err = command(*words, *flags)
+  assert (status, err) == (0, "")
+  found = json.loads(path.read_text())
+  assert found["changed"] == {
+    "batch_size": {"trained": 8, "evaluated": 16},
+    "position": {"trained": "rope", "evaluated": yarn},
+    "dataset": {"trained": COPY.format(""), "evaluated": longer},
+  }
+  assert "position 'rope' → " in out
+  assert found["validation"]["loss"] != before["validation"]["loss"]
+  assert found["step"] == before["step"] == 4
+
+
+@pytest.mark.parametrize(
+  ("word", "answer"),
+  [
+    ("--position=learned", "is of another model: it has no .params"),
+    ("--attention=cosine", "attention: 'standard' there, 'cosine' here"),
+    ("--dataset=copy(sequence_length=8, alphabet=4)", "was trained with "),
+  ],
+)
+def test_an_evaluation_may_not_change_the_model(source, command, word, answer):
+  result = command(f"--workdir={source}", "--mode=evaluate", word)
+  commands.assert_refused(result, answer)
+
+
+def test_only_an_evaluation_may_change_them(source, command):
+  result = command(f"--workdir={source}", "--batch_size=16")
+  commands.assert_refused(result, "batch_size: 8 there, 16 here")
