@@ -97,7 +97,7 @@ def test_signal_is_passed_to_running_jobs_which_are_not_recorded_as_failed(
 
   listener = Interrupting()
   assert launch.run_locally(jobs, 1, listener) == number
-  assert "saved" in jobs[0].log.read_text()
+  assert "saved" in jobs[0].log.read_text().splitlines()
   assert listener.events == [("started", "long")]
   assert cells.failure(jobs[0].cells[0]) == ""
 

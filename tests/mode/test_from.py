@@ -45,6 +45,10 @@ def stop_at_once(monkeypatch):
   monkeypatch.setattr(loop, "advance", stopped)
 
 
+def killed(*arguments):
+  raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("optimizer", ["fresh", "kept"])
 def test_a_run_starts_from_the_parameters_of_another(
   source, optimizer, tmp_path, monkeypatch, command
@@ -78,10 +82,10 @@ def test_it_resumes_bit_for_bit_without_the_other_run(
   copy, interrupted, whole = (tmp_path / x for x in ("copy", "interrupted", "whole"))
   shutil.copytree(source, copy)
   assert command(f"--from={copy}", f"--workdir={whole}", "--seed=3")[0] == 0
-  with monkeypatch.context() as patch:
-    stop_at_once(patch)
-    words = (f"--from={copy}", f"--workdir={interrupted}", "--seed=3")
-    assert command(*words)[0] == 128 + signal.SIGTERM
+  with monkeypatch.context() as patch:  # It is killed before any step.
+    patch.setattr(loop, "advance", killed)
+    with pytest.raises(KeyboardInterrupt):
+      command(f"--from={copy}", f"--workdir={interrupted}", "--seed=3")
   [checkpoint] = (copy / "checkpoints").iterdir()
   digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
   shutil.rmtree(copy)
@@ -185,6 +189,7 @@ def test_an_evaluation_may_not_change_the_model(source, command, word, answer):
   commands.assert_refused(result, answer)
 
 
-def test_only_an_evaluation_may_change_them(source, command):
-  result = command(f"--workdir={source}", "--batch_size=16")
+@pytest.mark.parametrize("mode", ["train", "sample"])
+def test_only_an_evaluation_may_change_them(source, mode, command):
+  result = command(f"--workdir={source}", f"--mode={mode}", "--batch_size=16")
   commands.assert_refused(result, "batch_size: 8 there, 16 here")
