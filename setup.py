@@ -39,6 +39,7 @@ setup(
     "plot": ["matplotlib>=3.9"],
     "translate": ["sentencepiece>=0.2.1", "sacrebleu>=2.4"],
     "compare": ["scipy>=1.15", "jinja2>=3.1", "matplotlib>=3.9", "submitit>=1.5"],
+    "pandas": ["pandas>=2.2"],
     "browser": ["playwright>=1.49"],
     "test": [
       "pytest>=8",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+  from attention_lab.api.compare import compare as compare
   from attention_lab.architecture.base.architecture import Architecture as Architecture
   from attention_lab.architecture.base.architecture import (
     register_architecture as register_architecture,
@@ -55,10 +56,12 @@ _HOMES = {
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = sorted(_HOME)  # noqa: PLE0605
+__all__ = sorted([*_HOME, "compare"])  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> Any:
+  if name == "compare":  # A package that is a function, too.
+    return importlib.import_module(f"{__name__}.{name}")
   if name not in _HOME:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
   return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

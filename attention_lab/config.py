@@ -97,9 +97,20 @@ def set_text(config: Config, key: str, text: str) -> None:
   try:
     value = setting.parse(text)
   except ValueError:
-    expected = setting.type.__name__
-    raise UserError(f"--config.{key}={text}: expected {expected}.") from None
+    raise UserError(
+      f"--config.{key}={text}: expected {_expected(key, text)}."
+    ) from None
   set_value(config, key, value)
+
+
+def _expected(key: str, text: str) -> str:
+  """Return what a setting accepts instead of a text."""
+  kind = SETTINGS[key].type.__name__
+  if "," not in text:
+    return kind
+  if key == "seeds":
+    return f"{kind}, the number of seeds: --seeds={text.count(',') + 1}"
+  return f"one {kind}; lists are for --mode=compare"
 
 
 def reset(config: Config, keys: Iterable[str]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+LONGEST = 300  # Characters of a message.
 # Packages in which a mistake of a user's file may be raised.
 LIBRARIES = (
   "attention_lab chex einops equinox flax haiku jax jaxlib jmp ml_dtypes numpy "
@@ -30,6 +31,23 @@ REMEDIES = {
 
 class UserError(Exception):
   """A mistake that the user can fix. `main` prints its message and exits with 2."""
+
+
+def printable(text: str) -> str:
+  """Return a message as one line of at most `LONGEST` characters that prints as it is.
+
+  Paths and names may hold characters that move the cursor or reverse the direction of
+  what is printed; they become escapes. Of a long line, the middle is left out: it begins
+  with what is wrong, and ends with what to type.
+  """
+  line = "".join(
+    c if c.isprintable() else c.encode("unicode_escape").decode()
+    for c in " ".join(text.split())
+  )
+  if len(line) <= LONGEST:
+    return line
+  end = LONGEST // 2
+  return f"{line[: LONGEST - end - 3]} … {line[-end:]}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -17,10 +17,10 @@ from attention_lab import mode as modes
 from attention_lab.compare import grid
 from attention_lab.config import Config
 from attention_lab.distributed import start as processes
-from attention_lab.errors import UserError, nearest
-from attention_lab.plugin import attribution, consent, discovery
+from attention_lab.errors import UserError, nearest, printable
+from attention_lab.plugin import consent, discovery, mistakes
 from attention_lab.settings import flags as command_line
-from attention_lab.system import compile_cache, memory, signals, stdout, versions
+from attention_lab.system import compile_cache, signals, stdout, versions
 
 FLAGS = flags.FLAGS
 command_line.define()
@@ -86,11 +86,11 @@ def main(overrides: list[str]) -> int:
     if FLAGS.mode not in mode_names():
       raise UserError(f"--mode={FLAGS.mode}: {nearest(FLAGS.mode, mode_names())}")
     versions.refuse_known_bad()
-    os.environ |= versions.quieting() | os.environ
-    config, place = read_config(overrides), _place()
+    place = _place()
+    os.environ |= versions.quieting(several=place is not None) | os.environ
+    config = read_config(overrides)
     compile_cache.enable(config.compile_cache)
-    limits = config.processes
-    with processes.joined(place, limits.join, limits.lag) as group:
+    with processes.joined(place, config.processes.join, config.processes.lag) as group:
       discovery.load(config.plugins)
       processes.agree(group, dict(configs.flatten(config.to_dict())))
       mode = importlib.import_module(f"attention_lab.mode.{FLAGS.mode}")
@@ -104,12 +104,7 @@ def main(overrides: list[str]) -> int:
       raise
     return 1
   except (Exception, SystemExit) as error:  # A plugin may call sys.exit.
-    mistake = (
-      stdout.no_room(error)
-      or memory.out_of_memory(error)
-      or attribution.of_plugin(error)
-    )
-    if mistake is None:
+    if (mistake := mistakes.behind(error)) is None:
       raise
     return complain(mistake)
   finally:
@@ -131,7 +126,7 @@ def _place() -> processes.Place | None:
 
 def complain(error: UserError) -> int:
   """Print a user's mistake as one line on standard error; return its exit status."""
-  print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+  print(f"error: {printable(str(error))}", file=sys.stderr)
   return 2
 
 
@@ -151,6 +146,7 @@ def parse(argv: Sequence[str]) -> list[str]:
 
 def command() -> None:
   """Run the command line: `attention_lab`, or `python -m attention_lab`."""
+  stdout.prepare()
   signals.end_at_once()
   app.run(main, flags_parser=parse)
 

@@ -29,6 +29,7 @@ def get_config():
   # positions, and nothing was learnt.
   config.model.update(num_layers=3, init="fan_in")
   config.train.learning_rate = 2e-3
+  config.train.data_order = "shared"  # As in the runs whose results are documented.
   config.evaluation.update(extra_lengths=(16, 32, 48, 64, 128), every=100_000)
   config.checkpoint.every = 100_000
   config.log.tensorboard = False

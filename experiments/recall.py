@@ -32,6 +32,7 @@ def get_config():
   # Without weight decay: with 0.1, standard attention only learnt to guess among the
   # values of the pairs that had not been queried yet.
   config.train.update(optimizer="adamw(b2=0.99, weight_decay=0.0)", learning_rate=2e-3)
+  config.train.data_order = "shared"  # As in the runs whose results are documented.
   config.evaluation.every = 100_000
   config.checkpoint.every = 100_000
   config.log.tensorboard = False

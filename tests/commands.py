@@ -1,6 +1,7 @@
 """Run the entrypoint in a separate process."""
 
 import atexit
+import contextlib
 import json
 import multiprocessing
 import os
@@ -41,13 +42,14 @@ class Started:
   Args:
     words: words of the command line.
     environment: environment variables.
+    enter: called with the words.
   """
 
-  def __init__(self, words, environment):
+  def __init__(self, words, environment, enter):
     folder = tempfile.mkdtemp()
     weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
     self._texts = [Path(folder) / name for name in ("out", "err")]
-    arguments = (words, environment, os.getcwd(), self._texts)
+    arguments = (enter, words, environment, os.getcwd(), self._texts)
     self._process = FORKS.Process(target=_enter, args=arguments)
     self._process.start()
     self.pid = self._process.pid
@@ -72,28 +74,34 @@ class Started:
   def send_signal(self, number):
     """Send a signal to the process if it is running."""
     if self.poll() is None:
-      os.kill(self.pid, number)
+      with contextlib.suppress(ProcessLookupError):  # It has just ended.
+        os.kill(self.pid, number)
 
   def kill(self):
     """Kill the process if it is running."""
     self.send_signal(signal.SIGKILL)
 
 
-def _enter(words, environment, folder, texts):
-  """Run the entrypoint in this process."""
+def _enter(enter, words, environment, folder, texts):
+  """Call `enter` in this process."""
   os.environ.clear()
   os.environ.update(environment)
   heed_ctrl_c()
   os.chdir(folder)
   for number, path in enumerate(texts, 1):
     os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+  try:
+    enter(*words)
+  finally:
+    atexit._run_exitfuncs()  # multiprocessing does not run them.
+
+
+def entrypoint(*words):
+  """Run the entrypoint."""
   from attention_lab import main
 
   sys.argv = [main.__file__, *map(str, words)]
-  try:
-    main.command()
-  finally:
-    atexit._run_exitfuncs()  # multiprocessing does not run them.
+  main.command()
 
 
 def heed_ctrl_c():
@@ -101,11 +109,11 @@ def heed_ctrl_c():
   signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def start(*words, devices=1):
+def start(*words, devices=1, enter=entrypoint):
   """Start the entrypoint, on CPU devices; it shares the session's compiled programs."""
   flags = {"XLA_FLAGS": xla_flags(devices)}
   environment = os.environ | flags | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-  return Started(words, environment)
+  return Started(words, environment, enter)
 
 
 def run(*words):

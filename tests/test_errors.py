@@ -7,7 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from attention_lab.errors import frames_of, line_of, nearest, one_line, summary
+from attention_lab.errors import (
+  LONGEST,
+  frames_of,
+  line_of,
+  nearest,
+  one_line,
+  printable,
+  summary,
+)
 
 
 def test_nearest_suggests_a_similar_name():
@@ -130,3 +138,24 @@ def test_line_of_a_wrapped_function_is_that_of_its_definition():
   line = raised.__code__.co_firstlineno
   wrapped = functools.wraps(raised)(lambda: None)
   assert line_of(wrapped) == f"test_errors.py, line {line}"
+
+
+@pytest.mark.parametrize(
+  ("text", "expected"),
+  [
+    ("a\n b\tc", "a b c"),
+    ("red \x1b[31m", r"red \x1b[31m"),
+    ("\u202ereversed", r"\u202ereversed"),
+    ("\udce9", r"\udce9"),
+    ("é → √", "é → √"),
+  ],
+)
+def test_what_would_change_the_terminal_is_escaped(text, expected):
+  assert printable(text) == expected
+
+
+def test_the_middle_of_a_long_line_is_left_out():
+  line = printable("wrong: " + "x" * 10_000 + " type this")
+  assert len(line) == LONGEST
+  assert line.startswith("wrong: xxx")
+  assert line.endswith("xxx type this")

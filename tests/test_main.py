@@ -56,6 +56,8 @@ def store(**settings):
     ("--batch_size=0", "--batch_size=0: take a number above 0."),
     ("--batch_size=x", "batch_size=x: expected int."),
     ("--steps=1e3", "steps=1e3: expected int."),
+    ("--seeds=1,2,3", "expected int, the number of seeds: --seeds=3."),
+    ("--steps=5,6", "expected one int; lists are for --mode=compare."),
     ("--steps=-5", "--steps=-5: take a number above 0."),
     ("--seed=-1", "--seed=-1: take 0 or more."),
     ("--config.model.num_layer=2", "Did you mean 'model.num_layers'?"),
@@ -85,7 +87,7 @@ def store(**settings):
     (f"{COPY} --config.train.optimizer=adamm", "Did you mean 'adam"),
     (f"{COPY} --config.train.schedule=cosin", "Did you mean 'cosine'?"),
     (f"{COPY} --config.model.num_heads=3", "does not divide d_model=64"),
-    (f"{COPY} --batch_size=12", "Nearest: 8 or 16."),
+    (f"{COPY} --batch_size=12", "or 6 of the devices for a run that has begun"),
     # Data, prompts and folders.
     ("--dataset=text_file(path='no.txt')", "Cannot read no.txt: No such file"),
     ("--dataset=text_file", "needs an option: text_file(path=...)"),
@@ -98,7 +100,7 @@ def store(**settings):
     ("--mode=evaluate", "Name a run with --workdir=..."),
     # Files of the user.
     ("--config=nofile.py", "--config=nofile.py: there is no such file."),
-    (f"--config={LONG}.py", f"--config={LONG}.py: "),
+    (f"--config={LONG}.py", ".py: there is no such file."),
     ("--plugin=no_such_plugin", "Plugin no_such_plugin: ModuleNotFoundError"),
     ("--plugin=nofile.py", "nofile.py: there is no such file."),
   ],

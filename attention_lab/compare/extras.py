@@ -7,10 +7,12 @@ from attention_lab.errors import UserError
 PACKAGES = ("scipy", "jinja2", "matplotlib")
 
 
-def refuse_missing(mode: str) -> None:
-  """Raise `UserError` naming the packages that a mode misses; import none."""
+def refuse_missing(user: str) -> None:
+  """Raise `UserError` naming the packages that a user misses; import none.
+
+  Args:
+    user: what needs them, such as "--mode=compare".
+  """
   missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
   if missing:
-    raise UserError(
-      f"--mode={mode} needs {', '.join(missing)}: pip install -e '.[compare]'"
-    )
+    raise UserError(f"{user} needs {', '.join(missing)}: pip install -e '.[compare]'")

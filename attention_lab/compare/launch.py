@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TextIO
 
 import jax
 
@@ -36,6 +36,12 @@ class Job(NamedTuple):
   log: Path
   origin: cells.Origin | None = None  # Its code and data; None if they are not known.
   keep: bool = False  # Whether results of other code or data count as finished.
+  config: Config | None = None  # Of the command; None for another command.
+
+  @property
+  def workdir(self) -> Path:
+    """The folder of the run, or of the runs' folders."""
+    return self.cells[0] if len(self.cells) == 1 else self.cells[0].parent
 
   @property
   def done(self) -> bool:
@@ -98,16 +104,17 @@ def _trains_seeds_together(plan: Plan, row: Planned, compare: Config) -> bool:
 
 def _single_seed(plan: Plan, row: Planned, seed: int) -> Job:
   """Return the job that trains one seed of a row."""
-  cell = plan.cell(row, seed)
+  cell, config = plan.cell(row, seed), with_seed(row.config, seed)
   return Job(
     row.name,
     (seed,),
     (cell,),
     plan.steps,
-    _command(with_seed(row.config, seed), cell),
+    _command(config, cell),
     cell.with_name(f"{cell.name}.log"),
     row.origin,
     plan.keep,
+    config,
   )
 
 
@@ -115,7 +122,9 @@ def _all_seeds(plan: Plan, row: Planned) -> Job:
   """Return the job that trains all seeds of a row, with --seeds of --mode=train."""
   folders = [plan.cell(row, seed) for seed in plan.seeds]
   parent = folders[0].parent
-  command = [*_command(row.config, parent), f"--seeds={len(folders)}"]
+  config = row.config.copy_and_resolve_references()
+  config.seeds = len(folders)
+  command = [*_command(config, parent), f"--seeds={config.seeds}"]
   return Job(
     row.name,
     tuple(plan.seeds),
@@ -125,6 +134,7 @@ def _all_seeds(plan: Plan, row: Planned) -> Job:
     parent / "seeds.log",
     row.origin,
     plan.keep,
+    config,
   )
 
 
@@ -229,8 +239,7 @@ def start(
   Returns:
     The process; None if the log is locked and `wait` is false.
   """
-  job.log.parent.mkdir(parents=True, exist_ok=True)
-  with open(job.log, "ab") as log:
+  with opened(job) as log:
     if not locks.take(log, wait):
       return None
     if job.done:  # The process that held the lock has finished it.
@@ -238,10 +247,7 @@ def start(
     else:
       command = job.command
       job.set_stale_aside()
-    log.write(f"$ {shlex.join(command)}\n".encode())
-    log.flush()
-    for cell in job.cells:
-      cells.set_failure(cell, "")
+    begin(job, log, command)
     return subprocess.Popen(
       command,
       stdin=subprocess.DEVNULL,
@@ -250,6 +256,19 @@ def start(
       env=dict(environment),
       start_new_session=True,  # `run_locally` alone passes Ctrl-C on.
     )
+
+
+def opened(job: Job) -> TextIO:
+  """Return the log of a job, to be appended to."""
+  job.log.parent.mkdir(parents=True, exist_ok=True)
+  return open(job.log, "a", encoding="utf-8")
+
+
+def begin(job: Job, log: TextIO, command: Sequence[str]) -> None:
+  """Write a job's command to its log, which is locked, and forget an earlier failure."""
+  print(f"$ {shlex.join(command)}", file=log, flush=True)
+  for cell in job.cells:
+    cells.set_failure(cell, "")
 
 
 def _environment(slot: int, at_once: int) -> dict[str, str]:

@@ -111,10 +111,12 @@ def refuse_indivisible(batch_size: int, micro_batches: int, num_devices: int) ->
   if batch_size % unit == 0:
     return
   below, above = batch_size // unit * unit, -(-batch_size // unit) * unit
-  choice = " or ".join(str(size) for size in (below, above) if size)
+  choice = " or ".join(f"--batch_size={size}" for size in (below, above) if size)
+  fewer = [n for n in range(1, num_devices) if batch_size % (micro_batches * n) == 0]
+  devices = f", or {fewer[-1]} of the devices for a run that has begun" if fewer else ""
   divisor = f"{num_devices} device{'s' * (num_devices > 1)}"
   if micro_batches > 1:
     divisor += f" x {micro_batches} micro-batches"
   raise UserError(
-    f"--batch_size={batch_size} does not divide over {divisor}. Nearest: {choice}."
+    f"--batch_size={batch_size} does not divide over {divisor}. Take {choice}{devices}."
   )

@@ -1,40 +1,39 @@
-"""The processes of a run: exchange of data, common decisions, and a common end."""
+"""The processes of a run: collectives on the host, a watchdog, and a common end."""
 
 import contextlib
 import faulthandler
-import itertools
 import json
 import os
-import queue
-import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, NoReturn
 
-from attention_lab.distributed.wire import ForeignMessage, Identity, Link, Message
+import numpy as np
+
+from attention_lab.distributed import service
 
 # Time limit, in seconds, of work of unknown duration: compiling, preparing data, writing
-# a checkpoint to a slow disk.
+# a checkpoint to a slow disk, waiting for a process that does so.
 UNHURRIED = 3600.0
 CALL = 600.0  # Time limit of a call of the update, which usually takes half a second.
+HELD = (
+  5.0  # Seconds beyond the lag after which faulthandler ends a blocked interpreter.
+)
+ROLL_CALL = 5.0  # Seconds in which each process confirms that it runs.
+LINGER = 1.0  # Seconds in which process 0 passes on the cause of the end.
+PIECE = 1 << 22  # Largest size of a broadcast, in bytes.
 AGAIN = (
   "All processes end. Start all of them again with the same command: the run resumes "
   "from its last checkpoint."
 )
-
-
-class Peer(NamedTuple):
-  """Another process, and the connection to it."""
-
-  link: Link
-  identity: Identity
+# Keys of the coordination service.
+CAUSE, VERDICT, RUNNING = "lab/cause", "lab/verdict", "lab/running"
 
 
 class Busy(NamedTuple):
-  """Current work of a process, and its time limit in seconds."""
+  """Current work of this process, and its time limit in seconds."""
 
   what: str
   patience: float
@@ -44,83 +43,60 @@ class Busy(NamedTuple):
 class Group:
   """This process among those of one run; by default it is alone.
 
-  All processes call `exchange`, and the methods that use it, in the same order. The first
-  process is connected to every other. If a process ends, is silent or is late, all of them
-  end with a message that names it.
+  All processes call `highest`, `gather` and `share` in the same order. If a process fails,
+  is late or is lost, all end with the cause.
 
   Args:
     index: number of this process; the first has 0.
     count: number of processes.
-    peers: connected processes, by number.
-    lag: seconds that a process may be silent, or late when the others wait for it.
+    lag: seconds that a process may be late.
   """
 
-  def __init__(
-    self,
-    index: int = 0,
-    count: int = 1,
-    peers: Mapping[int, Peer] = MappingProxyType({}),
-    lag: float = 20.0,
-  ):
-    self.index = index
-    self.count = count
-    self._peers = peers
+  def __init__(self, index: int = 0, count: int = 1, lag: float = 20.0):
+    self.index, self.count = index, count
     self._lag = lag
-    self._inbox: dict[int, queue.Queue[Message]] = {
-      rank: queue.Queue() for rank in peers
-    }
-    self._busy = {rank: Busy("starting", UNHURRIED, 0.0) for rank in peers}
     self._own = Busy("starting", UNHURRIED, time.monotonic())
-    # Process that this one waits for, name of the exchange, and start of the wait.
-    self._waits: tuple[int, str, float] | None = None
     self._ending = threading.Lock()
     self._left = threading.Event()
-    for rank in peers:
-      threading.Thread(target=self._read, args=(rank,), daemon=True).start()
-    if peers:
-      threading.Thread(target=self._watch, daemon=True).start()
+    self._listener = threading.Thread(target=self._listen, daemon=True)
+    self._watcher = threading.Thread(target=self._watch, daemon=True)
+    if count > 1:
+      self._listener.start()
+      self._watcher.start()
 
   @property
   def first(self) -> bool:
     """Whether this process is the one that writes and decides."""
     return self.index == 0
 
-  def exchange(self, what: str, content: bytes = b"") -> list[bytes]:
-    """Wait for all processes, and return the content of each, by number.
-
-    Args:
-      what: name of the exchange, the same on all processes; used in messages.
-      content: content of this process.
-    """
-    if self.count == 1:
-      return [content]
-    start = time.monotonic()
-    if not self.first:
-      self._send(0, "meet", content, what=what)
-      met = self._await(0, what, start)
-      ends = itertools.accumulate(met.about["sizes"], initial=0)
-      return [met.body[a:b] for a, b in itertools.pairwise(ends)]
-    contents = [content]
-    for rank in sorted(self._peers):
-      contents.append(self._await(rank, what, start).body)
-    together, sizes = b"".join(contents), list(map(len, contents))
-    for rank in self._peers:
-      self._send(rank, "met", together, what=what, sizes=sizes)
-    return contents
-
-  def gather(self, what: str, value: Any) -> list[Any]:
-    """Exchange values that JSON can represent."""
-    return list(map(json.loads, self.exchange(what, json.dumps(value).encode())))
-
-  def share(self, what: str, make: Callable[[], bytes]) -> bytes:
-    """Return what the first process makes, on all processes."""
-    return self.exchange(what, make() if self.first else b"")[0]
-
-  def highest(self, what: str, number: int) -> int:
+  def highest(self, number: int) -> int:
     """Return the highest of the numbers of all processes."""
     if self.count == 1:
       return number
-    return int(max(self.gather(what, number)))
+    return int(self._gathered(np.int32(number)).max())
+
+  def gather(self, content: bytes) -> list[bytes]:
+    """Return the contents of all processes, by number; all have the same size."""
+    if self.count == 1:
+      return [content]
+    return [row.tobytes() for row in self._gathered(np.frombuffer(content, np.uint8))]
+
+  def share(self, make: Callable[[], bytes], source: int = 0) -> bytes:
+    """Return what one process makes, on all processes."""
+    if self.count == 1:
+      return make()
+    content = make() if self.index == source else b""
+    high, low = self._broadcast(
+      np.array(divmod(len(content), PIECE), np.uint32), source
+    )
+    size = int(high) * PIECE + int(low)
+    # Few programs: sizes are powers of two. Bits: -0.0 + 0.0 is 0.0, and sums broadcast.
+    piece = min(PIECE, 1 << max(8, (size - 1).bit_length()))
+    found = bytearray()
+    for start in range(0, size, piece):
+      padded = content[start : start + piece].ljust(piece, b"\0")
+      found += self._broadcast(np.frombuffer(padded, np.uint32), source).tobytes()
+    return bytes(found[:size])
 
   @contextlib.contextmanager
   def busy(self, what: str, patience: float = UNHURRIED) -> Iterator[None]:
@@ -135,136 +111,98 @@ class Group:
     """Apply the time limit `lag` from now on, except within `busy`."""
     self._own = Busy("between two steps", self._lag, time.monotonic())
 
-  def end(
-    self, line: str, status: int, others: str | None = None, kill: int | None = None
-  ) -> NoReturn:
-    """End this process and all others; the first of several causes is reported.
+  def end(self, line: str, status: int, others: str | None = None) -> NoReturn:
+    """End this process and all others.
 
     Args:
       line: message for standard error; "" if it has been printed.
       status: exit status.
       others: message for the other processes, if it differs.
-      kill: pid of another process that cannot end itself.
     """
     if not self._ending.acquire(blocking=False):
       threading.Event().wait()  # Another thread is about to end the process.
     if line:
-      print(f"error: {line}", file=sys.stderr)
-    for rank in self._peers:
-      self._send(rank, "failed", line=line if others is None else others, status=status)
-    if kill is not None:
-      with contextlib.suppress(OSError):
-        os.kill(kill, signal.SIGKILL)
+      print(f"error: {line}", file=sys.stderr, flush=True)
+    text = json.dumps({"line": line if others is None else others, "status": status})
+    _ = service.put(CAUSE, text) or service.put(VERDICT, text)
     sys.stdout.flush()
-    sys.stderr.flush()
-    time.sleep(0.2)  # Closing a connection may discard what was sent.
+    if self.first:
+      time.sleep(LINGER)
     os._exit(status)
 
-  def leave(self, finish: Callable[[], None]) -> None:
-    """Leave the group once all processes have called this.
+  def find_lost(self, line: str) -> None:
+    """End all with the processes that do not run any more; with `line` if all run."""
+    service.put(CAUSE, json.dumps({"suspicion": line}))
+    with self.busy("waiting for the cause of the end"):
+      time.sleep(2 * ROLL_CALL)
 
-    Args:
-      finish: called by all processes before they leave.
-    """
+  def leave(self) -> None:
+    """Leave the group once all processes have called this."""
+    import jax
+
     with self.busy("ending"):
-      self.exchange("the end")
-      finish()
+      self.highest(0)
+      if self.first:
+        service.put(CAUSE, "{}")
+      self._listener.join()
+      sys.stdout.flush()
+      jax.distributed.shutdown()
     self._left.set()
-    faulthandler.cancel_dump_traceback_later()
-    for rank, peer in self._peers.items():
-      self._send(rank, "bye")
-      peer.link.close()
+    self._watcher.join()  # It cancels faulthandler's timer.
 
-  def _send(self, rank: int, kind: str, body: bytes = b"", **about: Any) -> None:
-    """Send a message; a lost peer is detected by `_read` and `_watch`."""
-    with contextlib.suppress(OSError):
-      self._peers[rank].link.send(kind, body, **about)
+  def _gathered(self, own: Any) -> np.ndarray:
+    from jax.experimental import multihost_utils
 
-  def _await(self, rank: int, what: str, start: float) -> Message:
-    self._waits = rank, what, start
-    message = self._inbox[rank].get()
-    self._waits = None
-    if message.about["what"] != what:
-      self.end(
-        f"process {rank} is at {message.about['what']!r} but process {self.index} is at "
-        f"{what!r}: they do not run the same program. {AGAIN}",
-        1,
-      )
-    self._own = self._own._replace(since=time.monotonic())
-    return message
+    with self.busy("waiting for the other processes"):
+      return np.asarray(multihost_utils.process_allgather(own))
 
-  def _read(self, rank: int) -> None:
-    """Receive the messages of a process until it leaves."""
-    link = self._peers[rank].link
-    message = None
-    with contextlib.suppress(OSError, ForeignMessage):
-      while message := link.receive():
-        if message.kind == "bye":
-          return
-        if message.kind == "failed":
-          self.end(message.about["line"], message.about["status"])
-        if message.kind == "busy":
-          what, patience = message.about["what"], message.about["patience"]
-          if self._busy[rank][:2] != (what, patience):
-            self._busy[rank] = Busy(what, patience, time.monotonic())
-        else:
-          self._inbox[rank].put(message)
-    if not self._left.is_set():
-      self.end(
-        f"process {rank} ended without a message: killed, or out of memory? {AGAIN}", 1
-      )
+  def _broadcast(self, own: np.ndarray, source: int) -> np.ndarray:
+    from jax.experimental import multihost_utils
+
+    with self.busy("waiting for the other processes"):
+      found = multihost_utils.broadcast_one_to_all(own, self.index == source)
+    return np.asarray(found)
+
+  def _listen(self) -> None:
+    """Wait for the cause of the end, and end this process with it."""
+    try:
+      cause = json.loads(service.get(CAUSE))
+      if "suspicion" in cause:
+        service.put(f"{RUNNING}/{self.index}", "")
+        if self.first:
+          self._report_lost(cause["suspicion"])
+        cause = json.loads(service.get(VERDICT))
+    except RuntimeError:
+      cause = {"line": f"process 0 ended or cannot be reached. {AGAIN}", "status": 1}
+    if cause:
+      self.end(cause["line"], cause["status"])
+
+  def _report_lost(self, suspicion: str) -> NoReturn:
+    """End all, and name the processes that do not confirm that they run."""
+    time.sleep(ROLL_CALL)
+    running = service.names(RUNNING)
+    lost = [str(i) for i in range(self.count) if str(i) not in running]
+    which = f"process{'es' * (len(lost) > 1)} {', '.join(lost)}"
+    self.end(
+      f"{which} ended without a message: killed, or out of memory? {AGAIN}"
+      if lost
+      else suspicion,
+      1,
+    )
 
   def _watch(self) -> None:
-    """Send heartbeats to the other processes, and check theirs."""
-    interval = min(1.0, self._lag / 5)
-    last = time.monotonic()
-    while not self._left.wait(interval):
+    """End all processes if this one is late."""
+    left = False
+    while not left:
       # If this thread cannot run, faulthandler ends the process instead of Python.
-      faulthandler.dump_traceback_later(self._lag + 5, exit=True)
-      waits, own, now = self._waits, self._own, time.monotonic()
-      what = f"waiting for process {waits[0]}" if waits else own.what
-      patience = UNHURRIED if waits else own.patience
-      for rank in self._peers:
-        self._send(rank, "busy", what=what, patience=patience)
-      suspended, last = now - last > self._lag / 2, now
-      if not suspended:  # After a suspension the times of the peers are outdated.
-        self._check_peers(now)
-
-  def _check_peers(self, now: float) -> None:
-    """End all processes if one is silent or late."""
-    for rank, peer in self._peers.items():
-      if now - peer.link.heard > self._lag:
-        # A stopped process cannot end itself, but another one on its machine can end it.
+      faulthandler.dump_traceback_later(self._lag + HELD, exit=True)
+      own = self._own
+      if time.monotonic() - own.since > own.patience:
+        faulthandler.dump_traceback()
         self.end(
-          f"process {rank} has not answered for {self._lag:g} s "
-          f"(--config.processes.lag): stopped, or disconnected? {AGAIN}",
-          1,
-          kill=peer.identity.pid if peer.identity.is_near() else None,
-        )
-    waits, own = self._waits, self._own
-    if waits:
-      rank, where, since = waits
-      busy = self._busy[rank]
-      late = now - max(since, busy.since)
-      if late > busy.patience:
-        self.end(
-          f"process {rank} did not reach {where} for {late:.0f} s (--config.processes."
-          f"lag={self._lag:g}); it was {busy.what}. {AGAIN}",
+          f"process {self.index} has been {own.what} for {own.patience:g} s "
+          f"(--config.processes.lag={self._lag:g}). {AGAIN}",
           1,
         )
-    elif own.patience > self._lag and now - own.since > own.patience:
-      self.end(
-        f"process {self.index} has been {own.what} for {own.patience:.0f} s. {AGAIN}",
-        1,
-      )
-
-
-def in_step(group: Group, call: Callable[..., Any]) -> Callable[..., Any]:
-  """Return `call`, before which all processes wait for each other."""
-
-  def run(*arguments: Any) -> Any:
-    group.exchange("an evaluation")
-    with group.busy("evaluating"):
-      return call(*arguments)
-
-  return call if group.count == 1 else run
+      left = self._left.wait(min(1.0, self._lag / 5))
+    faulthandler.cancel_dump_traceback_later()

@@ -1,29 +1,30 @@
 """Starts one run in several processes: by flags, or under Slurm or Open MPI."""
 
 import contextlib
+import hashlib
 import json
-import secrets
+import math
+import os
 import socket
 import sys
-import time
+import threading
 import traceback
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from attention_lab.distributed.group import Group
-from attention_lab.distributed.join import join, join_as_first, listen
+from attention_lab.distributed import service
+from attention_lab.distributed.group import ROLL_CALL, UNHURRIED, Group
 from attention_lab.errors import UserError, one_line
 from attention_lab.system.code_hash import code_hashes
-from attention_lab.system.versions import all_versions
+from attention_lab.system.versions import all_versions, installed
 
 # Settings that may differ between processes: paths and time limits.
 OWN = ("data_dir", "compile_cache", "plugins", "processes.")
-HEARTBEAT = 100  # Seconds until JAX itself detects a lost process; the group is faster.
+MARGIN = 30.0  # Seconds after which JAX itself gives up, without a line of ours.
 SHUTDOWN = 5  # Time limit of JAX's shutdown, in seconds.
-SETTLE = 3.0  # Seconds to wait for the cause of a broken collective.
-CARD = 1024  # Bytes of the message with the first process's address.
+HELLO = "lab/hello"  # Key of the coordination service.
 
 _current = Group()
 
@@ -31,13 +32,6 @@ _current = Group()
 def current() -> Group:
   """Return the processes of this run; by default this one alone."""
   return _current
-
-
-class Patience(NamedTuple):
-  """Time limits of the processes, in seconds."""
-
-  join: float  # To wait for each other at the start.
-  lag: float  # For which a process may be silent or late.
 
 
 class Place(NamedTuple):
@@ -112,27 +106,32 @@ def joined(place: Place | None, join: float, lag: float) -> Iterator[Group]:
     lag: seconds that a process may be silent or late.
 
   Raises:
-    UserError: the other processes were not found.
+    UserError: process 0 cannot listen at its address.
   """
   global _current  # noqa: PLW0603  (as JAX's own group of processes is)
   if place is None:
     yield _current
     return
-  group = _current = _start(place, Patience(join, lag))
+  _initialize(place, join, lag)
+  group = _current = Group(place.id, place.num, lag)
   try:
+    _refuse_other_start(place)
+    _connect()
     yield group
   except UserError as error:
     line = " ".join(str(error).split())
     group.end(line, 2, others=f"process {group.index}: {line}")
   except BaseException as error:
-    _wait_for_cause(error)
     traceback.print_exc()
-    group.end("", 1, others=f"process {group.index}: {one_line(error)}")
-  group.leave(_shutdown)
+    line = f"process {group.index}: {one_line(error)}"
+    if _is_of_jax(error):
+      group.find_lost(line)
+    group.end("", 1, others=line)
+  group.leave()
 
 
 def agree(group: Group, settings: Mapping[str, Any]) -> None:
-  """Compare settings, code and devices; all plugins have to be loaded.
+  """Compare settings and code; all plugins have to be loaded.
 
   Args:
     group: the processes.
@@ -141,8 +140,6 @@ def agree(group: Group, settings: Mapping[str, Any]) -> None:
   Raises:
     UserError: a process differs from the first; raised on all of them.
   """
-  import jax
-
   own = {
     f"--config.{key}": value
     for key, value in settings.items()
@@ -150,25 +147,35 @@ def agree(group: Group, settings: Mapping[str, Any]) -> None:
   }
   refuse_differences(group, "settings", own)
   refuse_differences(group, "code", code_hashes())
-  kinds = [device.device_kind for device in jax.local_devices()]
-  refuse_differences(group, "devices", {"local devices": kinds})
 
 
 def refuse_differences(group: Group, what: str, own: Mapping[str, Any]) -> None:
-  """Raise `UserError` on all processes if one has other values than the first."""
-  first, *others = group.gather(f"the comparison of {what}", dict(own))
-  for i, other in enumerate(others, 1):
-    keys = [key for key in {**first, **other} if first.get(key) != other.get(key)]
-    if keys:
-      listed = "; ".join(
-        f"{key}: {_short(first.get(key))} in process 0, {_short(other.get(key))} in "
-        f"process {i}"
-        for key in keys[:3]
-      )
-      more = f"; and {len(keys) - 3} more" * (len(keys) > 3)
-      raise UserError(
-        f"The processes differ in their {what}: {listed}{more}. Start all with the same."
-      )
+  """Raise `UserError` on all processes if one has other values than the first.
+
+  Hashes are compared; the values are exchanged only if these differ.
+  """
+  text = json.dumps(dict(own)).encode()
+  hashes = group.gather(hashlib.sha256(text).digest())
+  other = next((i for i, each in enumerate(hashes) if each != hashes[0]), None)
+  if other is not None:
+    pair = (json.loads(group.share(lambda: text, source)) for source in (0, other))
+    raise _difference(what, other, *pair)
+
+
+def _difference(
+  what: str, index: int, first: Mapping[str, Any], other: Mapping[str, Any]
+) -> UserError:
+  """Return the error that names the values in which process `index` differs."""
+  keys = [key for key in {**first, **other} if first.get(key) != other.get(key)]
+  listed = "; ".join(
+    f"{key}: {_short(first.get(key))} in process 0, {_short(other.get(key))} in "
+    f"process {index}"
+    for key in keys[:3]
+  )
+  more = f"; and {len(keys) - 3} more" * (len(keys) > 3)
+  return UserError(
+    f"The processes differ in their {what}: {listed}{more}. Start all with the same."
+  )
 
 
 def _short(value: Any) -> str:
@@ -177,100 +184,104 @@ def _short(value: Any) -> str:
   return value[:12] if hashed else json.dumps(value)
 
 
-def _start(place: Place, patience: Patience) -> Group:
+def _initialize(place: Place, join: float, lag: float) -> None:
+  """Start JAX's runtime; end this process if the others are not found in time."""
   import jax  # Slow to import, so only after the flags are read.
 
   # The service would intercept SIGTERM, which the training loop handles.
   jax.config.update("jax_enable_preemption_service", False)
+  if place.coordinator and place.id == 0:
+    _refuse_unavailable(place.coordinator)
+  address: dict[str, Any] = {}  # JAX takes it from the launcher.
   if place.coordinator:
-    return _by_flags(place, patience)
-  jax.distributed.initialize(**_timeouts(patience))
-  group = _by_launcher(patience)
-  refuse_differences(group, "versions", all_versions())
-  return group
+    address = {
+      "coordinator_address": place.coordinator,
+      "coordinator_bind_address": place.coordinator,  # By default all interfaces.
+    }
+  where = f"--coordinator={place.coordinator}" if address else "the launcher's address"
+  late = threading.Timer(
+    join,
+    _give_up,
+    [
+      f"The {place.num} processes did not find each other at {where} within {join:g} s. "
+      f"Start all of them with the same address, number of processes and version of jax "
+      f"(here {installed('jax')}), each with its own --process_id; "
+      f"--config.processes.join=300 waits longer."
+    ],
+  )
+  late.start()
+  try:
+    jax.distributed.initialize(
+      **address,
+      num_processes=place.num,
+      process_id=place.id,
+      initialization_timeout=math.ceil(join + MARGIN),
+      heartbeat_timeout_seconds=math.ceil(max(lag, 2 * ROLL_CALL)),
+      shutdown_timeout_seconds=SHUTDOWN,
+    )
+  except RuntimeError as error:
+    _give_up(f"JAX cannot start process {place.id} at {where}: {one_line(error)}.")
+  finally:
+    late.cancel()
 
 
-def _timeouts(patience: Patience) -> dict[str, Any]:
-  return {
-    "initialization_timeout": patience.join,
-    "heartbeat_timeout_seconds": HEARTBEAT,
-    "shutdown_timeout_seconds": SHUTDOWN,
-  }
-
-
-def _by_flags(place: Place, patience: Patience) -> Group:
-  """Connect the processes, then start JAX's service on a port of its own.
-
-  JAX crashes a process that it cannot reach, so they are connected first.
-  """
-  import jax
-
-  host, _, port = place.coordinator.rpartition(":")
+def _refuse_unavailable(coordinator: str) -> None:
+  """Raise `UserError` if process 0 cannot listen there; JAX may crash instead."""
+  host, _, port = coordinator.rpartition(":")
   host = host.removeprefix("[").removesuffix("]")
-  index, count, within, lag = place.id, place.num, patience.join, patience.lag
-  if index == 0:
-    group = join_as_first(listen(host, int(port)), count, within, lag)
-  else:
-    group = join([host], int(port), index, count, within, lag)
-  refuse_differences(group, "versions", all_versions())
-  port_of_jax = int(
-    group.share("the start of JAX", lambda: str(_free_port(host)).encode())
-  )
-  address = f"[{host}]:{port_of_jax}" if ":" in host else f"{host}:{port_of_jax}"
-  jax.distributed.initialize(
-    address,
-    count,
-    index,
-    coordinator_bind_address=address,
-    **_timeouts(patience),
-  )
-  return group
+  try:
+    family = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][0]
+    socket.create_server((host, int(port)), family=family).close()
+  except OSError as error:
+    raise UserError(
+      f"--coordinator={coordinator}: process 0 cannot listen there "
+      f"({error.strerror or error}). Name process 0's own host and a free port."
+    ) from None
 
 
-def _free_port(host: str) -> int:
-  with listen(host, 0) as server:
-    port: int = server.getsockname()[1]
-  return port
+def _give_up(line: str) -> NoReturn:
+  """End this process; JAX's runtime is half started, and would abort it."""
+  print(f"error: {' '.join(line.split())}", file=sys.stderr, flush=True)
+  os._exit(2)
 
 
-def _by_launcher(patience: Patience) -> Group:
-  """Connect the processes that JAX has found: the first broadcasts its address."""
+def _refuse_other_start(place: Place) -> None:
+  """Raise `UserError` if this process has other versions, or devices, than process 0."""
+  own = {"--num_processes": place.num, **all_versions()}
+  if place.id == 0:
+    service.put(HELLO, json.dumps(own))
+  first = json.loads(service.get(HELLO))
+  if own != first:
+    raise _difference("versions", place.id, first, own)
+  from attention_lab.distributed.devices import all_devices
+
+  devices: dict[int, list[str]] = {}
+  for device in all_devices():  # JAX tells every process of all devices.
+    devices.setdefault(device.process_index, []).append(device.device_kind)
+  for i, kinds in devices.items():
+    if kinds != devices[0]:
+      raise _difference("devices", i, {"devices": devices[0]}, {"devices": kinds})
+
+
+def _connect() -> None:
+  """Run each kind of collective once, at the same time on all processes.
+
+  Gloo connects processes at their first collective, and waits 30 s for them.
+  """
   import jax
   from jax.experimental import multihost_utils
 
-  index, count = jax.process_index(), jax.process_count()
-  server = listen("", 0) if index == 0 else None
-  card = np.zeros(CARD, np.uint8)
-  if server:
-    secret, port = secrets.token_hex(8), server.getsockname()[1]
-    text = json.dumps([secret, port, *_addresses()]).encode()[:CARD]
-    card[: len(text)] = np.frombuffer(text, np.uint8)
-  card = np.asarray(multihost_utils.broadcast_one_to_all(card))
-  secret, port, *hosts = json.loads(bytes(card).rstrip(b"\0"))
-  if server:
-    return join_as_first(server, count, patience.join, patience.lag, secret)
-  return join(hosts, port, index, count, patience.join, patience.lag, secret)
+  from attention_lab.distributed.devices import AXIS, all_devices
+
+  service.meet("start", UNHURRIED)
+  add = jax.pmap(lambda x: jax.lax.psum(x, AXIS), AXIS, devices=all_devices())
+  jax.block_until_ready(add(np.ones(jax.local_device_count(), np.float32)))
+  multihost_utils.process_allgather(np.uint32(0))
+  multihost_utils.broadcast_one_to_all(np.uint32(0))
 
 
-def _addresses() -> list[str]:
-  """Return the addresses of this machine, for other machines and for itself."""
-  name = socket.gethostname()
-  found = [name]
-  with contextlib.suppress(OSError):
-    found += [str(entry[4][0]) for entry in socket.getaddrinfo(name, None)]
-  return [*dict.fromkeys(found), "127.0.0.1"]
-
-
-def _wait_for_cause(error: BaseException) -> None:
-  """Give the group time to report the lost process that broke a collective."""
+def _is_of_jax(error: BaseException) -> bool:
+  """Return whether a collective may have broken; Gloo's errors are ValueErrors too."""
   import jax
 
-  if isinstance(error, jax.errors.JaxRuntimeError):
-    time.sleep(SETTLE)
-
-
-def _shutdown() -> None:
-  import jax
-
-  sys.stdout.flush()
-  jax.distributed.shutdown()
+  return isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error)

@@ -9,12 +9,11 @@ import numpy as np
 from attention_lab.distributed.group import Group
 
 
-def share_tree(group: Group, what: str, make: Callable[[], Any], like: Any) -> Any:
+def share_tree(group: Group, make: Callable[[], Any], like: Any) -> Any:
   """Return the first process's tree of arrays, on all processes.
 
   Args:
     group: the processes.
-    what: its name, for messages.
     make: makes the tree; called on the first process only.
     like: a tree with the same structure, shapes and dtypes.
 
@@ -27,7 +26,7 @@ def share_tree(group: Group, what: str, make: Callable[[], Any], like: Any) -> A
   def content() -> bytes:
     return b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(make()))
 
-  data, start, leaves = group.share(what, content), 0, []
+  data, start, leaves = group.share(content), 0, []
   for leaf in jax.tree.leaves(like):
     flat = np.frombuffer(data, leaf.dtype, leaf.size, start)
     leaves.append(flat.reshape(leaf.shape))

@@ -10,8 +10,11 @@ import hashlib
 import json
 import shlex
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
@@ -44,80 +47,125 @@ from attention_lab.system.files import make_folder
 from attention_lab.training.preflight import training_flops
 
 
+class Session(NamedTuple):
+  """Functions that start the runs of a comparison and show its progress."""
+
+  # (plan, configuration, listener) → the signal that interrupted the runs, or None.
+  launch: Callable[[Plan, Config, launch.Listener], int | None]
+  progress: Callable[[Plan], AbstractContextManager[launch.Listener]]
+  say: Callable[[str], None]  # Shows a line.
+  command: str  # Makes the same comparison again.
+  files: bool = True  # Whether to write the reports.
+
+
 def run(config: Config, workdir: str | None) -> int:
   """Run a comparison and return the exit status.
 
   It is 1 if any run failed, and 128 + the signal's number after a signal.
   """
-  extras.refuse_missing("compare")
+  extras.refuse_missing("--mode=compare")
   launch.disable_preallocation()
   folder = Path(workdir) if workdir else _folder(config)
   console = Console(highlight=False, soft_wrap=True, emoji=False)
+  session = Session(
+    launch=_launch,
+    progress=lambda planned: Progress(planned, console, _at_once(planned, config)),
+    say=partial(console.print, markup=False),
+    command=_command(folder),
+  )
+  planned, trials = make_plan(config, folder, session)
+  if config.compare.dry_run:
+    return _print_plan(planned, trials, config, console)
+  signal, reports = train(planned, trials, config, session)
+  if signal:
+    session.say(f"Interrupted. Resume with: {session.command}")
+    return 128 + signal
+  return _print_results(finish(reports), planned.workdir, console)
+
+
+def make_plan(
+  config: Config, folder: Path, session: Session
+) -> tuple[Plan, Plan | None]:
+  """Return a comparison and its tuning runs, and show what is stale."""
   planned = plan.make(config, folder)
   trials = tuning.plan(planned, config)
   for line in stale.lines(planned, config.compare.stale):
-    console.print(line, markup=False)
-  if config.compare.dry_run:
-    return _print_plan(planned, trials, config, console)
-  make_folder(folder, "workdir")
-  reports = Reports(planned, config)
+    session.say(line)
+  return planned, trials
+
+
+def train(
+  planned: Plan, trials: Plan | None, config: Config, session: Session
+) -> tuple[int | None, "Reports"]:
+  """Train the unfinished runs; one failure does not stop the others.
+
+  Args:
+    planned: the comparison.
+    trials: its tuning runs, if there are any.
+    config: its configuration.
+    session: how the runs are started.
+
+  Returns:
+    The signal that interrupted the runs, or None; and the reports.
+  """
+  make_folder(planned.workdir, "workdir")
+  reports = Reports(planned, config, session)
   if trials is not None:
-    if plan_file.read(folder) is None:
+    if plan_file.read(planned.workdir) is None:
       reports.store_plan()
-    if signal := _tune(trials, config, console):
-      return _interrupted(signal, reports, console)
-    reports.plan = planned = _choose(planned, trials, config, console)
+    if signal := _tune(trials, config, session):
+      return signal, reports
+    reports.plan = planned = _choose(planned, trials, config, session)
   reports.store_plan()
-  with Progress(planned, console, _at_once(planned, config)) as progress:
-    signal = _launch(planned, config, ReportingProgress(progress, reports))
+  with session.progress(planned) as progress:
+    listener = ReportingProgress(progress, reports)
+    signal = session.launch(planned, config, listener)
   if signal:
     reports.write(final=True)
-    return _interrupted(signal, reports, console)
-  return _finish(reports, console)
+  return signal, reports
 
 
-def _tune(trials: Plan, config: Config, console: Console) -> int | None:
+def _tune(trials: Plan, config: Config, session: Session) -> int | None:
   """Run the tuning runs; return the signal that interrupted them, if any."""
   for line in stale.lines(trials, config.compare.stale):
-    console.print(line, markup=False)
+    session.say(line)
   if jobs := launch.jobs(trials, config):
-    console.print(
+    session.say(
       f"Tuning first: {counted(sum(len(job.cells) for job in jobs), 'run')}, validated on "
       f"{tuning.HELD_OUT:.0%} of the training examples, which they do not train on."
     )
-  with Progress(trials, console, _at_once(trials, config)) as progress:
-    return _launch(trials, config, progress)
+  with session.progress(trials) as progress:
+    return session.launch(trials, config, progress)
 
 
-def _choose(planned: Plan, trials: Plan, config: Config, console: Console) -> Plan:
-  """Return the comparison with the settings that tuning chose, which are printed."""
+def _choose(planned: Plan, trials: Plan, config: Config, session: Session) -> Plan:
+  """Return the comparison with the settings that tuning chose, which are shown."""
   found = tuning.results(planned, trials, config)
   tuning_file.write(planned.workdir, found)
   for name, tuned in found.items():
-    console.print(f"Tuned {name}: {choice_text(tuned)}.", markup=False)
+    session.say(f"Tuned {name}: {choice_text(tuned)}.")
   planned = tuning.with_choices(planned, found)
   for line in stale.lines(planned, config.compare.stale):
-    console.print(line, markup=False)
+    session.say(line)
   return planned
 
 
-def _interrupted(signal: int, reports: "Reports", console: Console) -> int:
-  """Print how to resume; return the exit status after a signal."""
-  console.print(f"Interrupted. Resume with: {reports.command}", markup=False)
-  return 128 + signal
+def _command(folder: Path) -> str:
+  """Return the command line, with the folder of the comparison."""
+  command = run_folder.command()
+  if not any(word.startswith("--workdir") for word in sys.argv[1:]):
+    command += f" --workdir={shlex.quote(str(folder))}"
+  return command
 
 
 class Reports:
   """The report files of a comparison."""
 
-  def __init__(self, planned: Plan, config: Config):
-    self.plan = planned
+  def __init__(self, planned: Plan, config: Config, session: Session):
+    self.plan, self.session = planned, session
     self.lengths = config.compare.cost_lengths
     self.local = config.compare.launcher == "local"
     self.tune = config.compare.tune
-    self.command = shlex.join(["python", "-m", "attention_lab.main", *sys.argv[1:]])
-    if not any(word.startswith("--workdir") for word in sys.argv[1:]):
-      self.command += f" --workdir={shlex.quote(str(planned.workdir))}"
 
   def store_plan(self, looked: bool = False) -> None:
     """Write compare.json.
@@ -127,7 +175,7 @@ class Reports:
     """
     planned = self.plan.looked() if looked else self.plan
     stored = plan.to_store(planned, self.tune)
-    plan_file.write(planned.workdir, stored, self.command)
+    plan_file.write(planned.workdir, stored, self.session.command)
 
   def write(self, final: bool = False) -> Comparison:
     """Write the reports from the current results, which are returned.
@@ -136,15 +184,16 @@ class Reports:
       final: whether to write report.html with attention maps, too, which takes seconds.
     """
     found = costs.stored(self.plan, self.lengths) or costs.NO_COSTS
-    comparison = collect(self.plan, self.command, found, final)
-    files.write(self.plan.workdir, comparison, with_page=final)
+    comparison = collect(self.plan, self.session.command, found, final)
+    if self.session.files:
+      files.write(self.plan.workdir, comparison, with_page=final)
     return comparison
 
 
 class ReportingProgress:
   """A listener that displays the progress, and writes the reports when a job ends."""
 
-  def __init__(self, progress: Progress, reports: Reports):
+  def __init__(self, progress: launch.Listener, reports: Reports):
     self.started, self.tick = progress.started, progress.tick
     self._progress, self._reports = progress, reports
 
@@ -171,18 +220,23 @@ def _at_once(planned: Plan, config: Config) -> int:
   return int(config.compare.jobs or launch.devices())
 
 
-def _finish(reports: Reports, console: Console) -> int:
-  """Measure the costs, write the final reports, and print the results."""
+def finish(reports: Reports) -> Comparison:
+  """Measure the costs, and write the final reports; return the results."""
   planned, lengths = reports.plan, reports.lengths
   if lengths and reports.local and costs.stored(planned, lengths) is None:
     for left_out in costs.measure(planned, lengths):
-      console.print(left_out, markup=False)
+      reports.session.say(left_out)
   comparison = reports.write(final=True)
   reports.store_plan(looked=True)
+  return comparison
+
+
+def _print_results(comparison: Comparison, folder: Path, console: Console) -> int:
+  """Print the results and the failures; return the exit status."""
   rows = lines(comparison)
   for line in rows:
     console.print(f"{line.name}: {sentence(line, comparison.seeds)}.", markup=False)
-  console.print(f"Written to {planned.workdir}: {', '.join(files.NAMES)}, cells/")
+  console.print(f"Written to {folder}: {', '.join(files.NAMES)}, cells/")
   failed = [(line.name, failure) for line in rows for failure in line.failed]
   for name, failure in failed:
     print(f"error: {name}, seed {failure.seed}: {failure.error}", file=sys.stderr)
@@ -208,11 +262,12 @@ def _print_plan(
   to_tune = tuning.left(planned, trials) if trials is not None else {}
   start = estimate.imports() if any((left | to_tune).values()) else 0.0
   for row in planned.rows:
-    runs = left[row.name] + to_tune.get(row.name, 0)
+    trial_runs = to_tune.get(row.name, 0)
+    runs = left[row.name] + trial_runs
     seconds, text = _time(planned, row, start) if runs else (0.0, "")
     total += seconds * runs
     matched = f" (matched to the baseline: {row.matched})" if row.matched else ""
-    tune = f" after {counted(to_tune[row.name], 'tuning run')}" * (row.name in to_tune)
+    tune = f" after {counted(trial_runs, 'tuning run')}" * (row.name in to_tune)
     console.print(
       f"{row.name}: {row.parameters:,} parameters, {training_flops(row.config):.3g} "
       f"FLOPs per step{text}, {left[row.name]} of {seeds} to run{tune}{matched}",

@@ -27,7 +27,7 @@ FILE = "joined.json"  # Marks a folder as one that this mode wrote.
 
 def run(config: Config, workdir: str | None) -> int:
   """Write the report of the folders and print the results."""
-  extras.refuse_missing("report")
+  extras.refuse_missing("--mode=report")
   folders = [Path(name) for name in config.compare.folders]
   _refuse_folders(folders)
   margin = margin_of(config) if config.compare.margin else ""

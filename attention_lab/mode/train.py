@@ -17,7 +17,7 @@ from attention_lab.config import Config
 from attention_lab.dataset.base.pairs import sentences_of
 from attention_lab.decode.translator import Translator, score_answers
 from attention_lab.distributed.devices import all_devices
-from attention_lab.distributed.group import Group, in_step
+from attention_lab.distributed.group import Group
 from attention_lab.distributed.start import current, refuse_differences
 from attention_lab.run import branch
 from attention_lab.run import folder as run_folder
@@ -43,7 +43,7 @@ def run(config: Config, workdir: str | None) -> int:
   kept = kept_files(group, folders)
   own_folders = folders if group.first else []
   checked = preflight.check(config, devices, own_folders, kept, group.first)
-  exact = group.highest("the leak check", int(checked.exact))  # The first one's.
+  exact = group.highest(int(checked.exact))  # The first one's.
   checked = checked._replace(exact=bool(exact))
   dataset = checked.experiment.dataset
   refuse_differences(group, "data", {"sha256": dataset.fingerprint})
@@ -136,13 +136,14 @@ def _runs(
 ) -> list[Run]:
   """Build the run of each seed, and resume it."""
   experiment, count = checked.experiment, len(configs)
-  measure = make_evaluate(experiment.measure, devices, experiment.dataset.num_shapes)
   shared: dict[str, Any] = {
     "experiment": experiment,
     "options": _options(configs, root, checked),
     "devices": devices,
     "group": group,
-    "measure": in_step(group, measure),
+    "measure": make_evaluate(
+      experiment.measure, devices, experiment.dataset.num_shapes
+    ),
     "attention_weights": jax.jit(experiment.model.attention_weights),
     "sampler": checked.sampler,
     "extra_lengths": checked.extra_lengths,

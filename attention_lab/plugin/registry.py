@@ -1,8 +1,11 @@
 """Registry: components by name, registered by a decorator, their options checked."""
 
+import contextlib
 import dataclasses
 import inspect
+import itertools
 import math
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,6 +15,7 @@ from typing import Any, TypeVar
 from attention_lab.errors import UserError, nearest
 from attention_lab.plugin import spec as specs
 from attention_lab.plugin.contract import Contract
+from attention_lab.system.session_code import has_file
 
 LARGEST = 2**31  # Exclusive bound of whole numbers.
 
@@ -61,7 +65,7 @@ class Registry(Mapping[str, Callable[..., Any]]):
 
     Raises:
       UserError: the name is taken or not an identifier, or the class breaks the
-        contract.
+        contract. A notebook's cell may define its class once more.
     """
     if not isinstance(name, str):
       raise UserError(f'Write a name: @register_{self.kind}("name").')
@@ -70,8 +74,8 @@ class Registry(Mapping[str, Callable[..., Any]]):
       where = f"@register_{self.kind}({name!r}) on {component.__name__}"
       if not name.isidentifier():
         raise UserError(f"{where}: a name is a word of letters, digits and '_'.")
-      if name in self._parts:
-        taken = self._parts[name]
+      taken = self._parts.get(name)
+      if taken is not None and not _redefines(component, taken):
         raise UserError(f"{where}: {taken.__module__} already registered this name.")
       if self.contract:
         try:
@@ -82,6 +86,34 @@ class Registry(Mapping[str, Callable[..., Any]]):
       return component
 
     return decorate
+
+  @contextlib.contextmanager
+  def registered(self, component: Callable[..., Any]) -> Iterator[str]:
+    """Hold a component in the registry for a context, which gets its name.
+
+    One that is not registered gets its own name in lower case, such as "my_linear" for
+    `MyLinear`, followed by a number if that is taken.
+
+    Raises:
+      UserError: the component breaks the contract.
+    """
+    for known, other in self._parts.items():
+      if other is component:
+        yield known
+        return
+    if self.contract:
+      try:
+        self.contract.refuse(component)
+      except UserError as error:
+        raise UserError(f"{component.__name__}: {error}") from None
+    word = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", component.__name__).lower()
+    names = itertools.chain([word], (f"{word}_{i}" for i in itertools.count(2)))
+    name = next(each for each in names if each not in self._parts)
+    self._parts[name] = component
+    try:
+      yield name
+    finally:
+      del self._parts[name]
 
   def options(self, name: str) -> dict[str, inspect.Parameter]:
     """Return the options of a component, in the order of their definition."""
@@ -124,6 +156,15 @@ class Registry(Mapping[str, Callable[..., Any]]):
         f"The {self.kind} {spec.name!r} needs an option: {spec.name}({missing[0]}=...)."
       )
     return partial(component, **spec.options)
+
+
+def _redefines(component: Any, taken: Any) -> bool:
+  """Return whether a component is one of a session, defined once more."""
+  same = all(
+    getattr(component, key) == getattr(taken, key)
+    for key in ("__module__", "__qualname__")
+  )
+  return same and not has_file(component)
 
 
 def _fits(value: Any, hint: Any) -> bool:

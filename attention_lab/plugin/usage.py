@@ -1,4 +1,4 @@
-"""The modules that define a component and the components that its options name."""
+"""The classes and functions that define a component, and those that its options name."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,22 +9,21 @@ from attention_lab.plugin import spec as specs
 from attention_lab.plugin.registry import REGISTRIES, Registry
 
 
-def modules_of(registry: Registry, text: str) -> set[str]:
-  """Return the names of the modules that define the components of a spec or pattern.
+def definitions_of(registry: Registry, text: str) -> set[Any]:
+  """Return the classes and functions that define the components of a spec or pattern.
 
-  A class is defined by its own module and by those of its base classes. An option may
-  name another component, as in `randomized(of='rope')`; its modules count too. A name
-  that several registries have is that of the component's own.
+  A class is defined by itself and by its base classes. An option may name another
+  component, as in `randomized(of='rope')`; its classes count too. A name that several
+  registries have is that of the component's own.
   """
-  found: set[str] = set()
+  found: set[Any] = set()
   for spec in specs.parse_pattern(text):
     component = registry[spec.name]
-    bases = component.__mro__ if isinstance(component, type) else (component,)
-    found.update(base.__module__ for base in bases)
+    found.update(component.__mro__ if isinstance(component, type) else (component,))
     for option in spec.options.values():
       for other, name in _named(option, registry):
         with contextlib.suppress(UserError):  # Text that only begins like a spec.
-          found |= modules_of(other, name)
+          found |= definitions_of(other, name)
   return found
 
 

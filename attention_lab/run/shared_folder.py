@@ -14,7 +14,7 @@ from attention_lab.run.checkpoint import Restored
 
 def share_path(group: Group, make: Callable[[], Path]) -> Path:
   """Return the path of the run's folder that the first process makes, on all processes."""
-  return Path(group.share("the run's folder", lambda: str(make()).encode()).decode())
+  return Path(group.share(lambda: str(make()).encode()).decode())
 
 
 def kept_files(group: Group, folders: Sequence[Path]) -> dict[str, bytes]:
@@ -26,11 +26,8 @@ def kept_files(group: Group, folders: Sequence[Path]) -> dict[str, bytes]:
   found: dict[str, bytes] = {}
   if group.first:
     found = next(filter(None, map(run_folder.kept, folders)), {})
-  names = json.loads(group.share("the run's files", json.dumps([*found]).encode))
-  return {
-    name: group.share(f"the run's {name}", partial(found.__getitem__, name))
-    for name in names
-  }
+  names = json.loads(group.share(json.dumps([*found]).encode))
+  return {name: group.share(partial(found.__getitem__, name)) for name in names}
 
 
 def share_restored(
@@ -49,14 +46,10 @@ def share_restored(
   def describe() -> bytes:
     return json.dumps([(str(one.path), one.meta) for one in restored]).encode()
 
-  listed = json.loads(group.share("a checkpoint", describe))
+  listed = json.loads(group.share(describe))
   own = [one.tree for one in restored] or [None] * len(listed)
   return [
-    Restored(
-      share_tree(group, f"the state of {path}", partial(_itself, x), like),
-      meta,
-      Path(path),
-    )
+    Restored(share_tree(group, partial(_itself, x), like), meta, Path(path))
     for x, (path, meta) in zip(own, listed, strict=True)
   ]
 

@@ -11,8 +11,10 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from attention_lab.system.imports import imported
+from attention_lab.system.session_code import session_code
 from attention_lab.system.versions import installed
 
 PACKAGE = Path(__file__).parents[1]
@@ -74,22 +76,25 @@ def code_hashes() -> dict[str, str]:
   return _by_name(_files())
 
 
-def used_code(common: Iterable[str], components: Iterable[str]) -> dict[str, str]:
-  """Return a short hash of each file that modules use, and versions of libraries.
+def used_code(common: Iterable[str], components: Iterable[Any]) -> dict[str, str]:
+  """Return a short hash of each file that code uses, and versions of libraries.
 
   Used is what a module imports, directly or not: its source says so. Of a package of
   plugins among Python's libraries, all files count; of other libraries, the versions of
   those in `NUMERICAL` and of those that the components import and `common` does not.
+  A class or function without a file has a hash of its own.
 
   Args:
     common: dotted names of the modules that every run uses.
-    components: dotted names of the modules that define the components of a run.
+    components: the classes and functions that define the components of a run.
 
   Returns:
-    Hashes by the names of `code_hashes`, and versions by "version of jax".
+    Hashes by the names of `code_hashes`, or dotted names as "__main__.Mine"; versions by
+    "version of jax".
   """
+  session = session_code(components)
   base = imported(common, _is_own)
-  own = imported(components, _is_own)
+  own = imported(session.modules, _is_own)
   files = {*base.files.values(), *own.files.values()}
   for place in _plugins:
     if place.is_dir() and _is_library(place):
@@ -100,6 +105,7 @@ def used_code(common: Iterable[str], components: Iterable[str]) -> dict[str, str
     for name, sha256 in _by_name(sorted(files)).items()
     if not name.startswith(_WITHOUT_NUMBERS)
   }
+  found |= {name: sha256[:SHORT] for name, sha256 in session.hashes.items()}
   for package in sorted({*NUMERICAL, *_packages(own.libraries - base.libraries)}):
     found[f"{VERSION}{package}"] = str(installed(package))
   return found

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import secrets
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -152,5 +153,9 @@ def _sync_folder(folder: Path) -> None:
 
 def user_cache() -> Path:
   """Return the user's folder of files that can be computed or downloaded again."""
-  root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-  return Path(root) / "attention_lab"
+  if root := os.environ.get("XDG_CACHE_HOME"):
+    return Path(root) / "attention_lab"
+  try:
+    return Path.home() / ".cache" / "attention_lab"
+  except RuntimeError:  # A user without an entry and without HOME, as in a container.
+    return Path(tempfile.gettempdir()) / f"attention_lab-{os.getuid()}"

@@ -20,9 +20,10 @@ SHOW_CURSOR = b"\x1b[?25h"
 
 
 class Interrupt:
-  """Context in which the first signal sets a flag and a later one ends the process.
+  """Context in which the first signal sets a flag and a later one is handled as before.
 
-  A later one of `NOTICES` changes nothing: it does not ask for a faster end. A signal that
+  In a command, a later one ends the process; in a notebook, it raises KeyboardInterrupt. A
+  later one of `NOTICES` changes nothing: it does not ask for a faster end. A signal that
   was ignored before stays ignored: `nohup` and shells start processes that way.
   """
 
@@ -51,7 +52,7 @@ class Interrupt:
     self.signal = number
     for each in ENDING:
       if each in self._before:
-        signal.signal(each, signal.SIG_DFL)
+        signal.signal(each, self._before[each])
     if sys.stdout.isatty():  # A progress bar hides the cursor.
       with contextlib.suppress(OSError):  # The terminal may be closed.
         os.write(sys.stdout.fileno(), SHOW_CURSOR)

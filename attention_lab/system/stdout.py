@@ -1,7 +1,8 @@
-"""Standard output that cannot be written to: a full disk, or a closed pipe."""
+"""Standard streams that are closed, full, or cannot show every character."""
 
 import contextlib
 import errno
+import io
 import os
 import select
 import sys
@@ -10,6 +11,26 @@ from attention_lab.errors import UserError
 
 # Error numbers of a full or read-only file system.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+
+def prepare() -> None:
+  """Make the standard streams usable, whatever the command was started with.
+
+  Descriptors that are closed become the null device: files that are opened later would
+  otherwise take their numbers, and receive what is printed. Characters that the encoding
+  of a terminal does not have are printed as escapes.
+  """
+  for number, name in enumerate(("stdin", "stdout", "stderr")):
+    if getattr(sys, name) is None:
+      with contextlib.suppress(OSError):
+        os.fstat(number)
+        continue
+      mode = os.O_WRONLY if number else os.O_RDONLY
+      null = os.open(os.devnull, mode)  # The lowest free descriptor: `number`.
+      setattr(sys, name, os.fdopen(null, "w" if number else "r", encoding="utf-8"))
+  for stream in (sys.stdout, sys.stderr):
+    if isinstance(stream, io.TextIOWrapper):
+      stream.reconfigure(errors="backslashreplace")
 
 
 def drop_output() -> None:

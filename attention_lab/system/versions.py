@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+import sys
 
 from attention_lab.errors import UserError
 
@@ -33,7 +34,12 @@ PACKAGES = (
 
 
 def refuse_known_bad() -> None:
-  """Raise `UserError` if the installed jaxlib is known to be wrong; import no jax."""
+  """Raise `UserError` if Python or the installed jaxlib would be wrong; import no jax."""
+  if sys.flags.optimize:
+    raise UserError(
+      "python -O (PYTHONOPTIMIZE) removes assertions that JAX, Haiku, chex and this "
+      "package check with; run it without."
+    )
   version = installed("jaxlib")
   if version is None:
     raise UserError("jaxlib is not installed; type: pip install -r requirements.txt")
@@ -43,12 +49,17 @@ def refuse_known_bad() -> None:
     )
 
 
-def quieting() -> dict[str, str]:
+def quieting(several: bool = False) -> dict[str, str]:
   """Return the environment variables that silence false warnings of the jaxlib.
 
   They have to be set before jax is imported. XLA then logs only fatal errors.
+
+  Args:
+    several: whether several processes train one run; each of them would warn of the end
+      of the others.
   """
-  return {"TF_CPP_MIN_LOG_LEVEL": "3"} if installed("jaxlib") in FALSE_WARNINGS else {}
+  quiet = several or installed("jaxlib") in FALSE_WARNINGS
+  return {"TF_CPP_MIN_LOG_LEVEL": "3"} if quiet else {}
 
 
 def installed(package: str) -> str | None:

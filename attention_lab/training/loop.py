@@ -94,7 +94,7 @@ class Loop:
 
   def _signal(self) -> int:
     """Return the signal that any process received, on all processes; 0 for none."""
-    return self._group.highest("the next step", self._interrupt.signal or 0)
+    return self._group.highest(self._interrupt.signal or 0)
 
   def _advance(self) -> None:
     """Take some steps, and do what is due after them."""

@@ -102,9 +102,9 @@ def check(
   if first:
     refuse_other_source(config, dataset.vocabulary, state, folders)
   _refuse_changes(config, folders, dataset, code)
-  parts = config.train.micro_batches
+  parts, own_fresh = config.train.micro_batches, fresh if first else None
   calls = Calls(config.batch_size, parts, len(devices), extra_lengths)
-  leak_check, exact = _check_leaks(config, experiment, calls, fresh if first else None)
+  leak_check, exact = _check_leaks(config, experiment, calls, own_fresh, code)
   needed = bytes_to_come(folders, config.checkpoint.keep, state, dataset.files())
   if folders:
     refuse_full(folders[0], needed, config.checkpoint.keep)
@@ -133,8 +133,8 @@ def code_of(config: Config, common: str = "attention_lab.mode.train") -> dict[st
     (optimizers.optimizers, config.train.optimizer),
     (optimizers.schedules, config.train.schedule),
   ]
-  components = [usage.modules_of(registry, text) for registry, text in named]
-  return used_code([common], set[str]().union(*components))
+  components = [usage.definitions_of(registry, text) for registry, text in named]
+  return used_code([common], set[Any]().union(*components))
 
 
 def _refuse_settings(
@@ -210,6 +210,7 @@ def _check_leaks(
   experiment: Experiment,
   calls: Calls,
   fresh: Callable[[Any], TrainState] | None,
+  code: Mapping[str, str],
 ) -> tuple[str, bool]:
   """Run the leak check of a causal model; return `leak_check` and `exact` of `Checked`.
 
@@ -218,6 +219,7 @@ def _check_leaks(
     experiment: the experiment.
     calls: how the run calls the model.
     fresh: seed → the state before the first step; None to leave the check to others.
+    code: hashes of the code that the model depends on.
   """
   if not experiment.causal:
     return "not applicable", False
@@ -229,7 +231,7 @@ def _check_leaks(
       key: value
       for key, value in flatten(config.to_dict())
       if key.partition(".")[0] in OF_MODEL
-    }
+    } | {"code": sorted(code.items())}
     seed = np.uint32(config.seed)
     with _of_attention(config.attention):
       exact = refuse_leak(

@@ -9,7 +9,7 @@ import numpy as np
 
 from attention_lab.dataset.base.dataset import Batch, Dataset, each_array
 from attention_lab.distributed.devices import replicate, shard, unreplicate
-from attention_lab.distributed.group import CALL, Group, in_step
+from attention_lab.distributed.group import CALL, Group
 from attention_lab.distributed.tree import share_tree
 from attention_lab.training.prefetch import (
   Prefetcher,
@@ -133,7 +133,7 @@ class Stepper:
     of_all = side_by_side([batch] * len(self._datasets), axis=0)
     stacked = filled(each_array(lambda x: x[None], of_all), self._length)
     placed = shard(stacked, self._devices, axis=-2)
-    self._state, metrics = in_step(self._group, self._update)(self._state, placed, -1)
+    self._state, metrics = self._update(self._state, placed, -1)
     return jax.tree.map(lambda x: x[0], unreplicate(metrics))
 
   @property
@@ -158,7 +158,7 @@ class Stepper:
   def shared(self, what: str, make: Callable[[], Any]) -> Any:
     """Return a state that the first process makes, on all processes."""
     with self._group.busy(f"sharing {what}"):
-      return share_tree(self._group, what, make, self.expected)
+      return share_tree(self._group, make, self.expected)
 
   def skip_to(self, state: Any) -> None:
     """Skip the step that could not be taken, and continue from `state`."""
@@ -175,7 +175,7 @@ class Stepper:
   def _call(self, count: int) -> StepMetrics:
     batches = self._prefetcher.take(self.step, count)
     # All processes take the smallest number of steps that any of them chose.
-    count = -self._group.highest(f"step {self.step}", -count)
+    count = -self._group.highest(-count)
     with self._group.busy(f"taking step {self.step}", CALL):
       self._state, metrics = self._update(self._state, batches, count)
       # The call returns at once; the next batches are made while it computes.

@@ -6,7 +6,6 @@ from typing import Any
 from attention_lab.benchmark.timing import matmul_peak
 from attention_lab.dataset.base.guess import constant_guess
 from attention_lab.distributed.devices import peak_memory, unreplicate
-from attention_lab.distributed.group import in_step
 from attention_lab.run import folder as run_folder
 from attention_lab.system.files import write_json, writing
 from attention_lab.training import leaks
@@ -34,12 +33,7 @@ def summarise(
   dtype = first.experiment.policy.compute_dtype
   peak = matmul_peak(dtype) * len(first.devices)
   lengths = dict(first.extra_lengths)
-  measures = {
-    length: in_step(first.group, measure)
-    for length, measure in length_measures(
-      first.experiment.measure, lengths, first.devices
-    ).items()
-  }
+  measures = length_measures(first.experiment.measure, lengths, first.devices)
   summaries = []
   for run in runs:
     watch.check()

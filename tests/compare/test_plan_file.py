@@ -40,7 +40,7 @@ def test_rows_and_seeds_of_earlier_commands_stay(folder):
 
 def test_margin_and_what_rows_are_judged_by_are_stored(folder):
   planned = made(folder, ("standard", "linear"))
-  stored = plan.to_store(planned._replace(margin="0.01", about="position"))
+  stored = plan.to_store(planned._replace(margin="0.01", about="position"), "")
   place = folder / "stored"
   place.mkdir()
   plan_file.write(place, stored, "the command")

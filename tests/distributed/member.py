@@ -1,7 +1,4 @@
-"""One process of a group, which plays a scenario without importing jax.
-
-python tests/distributed/member.py PORT COUNT INDEX SCENARIO
-"""
+"""One process of a group, which plays a scenario."""
 
 import ctypes
 import os
@@ -9,34 +6,52 @@ import signal
 import sys
 import time
 
+import jax
+import numpy as np
+
+from attention_lab.distributed import start
+from attention_lab.distributed.devices import AXIS, all_devices
 from attention_lab.distributed.group import Group
-from attention_lab.distributed.join import join, join_as_first, listen
 from attention_lab.errors import UserError
 
 LAG = 2.5
-JOIN = 20.0
-FAULTY = 1  # Index of the faulty process, unless a scenario names another.
+GLOO = 30.0  # Seconds that Gloo waits for all processes at their first collective.
+FAULTY = 1  # Number of the faulty process, unless a scenario names another.
+# Bits that sums of floats change; more of them than the smallest broadcast has.
+SECRET = np.array([-0.0, 1e-45, np.nan] * 30, np.float32).tobytes() + b"\0of the last"
 
 
-def main(port, count, index, scenario):
-  """Join the group, exchange values, and play the scenario at step 3."""
-  within = {"missing": 1.0, "impatient": 5.0}.get(scenario, JOIN)
+def main(*words):
+  """Play a scenario; a mistake ends the process as in `attention_lab.main`."""
   try:
-    if index == 0:
-      group = join_as_first(listen("127.0.0.1", port), count, within, LAG)
-    else:
-      group = join(["127.0.0.1"], port, index, count, within, LAG)
+    play(*words)
   except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
-  group.begin()
-  print(group.exchange("a greeting", f"I am {index}.".encode()))
-  print(group.share("a secret", lambda: b"\x00of the first"), group.highest("x", index))
-  for step in range(6):
-    if step == 3:
-      SCENARIOS[scenario](group)
-    group.gather(f"step {step}", step)
-  group.leave(lambda: print("together"))
+
+
+def play(port, count, index, scenario):
+  """Join the group, exchange values, and play the scenario at step 3."""
+  join = 4.0 if scenario == "is_missing" else 20.0
+  if scenario == "has_other_versions" and index == FAULTY:
+    versions = start.all_versions()
+    start.all_versions = lambda: versions | {"optax": "0.0.1"}
+  if scenario == "starts_late" and index == FAULTY:
+    connect = start._connect
+    start._connect = lambda: (time.sleep(GLOO + 5), connect())
+  place = start.Place(index, count, f"127.0.0.1:{port}")
+  if scenario == "is_launched":
+    place = start.place(None, None, None, os.environ)
+    index, count, _ = place
+  with start.joined(place, join, LAG) as group:
+    group.begin()
+    print(group.gather(b"%02d" % index), group.highest(index))
+    print(group.share(lambda: SECRET, count - 1) == SECRET, group.share(lambda: b""))
+    for step in range(6):
+      if step == 3:
+        SCENARIOS.get(scenario, nothing)(group)
+      group.highest(step)
+  print("together")
 
 
 def nothing(group):
@@ -60,29 +75,47 @@ def be_busy(group):
   time.sleep(LAG / 2)  # The others have already waited for longer than LAG.
 
 
+def compile_for_long(group):
+  """Keep the others waiting for longer than Gloo waits to connect; then add 1 to 4."""
+  if group.index == FAULTY:
+    with group.busy("compiling"):
+      time.sleep(GLOO + 5)
+  add = jax.pmap(lambda x: jax.lax.psum(x, AXIS), AXIS, devices=all_devices())
+  with group.busy("calling"):
+    assert (np.asarray(add(np.ones(2)).addressable_shards[0].data) == 4).all()
+
+
+def kill(number):
+  """Return what sends a signal to this process."""
+  return lambda group: os.kill(os.getpid(), number)
+
+
+def fail(error):
+  """Return what raises an error."""
+
+  def act(group):
+    raise error
+
+  return act
+
+
 SCENARIOS = {
-  "succeeds": nothing,
-  "missing": nothing,
+  "compiles_for_long": compile_for_long,
   "is_slow": in_process(FAULTY, lambda group: time.sleep(LAG / 3)),
-  "compiles": be_busy,
   "compiles_alone": in_process(FAULTY, be_busy),
   "first_saves": in_process(0, be_busy),
-  "is_killed": in_process(FAULTY, lambda group: os.kill(os.getpid(), signal.SIGKILL)),
-  "first_is_killed": in_process(0, lambda group: os.kill(os.getpid(), signal.SIGKILL)),
-  "is_stopped": in_process(FAULTY, lambda group: os.kill(os.getpid(), signal.SIGSTOP)),
-  "first_is_stopped": in_process(0, lambda group: os.kill(os.getpid(), signal.SIGSTOP)),
+  "is_killed": in_process(FAULTY, kill(signal.SIGKILL)),
+  "first_is_killed": in_process(0, kill(signal.SIGKILL)),
+  "leaves": in_process(FAULTY, lambda group: os._exit(0)),
+  "is_stopped": in_process(FAULTY, kill(signal.SIGSTOP)),
+  "first_is_stopped": in_process(0, kill(signal.SIGSTOP)),
   "hangs": in_process(FAULTY, lambda group: time.sleep(60)),
   "first_hangs": in_process(0, lambda group: time.sleep(60)),
   "holds_the_gil": in_process(FAULTY, lambda group: ctypes.PyDLL(None).sleep(60)),
-  "fails": in_process(
-    FAULTY,
-    lambda group: group.end("own message", 2, others="process 1: message for others"),
-  ),
-  "is_out_of_order": in_process(
-    FAULTY, lambda group: group.gather("another exchange", 0)
+  "makes_a_mistake": in_process(FAULTY, fail(UserError("own mistake"))),
+  "first_makes_a_mistake": in_process(0, fail(UserError("own mistake"))),
+  "raises": in_process(FAULTY, fail(ValueError("invalid example"))),
+  "is_out_of_memory": in_process(
+    FAULTY, fail(jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory"))
   ),
 }
-
-
-if __name__ == "__main__":
-  main(*map(int, sys.argv[1:4]), sys.argv[4])

@@ -35,7 +35,11 @@ def test_shard_splits_the_axis_in_order(axis):
 
 @pytest.mark.parametrize(
   ("batch_size", "micro", "devices", "nearest"),
-  [(7, 1, 8, "Nearest: 8."), (20, 1, 8, "Nearest: 16 or 24."), (9, 2, 4, "8 or 16")],
+  [
+    (7, 1, 8, "Take --batch_size=8, or 7 of the devices"),
+    (20, 1, 8, "Take --batch_size=16 or --batch_size=24, or 5 of the devices"),
+    (9, 2, 4, "--batch_size=8 or --batch_size=16."),
+  ],
 )
 def test_indivisible_batch_is_rejected_with_the_nearest_sizes(
   batch_size, micro, devices, nearest

@@ -14,7 +14,15 @@ import pytest
 
 from tests import commands
 from tests.distributed import runs
-from tests.distributed.test_group import ended, errors, free_port
+from tests.distributed.test_group import (
+  ABORTED,
+  FIRST_LOST,
+  LOST,
+  SILENT,
+  ended,
+  errors,
+  free_port,
+)
 
 pytestmark = pytest.mark.processes_full
 
@@ -111,16 +119,16 @@ def test_seeds_trained_together_can_be_resumed_in_two_processes(alone, tmp_path)
 
 
 @pytest.mark.parametrize(
-  ("faulty", "number", "cause"),
+  ("faulty", "number", "causes"),
   [
-    (0, KILL, "process 0 ended without a message"),
-    (1, KILL, "process 1 ended without a message"),
-    (0, STOP, "process 0 has not answered for 20 s"),
-    (1, STOP, "process 1 has not answered for 20 s"),
+    (0, KILL, FIRST_LOST),
+    (1, KILL, (LOST,)),
+    (0, STOP, ("CoordinationService/Heartbeat",)),
+    (1, STOP, (SILENT,)),
   ],
 )
 def test_loss_of_one_process_ends_all_and_the_run_can_be_resumed(
-  two_by_two, tmp_path, faulty, number, cause
+  two_by_two, tmp_path, faulty, number, causes
 ):
   words = [*runs.WORDS, f"--workdir={tmp_path / 'run'}"]
   processes = runs.start_all(words, devices=2)
@@ -129,9 +137,8 @@ def test_loss_of_one_process_ends_all_and_the_run_can_be_resumed(
   found = ended_in_time(processes)
   assert found[faulty][0] == -KILL
   status, _, err = found[1 - faulty]
-  assert status in (1, -signal.SIGABRT)  # JAX aborts a process that has lost process 0.
-  assert len(errors(err)) == 1, err
-  assert cause in err
+  assert status in ABORTED
+  assert any(cause in err for cause in causes), err
   resume(tmp_path / "run", devices=2)
   runs.assert_same_result(tmp_path / "run", two_by_two)
 
@@ -155,7 +162,7 @@ def test_signal_to_any_process_stops_all_after_one_save(alone, tmp_path, number,
   [
     ("raises", r"process 1: faulty_dataset\.py, line \d+: ValueError: invalid example"),
     ("exhausted", r"process 1: faulty_dataset\.py, line \d+: IndexError: no more"),
-    ("hangs", "process 1 did not reach step "),
+    ("hangs", r"process 1 has been between two steps for 20 s \("),
   ],
 )
 def test_fault_of_one_process_ends_all_and_is_reported(
@@ -167,7 +174,7 @@ def test_fault_of_one_process_ends_all_and_is_reported(
   assert (first, second) == (1, 1)
   (line,) = errors(err)
   assert re.search(cause, line)
-  assert fault == "hangs" or "Traceback" in own
+  assert "Traceback" in own or "most recent call first" in own
   monkeypatch.delenv("FAULT")
   resume(tmp_path / "run", f"--plugin={PLUGIN}")
 
@@ -242,13 +249,11 @@ def test_wrong_address_is_reported_in_one_line(tmp_path):
   places = [
     [f"--coordinator=127.0.0.1:{free_port()}", f"--process_id={i}"] for i in range(2)
   ]
-  (first, out, err), (second, _, other) = ended(
-    [commands.start(*words, *place) for place in places], 60
-  )
-  assert (first, out, second) == (2, "", 2)
-  assert "Of 2 processes process 1 did not connect to 127.0.0.1:" in err
-  assert "process 0 did not answer within 25 s" in other
-  assert (err + other).count("\n") == 2
+  for status, out, err in ended([commands.start(*words, *place) for place in places]):
+    assert (status, out) == (2, "")
+    assert "The 2 processes did not find each other at --coordinator=127.0.0.1:" in err
+    assert "within 25 s" in err
+    assert err.count("\n") == 1
   assert not (tmp_path / "run").exists()
 
 

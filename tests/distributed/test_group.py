@@ -3,18 +3,16 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
+import time
 from concurrent import futures
 from pathlib import Path
 
 import pytest
 
-from attention_lab.distributed.wire import SIZES
+from tests import commands
 from tests.distributed import member
 
-ROOT = Path(__file__).parents[2]
-AGAIN = "Start all of them again with the same command"
+ABORTED = {1, -signal.SIGABRT}  # By JAX, which prints the cause itself.
 
 
 def free_port():
@@ -23,30 +21,41 @@ def free_port():
     return server.getsockname()[1]
 
 
-def start(port, count, index, scenario):
+def start(port, count, index, scenario, devices=1):
   """Start one process of a group."""
-  words = [sys.executable, member.__file__, port, count, index, scenario]
-  return subprocess.Popen(
-    [*map(str, words)],
-    env=os.environ | {"PYTHONPATH": str(ROOT)},
-    stdout=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-    text=True,
-  )
+  words = (port, count, index, scenario)
+  return commands.start(*words, devices=devices, enter=member.main)
 
 
-def ended(processes, within=30):
-  """Return the results of processes: [(status, standard output, standard error)]."""
-  found = []
+def ended(processes, within=60):
+  """Return the results of processes: [(status, standard output, standard error)].
+
+  A stopped process cannot end; it is killed once all others have ended.
+  """
+  deadline, found = time.monotonic() + within, {}
   try:
-    for process in processes:
-      out, err = process.communicate(timeout=within)
-      found.append((process.returncode, out, err))
+    while len(found) < len(processes) and time.monotonic() < deadline:
+      for i, process in enumerate(processes):
+        if process.poll() is not None:
+          found[i] = (process.returncode, *process.communicate())
+        elif len(found) == len(processes) - 1 and is_stopped(process):
+          process.kill()
+      time.sleep(0.02)
   finally:
     for process in processes:
       process.kill()
-      process.communicate()
-  return found
+      _, err = process.communicate(30)
+  assert len(found) == len(processes), (sorted(found), err)
+  return [found[i] for i in range(len(processes))]
+
+
+def is_stopped(process):
+  """Return whether a process has received SIGSTOP."""
+  try:
+    stat = Path(f"/proc/{process.pid}/stat").read_text()
+  except OSError:  # It has ended.
+    return False
+  return stat.rpartition(")")[2].split()[0] == "T"
 
 
 def play(scenario, count=2):
@@ -64,22 +73,32 @@ def errors(lines):
 SUCCEEDING = (
   ("succeeds", 3),
   ("is_slow", 2),
-  ("compiles", 2),
   ("compiles_alone", 2),
   ("first_saves", 3),
 )
-# Scenarios in which one process fails: (scenario, processes, index of the failing process,
-# its status, message of the others).
+# The same, for more than 30 s: (scenario, devices per process).
+PATIENT = (("compiles_for_long", 2), ("starts_late", 1))
+LOST = "error: process 1 ended without a message: killed, or out of memory?"
+LATE = "has been between two steps for 2.5 s (--config.processes.lag=2.5)"
+SILENT = "stopped sending heartbeats"
+FIRST_LOST = ("process 0 ended", "the leader task")  # By this package, or by JAX.
+KILLED = {-signal.SIGKILL}
+# Scenarios in which one process fails: (scenario, processes, number of the failing process,
+# its possible statuses, those of the others, what they print).
 FAILING = (
-  ("is_killed", 3, 1, -signal.SIGKILL, "process 1 ended without a message"),
-  ("first_is_killed", 3, 0, -signal.SIGKILL, "process 0 ended without a message"),
-  ("is_stopped", 3, 1, -signal.SIGKILL, "process 1 has not answered for 2.5 s"),
-  ("first_is_stopped", 2, 0, -signal.SIGKILL, "process 0 has not answered"),
-  ("holds_the_gil", 2, 1, -signal.SIGKILL, "process 1 has not answered for 2.5 s"),
-  ("hangs", 3, 1, 1, "process 1 did not reach step 3 for "),
-  ("first_hangs", 3, 0, 1, "process 0 did not reach step 3 for "),
-  ("fails", 3, 1, 2, "process 1: message for others"),
-  ("is_out_of_order", 3, 1, 1, "is at 'another exchange' but process 0 is at 'step 3'"),
+  ("is_killed", 3, 1, KILLED, {1}, LOST),
+  ("leaves", 3, 1, {0}, {1}, LOST),
+  ("holds_the_gil", 2, 1, {1}, {1}, LOST),
+  ("first_is_killed", 3, 0, KILLED, ABORTED, FIRST_LOST),
+  ("is_stopped", 3, 1, KILLED, ABORTED, (SILENT, *FIRST_LOST)),
+  ("first_is_stopped", 2, 0, KILLED, ABORTED, "CoordinationService/Heartbeat"),
+  ("hangs", 3, 1, {1}, {1}, f"error: process 1 {LATE}"),
+  ("first_hangs", 3, 0, {1}, {1}, f"error: process 0 {LATE}"),
+  ("makes_a_mistake", 3, 1, {2}, {2}, "error: process 1: own mistake\n"),
+  ("first_makes_a_mistake", 3, 0, {2}, {2}, "error: process 0: own mistake\n"),
+  ("raises", 2, 1, {1}, {1}, "error: process 1: member.py, line"),
+  ("is_out_of_memory", 2, 1, {1}, {1}, "JaxRuntimeError: RESOURCE_EXHAUSTED: Out of"),
+  ("has_other_versions", 3, 1, {2}, {2}, 'in process 0, "0.0.1" in process 1. Start'),
 )
 
 
@@ -93,115 +112,120 @@ def played():
 
 @pytest.mark.parametrize(("scenario", "count"), SUCCEEDING)
 def test_slow_processes_succeed_within_their_time_limits(played, scenario, count):
-  greetings = [f"I am {i}.".encode() for i in range(count)]
-  secret = b"\x00of the first"
-  expected = f"{greetings}\n{secret} {count - 1}\ntogether\n"
-  assert played[scenario].result() == [(0, expected, "")] * count
+  rows = [b"%02d" % i for i in range(count)]
+  expected = [f"{rows} {count - 1}", "True b''", "together"]
+  for status, out, err in played[scenario].result():
+    assert (status, errors(err)) == (0, []), err
+    assert [line for line in out.splitlines() if "[Gloo]" not in line] == expected
 
 
-@pytest.mark.parametrize(("scenario", "count", "faulty", "status", "cause"), FAILING)
+@pytest.mark.processes_full
+@pytest.mark.parametrize(("scenario", "devices"), PATIENT)
+def test_process_that_is_late_by_more_than_gloo_waits_is_awaited(scenario, devices):
+  port = free_port()
+  processes = [start(port, 2, i, scenario, devices) for i in range(2)]
+  for status, out, err in ended(processes, 90):
+    assert (status, errors(err)) == (0, []), err
+    assert "together" in out
+
+
+@pytest.mark.parametrize(
+  ("scenario", "count", "faulty", "own", "others", "cause"), FAILING
+)
 def test_failure_of_one_process_ends_all(
-  played, scenario, count, faulty, status, cause
+  played, scenario, count, faulty, own, others, cause
 ):
   found = played[scenario].result()
+  causes = (cause,) if isinstance(cause, str) else cause
   assert len(found) == count
-  assert found[faulty][0] == status
-  for i, (code, _, err) in enumerate(found):
+  for i, (status, out, err) in enumerate(found):
+    assert status in (own if i == faulty else others), err
+    assert "together" not in out
     if i != faulty:
-      assert code == abs(status) if status > 0 else code == 1
-      assert len(errors(err)) == 1, err
-      assert cause in err
+      assert any(each in err for each in causes), err
 
 
 def test_failing_process_prints_its_own_message(played):
-  _, (status, _, err), _ = played["fails"].result()
-  assert (status, err) == (2, "error: own message\n")
+  _, (_, _, err), _ = played["makes_a_mistake"].result()
+  assert errors(err) == ["error: own mistake"]
+  _, (_, _, err) = played["raises"].result()
+  assert "Traceback" in err
+  _, (_, _, err), _ = played["hangs"].result()
+  assert 'member.py", line' in err  # The stack where it hangs.
 
 
-def test_process_that_starts_late_is_awaited():
+def test_stopped_process_is_reported_by_the_first_one(played):
+  (_, _, err), *_ = played["is_stopped"].result()
+  assert SILENT in err
+
+
+def test_missing_process_is_reported_by_all_others():
   port = free_port()
-  second = start(port, 2, 1, "succeeds")  # The first process is not started yet.
-  with pytest.raises(subprocess.TimeoutExpired):
-    second.wait(1)
-  found = ended([start(port, 2, 0, "succeeds"), second])
-  assert [status for status, _, _ in found] == [0, 0]
-
-
-def test_process_that_does_not_connect_is_reported():
-  port = free_port()
-  first, second = ended([start(port, 3, i, "missing") for i in (0, 1)])
-  for status, _, err in (first, second):
+  line = f"The 3 processes did not find each other at --coordinator=127.0.0.1:{port} wi"
+  for status, _, err in ended([start(port, 3, i, "is_missing") for i in (0, 1)]):
     assert status == 2
-    assert len(errors(err)) == 1
-  assert (
-    f"Of 3 processes process 2 did not connect to 127.0.0.1:{port} within 1 s"
-    in first[2]
-  )
-  assert "--config.processes.join=300" in first[2]
+    assert f"error: {line}" in err
+    assert "--config.processes.join=300" in err
+    assert err.count("\n") == 1
 
 
-def test_missing_first_process_is_reported_in_one_line():
-  port = free_port()
-  ((status, _, err),) = ended([start(port, 2, 1, "missing")])
-  assert status == 2
-  assert f"--coordinator=127.0.0.1:{port}: process 0 did not answer within 1 s" in err
-  assert err.count("\n") == 1
+def slurm(index):
+  """Return the environment of one of two tasks of Slurm's srun."""
+  return {
+    "SLURM_JOB_ID": str(os.getpid()),  # JAX derives the port from it.
+    "SLURM_STEP_NODELIST": "127.0.0.1",
+    "SLURM_STEP_NUM_TASKS": "2",
+    "SLURM_NTASKS": "2",
+    "SLURM_PROCID": str(index),
+    "SLURM_LOCALID": str(index),
+  }
 
 
-def test_other_server_at_the_address_is_reported():
+def open_mpi(index):
+  """Return the environment of one of two processes of Open MPI's mpirun."""
+  return {
+    "OMPI_MCA_orte_hnp_uri": f"{(os.getpid() + 1) << 12}.0;tcp://127.0.0.1:1",
+    "OMPI_COMM_WORLD_SIZE": "2",
+    "OMPI_COMM_WORLD_RANK": str(index),
+    "OMPI_COMM_WORLD_LOCAL_RANK": str(index),
+  }
+
+
+@pytest.mark.parametrize("launcher", [slurm, open_mpi])
+def test_launched_processes_find_each_other(monkeypatch, launcher):
+  processes = []
+  for i in range(2):
+    for name, value in launcher(i).items():
+      monkeypatch.setenv(name, value)
+    processes.append(start(0, 0, 0, "is_launched"))
+  for status, out, err in ended(processes):
+    assert status == 0, err
+    assert "[b'00', b'01'] 1\nTrue b''\ntogether\n" in out
+
+
+def test_unusable_address_is_reported():
   with socket.create_server(("127.0.0.1", 0)) as server:
-    process = start(server.getsockname()[1], 2, 1, "succeeds")
-    connection, _ = server.accept()
-    connection.sendall(b"SSH-2.0-OpenSSH_9.6 and a greeting of more bytes\r\n")
-    ((status, _, err),) = ended([process])
-    connection.close()
+    port = server.getsockname()[1]
+    ((status, _, err),) = ended([start(port, 2, 0, "succeeds")])
   assert status == 2
-  assert "what listens there is not process 0 of a run" in err
-  assert err.count("\n") == 1
-
-
-def framed(head):
-  """Return a message of the protocol with this head and no body."""
-  return SIZES.pack(len(head), 0) + head
+  (line,) = errors(err)
+  assert f"--coordinator=127.0.0.1:{port}: process 0 cannot listen there (" in line
 
 
 @pytest.mark.parametrize(
-  "content",
+  ("places", "devices", "cause"),
   [
-    b"",
-    b"GET / HTTP/1.1\r\nHost: here\r\n\r\n",
-    framed(b"{"),
-    framed(b"[1]"),
-    framed(b'{"kind": "hello"}'),
-    framed(b'{"kind": "hello", "says": "x", "index": 1, "count": 2, "who": [1, ""]}'),
-    SIZES.pack(2, 1 << 40) + b"{}",
+    (((2, 0), (3, 1)), (1, 1), "--num_processes: 2 in process 0, 3 in process 1."),
+    (((2, 0), (2, 1)), (1, 2), "differ in their devices: devices: "),
   ],
 )
-def test_foreign_connection_is_rejected(content):
+def test_contradictory_starts_are_reported_by_all_processes(places, devices, cause):
   port = free_port()
-  first = start(port, 2, 0, "succeeds")
-  while True:
-    try:
-      with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.sendall(content)
-      break
-    except ConnectionRefusedError:
-      assert first.poll() is None
-  second = start(port, 2, 1, "succeeds")
-  assert [status for status, _, _ in ended([first, second])] == [0, 0]
-
-
-@pytest.mark.parametrize(
-  ("second", "third", "line"),
-  [
-    ((3, 1), (3, 1), "--process_id=1 was given to two processes"),
-    ((3, 1), (4, 2), "--num_processes=4, and process 0 with 3"),
-  ],
-)
-def test_contradictory_flags_are_reported_by_all_processes(second, third, line):
-  port = free_port()
-  places = [(3, 0), second, third]
-  found = ended([start(port, *place, "impatient") for place in places])
-  assert [status for status, _, _ in found] == [2, 2, 2]
-  assert line in found[0][2]
-  assert all(len(errors(err)) == 1 for _, _, err in found)
+  processes = [
+    start(port, *place, "succeeds", devices=count)
+    for place, count in zip(places, devices, strict=True)
+  ]
+  for status, _, err in ended(processes):
+    assert status == 2, err
+    (line,) = errors(err)
+    assert cause in line

@@ -1,5 +1,6 @@
 """Places are validated, differences rejected, and shared values equal bit for bit."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -61,7 +62,7 @@ class Pair(Group):
   """Second of two processes; the first one sends the given contents.
 
   Args:
-    *contents: bytes of the first process, one for each exchange.
+    *contents: what the first process gathers and shares, in this order.
   """
 
   def __init__(self, *contents):
@@ -69,16 +70,23 @@ class Pair(Group):
     self.index, self.count = 1, 2
     self._contents = list(contents)
 
-  def exchange(self, what, content=b""):
+  def gather(self, content):
     return [self._contents.pop(0), content]
+
+  def share(self, make, source=0):
+    return make() if source == self.index else self._contents.pop(0)
 
 
 def encode(value):
   return json.dumps(value).encode()
 
 
+def digest(value):
+  return hashlib.sha256(encode(value)).digest()
+
+
 def test_equal_settings_are_accepted():
-  refuse_differences(Pair(encode({"a": [1, None]})), "settings", {"a": (1, None)})
+  refuse_differences(Pair(digest({"a": [1, None]})), "settings", {"a": (1, None)})
 
 
 @pytest.mark.parametrize(
@@ -92,14 +100,14 @@ def test_equal_settings_are_accepted():
 )
 def test_difference_is_reported_with_both_values(first, own, line):
   with pytest.raises(UserError, match=re.escape(line)):
-    refuse_differences(Pair(encode(first)), "settings", own)
+    refuse_differences(Pair(digest(first), encode(first)), "settings", own)
 
 
 def test_shared_tree_equals_that_of_the_first_process_bit_for_bit():
   tree = {"a": np.array([-0.0, np.nan, 1e-45], np.float32), "b": np.array(7, np.uint32)}
   content = b"".join(leaf.tobytes() for leaf in jax.tree.leaves(tree))
   like = jax.eval_shape(lambda: tree)
-  found = share_tree(Pair(content), "a tree", pytest.fail, like)
+  found = share_tree(Pair(content), pytest.fail, like)
   assert jax.tree.map(lambda x: (x.tobytes(), x.dtype, x.shape), found) == {
     name: (leaf.tobytes(), leaf.dtype, leaf.shape) for name, leaf in tree.items()
   }

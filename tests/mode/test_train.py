@@ -228,7 +228,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
 
 
 def test_a_batch_that_does_not_divide_is_refused_before_anything_is_written(tmp_path):
-  with pytest.raises(UserError, match="does not divide over 8 devices. Nearest: 8."):
+  with pytest.raises(UserError, match="over 8 devices. Take --batch_size=8"):
     train.run(tiny_config(batch_size=7), str(tmp_path / "run"))
   assert not (tmp_path / "run").exists()
 

@@ -87,6 +87,32 @@ def test_duplicate_name_is_rejected_with_the_module_that_registered_it(registry)
   assert registry["window"] is Window
 
 
+def of_a_session(name):
+  """Return a class that no file defines."""
+  names = {"__name__": "cells_of_tests", "Base": Base}
+  exec(f"class {name}(Base):\n  def method(self):\n    pass\n", names)
+  return names[name]
+
+
+def test_a_class_of_a_session_may_be_defined_once_more(registry):
+  registry.register("mine")(of_a_session("Mine"))
+  again = registry.register("mine")(of_a_session("Mine"))
+  assert registry["mine"] is again
+  with pytest.raises(UserError, match="cells_of_tests already registered this name"):
+    registry.register("mine")(of_a_session("Other"))
+
+
+def test_a_class_is_registered_for_a_context(registry):
+  first, second, known = of_a_session("MyX2Y"), of_a_session("MyX2Y"), list(registry)
+  with registry.registered(first) as one, registry.registered(second) as other:
+    assert (one, other) == ("my_x2_y", "my_x2_y_2")
+    assert registry[one] is first
+    with registry.registered(first) as name:
+      assert name == one
+    assert registry[one] is first
+  assert list(registry) == known
+
+
 def test_class_with_another_base_is_rejected(registry):
   with pytest.raises(UserError, match="must be a subclass of Base"):
     registry.register("number")(int)

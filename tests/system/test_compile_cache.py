@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 
 import jax
 import pytest
@@ -17,6 +18,7 @@ def set_to(monkeypatch):
   values = {}
   monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
   monkeypatch.setattr(jax.config, "update", values.__setitem__)
+  monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
   return values
 
 
@@ -31,6 +33,17 @@ def test_default_is_the_cache_folder_of_the_user(set_to, tmp_path, monkeypatch):
 def test_named_folder_is_used(set_to, tmp_path):
   compile_cache.enable(str(tmp_path / "mine"))
   assert set_to["jax_compilation_cache_dir"] == str(tmp_path / "mine")
+
+
+def test_damaged_entries_are_removed_without_a_warning(set_to, tmp_path, recwarn):
+  compile_cache.enable(str(tmp_path))
+  for name in ("jit_run-1-cache", "jit_run-1-atime", "jit_other-2-cache"):
+    (tmp_path / name).write_text("damaged")
+  text = "Error reading persistent compilation cache entry for 'jit_run': bad magic"
+  warnings.showwarning(UserWarning(text), UserWarning, "file", 1)
+  assert [path.name for path in tmp_path.iterdir()] == ["jit_other-2-cache"]
+  assert not recwarn.list
+  warnings.showwarning(UserWarning("another"), UserWarning, "file", 1)
 
 
 def test_off_disables_the_cache(set_to):

@@ -1,11 +1,13 @@
 """Files are written completely or not at all."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from attention_lab.errors import UserError
+from attention_lab.system import files
 from attention_lab.system.files import (
   make_folder,
   read_json,
@@ -116,3 +118,14 @@ def test_file_at_the_path_of_a_folder_is_reported_with_the_flag(tmp_path):
 def test_folder_that_cannot_be_made_is_reported_with_the_flag():
   with pytest.raises(UserError, match=r"Cannot write to /proc/x: .* --data_dir=\.\.\."):
     make_folder(Path("/proc/x"), "data_dir")
+
+
+def test_a_user_without_a_home_has_a_cache_folder(monkeypatch):
+  monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+
+  def fail():
+    raise RuntimeError("Could not determine home directory.")
+
+  monkeypatch.setattr(files.Path, "home", fail)
+  expected = Path(tempfile.gettempdir()) / f"attention_lab-{os.getuid()}"
+  assert files.user_cache() == expected

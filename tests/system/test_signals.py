@@ -1,4 +1,4 @@
-"""The first signal only sets a flag, and the second ends the process."""
+"""The first signal only sets a flag, and the second is handled as before."""
 
 import os
 import pty
@@ -80,10 +80,11 @@ def test_ignored_signal_stays_ignored(number):
 
 @pytest.mark.parametrize("first", SIGNALS)
 @pytest.mark.parametrize("second", ENDING)
-def test_second_signal_ends_the_process(first, second):
+def test_second_signal_ends_a_command(first, second):
   code = (
-    "import os, signal; from attention_lab.system.signals import Interrupt\n"
+    "import os, signal; from attention_lab.system.signals import Interrupt, end_at_once\n"
     "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "end_at_once()\n"
     "with Interrupt():\n"
     f"  os.kill(os.getpid(), {first:d}); print('on', flush=True)\n"
     f"  os.kill(os.getpid(), {second:d}); print('and on')"
@@ -103,6 +104,21 @@ def test_a_second_notice_changes_nothing(second):
 
 def test_a_closed_terminal_and_slurm_are_answered():
   assert {signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2} < set(SIGNALS)
+
+
+@pytest.mark.parametrize("first", SIGNALS)
+def test_second_ctrl_c_in_a_session_is_handled_as_before(first):
+  def interrupt_twice():
+    with Interrupt():
+      send(first)
+      send(signal.SIGINT)
+
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  try:
+    with pytest.raises(KeyboardInterrupt):
+      interrupt_twice()
+  finally:
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(

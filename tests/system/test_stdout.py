@@ -61,3 +61,44 @@ def test_closed_reader_is_detected(monkeypatch):
     assert stdout.is_read()
     os.close(read)
     assert not stdout.is_read()
+
+
+STREAMS = """
+import sys
+from attention_lab.system import stdout
+stdout.prepare()
+with open(sys.argv[1], "w") as file:
+  print(file.fileno() > 2, all((sys.stdin, sys.stdout, sys.stderr)), file=file)
+print("√")
+print("→", file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("closed", ["", "0", "1", "2", "12", "012"])
+def test_closed_streams_become_the_null_device(closed, tmp_path):
+  """Otherwise a file of a run takes the number of a stream, and what is printed."""
+
+  def close():
+    for number in closed:
+      os.close(int(number))
+
+  path = tmp_path / "file"
+  done = subprocess.run(
+    [sys.executable, "-c", STREAMS, path], preexec_fn=close, cwd=ROOT, check=False
+  )
+  assert done.returncode == 0
+  assert path.read_text() == "True True\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_characters_that_a_stream_does_not_have_are_escaped(encoding, tmp_path):
+  environment = os.environ | {"PYTHONIOENCODING": encoding}
+  done = subprocess.run(
+    [sys.executable, "-c", STREAMS, tmp_path / "file"],
+    capture_output=True,
+    env=environment,
+    cwd=ROOT,
+    check=True,
+  )
+  expected = ("√", "→") if encoding == "utf-8" else ("\\u221a", "\\u2192")
+  assert (done.stdout.decode().strip(), done.stderr.decode().strip()) == expected

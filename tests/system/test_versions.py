@@ -9,6 +9,7 @@ import pytest
 
 from attention_lab.errors import UserError
 from attention_lab.system import versions
+from tests.commands import ROOT
 
 
 def install(monkeypatch, version):
@@ -66,3 +67,15 @@ def test_check_imports_no_jax():
     "sys.exit('jax' in sys.modules)"
   )
   assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_python_without_assertions_is_refused():
+  code = "from attention_lab.system import versions; versions.refuse_known_bad()"
+  done = subprocess.run(
+    [sys.executable, "-O", "-c", code],
+    capture_output=True,
+    text=True,
+    cwd=ROOT,
+    check=False,
+  )
+  assert "UserError: python -O (PYTHONOPTIMIZE) removes assertions" in done.stderr

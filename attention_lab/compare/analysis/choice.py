@@ -3,7 +3,7 @@
 A choice from a few seeds may miss a mechanism's best settings. Equal mechanisms then
 differ, and a test that takes the choices for granted calls them different too often: in up
 to 12 % of cases at 5 % (tests/compare/analysis/test_error_rates.py simulates it). So the
-variance of what a choice loses is added to that of a difference between two mechanisms.
+mean square of what a choice loses is added to the variance of a difference.
 """
 
 import functools
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-REPETITIONS = 1_000  # Repetitions of the choice with simulated tuning runs.
+REPETITIONS = 1_000  # Of the simulated true means.
 
 # Combination of values → its tuning runs by seed → a metric; NaN where a run failed.
 Scores = Sequence[Sequence[float]]
@@ -32,25 +32,30 @@ def losses(
 ) -> list[dict[str, float]]:
   """Return the mean square of what the choice of each mechanism loses, by metric.
 
-  The choice is repeated with means of tuning runs that scatter around those observed, as
-  far as the spread over seeds, which is pooled over mechanisms, explains. What a seed adds
-  to all combinations of a mechanism does not affect the choice, and is left out.
+  The true means of its combinations are taken to scatter around the observed ones, as far
+  as the spread over seeds explains, which is pooled over mechanisms for each combination.
+  What the choice loses is the difference of its true mean from the best one. In other
+  metrics it is as large, in units of their spread over seeds.
 
   Args:
     scores: the scores of each mechanism by metric, all on the same data.
     metric: the metric that the choice is made by.
     lower: whether lower is better in this metric.
   """
-  noise = _noise([each[metric] for each in scores])
+  spreads = {key: _spreads([each[key] for each in scores]) for key in scores[0]}
+  seeds = len(scores[0][metric][0])
+  unit = _pooled(spreads[metric])
   found = []
   for each in scores:
     means = _means(each[metric], lower)
-    chosen = (means + noise * _normal(len(means))).argmin(axis=1)
+    scatter = np.nan_to_num(spreads[metric]) / seeds**0.5 * _normal(len(means))
+    true = means + scatter
+    lost = true[:, means.argmin()] - true.min(axis=1) if np.isfinite(means).any() else 0
+    square = float(np.mean(np.square(lost)))
     found.append(
       {
-        key: _square(np.nanmean(np.array(values), axis=1), chosen, int(means.argmin()))
-        for key, values in each.items()
-        if np.isfinite(np.array(values)).any()
+        key: square * (_pooled(spread) / unit) ** 2 if unit else 0.0
+        for key, spread in spreads.items()
       }
     )
   return found
@@ -62,26 +67,28 @@ def _normal(size: int) -> np.ndarray:
   return np.random.default_rng(0).normal(size=(REPETITIONS, size))
 
 
-def _square(means: np.ndarray, chosen: np.ndarray, best: int) -> float:
-  """Return the mean square of the difference of what is chosen from the best."""
-  return float(np.mean((means[chosen] - means[best]) ** 2))
-
-
 def _means(scores: Scores, lower: bool) -> np.ndarray:
   """Return the mean of each combination over seeds, so that the lowest is the best."""
   means = np.array(scores, np.float64).mean(axis=1)
   return np.where(np.isfinite(means), means if lower else -means, np.inf)
 
 
-def _noise(scores: Sequence[Scores]) -> float:
-  """Return the standard error of a mean over the seeds of tuning."""
-  squares, freedom = 0.0, 0
-  for each in scores:
-    known = np.array([runs for runs in each if np.isfinite(runs).all()])
-    if len(known) < 2:
-      continue
-    residuals = known - known.mean(axis=1, keepdims=True)
-    residuals -= residuals.mean(axis=0)
-    squares += float((residuals**2).sum())
-    freedom += (known.shape[0] - 1) * (known.shape[1] - 1)
-  return (squares / freedom / len(scores[0][0])) ** 0.5 if freedom else 0.0
+def _spreads(scores: Sequence[Scores]) -> np.ndarray:
+  """Return the standard deviation over seeds of each combination, over all mechanisms.
+
+  It is NaN for a combination with a failed run in every mechanism.
+  """
+  variances = np.array(scores, np.float64).var(
+    axis=2, ddof=1
+  )  # [mechanisms, combinations]
+  known = np.isfinite(variances)
+  total = np.where(known, variances, 0.0).sum(axis=0)
+  with np.errstate(invalid="ignore"):
+    spreads: np.ndarray = np.sqrt(total / known.sum(axis=0))
+  return spreads
+
+
+def _pooled(spreads: np.ndarray) -> float:
+  """Return the root mean square of the spreads that are known; 0 if none is."""
+  known = spreads[np.isfinite(spreads)]
+  return float(np.sqrt(np.mean(known**2))) if len(known) else 0.0

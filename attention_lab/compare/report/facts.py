@@ -34,7 +34,7 @@ def header(comparison: Comparison) -> dict[str, str]:
     "code": _commit(comparison.provenance.get("commit", "")),
     "versions": _versions(comparison.provenance.get("versions", "")),
     "date": comparison.provenance.get("date", "").replace("; ", ", "),
-    "joined": counted(len(comparison.joined), "folder") * bool(comparison.joined),
+    "joined": counted(len(comparison.joined), "folder") * (len(comparison.joined) > 1),
   }
   return {name: text for name, text in found.items() if text}
 

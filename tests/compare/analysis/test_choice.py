@@ -26,17 +26,16 @@ def test_the_best_mean_is_chosen(scores, lower, expected):
 def by_hand(scores):
   """Return the mean square of what a choice between two settings loses, by integration.
 
-  The difference of the two means is normal around the observed one. If it changes its
-  sign, the other setting is chosen, and the observed difference is lost.
+  The true difference of the means is normal around the observed one; where the other
+  setting is better, it is lost.
   """
+  integrate = pytest.importorskip("scipy.integrate")
   stats = pytest.importorskip("scipy.stats")
   array = np.array(scores, float)
-  gap = array.mean(axis=1)
-  changes = array[1] - array[0]
-  # The two settings have equal seeds, so half the variance of the difference is each's.
-  noise = changes.std(ddof=1) / 2**0.5 / len(changes) ** 0.5
-  size = abs(gap[1] - gap[0])
-  return size**2 * stats.norm.sf(size / (noise * 2**0.5))
+  gap = abs(np.diff(array.mean(axis=1))[0])
+  noise = (array.var(axis=1, ddof=1).sum() / array.shape[1]) ** 0.5
+  density = stats.norm(-gap, noise).pdf
+  return integrate.quad(lambda x: x**2 * density(x), 0, 20 * noise)[0]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +43,7 @@ def by_hand(scores):
 )
 def test_two_settings_lose_what_integration_says(scores):
   (found,) = losses([{"loss": scores}], "loss", lower=True)
-  assert found["loss"] == pytest.approx(by_hand(scores), rel=0.2)
+  assert found["loss"] == pytest.approx(by_hand(scores), rel=0.35)
   negative = [[-x for x in runs] for runs in scores]
   (same,) = losses([{"accuracy": negative}], "accuracy", lower=False)
   assert same["accuracy"] == pytest.approx(found["loss"], rel=0.2)
@@ -55,15 +54,9 @@ def test_a_clear_choice_loses_nothing():
   assert losses([{"loss": scores}], "loss", lower=True) == [{"loss": 0.0}]
 
 
-def test_what_a_seed_adds_to_all_settings_is_no_noise():
-  steady = [[1.0, 1.01, 0.99], [1.02, 1.04, 0.99]]
-  shifted = [[x + 10 * i for i, x in enumerate(runs)] for runs in steady]
-  first, second = (
-    losses([{"loss": scores}], "loss", lower=True)[0]["loss"]
-    for scores in (steady, shifted)
-  )
-  assert first == pytest.approx(second)
-  assert first > 0
+def test_runs_that_all_failed_lose_nothing():
+  scores = [[NAN, NAN], [NAN, 1.0]]
+  assert losses([{"loss": scores}], "loss", lower=True) == [{"loss": 0.0}]
 
 
 def test_the_spread_is_pooled_over_mechanisms():
@@ -74,12 +67,19 @@ def test_the_spread_is_pooled_over_mechanisms():
   assert pooled["loss"] > 0
 
 
-def test_other_metrics_lose_by_the_same_choice():
+def test_a_noisy_setting_that_is_far_worse_adds_little():
+  """Its spread is its own, and not that of the settings that are near the best."""
+  near = [[1.0, 1.01], [1.1, 1.11]]
+  (alone,) = losses([{"loss": near}], "loss", lower=True)
+  (beside,) = losses([{"loss": [*near, [9.0, 10.0]]}], "loss", lower=True)
+  assert beside == alone
+
+
+def test_other_metrics_lose_as_much_in_units_of_their_spread():
   scores = {
     "accuracy": [[0.5, 0.7], [0.6, 0.5]],
-    "loss": [[1.0, 1.0], [3.0, 3.0]],
+    "loss": [[1.0, 3.0], [2.0, 1.0]],
   }
   (found,) = losses([scores], "accuracy", lower=False)
-  share = found["accuracy"] / 0.05**2  # Of repetitions that choose the other setting.
-  assert 0 < share < 0.6
-  assert found["loss"] == pytest.approx(share * 4.0)
+  assert found["accuracy"] > 0
+  assert found["loss"] == pytest.approx(100 * found["accuracy"])

@@ -1,0 +1,1 @@
+"""Functions of the library's API that modes have, too."""

@@ -1,0 +1,133 @@
+"""A comparison in this process: `attention_lab.compare`."""
+
+import contextlib
+import os
+import signal as signals
+import tempfile
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.experimental.compilation_cache import compilation_cache
+
+from attention_lab.api.progress import Bar
+from attention_lab.api.report import ComparisonReport
+from attention_lab.api.settings import configuration
+from attention_lab.attention.base import attention as contract
+from attention_lab.attention.base.attention import Attention
+from attention_lab.compare import extras, launch
+from attention_lab.compare.in_process import run_in_process
+from attention_lab.compare.plan import Plan
+from attention_lab.config import Config
+from attention_lab.errors import UserError
+from attention_lab.mode import compare as mode
+from attention_lab.mode import train
+from attention_lab.plugin import discovery
+from attention_lab.system import compile_cache, versions
+
+
+def compare(
+  *attentions: str | type[Attention],
+  workdir: str | Path | None = None,
+  progress: bool = True,
+  **settings: Any,
+) -> ComparisonReport:
+  """Compare attentions as --mode=compare does, in this process, and print nothing.
+
+  The runs take turns; a failed one leaves the others. Signals, standard output and the
+  configuration of JAX are left as they were.
+
+  Args:
+    *attentions: names, with options as in "sliding_window(window=64)", or classes, the
+      baseline first. A class needs neither a file nor a name of its own.
+    workdir: folder of the runs and the reports, to resume or extend the comparison with
+      the same call; None for a folder that is removed.
+    progress: whether to show a bar, on a terminal or in a notebook.
+    **settings: as flags, such as seeds=3, steps=300, dataset="copy" and
+      tune="train.learning_rate=1e-3,3e-3", or as the name of a setting with two
+      underscores for each dot: model__d_model=64. A list of values makes a grid.
+
+  Raises:
+    UserError: a name or setting is unknown, or a run would be refused.
+    KeyboardInterrupt: after Ctrl-C; the current run has saved a checkpoint.
+  """
+  if threading.current_thread() is not threading.main_thread():
+    raise UserError("compare handles signals, so call it from the main thread.")
+  versions.refuse_known_bad()
+  extras.refuse_missing("attention_lab.compare")
+  discovery.load()
+  messages: list[str] = []
+  with contextlib.ExitStack() as stack:
+    names = [stack.enter_context(_named(each)) for each in attentions]
+    config = configuration(names, settings)
+    stack.enter_context(jax_settings_kept(config.compile_cache))
+    if workdir is None:
+      folder = stack.enter_context(tempfile.TemporaryDirectory("", "attention_lab-"))
+    else:
+      folder = str(workdir)
+    call = _call(attentions, workdir, settings)
+    bar = partial(Bar, shown=progress)
+    session = mode.Session(_launch, bar, messages.append, call, workdir is not None)
+    planned, trials = mode.make_plan(config, Path(folder), session)
+    signal, reports = mode.train(planned, trials, config, session)
+    if not signal:
+      return ComparisonReport.of(mode.finish(reports), messages)
+  signals.raise_signal(signal)
+  raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _named(attention: str | type[Attention]) -> Iterator[str]:
+  """Yield the name of an attention; a class has one for as long as the context."""
+  if isinstance(attention, str):
+    yield attention
+  elif isinstance(attention, type):
+    with contract.attentions.registered(attention) as name:
+      yield name
+  else:
+    raise UserError(
+      f"compare takes names and subclasses of attention_lab.Attention, not {attention!r}."
+    )
+
+
+@contextlib.contextmanager
+def jax_settings_kept(folder: str) -> Iterator[None]:
+  """Keep compiled programs as commands do, and restore JAX's configuration afterwards.
+
+  Nothing is kept where a jaxlib that was imported before would print false warnings.
+
+  Args:
+    folder: the setting `compile_cache`.
+  """
+  before = dict(jax.config.values)
+  if versions.quieting().items() <= os.environ.items():
+    compile_cache.enable(folder)
+  changed = before != jax.config.values
+  if changed:  # JAX looks at these settings once.
+    compilation_cache.reset_cache()
+  try:
+    yield
+  finally:
+    for key, value in before.items():
+      if jax.config.values[key] != value:
+        jax.config.update(key, value)
+    if changed:
+      compilation_cache.reset_cache()
+
+
+def _launch(planned: Plan, config: Config, listener: launch.Listener) -> int | None:
+  """Run the unfinished jobs here; return the signal that interrupted them, if any."""
+  return run_in_process(launch.jobs(planned, config), train.run, listener)
+
+
+def _call(
+  attentions: tuple[Any, ...], workdir: str | Path | None, settings: dict[str, Any]
+) -> str:
+  """Return the call as text."""
+  words = [x.__name__ if isinstance(x, type) else repr(x) for x in attentions]
+  given = settings if workdir is None else {**settings, "workdir": str(workdir)}
+  words += [f"{key}={value!r}" for key, value in given.items()]
+  return f"attention_lab.compare({', '.join(words)})"

@@ -1,0 +1,123 @@
+"""The results of `attention_lab.compare`."""
+
+import dataclasses
+import functools
+import html
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from attention_lab.compare.analysis.measures import METRICS
+from attention_lab.compare.analysis.record import Comparison
+from attention_lab.compare.analysis.sentences import estimate_text, sentence
+from attention_lab.compare.analysis.table import Failure, Line, lines
+from attention_lab.compare.analysis.wording import p_value
+from attention_lab.compare.report import files, markdown, page, results
+from attention_lab.errors import UserError, nearest
+from attention_lab.system.files import make_folder
+
+SHOWN = ("loss", "accuracy", "parameters")  # Metrics of the table in a notebook.
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparisonReport:
+  """The results of a comparison; printed, a sentence for each row.
+
+  Attributes:
+    rows: the results of each row, the baseline first.
+    sentences: what they say, a sentence for each row.
+    messages: what the command would print in addition: rows with changed code, and what
+      tuning has chosen.
+    comparison: the record of all runs, with their curves.
+  """
+
+  rows: tuple[Line, ...]
+  sentences: tuple[str, ...]
+  messages: tuple[str, ...]
+  comparison: Comparison = dataclasses.field(repr=False)
+
+  @classmethod
+  def of(cls, comparison: Comparison, messages: Sequence[str]) -> "ComparisonReport":
+    """Return the results of a comparison."""
+    rows = tuple(lines(comparison))
+    texts = (f"{row.name}: {sentence(row, comparison.seeds)}." for row in rows)
+    return cls(rows, tuple(texts), tuple(messages), comparison)
+
+  def __getitem__(self, name: str) -> Line:
+    """Return the row of a name."""
+    found = {row.name: row for row in self.rows}
+    if name not in found:
+      raise UserError(f"There is no row {name!r}. {nearest(str(name), found)}")
+    return found[name]
+
+  @property
+  def failures(self) -> dict[str, tuple[Failure, ...]]:
+    """The failed runs of each row that has some: seed and error."""
+    return {row.name: tuple(row.failed) for row in self.rows if row.failed}
+
+  @functools.cached_property
+  def markdown(self) -> str:
+    """The text of report.md."""
+    return markdown.report(self.comparison)
+
+  @functools.cached_property
+  def html(self) -> str:
+    """The page with all figures, which takes seconds to make: report.html."""
+    return page.report(self.comparison)
+
+  def save(self, folder: str | Path) -> None:
+    """Write the report files of --mode=compare into a folder, which is made."""
+    make_folder(Path(folder), "folder")
+    files.write(Path(folder), self.comparison)
+
+  def to_pandas(self) -> Any:
+    """Return results.csv as a `pandas.DataFrame`: one line per row and seed.
+
+    Raises:
+      UserError: pandas is not installed.
+    """
+    try:
+      import pandas
+    except ImportError:
+      raise UserError("to_pandas needs pandas: pip install -e '.[pandas]'") from None
+    return pandas.read_csv(io.StringIO(results.table(self.comparison)))
+
+  def __str__(self) -> str:
+    return "\n".join(self.sentences)
+
+  def _repr_html_(self) -> str:
+    """Return sentences and a small table for a notebook."""
+    primary = [row.primary for row in self.rows]
+    shown = [
+      METRICS[key]
+      for key in dict.fromkeys((*primary, *SHOWN))
+      if any(key in row.estimates for row in self.rows)
+    ]
+    head = ["row", "seeds", *(metric.heading for metric in shown), "verdict", "p"]
+    body = []
+    for row in self.rows:
+      estimates = (row.estimates.get(metric.key) for metric in shown)
+      texts = (
+        estimate_text(metric, each) if each else ""
+        for metric, each in zip(shown, estimates, strict=True)
+      )
+      seeds = f"{len(row.seeds)} of {self.comparison.seeds}"
+      body.append([row.name, seeds, *texts, *_verdict(row)])
+    said = "".join(f"<li>{html.escape(text)}</li>" for text in self.sentences)
+    table = "".join([_cells("th", head), *(_cells("td", each) for each in body)])
+    return f"<ul>{said}</ul><table>{table}</table>"
+
+
+def _verdict(row: Line) -> tuple[str, str]:
+  """Return the verdict on a row in its primary metric, and the corrected p-value."""
+  found = row.differences.get(row.primary)
+  if found is None:
+    return "", ""
+  return found.verdict, "" if found.p_holm is None else p_value(found.p_holm)
+
+
+def _cells(tag: str, texts: Sequence[str]) -> str:
+  """Return a row of an HTML table."""
+  cells = "".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in texts)
+  return f"<tr>{cells}</tr>"

@@ -1,0 +1,338 @@
+"""attention_lab.compare runs comparisons in this process, of classes without a file."""
+
+import contextlib
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import matplotlib
+import numpy as np
+import pytest
+from absl import flags as absl_flags
+from absl import logging
+
+import attention_lab as al
+from attention_lab import experiment
+from attention_lab.api.compare import jax_settings_kept
+from attention_lab.api.settings import configuration
+from attention_lab.attention.base.attention import attentions
+from attention_lab.compare import maps
+from attention_lab.compare.report import files, page
+from attention_lab.errors import UserError
+from attention_lab.mode import train
+from attention_lab.run import folder as run_folder
+from attention_lab.system import versions
+from attention_lab.training import due, preflight
+from tests.api.cells import MINE, TINY, define, flags
+from tests.commands import ROOT
+
+
+def found_state():
+  """Return what a call must leave as it was."""
+  return {
+    "signals": [signal.getsignal(each) for each in signal.Signals],
+    "jax": dict(jax.config.values),
+    "environment": dict(os.environ),
+    "streams": (sys.stdout, sys.stderr, sys.argv, list(sys.argv)),
+    "flags": (absl_flags.FLAGS.is_parsed(), logging.get_verbosity()),
+    "matplotlib": dict(matplotlib.rcParams),
+    "attentions": list(attentions),
+    "folder": os.getcwd(),
+  }
+
+
+@pytest.fixture
+def without_figures(monkeypatch):
+  """Write an empty page: its figures take seconds."""
+  monkeypatch.setattr(page, "report", lambda comparison: "")
+
+
+@pytest.fixture
+def untrained(monkeypatch, without_figures):
+  """Write what a run leaves, without training; the attention `broken` fails."""
+
+  def run(config, workdir):
+    print("Training")
+    if config.attention == "broken":
+      raise RuntimeError("no such luck")
+    cell, dataset = Path(workdir), experiment.assemble(config).dataset
+    cell.mkdir(parents=True)
+    code = preflight.code_of(config)
+    run_folder.record(
+      cell, config.to_dict(), dataset.fingerprint, jax.devices(), code=code
+    )
+    loss = abs(config.train.learning_rate - 0.03)
+    summary = {"steps": config.steps, "dataset": config.dataset}
+    summary |= {"leak_check": "passed", "primary": "accuracy"}
+    summary["validation"] = {"loss": loss, "accuracy": 1 - loss}
+    (cell / run_folder.SUMMARY).write_text(json.dumps(summary))
+    return 0
+
+  monkeypatch.setattr(train, "run", run)
+  monkeypatch.setattr(maps, "of_run", lambda *words: None)
+
+
+@pytest.fixture(scope="module")
+def call(tmp_path_factory):
+  """Return a comparison of a name and two classes, and what the call has left."""
+  first = define(MINE)
+  second = define(MINE.replace("MyAttention", "B"), "B", "<other>", False, SCALE=1.0)
+  folder, out = tmp_path_factory.mktemp("empty"), io.StringIO()
+  with pytest.MonkeyPatch.context() as patch:
+    patch.chdir(folder)
+    patch.setattr(tempfile, "tempdir", str(folder))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+      before = found_state()
+      report = al.compare("standard", first, second, seeds=3, **TINY)
+      after = found_state()
+  return SimpleNamespace(
+    report=report, before=before, after=after, printed=out.getvalue(), folder=folder
+  )
+
+
+def test_names_and_classes_of_cells_are_compared(call):
+  standard, mine, other = call.report.rows
+  assert [row.name for row in call.report.rows] == ["standard", "my_attention", "b"]
+  assert all(row.seeds == (0, 1, 2) for row in call.report.rows)
+  losses = [row.estimates["loss"].by_seed for row in (standard, mine, other)]
+  assert losses[0] == losses[2] != losses[1]  # Of B, the scale is 1.
+  assert mine.baseline == other.baseline == "standard"
+  assert mine.differences["loss"].mean == pytest.approx(
+    mine.estimates["loss"].mean - standard.estimates["loss"].mean
+  )
+  assert call.report.failures == {}
+  assert call.report["b"] is other
+  with pytest.raises(UserError, match="Did you mean 'my_attention'"):
+    call.report["my_atention"]
+
+
+def test_nothing_is_printed_nor_written(call):
+  assert call.printed == ""
+  assert list(call.folder.iterdir()) == []
+
+
+def test_the_state_of_the_process_is_left_as_it_was(call):
+  assert call.after == call.before
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_settings_of_jax_are_restored(tmp_path, monkeypatch, quiet):
+  monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+  monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+  monkeypatch.setattr(
+    versions, "quieting", lambda: {} if quiet else {"TF_CPP_MIN_LOG_LEVEL": "3"}
+  )
+  before = dict(jax.config.values)
+  with jax_settings_kept(str(tmp_path)):
+    jax.config.update("jax_numpy_rank_promotion", "allow")
+    jax.jit(lambda x: 3 * x + 7)(np.ones(5))
+  assert bool(list(tmp_path.iterdir())) == quiet  # A program is kept.
+  assert dict(jax.config.values) == before
+
+
+def test_numbers_equal_those_of_the_command(call, command, tmp_path):
+  words = [*flags(**TINY), "--attention=standard", "--seed=1", f"--workdir={tmp_path}"]
+  status, _, err = command(*(word for word in words if "match" not in word))
+  assert (status, err) == (0, "")
+  summary = json.loads((tmp_path / "summary.json").read_text())
+  losses = call.report["standard"].estimates["loss"].by_seed
+  assert losses[1] == summary["validation"]["loss"]
+
+
+def test_results_are_text_page_and_files(call, tmp_path):
+  report = call.report
+  assert str(report).splitlines() == list(report.sentences)
+  assert report.sentences[1].startswith("my_attention: ")
+  assert "attention_lab.compare('standard', MyAttention, B, seeds=3" in report.markdown
+  assert "<svg" in report.html
+  report.save(tmp_path / "report")
+  written = {path.name: path.read_text() for path in (tmp_path / "report").iterdir()}
+  assert set(written) == set(files.NAMES)
+  assert written["report.md"] == report.markdown
+  assert len(written["results.jsonl"].splitlines()) == 9
+
+
+def test_a_notebook_shows_sentences_and_a_table(call):
+  shown = call.report._repr_html_()
+  assert shown.count("<li>") == 3
+  assert shown.count("<tr>") == 4
+  assert "<td>3 of 3</td>" in shown
+  assert "<svg" not in shown
+
+
+def test_pandas_gets_a_line_per_run(call, monkeypatch):
+  monkeypatch.setitem(sys.modules, "pandas", None)  # Its import fails.
+  with pytest.raises(UserError, match=r"needs pandas: pip install -e '.\[pandas\]'"):
+    call.report.to_pandas()
+  stub = SimpleNamespace(read_csv=lambda file: file.read().splitlines())
+  monkeypatch.setitem(sys.modules, "pandas", stub)
+  assert len(call.report.to_pandas()) == 1 + 9
+
+
+@pytest.mark.parametrize(
+  ("names", "settings", "message"),
+  [
+    (["standard", "standrad"], {}, "Did you mean 'standard'"),
+    (["standard"], {}, "There is nothing to compare. Name two attentions"),
+    ([], {}, "There is nothing to compare"),
+    (["standard", "standard"], {}, "attention lists standard twice"),
+    (["standard", "linear"], {"stepz": 3}, "no setting 'stepz'. Did you mean 'steps'"),
+    (["standard", "linear"], {"d_model": 3}, "Did you mean 'model__d_model'"),
+    (["standard", "linear"], {"steps": "many"}, "expected int"),
+    (["standard", "linear"], {"steps": [1, 2]}, "steps=[1, 2]: give one value"),
+    (["standard", "linear"], {"position": []}, "position=[]: give one value"),
+    (["standard", "linear"], {"launcher": "slurm"}, "has no effect here"),
+    (["standard", "linear"], {"compare__slurm__gpus": 1}, "has no effect here"),
+    (["standard", "linear"], {"attention": "linear"}, "name the attentions first"),
+    (["standard", int], {}, "int: it must be a subclass of Attention"),
+    (["standard", 3], {}, "names and subclasses of attention_lab.Attention, not 3"),
+  ],
+)
+def test_mistakes_are_told_in_one_line(names, settings, message, tmp_path):
+  known = list(attentions)
+  with pytest.raises(UserError) as error:
+    al.compare(*names, workdir=tmp_path / "work", **settings)
+  assert message in str(error.value)
+  assert "\n" not in str(error.value)
+  assert not (tmp_path / "work").exists()
+  assert list(attentions) == known
+
+
+def test_another_thread_is_refused():
+  errors = []
+
+  def run():
+    try:
+      al.compare("standard", "linear")
+    except UserError as error:
+      errors.append(str(error))
+
+  thread = threading.Thread(target=run)
+  thread.start()
+  thread.join()
+  assert errors == ["compare handles signals, so call it from the main thread."]
+
+
+LEAKY = """
+import attention_lab as al
+
+class Leaky(al.Weighted):
+  def weights(self, scores, allowed):
+    return al.softmax(scores, allowed | True)
+"""
+
+
+def test_a_class_that_leaks_is_refused_until_it_is_corrected(monkeypatch, tmp_path):
+  """The verdict on a class is not that on an earlier one of its name."""
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+  settings = TINY | {"skip_checks": False}
+  with pytest.raises(UserError, match="'leaky' attends to future tokens"):
+    al.compare(define(LEAKY, "Leaky"), "standard", **settings)
+  corrected = define(LEAKY.replace("allowed | True", "allowed"), "Leaky")
+  with attentions.registered(corrected) as name:
+    config = configuration([name, "standard"], settings)
+    checked = preflight.check(config, jax.local_devices()[:1])
+  assert (name, checked.leak_check) == ("leaky", "passed")
+
+
+def test_a_changed_class_alone_is_trained_anew(tmp_path, untrained):
+  work = tmp_path / "work"
+
+  def compare(source, **names):
+    report = al.compare("standard", define(source, **names), workdir=work, **TINY)
+    times = {
+      row: os.stat(work / "cells" / row / "seed0" / "summary.json").st_mtime_ns
+      for row in ("standard", "my_attention")
+    }
+    return report.messages, times
+
+  messages, first = compare(MINE)
+  assert messages == ()
+  assert set(files.NAMES) <= {path.name for path in work.iterdir()}
+  messages, equal = compare("\n# A comment.\n" + MINE)
+  assert (messages, equal) == ((), first)
+  last = first
+  for source, names in (
+    (MINE.replace("SCALE * scores", "SCALE + scores"), {}),
+    (MINE, {"SCALE": 3.0}),
+  ):
+    (message,), changed = compare(source, **names)
+    assert message.startswith(
+      "my_attention: code changed (__main__of_tests.MyAttention): 1 run starts anew"
+    )
+    assert changed["standard"] == first["standard"]
+    assert changed["my_attention"] != last["my_attention"]
+    last = changed
+
+
+def test_a_failed_run_leaves_the_others(tmp_path, untrained, capfd):
+  broken = define(MINE.replace("MyAttention", "Broken"), "Broken")
+  report = al.compare("standard", broken, "linear", workdir=tmp_path / "work", **TINY)
+  assert [len(row.seeds) for row in report.rows] == [1, 0, 1]
+  ((name, (failure,)),) = report.failures.items()
+  assert (name, failure.seed) == ("broken", 0)
+  assert failure.error.endswith("RuntimeError: no such luck")
+  assert "broken: no run has finished; 1 failed." in str(report)
+  log = (tmp_path / "work" / "cells" / "broken" / "seed0.log").read_text()
+  assert re.match(r"\$ .*--attention=broken.*\nTraining\nTraceback", log)
+  assert capfd.readouterr() == ("", "")
+
+
+def test_an_interrupted_comparison_continues(tmp_path, monkeypatch, without_figures):
+  work, logged, left = tmp_path / "work", due.log, [signal.SIGINT]
+
+  def log(*words):
+    if left:
+      os.kill(os.getpid(), left.pop())
+    return logged(*words)
+
+  monkeypatch.setattr(due, "log", log)
+  mine, settings = define(MINE), TINY | {"log__every": 1, "workdir": work}
+  before = found_state()
+  with pytest.raises(KeyboardInterrupt):
+    al.compare(mine, "linear", **settings)
+  assert left == []
+  assert found_state() == before
+  assert len(list((work / "cells").glob("*/*/checkpoints/000000001-*.npz"))) == 1
+  assert (work / "report.html").exists()
+  report = al.compare(mine, "linear", **settings)
+  assert [len(row.seeds) for row in report.rows] == [1, 1]
+  log_of_first = (work / "cells" / "my_attention" / "seed0.log").read_text()
+  assert "Resuming at step 1" in log_of_first
+
+
+def test_values_in_a_list_make_a_grid_and_tuning_chooses(tmp_path, untrained):
+  report = al.compare(
+    *("standard", "linear"),
+    tune="train.learning_rate=1e-3,3e-2",
+    position=["rope", "none"],
+    **TINY,
+  )
+  assert [row.name for row in report.rows] == [
+    "standard, rope",
+    "standard, none",
+    "linear, rope",
+    "linear, none",
+  ]
+  assert report.messages[0].startswith("Tuning first: 16 runs")
+  assert sum(message.startswith("Tuned ") for message in report.messages) == 4
+  assert report.comparison.rows[1].chosen == {"train.learning_rate": 0.03}
+
+
+def test_the_function_is_found_without_jax_and_is_a_package_too():
+  code = (
+    "import sys, attention_lab; assert callable(attention_lab.compare); "
+    "assert 'compare' in attention_lab.__all__; assert 'jax' not in sys.modules; "
+    "import attention_lab.compare.grid as grid; assert grid.alternatives('a,b')"
+  )
+  ended = subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT)
+  assert ended.returncode == 0
