@@ -83,6 +83,8 @@ def set_value(config: Config, key: str, value: Any) -> None:
   try:
     if value is None and not setting.optional:
       raise TypeError
+    if setting.path and isinstance(value, str) and value:
+      value = os.path.expanduser(value)
     config.update_from_flattened_dict({key: value})
   except (TypeError, ValueError):
     expected = setting.type.__name__
@@ -147,6 +149,16 @@ def validate(config: Config) -> None:
 def is_resumable(key: str) -> bool:
   """Return whether a resumed run may change a setting."""
   return SETTINGS[key].resumable
+
+
+def is_as_before(key: str, value: Any) -> bool:
+  """Return whether a setting has its default, and earlier versions without it had it."""
+  return bool(key in BEFORE and value == BEFORE[key] == SETTINGS[key].default)
+
+
+def is_evaluable(key: str) -> bool:
+  """Return whether --mode=evaluate may change a setting, which it then records."""
+  return SETTINGS[key].evaluable
 
 
 def differences(

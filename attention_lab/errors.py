@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-LONGEST = 300  # Characters of a message.
+LONGEST = 600  # Characters of a message; those that say what to type need 500.
 # Packages in which a mistake of a user's file may be raised.
 LIBRARIES = (
   "attention_lab chex einops equinox flax haiku jax jaxlib jmp ml_dtypes numpy "

@@ -7,7 +7,7 @@ import importlib
 import os
 import pkgutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -31,21 +31,26 @@ def read_config(overrides: Sequence[str]) -> Config:
 
   It starts from the experiment file, the run in --workdir or the defaults; flags change it.
   """
+  from attention_lab.run import branch
   from attention_lab.run import folder as run_folder
 
-  _refuse_misplaced_flags()
   resumed = FLAGS.workdir if FLAGS.mode != "report" else None
   stored = run_folder.stored_config(Path(resumed)) if resumed else None
   if stored is not None and FLAGS.mode == "compare":
     run_folder.refuse_single(FLAGS.workdir)
+  source = FLAGS["from"].value
+  base = branch.stored_config(source) if stored is None and source else stored
   if FLAGS.config:
     config = configs.load_file(FLAGS.config)
-  elif stored is not None:
-    config = configs.from_stored(stored)
+  elif base is not None:
+    config = configs.from_stored(base)
   else:
     config = configs.get_config()
   pairs = (override.partition("=") for override in overrides)
-  assignments = [*_named_settings(), *((key, text) for key, _, text in pairs)]
+  assignments = [
+    *command_line.named_settings(),
+    *((key, text) for key, _, text in pairs),
+  ]
   if FLAGS.mode == "compare":
     config.compare.grid = tuple(grid.read(config, assignments).items())
   else:
@@ -56,34 +61,16 @@ def read_config(overrides: Sequence[str]) -> Config:
   config.plugins = consent.merged(
     config.plugins, FLAGS.plugin, run_folder.command(), by_user or FLAGS.trust_plugins
   )
-  if stored is not None:
+  if base is not None:
     # A folder of machine code, and a consent: the user gives them, not a stored run.
     configs.reset(config, {"compile_cache", "checkpoint.changed_code"} - typed)
   configs.validate(config)
   if stored is not None:
-    from attention_lab.training import preflight
+    from attention_lab.training import changes
 
-    preflight.refuse_other_config(Path(FLAGS.workdir), config)
+    accepted = filter(configs.is_evaluable, typed if FLAGS.mode == "evaluate" else ())
+    changes.refuse_other_config(Path(FLAGS.workdir), config, tuple(accepted))
   return config
-
-
-def _refuse_misplaced_flags() -> None:
-  """Raise `UserError` at an empty path, or at a flag that the mode does not use."""
-  for name in ("workdir", "config"):
-    path = FLAGS[name].value
-    if path is not None and (not path or "\0" in path):
-      raise UserError(f"--{name}={path!r} is not a path; name one, or omit the flag.")
-  if FLAGS.dry_run and FLAGS.mode != "compare":
-    raise UserError("--dry_run is for --mode=compare; omit it.")
-
-
-def _named_settings() -> Iterator[tuple[str, str]]:
-  """Yield (setting, text) for each flag of a setting that is given."""
-  for name, key in command_line.NAMED.items():
-    value: object = FLAGS[name].value
-    if value is not None:
-      of_sample = name == "seed" and FLAGS.mode == "sample"
-      yield "sample.seed" if of_sample else key, str(value)
 
 
 def mode_names() -> list[str]:

@@ -23,6 +23,8 @@ RANGES = {
   "weight_decay": (0, float("inf")),
   "warmup_steps": (0, float("inf")),
   "final": (0, float("inf")),
+  "at": (1, float("inf")),
+  "rate": (0, float("inf")),
 }
 
 optimizers = Registry("optimizer", given=("learning_rate",))
@@ -126,11 +128,40 @@ def noam(peak: float, warmup_steps: int = 4000) -> Schedule:
   return rate
 
 
+@schedules.register("continued")
+def continued(
+  peak: float,
+  steps: int,
+  of: str,
+  at: int,
+  then: str = "constant",
+  rate: float | None = None,
+) -> Schedule:
+  """Return `of`, planned for `at` steps, and another schedule from there on.
+
+  `then` is planned for the steps that are left, with the peak `rate` · peak; without a
+  rate, with the one that `of` ends at. With it a finished run trains further.
+  """
+  before = make_schedule(of, peak, at)
+  after = float(before(at)) if rate is None else rate * peak
+  rest = make_schedule(then, after, max(1, steps - at))
+  return optax.join_schedules([before, rest], [at])
+
+
+def continues(spec: str, of: str, at: int) -> bool:
+  """Return whether a schedule equals `of`, planned for `at` steps, up to step `at`."""
+  name, options = specs.parse(spec)
+  same = {"of": of, "at": at}.items() <= options.items()
+  return name == "continued" and same
+
+
 def _bind(registry: Registry, spec: str) -> Callable[..., Any]:
   """Return what a spec names; raise `UserError` for an option out of range."""
   bound = registry.bind(spec)
   for option, value in bound.keywords.items():
-    least, below = RANGES.get(option, (value, float("inf")))
+    if option not in RANGES or value is None:
+      continue
+    least, below = RANGES[option]
     if not least <= value < below:
       also = f" and less than {below}" if below < float("inf") else ""
       name = specs.parse(spec).name
@@ -147,13 +178,20 @@ def make_schedule(spec: str, peak: float, steps: int) -> Schedule:
   """Return the learning rate as a function of the step, from 0, for `steps` steps."""
   bound = _bind(schedules, spec)
   given = {"peak": peak}
-  if depends_on_steps(spec):
+  if _takes_steps(spec):
     given["steps"] = steps
   return bound(**given)
 
 
 def depends_on_steps(spec: str) -> bool:
   """Return whether a schedule depends on the length of the run."""
+  name, options = specs.parse(spec)
+  if name == "continued":
+    return depends_on_steps(options.get("then", "constant"))
+  return _takes_steps(spec)
+
+
+def _takes_steps(spec: str) -> bool:
   return "steps" in inspect.signature(schedules[specs.parse(spec).name]).parameters
 
 

@@ -143,6 +143,7 @@ CONFIGURED = (
   "experiment",
   "training.identity",
   "training.preflight",
+  "training.changes",
   "main",
   "config",
 )

@@ -132,3 +132,27 @@ def test_which_schedules_depend_on_the_length_of_the_run():
 def test_a_warmup_of_more_than_the_run_is_refused():
   with pytest.raises(UserError, match="share of the steps"):
     make_schedule("cosine(warmup=100)", 1.0, 1000)
+
+
+COSINE = "cosine(warmup=0.25)"
+
+
+def test_a_continued_schedule_equals_the_first_one_and_keeps_its_last_rate():
+  first = make_schedule(COSINE, 0.1, 20)
+  longer = make_schedule(f"continued(of={COSINE!r}, at=20)", 0.1, 40)
+  rates = [float(longer(i)) for i in range(40)]
+  np.testing.assert_allclose(rates[:20], [float(first(i)) for i in range(20)])
+  np.testing.assert_allclose(rates[20:], 0.1 * 0.1, rtol=1e-6)
+
+
+def test_a_continued_schedule_may_decay_again():
+  spec = f"continued(of={COSINE!r}, at=20, then='cosine(final=0)', rate=0.5)"
+  longer = make_schedule(spec, 0.1, 40)
+  decay = make_schedule("cosine(final=0)", 0.05, 20)
+  rates = [float(longer(i)) for i in range(20, 40)]
+  np.testing.assert_allclose(rates, [float(decay(i)) for i in range(20)])
+
+
+def test_only_what_follows_makes_a_continued_schedule_depend_on_the_steps():
+  assert not depends_on_steps(f"continued(of={COSINE!r}, at=20)")
+  assert depends_on_steps(f"continued(of={COSINE!r}, at=20, then='cosine')")

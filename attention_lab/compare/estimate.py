@@ -15,6 +15,7 @@ from attention_lab.config import Config
 from attention_lab.dataset.base.dataset import num_batches
 from attention_lab.experiment import Experiment, assemble
 from attention_lab.training import preflight
+from attention_lab.training.evaluation import validation_subset
 from attention_lab.training.prefetch import placed_batches
 from attention_lab.training.stepper import NonFinite, Stepper
 from attention_lab.update import make_evaluate
@@ -62,10 +63,11 @@ def measure(row: Planned, steps: int, imports: float) -> Estimate:
   step = _step(stepper)
   compile_evaluation, evaluation = _evaluation(experiment, stepper, config)
   compiling = stepper.compile_seconds + compile_evaluation
-  # The end of training evaluates the training split too.
-  evaluations = (
-    steps // config.evaluation.every + 1 + bool(steps % config.evaluation.every)
-  )
+  dataset, size = experiment.dataset, config.batch_size
+  count = len(validation_subset(dataset, size, config.evaluation.batches))
+  share = count / num_batches(dataset, "validation", size)
+  # The end of training evaluates the whole split, and the training split too.
+  evaluations = (steps - 1) // config.evaluation.every * share + 2
   total = start + compiling + steps * step + evaluations * evaluation
   return Estimate(start, compiling, step, evaluation, total)
 
@@ -103,7 +105,9 @@ def _evaluation(
   seconds = []
   for _ in range(2):  # The first time compiles.
     begin = time.perf_counter()
-    batches = placed_batches(dataset, "validation", timed, config.batch_size, devices)
+    batches = placed_batches(
+      dataset, "validation", range(timed), config.batch_size, devices
+    )
     jax.block_until_ready([run(stepper.params, batch) for batch in batches])
     seconds.append(time.perf_counter() - begin)
   return max(seconds[0] - seconds[1], 0.0), seconds[1] * count / timed

@@ -200,6 +200,8 @@ def words(config: Config) -> Iterator[str]:
     ignore=lambda key: key.startswith(("compare.", "seeds", "plugins")),
   ).items():
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    yield f"{configs.flag_of(key)}={text}"
+    # --from would take the other settings of that run, too.
+    flag = f"--config.{key}" if key == "train.start_from" else configs.flag_of(key)
+    yield f"{flag}={text}"
   for plugin in config.plugins:
     yield f"--plugin={plugin}"

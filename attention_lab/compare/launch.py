@@ -153,7 +153,7 @@ def devices() -> int:
 def run_locally(jobs: Sequence[Job], at_once: int, listener: Listener) -> int | None:
   """Run jobs, at most `at_once` at a time. One failure does not stop the others.
 
-  A signal is passed on to the runs, which save a checkpoint and exit.
+  A signal is passed on to the runs, which save a checkpoint and exit; Ctrl-C as SIGTERM.
 
   Args:
     jobs: the jobs, in the order in which they start.
@@ -179,8 +179,11 @@ def run_locally(jobs: Sequence[Job], at_once: int, listener: Listener) -> int | 
             listener.ended(job)
         listener.tick([job for job, _ in running.values()])
     finally:
+      number = interrupt.signal or signal.SIGTERM
+      if number == signal.SIGINT:
+        number = signal.SIGTERM
       for _, process in running.values():
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
       for _, process in running.values():
         process.wait()
   return interrupt.signal

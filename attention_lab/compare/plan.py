@@ -15,7 +15,7 @@ from attention_lab.dataset.base.pairs import sentences_of
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
 from attention_lab.run.disk_space import bytes_to_come, refuse_full
-from attention_lab.training import preflight
+from attention_lab.training import changes, preflight
 
 POINTS = 5  # Fewest points of a curve of validation losses.
 
@@ -239,7 +239,7 @@ def _check(plan: Plan, row: Planned) -> tuple[Planned, int]:
   for seed in plan.seeds:
     cell = plan.cell(row, seed)
     own = preflight.with_seed(row.config, seed)
-    preflight.refuse_other_config(cell, own, plan.tuned)
+    changes.refuse_other_config(cell, own, plan.tuned)
     if not plan.finished(row, seed):
       # A run that starts anew has no checkpoint, like a folder that does not exist.
       unfinished.append(cell / "anew" if plan.changed(row, seed) else cell)

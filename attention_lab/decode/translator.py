@@ -142,6 +142,7 @@ def score_answers(
   params: Any,
   pairs: tuple[Sequence[str], Sequence[str]],
   file: Path,
+  on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, dict[str, Any]]:
   """Return scores of the best translations: score → its value and signature.
 
@@ -150,9 +151,17 @@ def score_answers(
     params: parameters, on the host.
     pairs: sources and references.
     file: file to write the translations to, one per line.
+    on_progress: called with the numbers of texts translated, and of all.
   """
   sources, references = pairs
-  best = [several[0] for several in translator.answers(params, sources)]
+  done = 0
+
+  def translated(count: int) -> None:
+    nonlocal done
+    done += count
+    on_progress(done, len(sources))
+
+  best = [several[0] for several in translator.answers(params, sources, translated)]
   scores = translation_scores(best, references)
   file.write_text("\n".join(best) + "\n", "utf-8")
   return {key: score._asdict() for key, score in scores.items()}

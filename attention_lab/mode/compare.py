@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
@@ -304,7 +304,11 @@ def _time(planned: Plan, row: Planned, start: float) -> tuple[float, str]:
 
 def _folder(config: Config) -> Path:
   """Return a folder that depends on the comparison alone, so that it can be resumed."""
-  settings = dict(configs.differences({}, config)) | {"grid": config.compare.grid}
+  chosen = configs.differences({}, config).items()
+  settings: dict[str, Any] = {
+    key: x for key, x in chosen if not configs.is_as_before(key, x[1])
+  }
+  settings["grid"] = config.compare.grid
   if rows := named.read(
     config
   ):  # Their runs do not depend on what they are compared with.

@@ -1,5 +1,6 @@
 """--mode=evaluate: metrics of a trained run on every split, and BLEU of translations."""
 
+import contextlib
 import math
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from attention_lab.run import code as run_code
 from attention_lab.run import folder as run_folder
 from attention_lab.run.restore import Trained, restore_params
 from attention_lab.system.files import write_json
-from attention_lab.training import leaks
+from attention_lab.training import changes, leaks
 from attention_lab.training.evaluation import (
   at_lengths,
   evaluate,
@@ -32,6 +33,7 @@ from attention_lab.training.evaluation import (
 from attention_lab.training.identity import refuse_foreign
 from attention_lab.training.messages import format_figures
 from attention_lab.training.preflight import code_of, sample_options
+from attention_lab.training.progress import Show
 from attention_lab.update import Measure, make_evaluate
 
 
@@ -41,8 +43,11 @@ def run(config: Config, workdir: str | None) -> int:
   devices = local_devices()
   refuse_indivisible(config.batch_size, 1, len(devices))
   experiment = assemble(config, run_folder.kept(folder))
-  run_folder.refuse_other_data(folder, experiment.dataset.fingerprint)
-  code = code_of(config)
+  changed = changes.evaluated_otherwise(folder, config)
+  _refuse_dataset(folder, experiment.dataset, other="dataset" in changed)
+  trained = changes.trained(folder)
+  trained.checkpoint.changed_code = config.checkpoint.changed_code
+  code = code_of(trained)
   run_code.refuse_other_code(folder, code, config.checkpoint.changed_code)
   lengths = at_lengths(experiment, config.evaluation.extra_lengths)
   restored = restore_params(
@@ -51,15 +56,20 @@ def run(config: Config, workdir: str | None) -> int:
     config.evaluation.checkpoint,
     config.evaluation.average,
     config.checkpoint.keep,
-    partial(refuse_foreign, folder, config, code),
+    partial(refuse_foreign, folder, trained, code),
   )
   result: dict[str, Any] = {"step": restored.step, "checkpoint": restored.path.name}
   if restored.averaged:
     result["averaged"] = [path.name for path in restored.averaged]
-  if changed := run_code.changed_code(folder, code):
-    result["changed_code"] = changed  # The user accepted it.
-  result |= _measured(config, experiment, restored, lengths)
-  translated = _translated(experiment, config, restored.params, folder)
+  if changed_code := run_code.changed_code(folder, code):
+    result["changed_code"] = changed_code  # The user accepted it.
+  if changed:
+    result["changed"] = changed
+    result["dataset_sha256"] = experiment.dataset.fingerprint
+    print(f"Changed for this evaluation: {changes.text(changed)}")
+  with contextlib.closing(Show()) as show:
+    result |= _measured(config, experiment, restored, lengths, show)
+    translated = _translated(experiment, config, restored.params, folder, show)
   for name, scores in translated.items():
     result.setdefault(name, {}).update(scores)
   write_json(folder / run_folder.EVALUATION, result)
@@ -67,11 +77,21 @@ def run(config: Config, workdir: str | None) -> int:
   return 0
 
 
+def _refuse_dataset(folder: Path, dataset: Dataset, other: bool) -> None:
+  """Raise `UserError` at changed data, or at another dataset of another vocabulary."""
+  if other:
+    why = f"The run in {folder} was trained"
+    changes.refuse_other_vocabulary(why, folder, dataset.vocabulary)
+  else:
+    run_folder.refuse_other_data(folder, dataset.fingerprint)
+
+
 def _measured(
   config: Config,
   experiment: Experiment,
   restored: Trained,
   lengths: dict[int, Dataset],
+  show: Show,
 ) -> dict[str, Any]:
   """Return the metrics of every split and at other lengths, and print them."""
   devices, dataset, step = local_devices(), experiment.dataset, restored.step
@@ -84,16 +104,17 @@ def _measured(
     evaluations.append((measures[length], other, "validation", words))
   _refuse_leak(config, experiment, step, params, evaluations)
   result: dict[str, Any] = {}
+  watch, size = show.batches, config.batch_size
   for split in dataset.splits:
-    figures = evaluate(measure, params, dataset, split, config.batch_size, devices)
+    figures = evaluate(measure, params, dataset, split, size, devices, watch(split))
     result[split] = figures | {"perplexity": math.exp(min(figures["loss"], 700))}
-    print(f"step {step}  {split}: {format_figures(figures)}")
+    show.line(f"step {step}  {split}: {format_figures(figures)}")
   if lengths:
     result["lengths"] = evaluate_lengths(
-      measures, params, lengths, config.batch_size, devices
+      measures, params, lengths, size, devices, watch
     )
     for length, figures in result["lengths"].items():
-      print(f"step {step}  length {length}: {format_figures(figures)}")
+      show.line(f"step {step}  length {length}: {format_figures(figures)}")
   return result
 
 
@@ -131,7 +152,7 @@ def _refuse_leak(
 
 
 def _translated(
-  experiment: Experiment, config: Config, params: Any, folder: Path
+  experiment: Experiment, config: Config, params: Any, folder: Path, show: Show
 ) -> dict[str, Any]:
   """Return BLEU and chrF of every split of sentences but training, or of given files.
 
@@ -155,7 +176,8 @@ def _translated(
       translator = make_sampler(experiment, *sample_options(config))
       assert isinstance(translator, Translator)
       file = folder / run_folder.TRANSLATIONS.format(name)
-      scored[name] = score_answers(translator, params, pairs, file)
+      watch = show.batches(f"translations of {name}")
+      scored[name] = score_answers(translator, params, pairs, file, watch)
       for key, score in scored[name].items():
-        print(f"{name}: {key} {score['value']:.2f}  ({score['signature']})")
+        show.line(f"{name}: {key} {score['value']:.2f}  ({score['signature']})")
   return scored

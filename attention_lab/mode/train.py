@@ -6,11 +6,13 @@ program; each has a folder as if it had trained alone.
 
 import contextlib
 import shlex
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from attention_lab.config import Config
 from attention_lab.dataset.base.pairs import sentences_of
@@ -18,6 +20,7 @@ from attention_lab.decode.translator import Translator, score_answers
 from attention_lab.distributed.devices import all_devices
 from attention_lab.distributed.group import Group
 from attention_lab.distributed.start import current, refuse_differences
+from attention_lab.run import branch
 from attention_lab.run import folder as run_folder
 from attention_lab.run.checkpoint import Checkpoints, Restored, restore_together
 from attention_lab.run.recorder import Recorder, open_recorder
@@ -59,21 +62,22 @@ def run(config: Config, workdir: str | None) -> int:
   files = dataset.files()
   with contextlib.ExitStack() as resources:
     for folder in own_folders:
-      resources.enter_context(run_folder.held(folder))
+      resources.enter_context(run_folder.held(folder, new=not workdir))
     checkpoints = [
-      Checkpoints(
-        folder / run_folder.CHECKPOINTS,
-        each.checkpoint.keep,
-        files,
-        partial(refuse_foreign, folder, each, checked.code),
-      )
+      _checkpoints(folder, each, files, checked)
       for folder, each in zip(folders, configs, strict=True)
     ]
     restored = _restore(group, checkpoints, checked, stepper)
+    source = None
+    if config.train.start_from and not restored:
+      source = _branch(group, configs, checked, stepper)
+    for each in configs:  # Steps that were taken stay.
+      each.steps = max(each.steps, stepper.step)
     if group.first:  # From here on the folders are certain to be resumable.
       for folder, each in zip(folders, configs, strict=True):
         run_folder.record(
-          folder, each.to_dict(), dataset.fingerprint, devices, files, checked.code
+          *(folder, each.to_dict(), dataset.fingerprint, devices, files),
+          *(checked.code, source),
         )
     runs = _runs(
       configs, root, folders, checked, stepper, checkpoints, restored, devices, group
@@ -81,6 +85,16 @@ def run(config: Config, workdir: str | None) -> int:
     for one in runs:
       resources.callback(one.recorder.close)
     return Loop(stepper, runs, root).run()
+
+
+def _checkpoints(
+  folder: Path, config: Config, files: Mapping[str, bytes], checked: Checked
+) -> Checkpoints:
+  """Return the checkpoints of a run, which refuse those of others."""
+  refuse = partial(refuse_foreign, folder, config, checked.code)
+  return Checkpoints(
+    folder / run_folder.CHECKPOINTS, config.checkpoint.keep, files, refuse
+  )
 
 
 def _folder(config: Config, workdir: str | None) -> Path:
@@ -99,6 +113,26 @@ def _restore(
     states = [one.tree for one in restored]
     stepper.load(stack(states), int(states[0].step))
   return restored
+
+
+def _branch(
+  group: Group, configs: list[Config], checked: Checked, stepper: Stepper
+) -> dict[str, Any] | None:
+  """Load the parameters of another run; return where they are from, if first."""
+  states, found, config = [], None, configs[0]
+  if group.first:
+    train = config.train
+    source = branch.read(
+      *(train.start_from, checked.state),
+      *(config.evaluation.checkpoint, train.from_optimizer),
+    )
+    found = branch.provenance(train.start_from, source)
+    for each in configs:
+      tree = branch.start(source, jax.device_get(checked.fresh(np.uint32(each.seed))))
+      states.append(Restored(tree, {}, source.path))
+  states = share_restored(group, states, checked.state)
+  stepper.load(stack([one.tree for one in states]), 0)
+  return found
 
 
 def _runs(
@@ -170,7 +204,9 @@ def _scorer(config: Config, checked: Checked) -> Any:
   assert pairs is not None  # Preflight refused a dataset without sentences.
   translator = checked.sampler
   assert isinstance(translator, Translator)
-  return lambda params, file: score_answers(translator, params, pairs, file)
+  return lambda params, file, on_batch: score_answers(
+    translator, params, pairs, file, on_batch
+  )
 
 
 def _options(configs: list[Config], root: Path, checked: Checked) -> Options:
@@ -184,11 +220,13 @@ def _options(configs: list[Config], root: Path, checked: Checked) -> Options:
     batch_size=config.batch_size,
     log_every=config.log.every,
     validate_every=config.evaluation.every,
+    validate_batches=config.evaluation.batches,
     save_every=config.checkpoint.every,
     learning_rate=train.learning_rate,
     on_nonfinite=train.on_nonfinite,
     nonfinite_limit=train.nonfinite_limit,
     profile=config.profile,
+    branched=bool(train.start_from),
     leak_check=checked.leak_check,
     exact=checked.exact,
     files=_files(config),

@@ -34,6 +34,8 @@ class Rope(Position):
   share: float = 1.0  # Share of a head's features that turn, rounded to pairs.
   scaling: Literal["none", "linear", "ntk", "yarn"] = "none"  # Method of extension.
   factor: float = 1.0  # Length to extend to, in training lengths.
+  # Length that the parameters were trained at, for "yarn"; 0 for that of the dataset.
+  original: int = 0
 
   def __post_init__(self) -> None:
     super().__post_init__()
@@ -44,6 +46,10 @@ class Rope(Position):
     if self.scaling == "none" and self.factor != 1:
       raise UserError(
         f"rope(factor={self.factor}) needs a scaling: linear, ntk or yarn."
+      )
+    if self.original < 0 or (self.original and self.scaling != "yarn"):
+      raise UserError(
+        f"rope(original={self.original}): take a length, with scaling=yarn."
       )
     if self.scaling != "none" and self.factor <= 1:
       raise UserError(
@@ -65,7 +71,7 @@ class Rope(Position):
     if self.scaling == "linear":
       frequency /= self.factor
     if self.scaling == "yarn":
-      turns = self.max_length * frequency / (2 * math.pi)
+      turns = (self.original or self.max_length) * frequency / (2 * math.pi)
       kept = jnp.clip((turns - BETA_SLOW) / (BETA_FAST - BETA_SLOW), 0, 1)
       frequency *= kept + (1 - kept) / self.factor
     return jnp.pad(frequency, (0, (key_size - turned) // 2))

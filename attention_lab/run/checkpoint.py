@@ -21,7 +21,7 @@ import numpy as np
 
 from attention_lab.errors import UserError
 from attention_lab.system import npz
-from attention_lab.system.files import ROOM, write_atomically
+from attention_lab.system.files import advice_after, write_atomically
 
 META = "meta.json"
 FILES = "files/"  # Prefix of the names of the files that a checkpoint holds.
@@ -103,14 +103,16 @@ class Checkpoints:
     except OSError as error:
       raise UserError(
         f"The checkpoint of step {step} could not be written to {self.folder}: "
-        f"{error.strerror}. {ROOM}"
+        f"{error.strerror}. {advice_after(error)}"
       ) from None
     self._losses[path] = _loss_of(meta)
     for old in self._unwanted(path):
       old.unlink(missing_ok=True)
     return path
 
-  def restore(self, like: Any, which: str = "newest") -> Restored | None:
+  def restore(
+    self, like: Any, which: str = "newest", only: str = ""
+  ) -> Restored | None:
     """Return the newest readable checkpoint, or the best; None if there is none.
 
     Damaged checkpoints are named on standard error and skipped.
@@ -118,6 +120,7 @@ class Checkpoints:
     Args:
       like: a tree with the expected structure, shapes and dtypes.
       which: "newest" or "best" (lowest validation loss).
+      only: beginning of the names of the arrays that `like` has to have all of.
 
     Raises:
       UserError: every checkpoint is damaged, or one is refused or differs from `like`.
@@ -125,7 +128,7 @@ class Checkpoints:
     paths = self.paths()
     if which == "best" and (best := self._best()):
       paths = [best, *(path for path in paths if path != best)]
-    restored = next(self._readable(like, paths), None)
+    restored = next(self._readable(like, paths, only), None)
     if restored is None and paths:
       raise _all_damaged([self])
     return restored
@@ -151,7 +154,9 @@ class Checkpoints:
           return {name.removeprefix(FILES): bytes(arrays[name]) for name in names}
     return {}
 
-  def _readable(self, like: Any, paths: Iterable[Path]) -> Iterator[Restored]:
+  def _readable(
+    self, like: Any, paths: Iterable[Path], only: str = ""
+  ) -> Iterator[Restored]:
     """Yield the content of the files that are not damaged; warn about the others."""
     for path in paths:
       if (arrays := _read(path)) is None:
@@ -160,7 +165,7 @@ class Checkpoints:
       with arrays:
         meta = _meta(arrays)
         self._refuse(path, meta)  # Before its arrays are found to differ.
-        yield Restored(_unflatten(like, arrays, path), meta, path)
+        yield Restored(_unflatten(like, arrays, path, only), meta, path)
 
   def _unwanted(self, newest: Path) -> list[Path]:
     """Return the checkpoints that are neither among the newest nor the best.
@@ -249,8 +254,11 @@ def _named_leaves(tree: Any) -> list[tuple[str, Any]]:
   return [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
 
 
-def _unflatten(like: Any, arrays: Any, path: Path) -> Any:
-  """Return the arrays in the structure of `like`, with the same shapes and dtypes."""
+def _unflatten(like: Any, arrays: Any, path: Path, only: str) -> Any:
+  """Return the arrays in the structure of `like`, with the same shapes and dtypes.
+
+  All arrays whose names begin with `only` have to be in `like`.
+  """
   leaves = []
   expected = _named_leaves(like)
   for name, leaf in expected:
@@ -264,7 +272,8 @@ def _unflatten(like: Any, arrays: Any, path: Path) -> Any:
       )
     leaves.append(array)
   known = {name for name, _ in expected} | {META}
-  surplus = {name for name in arrays if not name.startswith(FILES)} - known
+  own = {name for name in arrays if not name.startswith(FILES)}
+  surplus = {name for name in own if name.startswith(only)} - known
   if surplus:
     raise UserError(f"{path} is of another model: it also has {sorted(surplus)[0]}.")
   return jax.tree.unflatten(jax.tree.structure(like), leaves)

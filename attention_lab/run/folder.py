@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import secrets
 import shlex
 import subprocess
 import sys
@@ -55,12 +56,15 @@ def stored_config(workdir: Path) -> dict[str, Any] | None:
 
 
 def new_folder(*words: str) -> Path:
-  """Return the path of a new folder, named after the time and `words`."""
+  """Return the path of a new folder, named after the time and `words`.
+
+  A random suffix tells runs apart that start in the same second.
+  """
   moment = time.strftime("%Y%m%d-%H%M%S")
   safe = "-".join(
     "".join(c if c.isalnum() or c == "_" else "-" for c in w) for w in words
   )
-  return RUNS / f"{moment}-{safe[:80].strip('-')}"
+  return RUNS / f"{moment}-{safe[:76].strip('-')}-{secrets.token_hex(3)}"
 
 
 def existing(workdir: str | None) -> Path:
@@ -119,15 +123,20 @@ def _sha256(content: bytes) -> str:
 
 
 @contextlib.contextmanager
-def held(workdir: Path) -> Iterator[None]:
+def held(workdir: Path, new: bool = False) -> Iterator[None]:
   """Make the folder if it does not exist, and lock it against other processes.
 
   Files that a killed process left half written are removed.
 
+  Args:
+    workdir: the folder.
+    new: whether it must not exist yet.
+
   Raises:
-    UserError: the folder cannot be written to, or another process trains in it.
+    UserError: the folder cannot be written to, exists and should not, or another process
+      trains in it.
   """
-  make_folder(workdir, "workdir")
+  make_folder(workdir, "workdir", new)
   remedy = "Wait for it or end it, or name another --workdir."
   with locks.alone(workdir / LOCK, remedy):
     make_folder(workdir / CHECKPOINTS, "workdir")
@@ -160,6 +169,7 @@ def record(
   devices: Sequence[Any],
   files: Mapping[str, bytes] = MappingProxyType({}),
   code: Mapping[str, str] = MappingProxyType({}),
+  source: Mapping[str, Any] | None = None,
 ) -> None:
   """Write config.json, and the files that the run keeps, into a folder that is `held`.
 
@@ -172,6 +182,7 @@ def record(
     devices: the devices of this start.
     files: contents of the files to keep, by name.
     code: hashes of the code that the run's numbers depend on.
+    source: where the first parameters are from, if this start read them from another run.
 
   Raises:
     UserError: the folder cannot be written to.
@@ -180,16 +191,9 @@ def record(
   if stored_config(workdir) is not None:
     content = read_json(workdir / CONFIG)
     earlier = [*content.get("earlier", []), content["provenance"]]
-  provenance = {
-    "command": command(),
-    "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    "dataset_sha256": fingerprint,
-    "versions": all_versions(),
-    "git_commit": _git_commit(),
-    "devices": [device.device_kind for device in devices],
-    "platform": devices[0].platform,
-    "processor": processor(),
-  }
+  provenance = _provenance(fingerprint, devices)
+  if source := source or (earlier[-1].get("from") if earlier else None):
+    provenance["from"] = dict(source)
   content = {
     "config": dict(settings),
     "provenance": provenance,
@@ -202,6 +206,20 @@ def record(
     for name, data in files.items():
       _write(workdir / name, data)
     write_json(workdir / CONFIG, content)
+
+
+def _provenance(fingerprint: str, devices: Sequence[Any]) -> dict[str, Any]:
+  """Return what is recorded of this start: command, time, data, versions, devices."""
+  return {
+    "command": command(),
+    "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    "dataset_sha256": fingerprint,
+    "versions": all_versions(),
+    "git_commit": _git_commit(),
+    "devices": [device.device_kind for device in devices],
+    "platform": devices[0].platform,
+    "processor": processor(),
+  }
 
 
 def recorded_codes(workdir: Path) -> list[dict[str, str] | None]:
@@ -228,6 +246,15 @@ def command() -> str:
 
 def _write(path: Path, content: bytes) -> None:
   write_atomically(path.parent, lambda file: file.write(content), lambda _: path.name)
+
+
+def refuse_lost(workdir: Path) -> None:
+  """Raise `UserError` if a run's folder was removed or renamed while it trains."""
+  if not os.path.exists(workdir / CONFIG):
+    raise UserError(
+      f"{workdir / CONFIG} is gone: the folder was removed or renamed while the run "
+      f"trained, so it stops. Leave the folder in place, and train again."
+    )
 
 
 def refuse_other_data(workdir: Path, fingerprint: str) -> None:

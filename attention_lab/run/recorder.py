@@ -41,9 +41,12 @@ class Recorder:
       board.scalars(step, {f"train/{name}": x for name, x in figures.items()})
       board.scalars(step, dict(pace))
 
-  def validation(self, step: int, figures: Mapping[str, float]) -> None:
-    """Record metrics of the validation split."""
-    self._write(step, "validation", **figures)
+  def validation(
+    self, step: int, figures: Mapping[str, float], batches: int = 0
+  ) -> None:
+    """Record metrics of the validation split, or of some batches of it if not 0."""
+    some = {"batches": batches} if batches else {}
+    self._write(step, "validation", **figures, **some)
     for board in self._boards:
       board.scalars(step, {f"validation/{name}": x for name, x in figures.items()})
 

@@ -6,9 +6,18 @@ from attention_lab.settings.setting import Changeable, Setting
 
 SETTINGS: Mapping[str, Setting] = {
   "evaluation.every": Changeable(400, "Steps between validations.", above=0),
+  "evaluation.batches": Changeable(
+    None,
+    "Batches of a validation while training, evenly spaced over the split; 0 for the whole "
+    "split, None for as many as have 262,144 tokens. The last validation, and "
+    "--mode=evaluate, use the whole split.",
+    kind=int,
+    at_least=0,
+    before=0,
+  ),
   "evaluation.checkpoint": Changeable(
     "newest",
-    "Checkpoint to evaluate or sample from.",
+    "Checkpoint to evaluate, to sample from, or to start from with --from.",
     choices=("newest", "best"),
   ),
   "evaluation.average": Changeable(
@@ -80,6 +89,7 @@ SETTINGS: Mapping[str, Setting] = {
     None,
     "With --mode=sample: file of sources, one per line; - for standard input.",
     kind=str,
+    path=True,
     flag="input_file",
   ),
   "sample.count": Changeable(

@@ -11,8 +11,12 @@ SETTINGS: Mapping[str, Setting] = {
     "'a*3,b'.",
     flag="attention",
   ),
-  "position": Setting("rope", "Positional scheme, with options.", flag="position"),
-  "dataset": Setting("python_docs", "Dataset, with options.", flag="dataset"),
+  "position": Setting(
+    "rope", "Positional scheme, with options.", flag="position", evaluable=True
+  ),
+  "dataset": Setting(
+    "python_docs", "Dataset, with options.", flag="dataset", evaluable=True
+  ),
   "architecture.name": Setting(
     "decoder_only",
     "Architecture, with options.",
@@ -32,12 +36,14 @@ SETTINGS: Mapping[str, Setting] = {
     "auto",
     "Implementation of dot-product attention.",
     choices=("auto", "reference", "blocked", "xla", "cudnn"),
+    evaluable=True,
   ),
   "plugins": Changeable((), "Plugins to load; --plugin adds to them."),
   "data_dir": Changeable(
     "",
     "Folder to read and store data in; '' for the user's cache folder.",
     flag="data_dir",
+    path=True,
   ),
   "profile": Changeable(False, "Write a trace of some steps to the run's folder."),
   "skip_checks": Changeable(
@@ -46,7 +52,9 @@ SETTINGS: Mapping[str, Setting] = {
     flag="skip_checks",
   ),
   "compile_cache": Changeable(
-    "", "Folder for compiled programs; '' for the user's cache folder, 'off' for none."
+    "",
+    "Folder for compiled programs; '' for the user's cache folder, 'off' for none.",
+    path=True,
   ),
   "seed": Setting(
     0,
@@ -64,7 +72,11 @@ SETTINGS: Mapping[str, Setting] = {
   ),
   "steps": Setting(1400, "Training steps.", above=0, flag="steps"),
   "batch_size": Setting(
-    16, "Examples per step, over all devices.", above=0, flag="batch_size"
+    16,
+    "Examples per step, over all devices.",
+    above=0,
+    flag="batch_size",
+    evaluable=True,
   ),
   "model.num_layers": Setting(4, "Number of layers.", above=0, below=10_001),
   "model.num_heads": Setting(4, "Number of attention heads.", above=0),
@@ -136,10 +148,26 @@ SETTINGS: Mapping[str, Setting] = {
     at_least=0,
     below=1.0,
   ),
+  "train.start_from": Setting(
+    "",
+    "Folder of a run whose parameters a new run starts from; '' for random parameters. "
+    "--from also takes all settings of that run that are not given.",
+    flag="from",
+    path=True,
+    before="",
+  ),
+  "train.from_optimizer": Setting(
+    "fresh",
+    "With --from: begin with a fresh state of the optimizer, or keep that of the other "
+    "run. The schedule begins anew.",
+    choices=("fresh", "kept"),
+    before="fresh",
+  ),
   "train.precision": Setting(
     "float32",
     "Dtype of the computation; parameters stay in float32.",
     choices=("float32", "bfloat16"),
+    evaluable=True,
   ),
   "train.on_nonfinite": Changeable(
     "stop",

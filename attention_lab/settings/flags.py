@@ -1,9 +1,10 @@
 """The flags: defined from the table of settings, parsed, and described by --help."""
 
+import os
 import re
 import shutil
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any, NamedTuple
 
@@ -57,7 +58,8 @@ OF_REPORT = ("--mode", "--workdir", "--config.compare.margin", "--config.compare
 GROUPS: Mapping[str, tuple[str, ...]] = {
   "Experiment": (
     *("mode", "attention", "position", "dataset", "architecture"),
-    *("steps", "batch_size", "seed", "seeds", "config", "plugin", "skip_checks"),
+    *("steps", "batch_size", "seed", "seeds", "config", "from", "plugin"),
+    "skip_checks",
   ),
   "Folders and logging": ("workdir", "data_dir", "trust_plugins", "wandb"),
   "With --mode=sample": ("prompt", "input_file"),
@@ -105,6 +107,9 @@ def parse(argv: Sequence[str]) -> list[str]:
     raise _unknown(error.flagname, others) from None
   except flags.Error as error:
     raise _malformed(error) from None
+  _settle_paths()
+  if FLAGS.dry_run and FLAGS.mode != "compare":
+    raise UserError("--dry_run is for --mode=compare; omit it.")
   if FLAGS.mode == "report":
     _refuse_unused([override.partition("=")[0] for override in overrides])
     # The margin is that of the comparisons unless it is set.
@@ -112,6 +117,26 @@ def parse(argv: Sequence[str]) -> list[str]:
   if surplus:
     raise UserError(f"{surplus[0]!r} is no flag; flags are written --name=value.")
   return overrides
+
+
+def named_settings() -> Iterator[tuple[str, str]]:
+  """Yield (setting, text) for each flag of a setting that is given."""
+  for name, key in NAMED.items():
+    value: object = FLAGS[name].value
+    if value is not None:
+      of_sample = name == "seed" and FLAGS.mode == "sample"
+      yield "sample.seed" if of_sample else key, str(value)
+
+
+def _settle_paths() -> None:
+  """Expand "~" in flags of paths; raise `UserError` at what is no path."""
+  for name in ("workdir", "config", "from"):
+    path = FLAGS[name].value
+    if path is None:
+      continue
+    if not path or "\0" in path:
+      raise UserError(f"--{name}={path!r} is not a path; name one, or omit the flag.")
+    FLAGS[name].value = os.path.expanduser(path)
 
 
 def _refuse_unused(keys: Sequence[str]) -> None:

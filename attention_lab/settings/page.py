@@ -14,7 +14,8 @@ HEAD = """\
 Every setting of an experiment, generated from `attention_lab/settings/` with
 `python -m attention_lab.settings.page > docs/guides/settings.md`. Set one with
 `--config.section.key=value`, or with its flag if it has one. A resumed run may change the
-settings marked in the last column; all others have to be those that it began with.
+settings marked in the last column, and `--mode=evaluate` those marked "evaluation only"
+too; all others have to be those that the run began with.
 """
 COLUMNS = ("setting", "default", "meaning", "accepts", "flag", "resume")
 
@@ -43,7 +44,7 @@ def _cells(key: str, setting: Setting) -> tuple[str, ...]:
     setting.help.replace("|", "\\|"),
     setting.accepts() or setting.type.__name__,
     f"`--{setting.flag}`" if setting.flag else "",
-    "may change" if setting.resumable else "",
+    "may change" * setting.resumable + "evaluation only" * setting.evaluable,
   )
 
 

@@ -27,8 +27,11 @@ class Setting:
     at_most: inclusive upper bound.
     choices: the values that it accepts; all if empty.
     lengths: whether it is a tuple of whole numbers of 1 or more.
+    path: whether it is a path, in which "~" stands for the user's home.
     flag: name of the flag that sets it; "" if it has none.
     resumable: whether a resumed run may change it. Results do not depend on it then.
+    evaluable: whether --mode=evaluate may change it. It changes no parameter's shape, or
+      is refused where it does.
     former: its name in configurations that were stored by earlier versions.
     before: its value in stored configurations that lack it; None for the default.
   """
@@ -42,8 +45,10 @@ class Setting:
   at_most: float | None = None
   choices: tuple[str, ...] = ()
   lengths: bool = False
+  path: bool = False
   flag: str = ""
   resumable: bool = False
+  evaluable: bool = False
   former: str = ""
   before: Any = None
 

@@ -23,7 +23,7 @@ def enable(folder: str) -> None:
   """
   if folder == OFF or "JAX_COMPILATION_CACHE_DIR" in os.environ:
     return
-  path = Path(folder).expanduser() if folder else user_cache() / "compiled"
+  path = Path(folder) if folder else user_cache() / "compiled"
   try:
     make_folder(path, "config.compile_cache")
   except UserError as error:

@@ -15,15 +15,27 @@ from attention_lab.system import lock as locks
 
 SUFFIX = ".partial"  # Suffix of files that are being written.
 ROOM = "Free some space, and resume with the same --workdir; its checkpoints are whole."
+GONE = "The folder was removed or renamed while it was in use."
 
 
 @contextlib.contextmanager
-def writing(path: Path, remedy: str = ROOM) -> Iterator[None]:
-  """Convert an `OSError` raised in the context, as by a full disk, to a `UserError`."""
+def writing(path: Path, remedy: str = "") -> Iterator[None]:
+  """Convert an `OSError` raised in the context, as by a full disk, to a `UserError`.
+
+  Args:
+    path: the path that is written to, for the message.
+    remedy: what the user can do; "" for the advice of `advice_after`.
+  """
   try:
     yield
   except OSError as error:
-    raise UserError(f"Cannot write to {path}: {error.strerror}. {remedy}") from None
+    advice = remedy or advice_after(error)
+    raise UserError(f"Cannot write to {path}: {error.strerror}. {advice}") from None
+
+
+def advice_after(error: OSError) -> str:
+  """Return what the user can do after an error of writing to a run's folder."""
+  return GONE if isinstance(error, FileNotFoundError) else ROOM
 
 
 def write_atomically(
@@ -90,10 +102,16 @@ def read_json(path: Path) -> Any:
     raise UserError(f"{path} is not JSON: {error}.") from None
 
 
-def make_folder(path: Path, flag: str) -> None:
-  """Make a folder if it does not exist; raise `UserError` if it is not writable."""
+def make_folder(path: Path, flag: str, new: bool = False) -> None:
+  """Make a folder if it does not exist; raise `UserError` if it is not writable.
+
+  Args:
+    path: the folder.
+    flag: the flag that names another folder, for messages.
+    new: whether the folder must not exist yet.
+  """
   with writing(path, f"Name another folder with --{flag}=..."):
-    path.mkdir(parents=True, exist_ok=True)
+    path.mkdir(parents=True, exist_ok=not new)
     write_atomically(path, lambda file: None, lambda _: ".writable")
     # Another process that tests the same folder may have removed the file.
     (path / ".writable").unlink(missing_ok=True)

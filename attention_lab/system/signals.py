@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as a flag that the training loop reads.
+"""Signals that ask a run to end, as a flag that the training loop reads.
 
 Elsewhere Ctrl-C ends the process by the signal itself. Python's KeyboardInterrupt is
 raised wherever the main thread is: a callback loses it, and JAX's tracing reports it as
@@ -12,16 +12,19 @@ import sys
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+ENDING = (signal.SIGINT, signal.SIGTERM)
+# A closed terminal, often sent twice; and what Slurm sends ahead of its time limit.
+NOTICES = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+SIGNALS = ENDING + NOTICES
 SHOW_CURSOR = b"\x1b[?25h"
 
 
 class Interrupt:
-  """Context in which the first signal sets a flag and the second is handled as before.
+  """Context in which the first signal sets a flag and a later one is handled as before.
 
-  In a command, the second ends the process; in a notebook, it raises KeyboardInterrupt. A
-  signal that was ignored before stays ignored: a shell starts background processes that
-  way.
+  In a command, a later one ends the process; in a notebook, it raises KeyboardInterrupt. A
+  later one of `NOTICES` changes nothing: it does not ask for a faster end. A signal that
+  was ignored before stays ignored: `nohup` and shells start processes that way.
   """
 
   def __init__(self) -> None:
@@ -44,9 +47,12 @@ class Interrupt:
       signal.signal(number, handler)
 
   def _remember(self, number: int, frame: FrameType | None) -> None:
+    if self.signal is not None:
+      return
     self.signal = number
-    for each, handler in self._before.items():
-      signal.signal(each, handler)
+    for each in ENDING:
+      if each in self._before:
+        signal.signal(each, self._before[each])
     if sys.stdout.isatty():  # A progress bar hides the cursor.
       with contextlib.suppress(OSError):  # The terminal may be closed.
         os.write(sys.stdout.fileno(), SHOW_CURSOR)

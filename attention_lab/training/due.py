@@ -6,7 +6,6 @@ import numpy as np
 
 from attention_lab.decode.attention_maps import attention_image, attention_weights
 from attention_lab.distributed.devices import unreplicate
-from attention_lab.training.evaluation import evaluate
 from attention_lab.training.run import Run
 from attention_lab.training.window import Window
 
@@ -28,22 +27,19 @@ def log(run: Run, step: int, spent: float, wait: float) -> dict[str, float]:
   return figures
 
 
-def evaluate_split(run: Run, split: str) -> dict[str, float]:
-  """Return loss, accuracy and the like of a run on a split."""
-  return evaluate(
-    run.measure,
-    run.state.params,
-    run.experiment.dataset,
-    split,
-    run.options.batch_size,
-    run.devices,
-  )
+def record_validation(
+  run: Run, step: int, figures: dict[str, float], batches: int
+) -> None:
+  """Record metrics of the validation split, with a sample and attention maps.
 
-
-def record_validation(run: Run, step: int, figures: dict[str, float]) -> None:
-  """Record metrics of the validation split, with a sample and attention maps."""
+  Args:
+    run: the run.
+    step: steps taken.
+    figures: the metrics.
+    batches: number of batches that they are from; 0 for the whole split.
+  """
   run.validation = figures
-  run.recorder.validation(step, figures)
+  run.recorder.validation(step, figures, batches)
   if run.recorder.shows_pictures:
     params = unreplicate(run.state.params)
     run.recorder.picture(step, sample(run, params), attention_images(run, params))

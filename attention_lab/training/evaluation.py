@@ -1,8 +1,8 @@
-"""Evaluates parameters on whole splits, and at other sequence lengths."""
+"""Evaluates parameters on splits, and at other sequence lengths."""
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -12,9 +12,12 @@ from attention_lab.dataset.base.dataset import Dataset, num_batches
 from attention_lab.distributed.devices import unreplicate
 from attention_lab.errors import UserError
 from attention_lab.experiment import Experiment
-from attention_lab.nn.metrics import means
+from attention_lab.nn.metrics import Measured, means
 from attention_lab.training.prefetch import placed_batches
+from attention_lab.training.progress import OnBatch
 from attention_lab.update import Measure, make_evaluate
+
+VALIDATION_TOKENS = 262_144  # Tokens of a validation while training, by default.
 
 
 def evaluate(
@@ -24,11 +27,11 @@ def evaluate(
   split: str,
   batch_size: int,
   devices: Sequence[jax.Device],
+  on_batch: OnBatch = lambda done, total: None,
 ) -> dict[str, float]:
-  """Return loss (nats) and accuracy over a whole split.
+  """Return loss (nats) and accuracy over a whole split, as `figures_of`.
 
-  Pairs also have the accuracy of whole answers, and texts the bits per character. Of the
-  training split, as many batches are used as the validation split has.
+  Of the training split, as many batches are used as the validation split has.
 
   Args:
     run: computes sums over a batch, from `update.make_evaluate`.
@@ -37,11 +40,42 @@ def evaluate(
     split: one of the dataset's splits.
     batch_size: examples in a batch, over all devices.
     devices: the devices to compute on.
+    on_batch: called after each batch.
   """
   whole = "validation" if split == "train" else split
-  count = num_batches(dataset, whole, batch_size)
-  batches = placed_batches(dataset, split, count, batch_size, devices)
-  totals = [unreplicate(run(params, batch)) for batch in batches]
+  numbers = range(num_batches(dataset, whole, batch_size))
+  return figures_of(
+    dataset,
+    batch_sums(run, params, dataset, split, numbers, batch_size, devices, on_batch),
+  )
+
+
+def batch_sums(
+  run: Measure,
+  params: Any,
+  dataset: Dataset,
+  split: str,
+  numbers: Sequence[int],
+  batch_size: int,
+  devices: Sequence[jax.Device],
+  on_batch: OnBatch,
+) -> list[Measured]:
+  """Return the sums over each of the batches `numbers` of a split.
+
+  The other arguments are those of `evaluate`.
+  """
+  totals = []
+  for batch in placed_batches(dataset, split, numbers, batch_size, devices):
+    totals.append(unreplicate(run(params, batch)))
+    on_batch(len(totals), len(numbers))
+  return totals
+
+
+def figures_of(dataset: Dataset, totals: Sequence[Measured]) -> dict[str, float]:
+  """Return loss (nats) and accuracy over batches, given the sums over each.
+
+  Pairs also have the accuracy of whole answers, and texts the bits per character.
+  """
   sums, right, sequences = jax.tree.map(lambda *values: np.array(values), *totals)
   figures = means(sums)
   if dataset.task == "pairs":
@@ -49,6 +83,24 @@ def evaluate(
   if characters := dataset.characters_per_token:
     figures["bits_per_character"] = figures["loss"] / math.log(2) / characters
   return figures
+
+
+def validation_subset(dataset: Dataset, batch_size: int, most: int | None) -> list[int]:
+  """Return the numbers of the batches that each validation while training has.
+
+  They are evenly spaced: batches of texts follow the text, and those of pairs are sorted
+  by length, so that the first ones alone would not represent the split.
+
+  Args:
+    dataset: source of the batches.
+    batch_size: examples in a batch, over all devices.
+    most: largest number of batches; 0 for all, None for those of `VALIDATION_TOKENS`.
+  """
+  total = num_batches(dataset, "validation", batch_size)
+  if most is None:
+    most = max(1, int(VALIDATION_TOKENS // dataset.tokens_per_step(batch_size)))
+  count = min(total, most or total)
+  return [i * total // count for i in range(count)]
 
 
 def at_lengths(experiment: Experiment, lengths: Sequence[int]) -> dict[int, Dataset]:
@@ -91,6 +143,7 @@ def evaluate_lengths(
   datasets: dict[int, Dataset],
   batch_size: int,
   devices: Sequence[jax.Device],
+  watch: Callable[[str], OnBatch],
 ) -> dict[str, dict[str, float]]:
   """Return loss and accuracy over the validation split of each length, by length.
 
@@ -100,10 +153,17 @@ def evaluate_lengths(
     datasets: from `at_lengths`.
     batch_size: examples in a batch, over all devices.
     devices: the devices to compute on.
+    watch: name of an evaluation → what is called after each of its batches.
   """
   return {
     str(length): evaluate(
-      runs[length], params, dataset, "validation", batch_size, devices
+      runs[length],
+      params,
+      dataset,
+      "validation",
+      batch_size,
+      devices,
+      watch(f"length {length}"),
     )
     for length, dataset in datasets.items()
   }

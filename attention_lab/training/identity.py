@@ -93,7 +93,12 @@ def other_settings(
     stored: the settings of a run, as they were stored by this or an earlier version.
     config: the configuration.
   """
-  different = differences(from_stored(stored), config)
-  if "steps" in different and not optimizers.depends_on_steps(config.train.schedule):
+  earlier = from_stored(stored)
+  different = differences(earlier, config)
+  schedule = config.train.schedule
+  if optimizers.continues(schedule, earlier.train.schedule, earlier.steps):
+    for key in ("steps", "train.schedule"):
+      different.pop(key, None)
+  if "steps" in different and not optimizers.depends_on_steps(schedule):
     del different["steps"]  # More steps of the same schedule: the same run, longer.
   return different

@@ -1,21 +1,22 @@
 """The training loop: takes steps, and between them does what is due."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import jax
 
 from attention_lab.distributed.devices import unreplicate
 from attention_lab.errors import UserError
 from attention_lab.run import folder as run_folder
 from attention_lab.system.signals import Interrupt
-from attention_lab.training import due, leaks, messages
-from attention_lab.training.divergence import advance, refuse_nonfinite
+from attention_lab.training import due, messages, validation
+from attention_lab.training.divergence import advance
+from attention_lab.training.profiling import trace
 from attention_lab.training.progress import Show, spreads
 from attention_lab.training.run import Run
 from attention_lab.training.stepper import Stepper
 from attention_lab.training.summary import summarise
+from attention_lab.training.watch import Interrupted, Watch
 
 
 class Due(NamedTuple):
@@ -43,29 +44,27 @@ class Loop:
       run.experiment,
     )
     self._show = Show(stepper.step, run.options.steps, quiet=not run.group.first)
+    self._interrupt = Interrupt()
+    self._watch = Watch(self._show, self._signal, run.group.count)
     self._due = (
       Due(run.options.log_every, self._log),
-      Due(run.options.validate_every, self._validate),
+      Due(
+        run.options.validate_every,
+        partial(validation.validate, runs, stepper, self._show, self._watch),
+      ),
       Due(run.options.save_every, self._save),
     )
 
   def run(self) -> int:
     """Train to the end, or until a signal; return the exit status."""
     try:
-      with Interrupt() as interrupt:
-        self._print(*messages.beginning(self._runs, self._stepper, self._root))
-        self._stepper.compile()
-        if self._options.profile:
-          self._profile()
-        self._group.begin()
-        while not (signal := self._signal(interrupt)):
-          if self._stepper.step >= self._options.steps:
-            break
-          self._advance()
-        if signal:
-          return self._interrupted(signal)
-        self._finish()
-        return 0
+      with self._interrupt:
+        try:
+          summaries = self._train()
+        except Interrupted as stop:
+          return self._interrupted(stop.signal)
+      self._report(summaries)  # All is written: a signal ends the process.
+      return 0
     except UserError:
       raise
     except Exception as error:
@@ -74,9 +73,28 @@ class Loop:
     finally:
       self._show.close()
 
-  def _signal(self, interrupt: Interrupt) -> int:
+  def _train(self) -> list[dict[str, Any]]:
+    """Compile, take the steps that are left, evaluate and return the summaries."""
+    self._print(*messages.beginning(self._runs, self._stepper, self._root))
+    self._stepper.compile(self._watch.check)
+    if self._options.profile:
+      folder = self._root / run_folder.PROFILE
+      self._print(trace(self._advance, folder, self._group.first))
+    self._group.begin()
+    if self._options.branched and not self._stepper.step:
+      self._save()  # From here on the run that it starts from is not needed.
+    if validation.pending(self._runs[0], self._stepper.step):
+      self._act()
+    self._watch.check()
+    while self._stepper.step < self._options.steps:
+      self._advance()
+      self._watch.check()
+    with self._group.busy("evaluating"):
+      return summarise(self._runs, self._stepper, self._watch)
+
+  def _signal(self) -> int:
     """Return the signal that any process received, on all processes; 0 for none."""
-    return self._group.highest(interrupt.signal or 0)
+    return self._group.highest(self._interrupt.signal or 0)
 
   def _advance(self) -> None:
     """Take some steps, and do what is due after them."""
@@ -86,10 +104,16 @@ class Loop:
     next_due = min((stepper.step // x.every + 1) * x.every for x in self._due)
     self._print(*advance(stepper, self._runs, min(next_due, last)))
     self._show.step(stepper.step)
+    self._act()
+
+  def _act(self) -> None:
+    """Do what is due after the current step."""
+    step, ended = self._stepper.step, self._stepper.step >= self._options.steps
     with self._group.busy("evaluating or saving"):
       for item in self._due:
-        if stepper.step == last or stepper.step % item.every == 0:
+        if ended or step % item.every == 0:
           item.act()
+      self._refuse_lost()
 
   def _log(self) -> None:
     if not self._runs[0].window.loss:
@@ -105,45 +129,29 @@ class Loop:
       stepper.step, "train", spreads(shown) | {"tokens/s": speed}, left
     )
 
-  def _validate(self) -> None:
-    leaks.refuse_leak(self._runs, self._stepper)
-    figures = [due.evaluate_split(run, "validation") for run in self._runs]
-    for run, values in zip(self._runs, figures, strict=True):
-      refuse_nonfinite(run, self._stepper.step, values["loss"])
-    self._show.figures(self._stepper.step, "validation", spreads(figures))
-    for run, values in zip(self._runs, figures, strict=True):
-      due.record_validation(run, self._stepper.step, values)
-
   def _save(self) -> list[Path]:
     return [run.save(self._stepper.step, self._stepper.seconds) for run in self._runs]
 
-  def _profile(self) -> None:
-    """Trace a call after the first, for TensorBoard and Perfetto."""
-    self._advance()
-    if not self._group.first:
-      self._advance()
-      return
-    folder = self._root / run_folder.PROFILE
-    with jax.profiler.trace(str(folder), create_perfetto_trace=True):
-      self._advance()
-    self._print(f"Profile in {folder}")
+  def _refuse_lost(self) -> None:
+    for run in self._runs if self._group.first else ():
+      run_folder.refuse_lost(run.folder)
 
   def _interrupted(self, signal: int) -> int:
     self._print(messages.interrupted(self._runs, self._stepper.step, self._save()))
     return 128 + signal
 
-  def _finish(self) -> None:
-    """Evaluate every run, write its summary and print the results."""
-    summaries = summarise(self._runs, self._stepper)
+  def _report(self, summaries: Sequence[Mapping[str, Any]]) -> None:
+    """Print a sample and the results."""
     self._show.close()
     if not self._group.first:
       return
-    if (text := due.sample(self._runs[0], self._params(0))) is not None:
+    params = unreplicate(self._runs[0].state.params)
+    with self._group.busy("sampling"):
+      text = due.sample(self._runs[0], params)
+    if text is not None:
       self._print(f"\n--- sample ---\n{text}\n--------------\n")
+    self._refuse_lost()
     self._print(*messages.ending(summaries, self._runs, self._root))
-
-  def _params(self, index: int) -> Any:
-    return unreplicate(self._runs[index].state.params)
 
   def _print(self, *lines: str) -> None:
     for line in lines:

@@ -26,6 +26,8 @@ def beginning(runs: Sequence[Run], stepper: Stepper, root: Path) -> Iterator[str
   if len(runs) > 1:
     yield f"Seeds {runs[0].seed} to {runs[-1].seed}, side by side"
   yield f"{f'Resuming at step {step}' if step else 'New run'} in {root}"
+  if step >= options.steps:
+    yield f"Already trained for {step} steps; --steps=M with M above {step} trains further"
   for other in runs if len(runs) > 1 else ():
     if (last := other.checkpoints.last_step()) > step:
       yield (

@@ -1,7 +1,7 @@
 """Places batches on the devices, and prefetches the next ones on a thread."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -104,10 +104,10 @@ def placed_stack(
 
 
 def placed_batches(
-  dataset: Dataset, split: str, count: int, batch_size: int, devices: Any
+  dataset: Dataset, split: str, numbers: Iterable[int], batch_size: int, devices: Any
 ) -> Iterator[Any]:
-  """Yield the first batches of a split, each split over the devices: [n, B/n, T]."""
-  for step in range(count):
+  """Yield the batches `numbers` of a split, each split over the devices: [n, B/n, T]."""
+  for step in numbers:
     batch = dataset.batch(split, step, batch_size, process_shard(devices))
     refuse_invalid_batch(dataset, split, batch)
     yield shard(batch, devices)

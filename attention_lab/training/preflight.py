@@ -5,7 +5,7 @@ This is the one list of what training refuses; --mode=train, --mode=compare and 
 """
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -19,10 +19,8 @@ from attention_lab.attention.base.attention import attentions
 from attention_lab.benchmark.utilisation import flops_per_step
 from attention_lab.config import (
   Config,
-  difference_text,
   flatten,
   get_config,
-  stored_flags,
   validate,
 )
 from attention_lab.conformance.leak import Calls, refuse_leak
@@ -49,9 +47,9 @@ from attention_lab.system.memory import (
   refuse_large_batches,
   refuse_large_state,
 )
+from attention_lab.training.changes import refuse_other_config, refuse_other_source
 from attention_lab.training.divergence import refuse_policy
 from attention_lab.training.evaluation import at_lengths
-from attention_lab.training.identity import other_settings
 from attention_lab.update import TrainState, count_parameters
 
 
@@ -101,6 +99,8 @@ def check(
   with _of_attention(config.attention):
     state = jax.eval_shape(fresh, np.uint32(0))
   refuse_large_state(state, config.seeds, own_devices(devices))
+  if first:
+    refuse_other_source(config, dataset.vocabulary, state, folders)
   _refuse_changes(config, folders, dataset, code)
   parts, own_fresh = config.train.micro_batches, fresh if first else None
   calls = Calls(config.batch_size, parts, len(devices), extra_lengths)
@@ -113,12 +113,7 @@ def check(
     fresh,
     state,
     count_parameters(state.params),
-    extra_lengths,
-    sampler,
-    leak_check,
-    exact,
-    needed,
-    code,
+    *(extra_lengths, sampler, leak_check, exact, needed, code),
   )
 
 
@@ -191,29 +186,6 @@ def seed_configs(config: Config) -> list[Config]:
     UserError: a seed is too large.
   """
   return [with_seed(config, config.seed + i) for i in range(config.seeds)]
-
-
-def refuse_other_config(
-  folder: Path, config: Config, accepted: Collection[str] = ()
-) -> None:
-  """Raise `UserError` naming the settings in which a folder's run differs, if any.
-
-  Args:
-    folder: the folder of a run; one without a run is accepted.
-    config: the configuration to run, with the run's seed.
-    accepted: settings that may differ.
-  """
-  stored = run_folder.stored_config(folder)
-  if stored is None:
-    return
-  different = other_settings(stored, config)
-  for key in accepted:
-    different.pop(key, None)
-  if different:
-    raise UserError(
-      f"{folder} holds a run of another configuration ({difference_text(different)}). "
-      f"Type {stored_flags(different)} to resume it, or name another --workdir."
-    )
 
 
 @contextlib.contextmanager

@@ -9,12 +9,16 @@ from rich.progress import (
   BarColumn,
   MofNCompleteColumn,
   Progress,
+  TaskID,
   TextColumn,
   TimeRemainingColumn,
 )
 from rich.table import Column
 
 from attention_lab.system.stdout import drop_output
+
+# (batches done, batches in all), called after each batch.
+OnBatch = Callable[[int, int], None]
 
 
 class _Console(Console):
@@ -34,14 +38,15 @@ class Show:
 
   Args:
     step: steps taken so far.
-    steps: the last step.
+    steps: the last step; 0 for no training, only evaluations.
     quiet: whether to show nothing, since another process does.
   """
 
-  def __init__(self, step: int, steps: int, quiet: bool = False):
+  def __init__(self, step: int = 0, steps: int = 0, quiet: bool = False):
     self.console = _Console(highlight=False, soft_wrap=True, emoji=False, quiet=quiet)
     self._steps = steps
     self._bar: Progress | None = None
+    self._evaluation: TaskID | None = None
     if self.console.is_terminal and not quiet:
       self._bar = Progress(
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
@@ -52,13 +57,29 @@ class Show:
         console=self.console,
         expand=True,  # The bar shrinks on a narrow terminal.
       )
-      self._task = self._bar.add_task("", total=steps, completed=step, figures="")
+      if steps:
+        self._task = self._bar.add_task("", total=steps, completed=step, figures="")
       self._bar.start()
 
   def step(self, step: int) -> None:
     """Move the bar."""
     if self._bar:
       self._bar.update(self._task, completed=step)
+
+  def batches(self, what: str) -> OnBatch:
+    """Return a function that shows a bar of an evaluation, until its last batch."""
+
+    def on_batch(done: int, total: int) -> None:
+      if not self._bar:
+        return
+      if self._evaluation is None:
+        self._evaluation = self._bar.add_task("", total=total, figures=what)
+      self._bar.update(self._evaluation, completed=done, total=total)
+      if done == total:
+        self._bar.remove_task(self._evaluation)
+        self._evaluation = None
+
+    return on_batch
 
   def figures(
     self,

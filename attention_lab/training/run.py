@@ -15,6 +15,7 @@ from attention_lab.run.checkpoint import Checkpoints
 from attention_lab.run.recorder import Recorder
 from attention_lab.training.clock import Clock
 from attention_lab.training.loss_monitor import LossMonitor
+from attention_lab.training.progress import OnBatch
 from attention_lab.training.window import Window
 from attention_lab.update import Measure
 
@@ -30,11 +31,13 @@ class Options(NamedTuple):
   batch_size: int  # Examples per step, over all devices.
   log_every: int  # Steps.
   validate_every: int  # Steps.
+  validate_batches: int | None  # 0 for the whole split; None for the default.
   save_every: int  # Steps.
   learning_rate: float  # At the schedule's peak; for messages.
   on_nonfinite: str  # "stop", "skip" or "rollback".
   nonfinite_limit: int  # Steps that may be skipped.
   profile: bool  # Whether to trace some steps.
+  branched: bool  # Whether the run starts from the parameters of another one.
   leak_check: str  # "passed", "skipped" or "not applicable"; for the summary.
   exact: bool  # Whether the leak check saw no change, by rounding either.
   files: str  # Names of the files that a run leaves; for messages.
@@ -66,7 +69,7 @@ class Run:
     sampler: parameters on the host → samples, or None.
     extra_lengths: datasets of other lengths, to evaluate at the end.
     flops_per_step: () → model FLOPs per step.
-    translate: parameters on the host, file → scores, or None.
+    translate: parameters on the host, file, what follows each batch → scores, or None.
     seed: the run's own seed.
     folder: the run's own folder.
     state: the run's own training state.
@@ -86,7 +89,7 @@ class Run:
   sampler: Callable[[Any], list[str]] | None
   extra_lengths: Mapping[int, Dataset]
   flops_per_step: Callable[[], int]
-  translate: Callable[[Any, Path], dict[str, Any]] | None
+  translate: Callable[[Any, Path, OnBatch], dict[str, Any]] | None
   seed: int
   folder: Path
   state: State
@@ -98,11 +101,20 @@ class Run:
   window: Window = dataclasses.field(default_factory=Window.of)
   monitor: LossMonitor = dataclasses.field(default_factory=LossMonitor)
   validation: dict[str, float] | None = None  # Metrics of the last validation.
+  comparable_loss: float | None = (
+    None  # Its loss on the batches that all validations have.
+  )
+  validated: tuple[int, int] | None = (
+    0,
+    0,
+  )  # Its step and number of batches, if known.
 
   def resume(self, meta: Mapping[str, Any]) -> None:
     """Restore the meta data of a checkpoint."""
     self.window = Window.of(meta["window"])
     self.validation = meta["validation"]
+    self.comparable_loss = meta["validation_loss"]
+    self.validated = meta.get("validated") and tuple(meta["validated"])
     self.monitor = LossMonitor(**meta.get("health", {}))
     self.clock.resume(meta["seconds"], meta["training_seconds"])
 
@@ -121,7 +133,8 @@ class Run:
       "identity": {**self.identity, "step": step},
       "window": list(self.window),
       "validation": self.validation,
-      "validation_loss": self.validation and self.validation["loss"],
+      "validation_loss": self.comparable_loss,
+      "validated": self.validated,
       "health": dataclasses.asdict(self.monitor),
       "journal": copy,
       "seconds": self.clock.seconds(),

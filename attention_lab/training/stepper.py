@@ -86,8 +86,12 @@ class Stepper:
     """Continue from a state on the host, after `step` steps."""
     self._loaded, self.step = state, step
 
-  def compile(self) -> None:
-    """Place the state and compile the update, by a call of zero steps per batch shape."""
+  def compile(self, check: Callable[[], None] = lambda: None) -> None:
+    """Place the state and compile the update, by a call of zero steps per batch shape.
+
+    Args:
+      check: called after each shape.
+    """
     start = time.perf_counter()
     state = self.fresh() if self._loaded is None else self._loaded
     self._state, self._loaded = replicate(state, self._devices), None
@@ -95,6 +99,7 @@ class Stepper:
     self._prefetcher.prefetch(self.step, 1)
     for step in shapes:
       self._state, _ = self._update(self._state, self._make_batches(step, 1), 0)
+      check()
     self.compile_seconds = time.perf_counter() - start
 
   def advance(self, limit: int) -> StepMetrics:

@@ -9,14 +9,24 @@ from attention_lab.distributed.devices import peak_memory, unreplicate
 from attention_lab.run import folder as run_folder
 from attention_lab.system.files import write_json, writing
 from attention_lab.training import leaks
-from attention_lab.training.due import evaluate_split
-from attention_lab.training.evaluation import evaluate_lengths, length_measures
+from attention_lab.training.evaluation import (
+  evaluate,
+  evaluate_lengths,
+  length_measures,
+)
 from attention_lab.training.run import Run
 from attention_lab.training.stepper import Stepper
+from attention_lab.training.watch import Watch
 
 
-def summarise(runs: Sequence[Run], stepper: Stepper) -> list[dict[str, Any]]:
-  """Evaluate each run, write its summary.json and return the summaries."""
+def summarise(
+  runs: Sequence[Run], stepper: Stepper, watch: Watch
+) -> list[dict[str, Any]]:
+  """Evaluate each run, write its summary.json and return the summaries.
+
+  Raises:
+    Interrupted: after a signal.
+  """
   first = runs[0]
   memory = peak_memory() // len(runs)  # Before the evaluation takes more.
   flops = first.flops_per_step()
@@ -26,11 +36,13 @@ def summarise(runs: Sequence[Run], stepper: Stepper) -> list[dict[str, Any]]:
   measures = length_measures(first.experiment.measure, lengths, first.devices)
   summaries = []
   for run in runs:
+    watch.check()
     leaks.refuse_leak_at_lengths(run, stepper.step, measures)
-    summary = _summary(run, stepper, flops, peak, memory)
+    summary = _summary(run, stepper, flops, peak, memory, watch)
     if lengths:
       summary["lengths"] = evaluate_lengths(
-        measures, run.state.params, lengths, run.options.batch_size, run.devices
+        *(measures, run.state.params, lengths),
+        *(run.options.batch_size, run.devices, watch.of),
       )
     if run.group.first:
       path = run.folder / run_folder.SUMMARY
@@ -41,12 +53,15 @@ def summarise(runs: Sequence[Run], stepper: Stepper) -> list[dict[str, Any]]:
 
 
 def _summary(
-  run: Run, stepper: Stepper, flops: int, peak: float, memory: int
+  run: Run, stepper: Stepper, flops: int, peak: float, memory: int, watch: Watch
 ) -> dict[str, Any]:
   """Return everything but the metrics at other lengths."""
   options, step, spent = run.options, stepper.step, stepper.seconds
   dataset = run.experiment.dataset
-  train = evaluate_split(run, "train")
+  train = evaluate(
+    *(run.measure, run.state.params, dataset, "train"),
+    *(options.batch_size, run.devices, watch.of("train")),
+  )
   speed = flops * step / max(run.clock.training_seconds(spent), 1e-9)
   summary = {
     "attention": options.attention,
@@ -65,7 +80,7 @@ def _summary(
     "utilisation": speed / peak,
     "memory_bytes": memory,
     "train": train,
-    "validation": (run.validation or {}) | _scores(run),
+    "validation": (run.validation or {}) | _scores(run, watch),
     "primary": dataset.primary,
     "guess": constant_guess(dataset),
   }
@@ -75,9 +90,10 @@ def _summary(
   return summary
 
 
-def _scores(run: Run) -> dict[str, Any]:
+def _scores(run: Run, watch: Watch) -> dict[str, Any]:
   """Return BLEU and chrF of the run's translations, if they are requested."""
   if run.translate is None or not run.group.first:
     return {}
   file = run.folder / run_folder.TRANSLATIONS.format("validation")
-  return run.translate(unreplicate(run.state.params), file)
+  on_batch = watch.of_first("translations")
+  return run.translate(unreplicate(run.state.params), file, on_batch)

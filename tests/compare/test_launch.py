@@ -69,10 +69,23 @@ def test_failure_is_recorded_and_does_not_stop_other_jobs(tmp_path, run):
   ]
 
 
-def test_signal_is_passed_to_running_jobs_which_are_not_recorded_as_failed(tmp_path):
+TERM = signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+  ("number", "passed"),
+  [
+    (TERM, TERM),
+    (signal.SIGINT, TERM),
+    *((x, x) for x in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)),
+  ],
+)
+def test_signal_is_passed_to_running_jobs_which_are_not_recorded_as_failed(
+  tmp_path, number, passed
+):
   code = (
     "import signal, time\n"
-    "signal.signal(signal.SIGTERM, lambda *_: print('saved') or exit(143))\n"
+    f"signal.signal({passed:d}, lambda *_: print('saved') or exit(143))\n"
     "print('ready', flush=True)\ntime.sleep(60)"
   )
   jobs = [job(tmp_path, "long", code), job(tmp_path, "next", FINISH)]
@@ -80,11 +93,11 @@ def test_signal_is_passed_to_running_jobs_which_are_not_recorded_as_failed(tmp_p
   class Interrupting(Recording):
     def tick(self, running):
       if "ready\n" in jobs[0].log.read_text():
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
 
   listener = Interrupting()
-  assert launch.run_locally(jobs, 1, listener) == signal.SIGTERM
-  assert "saved" in jobs[0].log.read_text()
+  assert launch.run_locally(jobs, 1, listener) == number
+  assert "saved" in jobs[0].log.read_text().splitlines()
   assert listener.events == [("started", "long")]
   assert cells.failure(jobs[0].cells[0]) == ""
 

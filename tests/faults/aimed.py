@@ -202,6 +202,7 @@ SCENES = {
   **{f"{p} once": partial(signalled, p, 1, TERM) for p in STEP_OF},
   **{f"{p} twice": partial(signalled, p, 2, TERM) for p in STEP_OF},
   "Ctrl-C twice": partial(signalled, "step", 2, INT),
+  **{f"{p}: SIGHUP": partial(signalled, p, 1, signal.SIGHUP) for p in STEP_OF},
   **{f"killed: {p}": partial(kill_in, p) for p in faults.PHASES},
   # The first files are the empty ones with which a run tests for write permission.
   "full: checkpoints": partial(full, "checkpoints", 2),

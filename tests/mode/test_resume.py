@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -81,3 +82,35 @@ def test_another_configuration_is_refused_with_the_keys(
   for change in changes:
     commands.assert_refused(result, change)
   assert commands.last_checkpoint(finished).keys() == before.keys()
+
+
+def test_a_finished_run_trains_further_by_the_advice(finished, tmp_path, command):
+  folder = tmp_path / "run"
+  shutil.copytree(finished, folder)
+  words = [f"--workdir={folder}", f"--steps={STEPS + 2}"]
+  _, _, err = command(*words)
+  assert "trains further" not in err
+  advice = err[err.index("'--config.train.schedule=") + 1 :].partition("' too")[0]
+  advice = advice.replace("'\"'\"'", "'")
+  status, out, err = command(*words, advice)
+  assert (status, err) == (0, ""), err
+  assert f"Resuming at step {STEPS}" in out
+  kept = [x for x in commands.records(folder) if x["step"] <= STEPS]
+  assert kept == commands.records(finished)
+  last = commands.records(folder)[-2:]
+  assert [(x["step"], x["split"]) for x in last] == [
+    (STEPS + 2, "train"),
+    (STEPS + 2, "validation"),
+  ]
+  assert last[0]["learning_rate"] == pytest.approx(0.1 * 6e-3)
+  # From then on the folder says all, and the schedule depends on no length.
+  assert command(f"--workdir={folder}", f"--steps={STEPS + 3}")[0] == 0
+
+
+def test_another_past_is_no_extension(finished, command):
+  for spec in (
+    f"continued(of='constant', at={STEPS})",
+    f"continued(of='cosine', at={STEPS - 1})",
+  ):
+    words = [f"--workdir={finished}", f"--config.train.schedule={spec}", "--steps=99"]
+    commands.assert_refused(command(*words), "train.schedule: 'cosine' there")

@@ -108,29 +108,13 @@ def test_a_seed_is_evaluated_from_its_folder(together):
   (run / "evaluation.json").unlink()
 
 
-class StoppedAt:
-  """Stands in for `Interrupt`: a signal that comes after so many looks for one."""
+def stop_after(monkeypatch, steps):
+  """Send a signal after the validation of a step."""
 
-  looks = 0
+  def signalled(run):
+    return signal.SIGTERM if run._runs[1].validated[0] >= steps else 0
 
-  def __init__(self):
-    self.left = self.looks
-
-  def __enter__(self):
-    return self
-
-  def __exit__(self, *_):
-    pass
-
-  @property
-  def signal(self):
-    self.left -= 1
-    return signal.SIGTERM if self.left < 0 else None
-
-
-def stop_after(monkeypatch, looks):
-  monkeypatch.setattr(loop, "Interrupt", StoppedAt)
-  monkeypatch.setattr(StoppedAt, "looks", looks)
+  monkeypatch.setattr(loop.Loop, "_signal", signalled)
 
 
 @pytest.fixture
@@ -230,13 +214,13 @@ def test_the_seed_that_is_not_finite_is_named(stopped, monkeypatch):
   folder, _ = stopped
   real = Stepper.compile
 
-  def spoil(self):
+  def spoil(self, check):
     factor = np.array([1, np.nan], np.float32)  # Of the first and the second seed.
     spoiled = jax.tree.map(
       lambda x: x * factor.reshape(2, *[1] * (x.ndim - 1)), self._loaded.params
     )
     self._loaded = self._loaded._replace(params=spoiled)
-    real(self)
+    real(self, check)
 
   monkeypatch.setattr(Stepper, "compile", spoil)
   before = {path: path.read_bytes() for path in folder.rglob("*.npz")}

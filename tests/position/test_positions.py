@@ -30,6 +30,7 @@ OPTIONS = {
   ("rope", "share"): "share=0.5",
   ("rope", "scaling"): "scaling=linear, factor=2",
   ("rope", "factor"): "scaling=linear, factor=3",
+  ("rope", "original"): "scaling=yarn, factor=3, original=700",
   ("xpos", "base"): "base=10.0",
   ("xpos", "gamma"): "gamma=1.0",
   ("xpos", "scale_base"): "scale_base=100",
@@ -45,7 +46,10 @@ OPTIONS = {
   ("randomized", "longest"): "longest=100",
   ("randomized", "stride"): "stride=2",
 }
-WITHOUT = {("rope", "factor"): "rope(scaling=linear, factor=2)"}
+WITHOUT = {
+  ("rope", "factor"): "rope(scaling=linear, factor=2)",
+  ("rope", "original"): "rope(scaling=yarn, factor=3)",
+}
 AT = jnp.array([[0, 1, 5, 40, 150]], jnp.int32)
 
 

@@ -97,12 +97,22 @@ def test_yarn_does_not_interpolate_fast_pairs(in_float64):
   assert not np.allclose(y[..., 1] / plain[..., 1], 0.1 * math.log(4) + 1)
 
 
+def test_yarn_takes_the_length_of_training_at_other_lengths(in_float64):
+  """As `close`, whose training length is LENGTH: longer sequences do not change it."""
+  spec, at = "rope(scaling=yarn, factor=4{})", jnp.array([[5]])
+  ones = jnp.ones((1, 1, 1, K))
+  short = call(spec.format(""), "rotate", ones, at, max_length=64)
+  long = spec.format(", original=64")
+  np.testing.assert_array_equal(call(long, "rotate", ones, at, max_length=256), short)
+
+
 @pytest.mark.parametrize(
   ("spec", "message"),
   [
     ("rope(factor=2)", r"factor=2\) needs a scaling: linear, ntk or yarn"),
     ("rope(scaling=linear)", "needs a factor above 1, not 1"),
     ("rope(scaling=yarn, factor=0.5)", "needs a factor above 1, not 0.5"),
+    ("rope(original=8)", "original=8.: take a length, with scaling=yarn"),
     ("rope(share=0)", "above 0 and at most 1"),
     ("rope(share=1.5)", "above 0 and at most 1"),
     ("rope(share=0.1)", "share=0.1.* turns no pair of 4 features"),

@@ -194,6 +194,17 @@ def test_a_leaf_that_the_model_lacks_is_named(checkpoints):
     checkpoints.restore(like)
 
 
+def test_a_part_of_the_state_is_read_and_what_it_lacks_is_named(checkpoints):
+  save(checkpoints, 1)
+  like = state()._replace(moments=())
+  found = checkpoints.restore(like, only=".params").tree
+  np.testing.assert_array_equal(
+    found.params["net/~/linear"]["w"], state(1).params["net/~/linear"]["w"]
+  )
+  with pytest.raises(UserError, match=r"of another model: it also has .*'w'"):
+    checkpoints.restore(like._replace(params={}), only=".params")
+
+
 def test_looking_at_a_run_does_not_disturb_what_it_is_saving(
   tmp_path, checkpoints, monkeypatch
 ):

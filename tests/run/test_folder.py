@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from attention_lab import config as configs
 from attention_lab.errors import UserError
 from attention_lab.run import folder as run_folder
 from attention_lab.system.processor import processor
-from attention_lab.training import preflight
+from attention_lab.training import changes
 
 DEVICES = [types.SimpleNamespace(device_kind="Abacus", platform="cpu")] * 2
 
@@ -32,7 +33,7 @@ def workdir(tmp_path, config):
 
 def open_(workdir, config, fingerprint, devices):
   """Do what a start of a run does."""
-  preflight.refuse_other_config(workdir, config)
+  changes.refuse_other_config(workdir, config)
   run_folder.refuse_other_data(workdir, fingerprint)
   with run_folder.held(workdir):
     run_folder.record(workdir, config.to_dict(), fingerprint, devices)
@@ -154,7 +155,7 @@ def test_a_new_folders_name_tells_what_is_tried(config):
   assert path.parent == run_folder.RUNS
   date, time, words = path.name.split("-", 2)
   assert (len(date), len(time)) == (8, 6)
-  assert words == "window-size-64--3--standard-rope-python_docs"
+  assert re.fullmatch("window-size-64--3--standard-rope-python_docs-[0-9a-f]{6}", words)
 
 
 def test_a_new_folders_name_is_no_path_and_not_too_long(config):
@@ -234,3 +235,23 @@ def test_outside_of_any_repository_there_is_no_commit(tmp_path, monkeypatch):
   monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
   monkeypatch.setattr(run_folder, "__file__", str(tmp_path / "module.py"))
   assert run_folder._git_commit() is None
+
+
+def test_two_runs_that_start_at_one_moment_have_two_folders(monkeypatch):
+  monkeypatch.setattr(run_folder.time, "strftime", lambda form: "20260101-000000")
+  assert len({run_folder.new_folder("a") for _ in range(20)}) == 20
+
+
+def test_a_new_folder_that_exists_is_refused(workdir):
+  with (
+    pytest.raises(UserError, match=r"Cannot write to .*: File exists"),
+    run_folder.held(workdir, new=True),
+  ):
+    pass
+
+
+def test_a_folder_that_was_removed_is_reported(workdir):
+  run_folder.refuse_lost(workdir)
+  workdir.rename(workdir.with_name("other"))
+  with pytest.raises(UserError, match="the folder was removed or renamed while"):
+    run_folder.refuse_lost(workdir)

@@ -97,6 +97,7 @@ def test_modes_use_the_mean_and_name_its_checkpoints(
     monkeypatch.setattr(mode, "restore_params", remember(restore_params))
     monkeypatch.setattr(mode.run_folder, "existing", lambda workdir: tmp_path)
   monkeypatch.setattr(evaluate_mode.run_folder, "refuse_other_data", lambda *_: None)
+  monkeypatch.setattr(evaluate_mode.changes, "evaluated_otherwise", lambda *_: {})
   assert evaluate_mode.run(config, str(tmp_path)) == 0
   assert sample_mode.run(config, str(tmp_path)) == 0
   assert [len(trained.averaged) for trained in used] == [2, 2]

@@ -8,7 +8,13 @@ import sys
 
 import pytest
 
-from attention_lab.system.signals import SHOW_CURSOR, SIGNALS, Interrupt
+from attention_lab.system.signals import (
+  ENDING,
+  NOTICES,
+  SHOW_CURSOR,
+  SIGNALS,
+  Interrupt,
+)
 
 PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
 
@@ -73,7 +79,7 @@ def test_ignored_signal_stays_ignored(number):
 
 
 @pytest.mark.parametrize("first", SIGNALS)
-@pytest.mark.parametrize("second", SIGNALS)
+@pytest.mark.parametrize("second", ENDING)
 def test_second_signal_ends_a_command(first, second):
   code = (
     "import os, signal; from attention_lab.system.signals import Interrupt, end_at_once\n"
@@ -85,6 +91,19 @@ def test_second_signal_ends_a_command(first, second):
   )
   ended = subprocess.run([sys.executable, "-c", code], check=False, **PIPES)
   assert (ended.returncode, ended.stdout, ended.stderr) == (-second, "on\n", "")
+
+
+@pytest.mark.parametrize("second", NOTICES)
+def test_a_second_notice_changes_nothing(second):
+  """A closed terminal and its shell both send SIGHUP."""
+  with Interrupt() as interrupt:
+    send(signal.SIGHUP)
+    send(second)
+    assert interrupt.signal == signal.SIGHUP
+
+
+def test_a_closed_terminal_and_slurm_are_answered():
+  assert {signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2} < set(SIGNALS)
 
 
 @pytest.mark.parametrize("first", SIGNALS)

@@ -14,7 +14,7 @@ from attention_lab.errors import UserError
 from attention_lab.mode import train
 from attention_lab.nn.metrics import Sums
 from attention_lab.run.recorder import open_recorder
-from attention_lab.training import due, loop, preflight
+from attention_lab.training import loop, preflight, validation
 from attention_lab.training.divergence import advance
 from attention_lab.training.loss_monitor import LossMonitor
 from attention_lab.training.window import Window
@@ -215,7 +215,7 @@ def test_seeds_side_by_side_only_stop(tmp_path):
 
 
 def test_a_validation_loss_that_is_no_number_is_not_reported(tmp_path, monkeypatch):
-  monkeypatch.setattr(due, "evaluate", lambda *_: {"loss": float("nan")})
+  monkeypatch.setattr(validation, "figures_of", lambda *_: {"loss": float("nan")})
   with pytest.raises(UserError, match="At step 1 the validation loss of seed 0 is nan"):
     train.run(config(steps=1), str(tmp_path / "run"))
   assert not list((tmp_path / "run" / "checkpoints").iterdir())
