@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ def run(config: Config, workdir: str | None) -> int:
   code = code_of(trained)
   run_code.refuse_other_code(folder, code, config.checkpoint.changed_code)
   lengths = at_lengths(experiment, config.evaluation.extra_lengths)
+  scorable = _scorable(experiment, config)
   restored = restore_params(
     experiment,
     folder,
@@ -69,7 +71,9 @@ def run(config: Config, workdir: str | None) -> int:
     print(f"Changed for this evaluation: {changes.text(changed)}")
   with contextlib.closing(Show()) as show:
     result |= _measured(config, experiment, restored, lengths, show)
-    translated = _translated(experiment, config, restored.params, folder, show)
+    translated = _translated(
+      experiment, config, scorable, restored.params, folder, show
+    )
   for name, scores in translated.items():
     result.setdefault(name, {}).update(scores)
   write_json(folder / run_folder.EVALUATION, result)
@@ -151,33 +155,52 @@ def _refuse_leak(
       raise UserError(leaks.message(experiment, config.attention, leak, where))
 
 
-def _translated(
-  experiment: Experiment, config: Config, params: Any, folder: Path, show: Show
-) -> dict[str, Any]:
-  """Return BLEU and chrF of every split of sentences but training, or of given files.
+Pairs = tuple[list[str], list[str]]  # Sources and references, line by line.
 
-  The translations are written to the run's folder.
+
+def _scorable(experiment: Experiment, config: Config) -> dict[str, Pairs]:
+  """Return the sentences to translate: of every split but training, or of given files.
+
+  Raises:
+    UserError: the files do not fit the run, or each other.
   """
-  dataset, scored = experiment.dataset, {}
-  scorable = {split: sentences_of(dataset, split) for split in dataset.splits[1:]}
-  if config.evaluation.files:
-    if dataset.task != "pairs":
-      raise UserError("--config.evaluation.files: this run does not translate.")
-    if len(config.evaluation.files) != 2:
-      raise UserError(
-        f"--config.evaluation.files={config.evaluation.files}: take two files, the "
-        f"sources and the references: \"('a.en', 'a.de')\"."
-      )
-    flag = "config.evaluation.files"
-    source, target = (user_lines(str(path), flag) for path in config.evaluation.files)
-    scorable = {"files": (source, target)}
+  dataset, files = experiment.dataset, config.evaluation.files
+  if not files:
+    found = {split: sentences_of(dataset, split) for split in dataset.splits[1:]}
+    return {split: pairs for split, pairs in found.items() if pairs is not None}
+  flag = "config.evaluation.files"
+  if dataset.task != "pairs":
+    raise UserError(f"--{flag}: this run does not translate.")
+  if len(files) != 2:
+    raise UserError(
+      f"--{flag}={files}: take two files, the sources and the references: "
+      f"\"('a.en', 'a.de')\"."
+    )
+  source, target = (user_lines(str(path), flag) for path in files)
+  if len(source) != len(target):
+    raise UserError(
+      f"--{flag}: {files[0]} has {len(source):,} lines and {files[1]} has "
+      f"{len(target):,}; line by line, they have to be translations of each other."
+    )
+  return {"files": (source, target)}
+
+
+def _translated(
+  experiment: Experiment,
+  config: Config,
+  scorable: Mapping[str, Pairs],
+  params: Any,
+  folder: Path,
+  show: Show,
+) -> dict[str, Any]:
+  """Return BLEU and chrF of sentences; translations are written to the run's folder."""
+  scored = {}
   for name, pairs in scorable.items():
-    if pairs is not None:
-      translator = make_sampler(experiment, *sample_options(config))
-      assert isinstance(translator, Translator)
-      file = folder / run_folder.TRANSLATIONS.format(name)
-      watch = show.batches(f"translations of {name}")
-      scored[name] = score_answers(translator, params, pairs, file, watch)
-      for key, score in scored[name].items():
-        show.line(f"{name}: {key} {score['value']:.2f}  ({score['signature']})")
+    translator = make_sampler(experiment, *sample_options(config))
+    assert isinstance(translator, Translator)
+    file = folder / run_folder.TRANSLATIONS.format(name)
+    watch = show.batches(f"translations of {name}")
+    scored[name] = score_answers(translator, params, pairs, file, watch)
+    for key, score in scored[name].items():
+      show.line(f"{name}: {key} {score['value']:.2f}  ({score['signature']})")
   return scored

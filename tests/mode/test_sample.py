@@ -196,10 +196,20 @@ def test_lines_that_cannot_be_read_are_refused(
     result = command(*words, "--mode=sample", f"--{flag}={path}")
   else:
     words += ["--mode=evaluate", "--skip_checks", f"--{flag}=('{path}', '{path}')"]
-    status, _, err = command(*words)
-    result = status, "", err  # The metrics of the splits were printed before.
+    result = command(*words)
   assert_refused(result, answer)
   assert_refused(result, f"--{flag}")
+
+
+def test_files_of_unequal_length_are_refused_before_anything_is_measured(
+  pairs, tmp_path, command
+):
+  (tmp_path / "one").write_text("a\nb\n")
+  (tmp_path / "two").write_text("a\n")
+  files = f"('{tmp_path / 'one'}', '{tmp_path / 'two'}')"
+  words = [f"--workdir={pairs / 'run'}", f"--data_dir={pairs}", "--mode=evaluate"]
+  result = command(*words, f"--config.evaluation.files={files}")
+  assert_refused(result, "has 2 lines and")
 
 
 def test_standard_input_that_is_no_text_is_refused(pairs, command, monkeypatch):
