@@ -17,6 +17,8 @@ from attention_lab.compare.plan import Plan, Planned
 from attention_lab.config import Config
 from attention_lab.run.code import named
 from attention_lab.system import lock as locks
+from attention_lab.system.files import writing
+from attention_lab.system.regular import no_follow
 from attention_lab.system.signals import Interrupt
 from attention_lab.training.preflight import training_flops, with_seed
 from attention_lab.training.seeds import side_by_side_pays
@@ -261,7 +263,8 @@ def start(
 def opened(job: Job) -> TextIO:
   """Return the log of a job, to be appended to."""
   job.log.parent.mkdir(parents=True, exist_ok=True)
-  return open(job.log, "a", encoding="utf-8")
+  with writing(job.log):
+    return open(job.log, "a", encoding="utf-8", opener=no_follow)
 
 
 def begin(job: Job, log: TextIO, command: Sequence[str]) -> None:

@@ -12,6 +12,8 @@ from attention_lab.decode.beam_search import make_beam_search
 from attention_lab.decode.bleu import refuse_missing, translation_scores
 from attention_lab.errors import UserError
 from attention_lab.experiment import Experiment
+from attention_lab.system.files import write_atomically
+from attention_lab.system.regular import kept_if_possible
 
 ROWS = 32  # Sources per batch.
 BUCKETS = 8  # Number of lengths that sources are padded to.
@@ -163,7 +165,9 @@ def score_answers(
 
   best = [several[0] for several in translator.answers(params, sources, translated)]
   scores = translation_scores(best, references)
-  file.write_text("\n".join(best) + "\n", "utf-8")
+  text = "\n".join(best) + "\n"
+  with kept_if_possible(file):
+    write_atomically(file.parent, lambda f: f.write(text.encode()), lambda _: file.name)
   return {key: score._asdict() for key, score in scores.items()}
 
 

@@ -24,6 +24,7 @@ from attention_lab.run import code as run_code
 from attention_lab.run import folder as run_folder
 from attention_lab.run.restore import Trained, restore_params
 from attention_lab.system.files import write_json
+from attention_lab.system.regular import kept_if_possible
 from attention_lab.training import changes, leaks
 from attention_lab.training.evaluation import (
   at_lengths,
@@ -46,7 +47,7 @@ def run(config: Config, workdir: str | None) -> int:
   experiment = assemble(config, run_folder.kept(folder))
   changed = changes.evaluated_otherwise(folder, config)
   _refuse_dataset(folder, experiment.dataset, other="dataset" in changed)
-  trained = changes.trained(folder)
+  trained = changes.trained(folder) if changed else config
   trained.checkpoint.changed_code = config.checkpoint.changed_code
   code = code_of(trained)
   run_code.refuse_other_code(folder, code, config.checkpoint.changed_code)
@@ -76,8 +77,9 @@ def run(config: Config, workdir: str | None) -> int:
     )
   for name, scores in translated.items():
     result.setdefault(name, {}).update(scores)
-  write_json(folder / run_folder.EVALUATION, result)
-  print(f"Written to {folder / 'evaluation.json'}")
+  with kept_if_possible(folder / run_folder.EVALUATION):
+    write_json(folder / run_folder.EVALUATION, result)
+    print(f"Written to {folder / run_folder.EVALUATION}")
   return 0
 
 

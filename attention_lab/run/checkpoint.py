@@ -22,6 +22,7 @@ import numpy as np
 from attention_lab.errors import UserError
 from attention_lab.system import npz
 from attention_lab.system.files import advice_after, write_atomically
+from attention_lab.system.regular import read_regular
 
 META = "meta.json"
 FILES = "files/"  # Prefix of the names of the files that a checkpoint holds.
@@ -220,7 +221,10 @@ def _all_damaged(several: Sequence[Checkpoints]) -> UserError:
 
 def _read(path: Path) -> Any:
   """Return the arrays of a file; None if it is damaged or not a checkpoint."""
-  content = path.read_bytes()
+  try:
+    content = read_regular(path)
+  except (OSError, UserError):  # Also a folder, a link or a pipe of this name.
+    return None
   if not path.stem.endswith("-" + hashlib.sha256(content).hexdigest()[:DIGEST_LENGTH]):
     return None
   try:

@@ -25,6 +25,7 @@ from attention_lab.system.files import (
   writing,
 )
 from attention_lab.system.processor import processor
+from attention_lab.system.regular import refuse_link
 from attention_lab.system.versions import all_versions
 
 # Files and folders in the folder of a run. Nothing else in the package names them.
@@ -139,6 +140,7 @@ def held(workdir: Path, new: bool = False) -> Iterator[None]:
   make_folder(workdir, "workdir", new)
   remedy = "Wait for it or end it, or name another --workdir."
   with locks.alone(workdir / LOCK, remedy):
+    refuse_link(workdir / CHECKPOINTS)
     make_folder(workdir / CHECKPOINTS, "workdir")
     for folder in (workdir, workdir / CHECKPOINTS):
       remove_partial(folder)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from attention_lab.system.files import finite_or_named, write_atomically, writing
+from attention_lab.system.regular import no_follow, read_regular
 
 
 class MetricsFile:
@@ -36,7 +37,8 @@ class MetricsFile:
       write_atomically(
         path.parent, lambda file: file.write(content), lambda _: path.name
       )
-      self._file = open(path, "ab")  # noqa: SIM115  (closed in close)
+      # Closed in `close`.
+      self._file = open(path, "ab", opener=no_follow)  # noqa: SIM115
     self._path = path
     self._packer = zlib.compressobj()
     self._packed = self._packer.compress(content)
@@ -68,7 +70,7 @@ class MetricsFile:
 def records(path: Path) -> list[dict[str, Any]]:
   """Return the records of a file, up to an incomplete line; none if it is missing."""
   records = []
-  content = path.read_bytes() if path.exists() else b""
+  content = read_regular(path) if os.path.lexists(path) else b""
   for line in content.decode("utf-8", "replace").split("\n"):
     try:
       record = json.loads(line)

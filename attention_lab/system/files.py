@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from attention_lab.errors import UserError
 from attention_lab.system import lock as locks
+from attention_lab.system.regular import read_regular
 
 SUFFIX = ".partial"  # Suffix of files that are being written.
 ROOM = "Free some space, and resume with the same --workdir; its checkpoints are whole."
@@ -95,7 +96,7 @@ def finite_or_named(content: Any) -> Any:
 def read_json(path: Path) -> Any:
   """Return the content of a JSON file; raise `UserError` if it cannot be read."""
   try:
-    return json.loads(path.read_text("utf-8"))
+    return json.loads(read_regular(path).decode("utf-8"))
   except OSError as error:
     raise UserError(f"Cannot read {path}: {error.strerror}.") from None
   except ValueError as error:
