@@ -74,7 +74,8 @@ def test_a_tilde_stands_for_the_users_home(tmp_path, monkeypatch, command):
 
 
 CLOSED = """
-import os, pty, sys, time
+import os, pty, signal, sys, time
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # The suite may run under nohup.
 pid, terminal = pty.fork()
 if not pid:
   os.execv(sys.executable, [sys.executable, "-m", "attention_lab.main", *sys.argv[2:]])
