@@ -106,7 +106,7 @@ def set_text(config: Config, key: str, text: str) -> None:
 def _expected(key: str, text: str) -> str:
   """Return what a setting accepts instead of a text."""
   kind = SETTINGS[key].type.__name__
-  if "," not in text:
+  if "," not in text or kind not in ("int", "float"):
     return kind
   if key == "seeds":
     return f"{kind}, the number of seeds: --seeds={text.count(',') + 1}"

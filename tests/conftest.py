@@ -5,12 +5,18 @@ import gc
 import hashlib
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
 
 from tests import cpu
 
+# Under nohup, or in the background of a script, these are ignored from the start.
+for number in (signal.SIGINT, signal.SIGHUP):
+  if signal.getsignal(number) is signal.SIG_IGN:
+    handler = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    signal.signal(number, handler)
 os.environ |= cpu.environment(devices=8)
 # All workers of a session share one cache of compiled programs.
 SESSION = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))

@@ -87,12 +87,12 @@ def test_rows_differ_only_in_compared_settings(read):
     for row in grid.rows(read("selective_attention", "--steps=9"))
   }
   assert changed == {
-    "standard": {"steps"},
-    "standard, d_ff 320": {"steps", "model.d_ff"},
-    "selective": {"steps", "attention"},
-    "standard, no positions": {"steps", "position"},
-    "selective, no positions": {"steps", "attention", "position"},
-    "equinox, no positions": {"steps", "attention", "position"},
+    "standard": {"steps", "train.data_order"},
+    "standard, d_ff 320": {"steps", "train.data_order", "model.d_ff"},
+    "selective": {"steps", "train.data_order", "attention"},
+    "standard, no positions": {"steps", "train.data_order", "position"},
+    "selective, no positions": {"steps", "train.data_order", "attention", "position"},
+    "equinox, no positions": {"steps", "train.data_order", "attention", "position"},
   }
 
 

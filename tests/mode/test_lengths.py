@@ -75,7 +75,7 @@ def test_numbers_are_tokens_and_a_prompt_may_fill_all_positions(
   assert "lengths" not in summary
   assert sample.run(config, str(tmp_path / "run")) == 0
   text = capsys.readouterr().out
-  assert text.startswith("1 11 2 10 3 9 4 8 ")
+  assert text.startswith("[1 11 2 10 3 9 4 8] ")
   assert 0 <= int(text.split(" ")[-1]) < 12
 
 

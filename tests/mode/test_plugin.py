@@ -50,7 +50,7 @@ def test_plugin_needs_no_other_edit(plugin, tmp_path):
   assert "step 4  validation: loss" in out
   status, out, _ = commands.run("--mode=sample", *trusting, "--prompt=ab")
   assert status == 0
-  assert out.startswith("ab")
+  assert out.startswith("[ab]")
 
 
 @pytest.fixture

@@ -77,14 +77,12 @@ print("→", file=sys.stderr)
 @pytest.mark.parametrize("closed", ["", "0", "1", "2", "12", "012"])
 def test_closed_streams_become_the_null_device(closed, tmp_path):
   """Otherwise a file of a run takes the number of a stream, and what is printed."""
-
-  def close():
-    for number in closed:
-      os.close(int(number))
-
   path = tmp_path / "file"
+  closing = " ".join(f"{number}>&-" for number in closed)
   done = subprocess.run(
-    [sys.executable, "-c", STREAMS, path], preexec_fn=close, cwd=ROOT, check=False
+    ["sh", "-c", f'exec "$@" {closing}', "sh", sys.executable, "-c", STREAMS, path],
+    cwd=ROOT,
+    check=False,
   )
   assert done.returncode == 0
   assert path.read_text() == "True True\n"
