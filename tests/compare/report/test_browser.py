@@ -16,6 +16,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("scipy")
 
 from attention_lab.compare.analysis.measures import METRICS
+from attention_lab.compare.analysis.record import Tuned
 from attention_lab.compare.report.latex import latex
 from attention_lab.compare.report.page import report
 from attention_lab.compare.report.results import table
@@ -23,7 +24,15 @@ from tests.compare.report.drawn import comparison
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed.")
-COMPARISON = comparison(points=5)
+RATES = [{"train.learning_rate": rate} for rate in (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)]
+SCORES = {"loss": [[2.0 + 0.1 * i, 2.1 + 0.1 * i] for i in range(len(RATES))]}
+DRAWN = comparison(points=5)
+COMPARISON = DRAWN._replace(
+  rows=[
+    row._replace(tuned=Tuned("loss", RATES, SCORES, 0), chosen=RATES[0])
+    for row in DRAWN.rows
+  ]
+)
 # Chromium itself asks for updates and hosts of its maker otherwise.
 OFFLINE = [
   "--disable-background-networking",
@@ -103,7 +112,7 @@ def test_names_sort_as_text(page):
 
 def test_every_figure_is_visible_and_has_alternative_text(page):
   figures = page.locator("figure")
-  assert figures.count() == (1 + 3) + (3 + 1) + 1 + 6 + 1 + 4
+  assert figures.count() == (1 + 3) + (3 + 1) + 1 + 1 + 6 + 1 + 4
   for i in range(figures.count()):
     drawing = figures.nth(i).locator(".drawing").first
     box = drawing.bounding_box()
@@ -174,7 +183,8 @@ def test_print_shows_all_columns_of_all_tables(page):
   page.emulate_media(media="print")
   page.wait_for_function("[...document.querySelectorAll('details')].every(d => d.open)")
   tables = page.locator("table").all()
-  assert len(tables) == 1 + 2 + 4 + 1
+  # Results, differences, tuning, by seed, other lengths, settings.
+  assert len(tables) == 1 + 2 + 1 + 4 + 1 + 1
   for table_ in tables:
     for cell in table_.locator("tr").first.locator("th").all():
       box = cell.bounding_box()
