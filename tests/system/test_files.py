@@ -90,12 +90,11 @@ def test_malformed_json_is_reported_with_its_path(tmp_path, content):
     read_json(tmp_path / "a.json")
 
 
-@pytest.mark.parametrize(
-  ("name", "reason"), [("missing.json", "No such file"), ("", "Is a directory")]
-)
-def test_unreadable_file_is_reported_with_the_reason(tmp_path, name, reason):
-  with pytest.raises(UserError, match=f"Cannot read .*{name}: {reason}"):
-    read_json(tmp_path / name)
+def test_unreadable_file_is_reported_with_the_reason(tmp_path):
+  with pytest.raises(UserError, match=r"Cannot read .*missing\.json: No such file"):
+    read_json(tmp_path / "missing.json")
+  with pytest.raises(UserError, match="is not a regular file"):
+    read_json(tmp_path)
 
 
 def test_folder_is_made_with_its_parents_and_is_empty(tmp_path):
