@@ -50,6 +50,11 @@ def printable(text: str) -> str:
   return f"{line[: LONGEST - end - 3]} … {line[-end:]}"
 
 
+def print_error(text: str) -> None:
+  """Print an error as one line on standard error."""
+  print(f"error: {printable(text)}", file=sys.stderr, flush=True)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
   """Return the known name closest to `name` as a question, or else all known names."""
   known = sorted(known)

@@ -17,7 +17,7 @@ from attention_lab import mode as modes
 from attention_lab.compare import grid
 from attention_lab.config import Config
 from attention_lab.distributed import start as processes
-from attention_lab.errors import UserError, nearest, printable
+from attention_lab.errors import UserError, nearest, print_error
 from attention_lab.plugin import consent, discovery, mistakes
 from attention_lab.settings import flags as command_line
 from attention_lab.system import compile_cache, signals, stdout, versions
@@ -126,7 +126,7 @@ def _place() -> processes.Place | None:
 
 def complain(error: UserError) -> int:
   """Print a user's mistake as one line on standard error; return its exit status."""
-  print(f"error: {printable(str(error))}", file=sys.stderr)
+  print_error(str(error))
   return 2
 
 

@@ -83,8 +83,8 @@ class Bar:
   """
 
   def __init__(self, plan: Plan, shown: bool):
-    done = [plan.finished(row, seed) for row in plan.rows for seed in plan.seeds]
-    self._done, self._total = sum(done), len(done)
+    self._total = len(plan.rows) * len(plan.seeds)
+    self._done = self._total - sum(map(plan.left, plan.rows))
     self._clock = Clock(self._total, self._done, at_once=1)
     self._shown = shown
     self._display: Display | None = None

@@ -14,7 +14,7 @@ from attention_lab.compare.analysis.record import Run
 from attention_lab.run import folder as run_folder
 from attention_lab.run.metrics_file import records
 from attention_lab.system.code_hash import changes, digest
-from attention_lab.system.files import write_atomically
+from attention_lab.system.files import write_file
 
 LOG_TAIL = 65_536  # Bytes at the end of a log that are searched for an error.
 LONGEST_NAME = 60  # Characters.
@@ -82,6 +82,8 @@ def changed(cell: Path, origin: Origin) -> list[str]:
 
 def _chosen_anew(cell: Path, origin: Origin) -> bool:
   """Return whether tuning has chosen other settings than those of a cell's run."""
+  if not origin.tuned:
+    return False
   stored = dict(configs.flatten(run_folder.stored_config(cell) or {}))
   return any(stored.get(key) != value for key, value in origin.tuned.items())
 
@@ -133,10 +135,7 @@ def failure(cell: Path) -> str:
 def set_failure(cell: Path, error: str) -> None:
   """Store the error of the run's last start; "" removes a stored one."""
   if error:
-    line = f"{error}\n".encode()
-    write_atomically(
-      cell.parent, lambda file: file.write(line), lambda _: _failure_path(cell).name
-    )
+    write_file(_failure_path(cell), f"{error}\n".encode())
   else:
     _failure_path(cell).unlink(missing_ok=True)
 

@@ -8,10 +8,9 @@ from typing import TextIO
 
 from attention_lab.compare import launch
 from attention_lab.config import Config
-from attention_lab.errors import UserError, one_line
-from attention_lab.plugin import attribution
+from attention_lab.errors import UserError, one_line, print_error
+from attention_lab.plugin import mistakes
 from attention_lab.system import lock as locks
-from attention_lab.system import memory, stdout
 
 # (configuration, folder) → exit status, as --mode=train.
 Train = Callable[[Config, str], int]
@@ -55,16 +54,11 @@ def _run(job: launch.Job, train: Train, log: TextIO) -> int:
     try:
       return train(job.config, str(job.workdir))
     except UserError as error:
-      text = " ".join(str(error).split())
+      text = str(error)
     except (Exception, SystemExit) as error:  # An attention may call sys.exit.
       traceback.print_exc()
-      mistake = (
-        stdout.no_room(error)
-        or memory.out_of_memory(error)
-        or attribution.of_plugin(error)
-      )
-      text = str(mistake or one_line(error))
-    print(f"error: {text}", flush=True)
+      text = str(mistakes.behind(error) or one_line(error))
+    print_error(text)
     return 1
 
 

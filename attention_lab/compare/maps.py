@@ -15,7 +15,7 @@ from attention_lab.decode.attention_maps import attention_weights, labels, per_l
 from attention_lab.experiment import assemble
 from attention_lab.run import folder as run_folder
 from attention_lab.run.restore import restore_params
-from attention_lab.system.files import write_atomically
+from attention_lab.system.files import write_file
 from attention_lab.training.identity import refuse_foreign
 from attention_lab.training.preflight import code_of
 
@@ -71,6 +71,4 @@ def _compute(config: Config, cell: Path) -> tuple[list[str], np.ndarray]:
 def _store(path: Path, tokens: list[str], weights: np.ndarray) -> None:
   content = io.BytesIO()
   np.savez_compressed(content, tokens=np.array(tokens), weights=weights)
-  write_atomically(
-    path.parent, lambda file: file.write(content.getvalue()), lambda _: path.name
-  )
+  write_file(path, content.getvalue())

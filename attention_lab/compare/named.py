@@ -28,9 +28,8 @@ class NamedRow(NamedTuple):
 
   name: str
   settings: Mapping[str, Any]  # Setting → value.
-  against: tuple[
-    str, ...
-  ]  # Names of the rows that it is compared with; () for the rule.
+  # Names of the rows that it is compared with; () for those of the general rule.
+  against: tuple[str, ...]
 
   def applied(self, config: Config) -> Config:
     """Return a copy of a configuration with the row's settings."""

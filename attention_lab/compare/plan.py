@@ -72,6 +72,10 @@ class Plan(NamedTuple):
     origin = None if any_origin else row.origin
     return cells.finished(self.cell(row, seed), self.steps, origin)
 
+  def left(self, row: Planned) -> int:
+    """Return the number of a row's cells whose runs have not finished."""
+    return sum(not self.finished(row, seed) for seed in self.seeds)
+
   def changed(self, row: Planned, seed: int) -> list[str]:
     """Return what has changed since a cell's run began; see `cells.changed`."""
     return cells.changed(self.cell(row, seed), row.origin) if row.origin else []
@@ -184,7 +188,7 @@ def _others(
 
 
 def _origin(config: Config) -> cells.Origin | None:
-  """Return the code and data of a row of earlier commands; None if a plugin misses."""
+  """Return the code and data of a row of earlier commands; None if a plugin is missing."""
   try:
     fingerprint = assemble(config).dataset.fingerprint
     return cells.Origin(preflight.code_of(config), fingerprint)

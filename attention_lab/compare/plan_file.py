@@ -118,7 +118,7 @@ def refuse_other(
     if row.name not in rows:
       continue
     different = configs.differences(row.config, rows[row.name])
-    # Each run's own check knows whether it can go on with more steps.
+    # Whether a run may take more steps is checked for each run.
     for key in ("steps", *tuned):
       different.pop(key, None)
     if different:

@@ -27,8 +27,8 @@ class Progress:
     self._live = Live(console=console, auto_refresh=False)
     self._updated = 0.0
     self._first: dict[str, tuple[float, int]] = {}  # First time and step, by cell.
-    done = [plan.finished(row, seed) for row in plan.rows for seed in plan.seeds]
-    self._clock = Clock(len(done), sum(done), at_once)
+    total = len(plan.rows) * len(plan.seeds)
+    self._clock = Clock(total, total - sum(map(plan.left, plan.rows)), at_once)
 
   def __enter__(self) -> "Progress":
     if self._console.is_terminal:
@@ -77,7 +77,7 @@ class Progress:
   def _columns(self, row: Planned, running: Sequence[Job]) -> tuple[str, str, str, str]:
     """Return the finished seeds, step, loss and time left of a row."""
     plan = self._plan
-    done = sum(plan.finished(row, seed) for seed in plan.seeds)
+    done = len(plan.seeds) - plan.left(row)
     seeds = f"{done}/{len(plan.seeds)}"
     active = [job.cells[0] for job in running if job.row == row.name]
     failed = any(cells.failure(plan.cell(row, seed)) for seed in plan.seeds)

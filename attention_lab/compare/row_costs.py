@@ -21,10 +21,8 @@ from attention_lab.training.seeds import make_stepper
 from attention_lab.training.stepper import NonFinite, Stepper
 
 DECODED = 16  # Tokens that are decoded one by one in the program that is timed.
-STATE_LENGTHS = (
-  1_024,
-  16_384,
-)  # Tokens at which the size of the decode state is reported.
+# Tokens at which the size of the decode state is reported.
+STATE_LENGTHS = (1_024, 16_384)
 
 
 def measure(configs: Mapping[str, Config], rounds: int) -> dict[str, dict[str, Any]]:

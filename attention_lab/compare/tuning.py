@@ -85,8 +85,7 @@ def results(planned: Plan, trials: Plan, config: Config) -> dict[str, Tuned]:
 def left(planned: Plan, trials: Plan) -> dict[str, int]:
   """Return the number of unfinished tuning runs of each row."""
   return {
-    row: sum(not trials.finished(run, seed) for run in runs for seed in trials.seeds)
-    for row, runs in _by_row(planned, trials).items()
+    row: sum(map(trials.left, runs)) for row, runs in _by_row(planned, trials).items()
   }
 
 

@@ -33,7 +33,7 @@ from attention_lab.dataset.base.subwords import (
 )
 from attention_lab.dataset.base.token_file import Lines, token_file
 from attention_lab.errors import UserError
-from attention_lab.system.files import made_once, write_atomically
+from attention_lab.system.files import made_once, write_file
 
 VOCABULARY = "vocabulary.model"
 LEARN_FROM = 4_000_000  # Largest number of lines that subwords are learned from.
@@ -219,4 +219,4 @@ def _learn(files: ParallelFiles, size: int, path: Path) -> None:
     )
   lines = itertools.chain.from_iterable(read_lines(side, every) for side in paths)
   model = learn_subwords(lines, size)
-  write_atomically(path.parent, lambda file: file.write(model), lambda _: path.name)
+  write_file(path, model)

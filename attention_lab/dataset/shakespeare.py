@@ -10,7 +10,7 @@ from pathlib import Path
 from attention_lab.dataset.base.dataset import register_dataset
 from attention_lab.dataset.base.text import Text, read_text
 from attention_lab.errors import UserError
-from attention_lab.system.files import make_folder, user_cache, write_atomically
+from attention_lab.system.files import make_folder, user_cache, write_file
 
 ADDRESS = (
   "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/"
@@ -69,4 +69,4 @@ def _download(path: Path) -> None:
       f"nothing was kept."
     )
   make_folder(path.parent, "data_dir")
-  write_atomically(path.parent, lambda file: file.write(content), lambda _: path.name)
+  write_file(path, content)

@@ -12,7 +12,7 @@ from attention_lab.decode.beam_search import make_beam_search
 from attention_lab.decode.bleu import refuse_missing, translation_scores
 from attention_lab.errors import UserError
 from attention_lab.experiment import Experiment
-from attention_lab.system.files import write_atomically
+from attention_lab.system.files import write_file
 from attention_lab.system.regular import kept_if_possible
 
 ROWS = 32  # Sources per batch.
@@ -165,9 +165,8 @@ def score_answers(
 
   best = [several[0] for several in translator.answers(params, sources, translated)]
   scores = translation_scores(best, references)
-  text = "\n".join(best) + "\n"
   with kept_if_possible(file):
-    write_atomically(file.parent, lambda f: f.write(text.encode()), lambda _: file.name)
+    write_file(file, ("\n".join(best) + "\n").encode())
   return {key: score._asdict() for key, score in scores.items()}
 
 

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from attention_lab.distributed import service
+from attention_lab.errors import print_error
 
 # Time limit, in seconds, of work of unknown duration: compiling, preparing data, writing
 # a checkpoint to a slow disk, waiting for a process that does so.
 UNHURRIED = 3600.0
 CALL = 600.0  # Time limit of a call of the update, which usually takes half a second.
-HELD = (
-  5.0  # Seconds beyond the lag after which faulthandler ends a blocked interpreter.
-)
+# Seconds beyond the lag after which faulthandler ends a blocked interpreter.
+HELD = 5.0
 ROLL_CALL = 5.0  # Seconds in which each process confirms that it runs.
 LINGER = 1.0  # Seconds in which process 0 passes on the cause of the end.
 PIECE = 1 << 22  # Largest size of a broadcast, in bytes.
@@ -122,7 +122,7 @@ class Group:
     if not self._ending.acquire(blocking=False):
       threading.Event().wait()  # Another thread is about to end the process.
     if line:
-      print(f"error: {line}", file=sys.stderr, flush=True)
+      print_error(line)
     text = json.dumps({"line": line if others is None else others, "status": status})
     _ = service.put(CAUSE, text) or service.put(VERDICT, text)
     sys.stdout.flush()

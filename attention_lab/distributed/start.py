@@ -6,7 +6,6 @@ import json
 import math
 import os
 import socket
-import sys
 import threading
 import traceback
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ import numpy as np
 
 from attention_lab.distributed import service
 from attention_lab.distributed.group import ROLL_CALL, UNHURRIED, Group
-from attention_lab.errors import UserError, one_line
+from attention_lab.errors import UserError, one_line, print_error, printable
 from attention_lab.system.code_hash import code_hashes
 from attention_lab.system.versions import all_versions, installed
 
@@ -119,7 +118,7 @@ def joined(place: Place | None, join: float, lag: float) -> Iterator[Group]:
     _connect()
     yield group
   except UserError as error:
-    line = " ".join(str(error).split())
+    line = printable(str(error))
     group.end(line, 2, others=f"process {group.index}: {line}")
   except BaseException as error:
     traceback.print_exc()
@@ -241,7 +240,7 @@ def _refuse_unavailable(coordinator: str) -> None:
 
 def _give_up(line: str) -> NoReturn:
   """End this process; JAX's runtime is half started, and would abort it."""
-  print(f"error: {' '.join(line.split())}", file=sys.stderr, flush=True)
+  print_error(line)
   os._exit(2)
 
 

@@ -42,6 +42,7 @@ from attention_lab.compare.plan import Plan, Planned
 from attention_lab.compare.progress import Progress
 from attention_lab.compare.report import files
 from attention_lab.config import Config
+from attention_lab.errors import print_error
 from attention_lab.run import folder as run_folder
 from attention_lab.system.files import make_folder
 from attention_lab.training.preflight import training_flops
@@ -239,7 +240,7 @@ def _print_results(comparison: Comparison, folder: Path, console: Console) -> in
   console.print(f"Written to {folder}: {', '.join(files.NAMES)}, cells/")
   failed = [(line.name, failure) for line in rows for failure in line.failed]
   for name, failure in failed:
-    print(f"error: {name}, seed {failure.seed}: {failure.error}", file=sys.stderr)
+    print_error(f"{name}, seed {failure.seed}: {failure.error}")
   return 1 if failed else 0
 
 
@@ -255,10 +256,7 @@ def _print_plan(
     console: where to print.
   """
   seeds, total = counted(len(planned.seeds), "seed"), 0.0
-  left = {
-    row.name: sum(not planned.finished(row, seed) for seed in planned.seeds)
-    for row in planned.rows
-  }
+  left = {row.name: planned.left(row) for row in planned.rows}
   to_tune = tuning.left(planned, trials) if trials is not None else {}
   start = estimate.imports() if any((left | to_tune).values()) else 0.0
   for row in planned.rows:
@@ -309,9 +307,8 @@ def _folder(config: Config) -> Path:
     key: x for key, x in chosen if not configs.is_as_before(key, x[1])
   }
   settings["grid"] = config.compare.grid
-  if rows := named.read(
-    config
-  ):  # Their runs do not depend on what they are compared with.
+  # Runs do not depend on what their rows are compared with.
+  if rows := named.read(config):
     settings["rows"] = [(row.name, dict(row.settings)) for row in rows]
   settings["match"] = config.compare.match
   if config.compare.tune:

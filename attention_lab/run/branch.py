@@ -1,6 +1,5 @@
 """A new run that starts from the parameters of another run."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from attention_lab.dataset.base.vocabulary import Vocabulary
 from attention_lab.errors import UserError
 from attention_lab.run import folder as run_folder
 from attention_lab.run.checkpoint import Checkpoints, Restored
+from attention_lab.system.files import sha256_of
 from attention_lab.update import TrainState
 
 
@@ -85,13 +85,11 @@ def _with_new_schedule(opt_state: Any) -> Any:
 
 def provenance(folder: str, source: Restored) -> dict[str, Any]:
   """Return where a run's first parameters are from, for config.json."""
-  with open(source.path, "rb") as file:
-    digest = hashlib.file_digest(file, "sha256").hexdigest()
   return {
     "folder": str(Path(folder).absolute()),
     "step": int(source.tree.step),
     "checkpoint": source.path.name,
-    "sha256": digest,
+    "sha256": sha256_of(source.path),
   }
 
 

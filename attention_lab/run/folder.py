@@ -20,7 +20,7 @@ from attention_lab.system.files import (
   make_folder,
   read_json,
   remove_partial,
-  write_atomically,
+  write_file,
   write_json,
   writing,
 )
@@ -206,7 +206,7 @@ def record(
     content["files"] = {name: _sha256(data) for name, data in files.items()}
   with writing(workdir):
     for name, data in files.items():
-      _write(workdir / name, data)
+      write_file(workdir / name, data)
     write_json(workdir / CONFIG, content)
 
 
@@ -244,10 +244,6 @@ def recorded_data(workdir: Path) -> str | None:
 def command() -> str:
   """Return the command line that was typed."""
   return shlex.join(["python", "-m", "attention_lab.main", *sys.argv[1:]])
-
-
-def _write(path: Path, content: bytes) -> None:
-  write_atomically(path.parent, lambda file: file.write(content), lambda _: path.name)
 
 
 def refuse_lost(workdir: Path) -> None:

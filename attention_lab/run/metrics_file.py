@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from attention_lab.system.files import finite_or_named, write_atomically, writing
+from attention_lab.system.files import finite_or_named, write_file, writing
 from attention_lab.system.regular import no_follow, read_regular
 
 
@@ -34,9 +34,7 @@ class MetricsFile:
         file=sys.stderr,
       )
     with writing(path):
-      write_atomically(
-        path.parent, lambda file: file.write(content), lambda _: path.name
-      )
+      write_file(path, content)
       # Closed in `close`.
       self._file = open(path, "ab", opener=no_follow)  # noqa: SIM115
     self._path = path

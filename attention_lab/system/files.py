@@ -1,6 +1,7 @@
 """Files that exist completely or not at all, even after a power failure."""
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -68,6 +69,17 @@ def write_atomically(
   return path
 
 
+def write_file(path: Path, content: bytes) -> None:
+  """Write a file atomically."""
+  write_atomically(path.parent, lambda file: file.write(content), lambda _: path.name)
+
+
+def sha256_of(path: Path) -> str:
+  """Return the sha256 of a file, in hex."""
+  with open(path, "rb") as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def remove_partial(folder: Path) -> None:
   """Remove the unfinished files of a killed process; no other may be writing there."""
   for partial in folder.glob(f".*{SUFFIX}"):
@@ -77,9 +89,7 @@ def remove_partial(folder: Path) -> None:
 def write_json(path: Path, content: Any) -> None:
   """Write indented JSON atomically; numbers as in `finite_or_named`."""
   text = json.dumps(finite_or_named(content), indent=2, allow_nan=False) + "\n"
-  write_atomically(
-    path.parent, lambda file: file.write(text.encode()), lambda _: path.name
-  )
+  write_file(path, text.encode())
 
 
 def finite_or_named(content: Any) -> Any:

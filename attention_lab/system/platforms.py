@@ -1,4 +1,4 @@
-"""Platforms that JAX is asked for and does not have."""
+"""Errors of JAX about a platform that it does not find."""
 
 import os
 import traceback

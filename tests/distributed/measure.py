@@ -60,7 +60,7 @@ def repeat(act, times=REPEATS):
 
 
 def run(number):
-  """Start so many processes and print their figures."""
+  """Start a number of processes and print what was measured."""
   port = free_port()
   processes = [commands.start(port, number, i, enter=main) for i in range(number)]
   results = ended(processes, 300)

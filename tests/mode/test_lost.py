@@ -1,4 +1,4 @@
-"""What may get lost while a run trains: its folder, its terminal, and its name."""
+"""Runs whose folder is removed or whose terminal is closed, and names of new folders."""
 
 import shutil
 import signal

@@ -81,7 +81,7 @@ def test_more_steps_of_a_constant_schedule_are_the_same_run(folder):
 
 @dataclasses.dataclass
 class Foreign:
-  """What another checkpoint than the run's own has, and the answer."""
+  """How a checkpoint of another run differs, and the message that refuses it."""
 
   changes: dict
   answer: str

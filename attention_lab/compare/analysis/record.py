@@ -78,9 +78,8 @@ class Comparison(NamedTuple):
   # Largest difference that does not matter: in units of the primary metric, or as a share
   # of the standard deviation over seeds, such as "50%".
   margin: str = "50%"
-  looks: Sequence[
-    int
-  ] = ()  # Numbers of seeds at which results were reported, in order.
+  # Numbers of seeds at which results were reported, in order.
+  looks: Sequence[int] = ()
   # Measured cost of each row, from `row_costs.measure`; empty if not measured.
   row_costs: Mapping[str, Mapping[str, Any]] = {}
   # All settings of the baseline: setting → value; empty if unknown.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from attention_lab.compare.analysis.record import Comparison
 from attention_lab.compare.report import latex, markdown, page, results
-from attention_lab.system.files import write_atomically
+from attention_lab.system.files import write_file
 
 PAGE = "report.html"
 TEXTS = {
@@ -25,11 +25,6 @@ def write(folder: Path, comparison: Comparison, with_page: bool = True) -> None:
     with_page: whether to write report.html too, which takes seconds.
   """
   for name, content in TEXTS.items():
-    _write(folder, name, content(comparison))
+    write_file(folder / name, content(comparison).encode())
   if with_page:
-    _write(folder, PAGE, page.report(comparison))
-
-
-def _write(folder: Path, name: str, text: str) -> None:
-  content = text.encode()
-  write_atomically(folder, lambda file: file.write(content), lambda _: name)
+    write_file(folder / PAGE, page.report(comparison).encode())

@@ -65,7 +65,7 @@ class Text(Dataset):
 
   @functools.cached_property
   def fingerprint(self) -> str:
-    return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(packed(self.text)).hexdigest()
 
   @functools.cached_property
   def _splits(self) -> dict[str, np.ndarray]:

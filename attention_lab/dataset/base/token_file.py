@@ -19,7 +19,13 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from attention_lab.errors import UserError
-from attention_lab.system.files import made_once, write_atomically, write_json
+from attention_lab.system.files import (
+  made_once,
+  sha256_of,
+  write_atomically,
+  write_file,
+  write_json,
+)
 
 TOKENS, ENDS, DIGESTS = "tokens", "ends.npy", "sha256.json"
 CHUNK = 10_000  # Lines encoded at a time.
@@ -81,11 +87,11 @@ def token_file(
     np.save(saved, np.cumsum(np.concatenate(lengths)))
     ends = saved.getvalue()
     whole = {
-      TOKENS: _sha256(folder / TOKENS),
+      TOKENS: sha256_of(folder / TOKENS),
       ENDS: hashlib.sha256(ends).hexdigest(),
     }
     write_json(folder / DIGESTS, whole)
-    write_atomically(folder, lambda file: file.write(ends), lambda _: path.name)
+    write_file(path, ends)
 
   made_once(folder / ENDS, make, "data_dir")
   return _mapped(folder, dtype)
@@ -108,11 +114,6 @@ def _mapped(folder: Path, dtype: np.dtype) -> Lines:
   return Lines(tokens, ends)
 
 
-def _sha256(path: Path) -> str:
-  with open(path, "rb") as file:
-    return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _known_sha256(path: Path) -> str:
   """Return the sha256 of a file, which is read again only if it has changed."""
   status = os.stat(path)
@@ -122,7 +123,7 @@ def _known_sha256(path: Path) -> str:
 @functools.lru_cache(maxsize=256)
 def _cached_sha256(path: Path, size: int, modified: int) -> str:
   del size, modified
-  return _sha256(path)
+  return sha256_of(path)
 
 
 def _chunks(lines: Iterable[str]) -> Iterator[list[str]]:
