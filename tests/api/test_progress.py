@@ -24,7 +24,7 @@ def shown(tmp_path, monkeypatch):
   """Return a function that runs one of two cells, and returns what was printed."""
   rows = [SimpleNamespace(name="mine"), SimpleNamespace(name="standard")]
   plan = SimpleNamespace(
-    rows=rows, seeds=[3], finished=lambda row, seed: row.name == "standard"
+    rows=rows, seeds=[3], left=lambda row: int(row.name != "standard")
   )
   job = Job("mine", (3,), (Path(tmp_path / "seed3"),), 4, (), tmp_path / "log")
 
