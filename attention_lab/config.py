@@ -7,6 +7,7 @@ import os
 import runpy
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from ml_collections import config_dict
@@ -64,10 +65,21 @@ def load_file(path: str) -> Config:
   return _from_values(flatten(config))
 
 
-def from_stored(stored: Mapping[str, Any]) -> Config:
-  """Return a configuration from the values in a run's config.json."""
+def from_stored(stored: Mapping[str, Any], path: Path | None = None) -> Config:
+  """Return a configuration from the values in a run's config.json.
+
+  Args:
+    stored: the values.
+    path: the file that they were read from, if any, for messages.
+
+  Raises:
+    UserError: a setting is unknown, or has a value of another type.
+  """
   values = {FORMER.get(key, key): value for key, value in flatten(stored)}
-  return _from_values((BEFORE | values).items())
+  try:
+    return _from_values((BEFORE | values).items())
+  except UserError as error:
+    raise UserError(f"{path}: {error}" if path else str(error)) from None
 
 
 def _from_values(values: Iterable[tuple[str, Any]]) -> Config:

@@ -5,10 +5,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from attention_lab.compare.analysis.measures import METRICS
 from attention_lab.compare.analysis.record import Tuned
+from attention_lab.errors import UserError
 from attention_lab.system.files import read_json, write_json
+from attention_lab.system.shape import AtLeast, Only, refuse_malformed
 
 FILE = "tuning.json"
+CONTENT = {
+  str: Only(
+    {
+      "metric": frozenset(METRICS),
+      "settings": [{str: object}],
+      "scores": {str: [[float]]},
+      "chosen": AtLeast(int, 0),
+    }
+  )
+}
 
 
 def read(workdir: Path) -> dict[str, Tuned]:
@@ -16,11 +29,19 @@ def read(workdir: Path) -> dict[str, Tuned]:
   path = workdir / FILE
   if not os.path.exists(path):
     return {}
-  return {name: _tuned(row) for name, row in read_json(path).items()}
+  content = read_json(path)
+  refuse_malformed(path, content, CONTENT)
+  return {name: _tuned(path, name, row) for name, row in content.items()}
 
 
-def _tuned(stored: Mapping[str, Any]) -> Tuned:
-  """Return what was stored; numbers that are not finite are stored by name."""
+def _tuned(path: Path, name: str, stored: Mapping[str, Any]) -> Tuned:
+  """Return what was stored of a row; numbers that are not finite are stored by name."""
+  tried = len(stored["settings"])
+  runs = {len(each) for each in stored["scores"].values()}
+  if stored["chosen"] >= tried or runs != {tried}:
+    raise UserError(f"{path}: {name} does not have a score for each of its settings.")
+  if stored["metric"] not in stored["scores"]:
+    raise UserError(f"{path}: {name}.scores has no {stored['metric']}.")
   scores = {
     metric: [[float(score) for score in runs] for runs in by_settings]
     for metric, by_settings in stored["scores"].items()
