@@ -14,9 +14,9 @@ from attention_lab.compare.analysis.record import Run
 from attention_lab.run import folder as run_folder
 from attention_lab.run.metrics_file import records
 from attention_lab.system.code_hash import changes, digest
-from attention_lab.system.files import read_json, write_file
+from attention_lab.system.files import write_file
 from attention_lab.system.regular import no_follow, read_regular, refuse_links_between
-from attention_lab.system.shape import AtLeast, Either, refuse_malformed
+from attention_lab.system.shape import AtLeast, Either, OrNull, read_shaped
 
 LOG_TAIL = 65_536  # Bytes at the end of a log that are searched for an error.
 LONGEST_NAME = 60  # Characters.
@@ -34,12 +34,12 @@ SHAPE = {
   "steps?": AtLeast(int, 0),
   "sequence_length?": AtLeast(int, 1),
   **{f"{name}?": str for name in ("attention", "position", "dataset", "leak_check")},
-  **{f"{name}?": float for name in _NUMBERS},
+  **{f"{name}?": OrNull(float) for name in _NUMBERS},
   "train?": _FIGURES,
-  "validation?": _FIGURES,
-  "lengths?": {int: _FIGURES},
+  "validation?": OrNull(_FIGURES),
+  "lengths?": OrNull({int: _FIGURES}),
   "primary?": frozenset(METRICS),
-  "guess?": {str: float},
+  "guess?": OrNull({str: float}),
 }
 
 
@@ -69,8 +69,7 @@ def summary(cell: Path) -> dict[str, Any]:
   path = cell / run_folder.SUMMARY
   if not os.path.exists(path):
     return {}
-  content: dict[str, Any] = read_json(path)
-  refuse_malformed(path, content, SHAPE)
+  content: dict[str, Any] = read_shaped(path, SHAPE)
   return content
 
 

@@ -11,8 +11,8 @@ from attention_lab.compare.analysis.measures import METRICS
 from attention_lab.compare.margin import margin_from
 from attention_lab.config import Config
 from attention_lab.errors import UserError
-from attention_lab.system.files import read_json, write_json
-from attention_lab.system.shape import AtLeast, refuse_malformed
+from attention_lab.system.files import write_json
+from attention_lab.system.shape import AtLeast, OrNull, read_shaped
 
 FILE = "compare.json"
 COSTS = "benchmark.json"  # Beside it, if costs were measured.
@@ -40,8 +40,8 @@ _RECORD = {
   "attention": str,
   "length": AtLeast(int, 1),
   "kind": str,
-  "seconds?": float,
-  "memory_bytes?": float,
+  "seconds?": OrNull(float),
+  "memory_bytes?": OrNull(float),
 }
 _ROW = {
   **{f"{key}?": float for key, metric in METRICS.items() if metric.measured},
@@ -81,8 +81,7 @@ def read(workdir: Path) -> Stored | None:
   path = workdir / FILE
   if not os.path.exists(path):
     return None
-  content = read_json(path)
-  refuse_malformed(path, content, CONTENT)
+  content = read_shaped(path, CONTENT)
   rows = [
     StoredRow(
       row["name"],
@@ -94,9 +93,8 @@ def read(workdir: Path) -> Stored | None:
     )
     for row in content["rows"]
   ]
-  names = [row.name for row in rows]
-  if len(set(names)) < max(1, len(names)):
-    raise UserError(f"{path}: rows has no row, or two of one name.")
+  if len({row.name for row in rows}) < len(rows):
+    raise UserError(f"{path}: two of its rows have the same name.")
   if content.get("margin") is not None:
     margin_from(content["margin"], f"{path}: margin ")
   return Stored(
@@ -110,8 +108,7 @@ def read_costs(workdir: Path) -> dict[str, Any] | None:
   path = workdir / COSTS
   if not os.path.exists(path):
     return None
-  content: dict[str, Any] = read_json(path)
-  refuse_malformed(path, content, MEASURED)
+  content: dict[str, Any] = read_shaped(path, MEASURED)
   return content
 
 
@@ -153,7 +150,8 @@ def refuse_other(
     rows: the configurations of the rows by name, the baseline first.
     tuned: settings that tuning chooses, which may differ.
   """
-  baseline, own = stored.rows[0].name, next(iter(rows))
+  own = next(iter(rows))
+  baseline = next((row.name for row in stored.rows), own)
   if baseline != own:
     raise UserError(
       f"{workdir} holds a comparison with the baseline {baseline!r}, and the baseline of "

@@ -84,7 +84,7 @@ class Progress:
     if not active:
       return seeds, "failed" if failed else "", "", ""
     records = [
-      r for r in cells.curve(active[0]) if r["split"] == "train" and "loss" in r
+      r for r in cells.curve(active[0]) if r.get("split") == "train" and "loss" in r
     ]
     if not records:
       return seeds, "starting", "", ""

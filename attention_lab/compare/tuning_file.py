@@ -8,15 +8,15 @@ from typing import Any
 from attention_lab.compare.analysis.measures import METRICS
 from attention_lab.compare.analysis.record import Tuned
 from attention_lab.errors import UserError
-from attention_lab.system.files import read_json, write_json
-from attention_lab.system.shape import AtLeast, Only, refuse_malformed
+from attention_lab.system.files import write_json
+from attention_lab.system.shape import AtLeast, Either, Only, OrNull, read_shaped
 
 FILE = "tuning.json"
 CONTENT = {
   str: Only(
     {
       "metric": frozenset(METRICS),
-      "settings": [{str: object}],
+      "settings": [{str: Either(OrNull(str), Either(float, bool))}],
       "scores": {str: [[float]]},
       "chosen": AtLeast(int, 0),
     }
@@ -29,17 +29,22 @@ def read(workdir: Path) -> dict[str, Tuned]:
   path = workdir / FILE
   if not os.path.exists(path):
     return {}
-  content = read_json(path)
-  refuse_malformed(path, content, CONTENT)
+  content = read_shaped(path, CONTENT)
   return {name: _tuned(path, name, row) for name, row in content.items()}
 
 
 def _tuned(path: Path, name: str, stored: Mapping[str, Any]) -> Tuned:
   """Return what was stored of a row; numbers that are not finite are stored by name."""
-  tried = len(stored["settings"])
-  runs = {len(each) for each in stored["scores"].values()}
-  if stored["chosen"] >= tried or runs != {tried}:
-    raise UserError(f"{path}: {name} does not have a score for each of its settings.")
+  settings, scored = stored["settings"], stored["scores"].values()
+  runs = {len(each) for combinations in scored for each in combinations}
+  if (
+    not 0 <= stored["chosen"] < len(settings)
+    or {len(combinations) for combinations in scored} != {len(settings)}
+    or len({tuple(sorted(each)) for each in settings}) > 1
+    or len(runs) != 1
+    or 0 in runs
+  ):
+    raise UserError(f"{path}: {name} does not have its scores for each combination.")
   if stored["metric"] not in stored["scores"]:
     raise UserError(f"{path}: {name}.scores has no {stored['metric']}.")
   scores = {

@@ -22,7 +22,7 @@ from attention_lab.errors import UserError
 from attention_lab.system import npz
 from attention_lab.system.files import advice_after, parse_json, write_atomically
 from attention_lab.system.regular import read_regular
-from attention_lab.system.shape import refuse_malformed
+from attention_lab.system.shape import OrNull, refuse_malformed
 
 META = "meta.json"
 FILES = "files/"  # Prefix of the names of the files that a checkpoint holds.
@@ -229,7 +229,7 @@ def _read(path: Path) -> Any:
     return None
   try:
     arrays = npz.load(content)
-    refuse_malformed(path, _meta(arrays), {"validation_loss?": float})
+    refuse_malformed(path, _meta(arrays), {"validation_loss?": OrNull(float)})
     return arrays
   except (ValueError, KeyError, UserError):
     return None

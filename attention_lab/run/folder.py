@@ -18,7 +18,6 @@ from attention_lab.run.checkpoint import Checkpoints
 from attention_lab.system import lock as locks
 from attention_lab.system.files import (
   make_folder,
-  read_json,
   remove_partial,
   write_file,
   write_json,
@@ -26,7 +25,7 @@ from attention_lab.system.files import (
 )
 from attention_lab.system.processor import processor
 from attention_lab.system.regular import read_regular, refuse_link
-from attention_lab.system.shape import OrNull, refuse_malformed
+from attention_lab.system.shape import OrNull, read_shaped
 from attention_lab.system.versions import all_versions
 
 # Files and folders in the folder of a run. Nothing else in the package names them.
@@ -51,10 +50,10 @@ PROVENANCE = {
   "started?": str,
   "dataset_sha256?": str,
   "versions?": {str: OrNull(str)},
-  "git_commit?": str,
+  "git_commit?": OrNull(str),
   "devices?": [str],
   "platform?": str,
-  "processor?": str,
+  "processor?": OrNull(str),
   "from?": dict,
 }
 CONTENT = {
@@ -75,9 +74,7 @@ def stored(workdir: Path) -> dict[str, Any] | None:
   path = workdir / CONFIG
   if not os.path.exists(path):
     return None
-  content: dict[str, Any] = read_json(path)
-  refuse_malformed(path, content, CONTENT)
-  return content
+  return read_shaped(path, CONTENT)
 
 
 def stored_config(workdir: Path) -> dict[str, Any] | None:

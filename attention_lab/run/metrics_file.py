@@ -18,7 +18,7 @@ from attention_lab.system.shape import AtLeast, refuse_malformed
 MOST_EXPANSION = 100
 RECORD = {
   "step": AtLeast(int, 0),
-  "split": str,
+  "split?": str,
   "event?": str,
   **{f"{name}?": float for name in ("loss", "accuracy", "learning_rate", "grad_norm")},
 }

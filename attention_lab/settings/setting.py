@@ -10,6 +10,7 @@ from attention_lab.errors import UserError, nearest
 
 # Exclusive upper bounds of numbers without a bound of their own.
 LARGEST = {int: 2**31, float: 2.0**127}
+MOST_LENGTHS = 100  # Of a setting that is a tuple of lengths.
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -91,6 +92,8 @@ class Setting:
       return
     if isinstance(value, float) and not math.isfinite(value):
       raise UserError(f"{flag}={value}: take a finite number.")
+    if self.lengths and len(value) > MOST_LENGTHS:
+      raise UserError(f"{flag} has {len(value)} numbers; take at most {MOST_LENGTHS}.")
     if self.lengths and not all(_is_length(length) for length in value):
       raise UserError(f"{flag}={value}: take whole numbers of 1 or more: 128,256.")
     if self.above is not None and value <= self.above:

@@ -8,7 +8,7 @@ A shape is one of:
 - a set of texts: one of them;
 - `[shape]`: a list of any length, and `(shape, shape)`: one of this length;
 - `{"name": shape, "other?": shape}`: an object with these fields, and others. One whose
-  name ends in ? may be missing or null;
+  name ends in ? may be missing;
 - `{str: shape}` or `{int: shape}`: an object whose keys are any text or whole numbers;
 - `Only`, `OrNull`, `Either` and `AtLeast`.
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from attention_lab.errors import UserError
+from attention_lab.system.files import read_json
 
 NOT_FINITE = ("nan", "inf", "-inf")
 _KINDS = {
@@ -54,6 +55,13 @@ class AtLeast(NamedTuple):
 
   kind: type
   low: float
+
+
+def read_shaped(path: Path, shape: Any) -> Any:
+  """Return the content of a JSON file; raise `UserError` unless it has a shape."""
+  content = read_json(path)
+  refuse_malformed(path, content, shape)
+  return content
 
 
 def refuse_malformed(path: Path, content: Any, shape: Any) -> None:
@@ -125,25 +133,14 @@ def _of_object(
         if key is int and not (name.isascii() and name.isdigit() and len(name) < 19):
           yield _inside(field, name), "has a name that is no whole number"
         yield from _problems(value, inner, _inside(field, name))
-    elif (value := content.get(key.removesuffix("?"))) is not None:
-      yield from _problems(value, inner, _inside(field, key.removesuffix("?")))
-    elif key in content and not isinstance(inner, OrNull):
-      yield _inside(field, key), f"is null, expected {_expected(inner)}"
-    elif not key.endswith("?") and key not in content:
+    elif (name := key.removesuffix("?")) in content:
+      yield from _problems(content[name], inner, _inside(field, name))
+    elif name == key:
       yield _inside(field, key), "is missing"
 
 
 def _inside(field: str, name: str) -> str:
   return f"{field}.{name}" if field else name
-
-
-def _expected(shape: Any) -> str:
-  """Return what a shape is, in a few words."""
-  if isinstance(shape, AtLeast):
-    shape = shape.kind
-  kind = dict if isinstance(shape, dict | Only) else shape
-  kind = list if isinstance(shape, list | tuple) else kind
-  return _KINDS.get(kind, "a value") if isinstance(kind, type) else "a value"
 
 
 def _is_number(content: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from attention_lab.errors import UserError
 from attention_lab.run.metrics_file import unpack
-from attention_lab.system.shape import AtLeast, Only, refuse_malformed
+from attention_lab.system.shape import AtLeast, Only, OrNull, refuse_malformed
 from attention_lab.training.loss_monitor import LossMonitor
 
 _COUNT = AtLeast(int, 0)
@@ -19,9 +19,9 @@ _MONITOR = {
 SHAPE = {
   "identity?": {"settings": dict, "code": {str: str}, "data": str, "step": _COUNT},
   "window": ([float], [float], [float], [float]),
-  "validation?": {str: float},
-  "validation_loss?": float,
-  "validated?": (_COUNT, _COUNT),
+  "validation?": OrNull({str: float}),
+  "validation_loss?": OrNull(float),
+  "validated?": OrNull((_COUNT, _COUNT)),
   "health?": Only(_MONITOR | {"variance?": AtLeast(float, 0)}),
   "journal": str,
   "seconds": AtLeast(float, 0),
