@@ -95,11 +95,13 @@ def set_value(config: Config, key: str, value: Any) -> None:
   try:
     if value is None and not setting.optional:
       raise TypeError
+    if setting.texts and not all(isinstance(each, str) for each in value):
+      raise TypeError
     if setting.path and isinstance(value, str) and value:
       value = os.path.expanduser(value)
     config.update_from_flattened_dict({key: value})
   except (TypeError, ValueError):
-    expected = setting.type.__name__
+    expected = f"{setting.type.__name__}{' of texts' * setting.texts}"
     raise UserError(f"--config.{key}={value!r}: expected {expected}.") from None
 
 

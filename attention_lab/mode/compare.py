@@ -7,7 +7,6 @@ whenever a run ends, and report.html at the end or on interruption.
 """
 
 import hashlib
-import itertools
 import json
 import shlex
 import sys
@@ -46,7 +45,6 @@ from attention_lab.config import Config
 from attention_lab.errors import print_error
 from attention_lab.run import folder as run_folder
 from attention_lab.system.files import make_folder
-from attention_lab.system.regular import refuse_links_between
 from attention_lab.training.preflight import training_flops
 
 
@@ -113,8 +111,7 @@ def train(
   """
   make_folder(planned.workdir, "workdir")
   for each in filter(None, (planned, trials)):
-    for row, seed in itertools.product(each.rows, each.seeds):
-      refuse_links_between(planned.workdir, each.cell(row, seed))
+    each.refuse_links(planned.workdir)
   reports = Reports(planned, config, session)
   if trials is not None:
     if plan_file.read(planned.workdir) is None:

@@ -83,13 +83,15 @@ def unpack(copy: str) -> bytes:
     ValueError: it is damaged, or expands more than records do.
   """
   try:
-    packed = base64.b64decode(copy)
+    packed = base64.b64decode(copy, validate=True)
     unpacker = zlib.decompressobj()
     content = unpacker.decompress(packed, MOST_EXPANSION * max(1, len(packed)))
   except (ValueError, zlib.error) as error:
     raise ValueError(f"is damaged ({error})") from None
   if unpacker.unconsumed_tail:
     raise ValueError(f"expands to more than {MOST_EXPANSION} times its size")
+  if packed and not unpacker.eof:
+    raise ValueError("is damaged (it is cut off)")
   return content
 
 

@@ -28,6 +28,7 @@ class Setting:
     at_most: inclusive upper bound.
     choices: the values that it accepts; all if empty.
     lengths: whether it is a tuple of whole numbers of 1 or more.
+    texts: whether it is a tuple of texts.
     path: whether it is a path, in which "~" stands for the user's home.
     flag: name of the flag that sets it; "" if it has none.
     resumable: whether a resumed run may change it. Results do not depend on it then.
@@ -46,6 +47,7 @@ class Setting:
   at_most: float | None = None
   choices: tuple[str, ...] = ()
   lengths: bool = False
+  texts: bool = False
   path: bool = False
   flag: str = ""
   resumable: bool = False

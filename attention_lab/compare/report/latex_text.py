@@ -10,8 +10,6 @@ _ESCAPES = {
   "<": r"\textless{}",
   ">": r"\textgreater{}",
   "|": r"\textbar{}",
-  "[": "{[}",  # After the end of a row it would begin an argument, as * would.
-  "*": "{*}",
 } | {character: f"\\{character}" for character in "&%$#_{}"}
 _SYMBOLS = {
   "–": "--",
