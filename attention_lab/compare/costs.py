@@ -39,7 +39,7 @@ def stored(plan: Plan, lengths: Sequence[int]) -> Costs | None:
   content = plan_file.read_costs(plan.workdir)
   if content is None or content.get(CONDITIONS) != _conditions(plan, lengths):
     return None
-  return Costs(content.get("records") or (), content.get("rows") or {})
+  return Costs(content.get("records", ()), content.get("rows", {}))
 
 
 def measure(plan: Plan, lengths: Sequence[int]) -> list[str]:

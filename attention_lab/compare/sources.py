@@ -116,8 +116,8 @@ def _comparison(folder: Path, stored: plan_file.Stored) -> Source:
   costs = plan_file.read_costs(folder) or {}
   return Source(
     *(folder, found, stored.about, stored.margin, stored.looks),
-    records=costs.get("records") or (),
-    rows=costs.get("rows") or {},
+    records=costs.get("records", ()),
+    rows=costs.get("rows", {}),
   )
 
 
