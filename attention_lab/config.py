@@ -190,10 +190,11 @@ def changed_settings(config: Config) -> dict[str, Any]:
 
   They are in the order of the table; those in `PARTS` are left out.
   """
+  values = dict(flatten(config))
   return {
-    key: value
-    for key, value in flatten(config)
-    if key not in PARTS and not is_resumable(key) and value != SETTINGS[key].default
+    key: values[key]
+    for key, setting in SETTINGS.items()
+    if not (setting.resumable or key in PARTS or values[key] == setting.default)
   }
 
 
