@@ -1,4 +1,4 @@
-"""Which parameters decay: matrices, or all."""
+"""Masks of weight decay: matrices, or all parameters."""
 
 from collections.abc import Callable
 from typing import Any
