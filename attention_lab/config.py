@@ -101,8 +101,7 @@ def set_value(config: Config, key: str, value: Any) -> None:
       value = os.path.expanduser(value)
     config.update_from_flattened_dict({key: value})
   except (TypeError, ValueError):
-    expected = f"{setting.type.__name__}{' of texts' * setting.texts}"
-    raise UserError(f"--config.{key}={value!r}: expected {expected}.") from None
+    raise UserError(f"--config.{key}={value!r}: expected {setting.expected}.") from None
 
 
 def set_text(config: Config, key: str, text: str) -> None:
@@ -119,7 +118,7 @@ def set_text(config: Config, key: str, text: str) -> None:
 
 def _expected(key: str, text: str) -> str:
   """Return what a setting accepts instead of a text."""
-  kind = SETTINGS[key].type.__name__
+  kind = SETTINGS[key].expected
   if "," not in text or kind not in ("int", "float"):
     return kind
   if key == "seeds":

@@ -61,6 +61,11 @@ class Setting:
     return self.kind or type(self.default)
 
   @property
+  def expected(self) -> str:
+    """Its type in words, for messages."""
+    return f"{self.type.__name__}{' of texts' * self.texts}"
+
+  @property
   def optional(self) -> bool:
     """Whether it accepts None."""
     return self.kind is not None
