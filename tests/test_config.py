@@ -86,8 +86,8 @@ def test_text_is_converted_to_the_type_of_the_setting(config, key, text, value):
     ("train.learning_rate", "fast", "float"),
     ("log.tensorboard", "yes", "bool"),
     ("plugins", "mine", "tuple of texts"),
-    ("plugins", "5", "tuple"),
-    ("plugins", "(", "tuple"),
+    ("plugins", "5", "tuple of texts"),
+    ("plugins", "(", "tuple of texts"),
   ],
 )
 def test_text_of_another_type_is_rejected(config, key, text, kind):
