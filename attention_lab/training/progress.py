@@ -16,9 +16,7 @@ from rich.progress import (
 from rich.table import Column
 
 from attention_lab.system.stdout import drop_output
-
-# (batches done, batches in all), called after each batch.
-OnBatch = Callable[[int, int], None]
+from attention_lab.training.listener import OnBatch
 
 
 class _Console(Console):
@@ -44,6 +42,7 @@ class Show:
 
   def __init__(self, step: int = 0, steps: int = 0, quiet: bool = False):
     self.console = _Console(highlight=False, soft_wrap=True, emoji=False, quiet=quiet)
+    self.prints = not quiet
     self._steps = steps
     self._bar: Progress | None = None
     self._evaluation: TaskID | None = None
@@ -89,14 +88,12 @@ class Show:
     seconds_left: float | None = None,
   ) -> None:
     """Show metrics: those of training next to the bar, if there is one, else a line."""
-    text = "  ".join(
-      f"{name.replace('_', ' ')} {_short(x)}" for name, x in values.items()
-    )
+    text = figures_text(values)
     if self._bar and split == "train":
       self._bar.update(self._task, figures=text)
       return
     if seconds_left is not None:
-      text += f"  left {int(seconds_left) // 60}:{int(seconds_left) % 60:02d}"
+      text += f"  {left_text(seconds_left)}"
     self.line(f"step {step}/{self._steps}  {split}: {text}")
 
   def line(self, text: str) -> None:
@@ -111,6 +108,18 @@ class Show:
     if self._bar:
       self._bar.stop()
       self._bar = None
+
+
+def figures_text(values: Mapping[str, Any]) -> str:
+  """Return metrics as text: "loss 1.319  accuracy 0.6426"."""
+  return "  ".join(
+    f"{name.replace('_', ' ')} {_short(x)}" for name, x in values.items()
+  )
+
+
+def left_text(seconds: float) -> str:
+  """Return the time that is left as text: "left 1:05"."""
+  return f"left {int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def spreads(
