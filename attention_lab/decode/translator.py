@@ -143,7 +143,7 @@ def score_answers(
   translator: Translator,
   params: Any,
   pairs: tuple[Sequence[str], Sequence[str]],
-  file: Path,
+  file: Path | None,
   on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, dict[str, Any]]:
   """Return scores of the best translations: score → its value and signature.

@@ -1,7 +1,6 @@
 """--mode=evaluate: metrics of a trained run on every split, and BLEU of translations."""
 
 import contextlib
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from attention_lab.distributed.devices import (
 )
 from attention_lab.errors import UserError
 from attention_lab.experiment import Experiment, assemble
+from attention_lab.nn.metrics import perplexity
 from attention_lab.run import code as run_code
 from attention_lab.run import folder as run_folder
 from attention_lab.run.restore import Trained
@@ -160,7 +160,7 @@ def _measured(prepared: Prepared, restored: Trained, show: Listener) -> dict[str
   watch, size = show.batches, config.batch_size
   for split in dataset.splits:
     figures = evaluate(measure, params, dataset, split, size, devices, watch(split))
-    result[split] = figures | {"perplexity": math.exp(min(figures["loss"], 700))}
+    result[split] = figures | {"perplexity": perplexity(figures["loss"])}
     show.line(f"step {step}  {split}: {format_figures(figures)}")
   if lengths:
     result["lengths"] = evaluate_lengths(
