@@ -7,7 +7,7 @@ from typing import Any
 import jmp
 
 from attention_lab import config as configs
-from attention_lab.api.components import classes_among, held
+from attention_lab.api.components import classes_among, held, named
 from attention_lab.api.display import new_display
 from attention_lab.api.process import api_call, jax_settings_kept
 from attention_lab.api.results.benchmark import Benchmark, Timing
@@ -59,12 +59,7 @@ def benchmark(
   config = configs.get_config()
   values = by_key(settings, UNUSED)
   with contextlib.ExitStack() as stack:
-    names = [
-      each
-      if isinstance(each, str)
-      else stack.enter_context(held({"attention": each}))["attention"]
-      for each in attentions
-    ]
+    names = [stack.enter_context(named(each, "benchmark")) for each in attentions]
     values |= stack.enter_context(held(classes_among(values)))
     assign(config, values | {"attention": ",".join(names)})
     names = mode.names_of(config)

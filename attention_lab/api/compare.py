@@ -1,13 +1,12 @@
 """A comparison in this process: `attention_lab.compare`."""
 
 import contextlib
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from attention_lab.api.comparing import configuration
-from attention_lab.api.components import held
+from attention_lab.api.components import named
 from attention_lab.api.process import (
   api_call,
   folder_of,
@@ -22,7 +21,6 @@ from attention_lab.compare import extras, launch
 from attention_lab.compare.in_process import run_in_process
 from attention_lab.compare.plan import Plan
 from attention_lab.config import Config
-from attention_lab.errors import UserError
 from attention_lab.mode import compare as mode
 from attention_lab.mode import train
 
@@ -57,7 +55,7 @@ def compare(
   extras.refuse_missing("attention_lab.compare")
   messages: list[str] = []
   with contextlib.ExitStack() as stack:
-    names = [stack.enter_context(_named(each)) for each in attentions]
+    names = [stack.enter_context(named(each, "compare")) for each in attentions]
     config = configuration(names, settings)
     stack.enter_context(jax_settings_kept(config.compile_cache))
     folder = stack.enter_context(folder_of(workdir))
@@ -69,20 +67,6 @@ def compare(
     if not signal:
       return ComparisonReport.of(mode.finish(reports), messages)
   interrupt(signal)
-
-
-@contextlib.contextmanager
-def _named(attention: str | type[Attention]) -> Iterator[str]:
-  """Yield the name of an attention; a class has one for as long as the context."""
-  if isinstance(attention, str):
-    yield attention
-  elif isinstance(attention, type):
-    with held({"attention": attention}) as names:
-      yield names["attention"]
-  else:
-    raise UserError(
-      f"compare takes names and subclasses of attention_lab.Attention, not {attention!r}."
-    )
 
 
 def _launch(planned: Plan, config: Config, listener: launch.Listener) -> int | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attention_lab.architecture.base.architecture import architectures
-from attention_lab.attention.base.attention import attentions
+from attention_lab.attention.base.attention import Attention, attentions
 from attention_lab.dataset.base.dataset import datasets
 from attention_lab.errors import UserError
 from attention_lab.plugin.registry import Registry
@@ -52,3 +52,26 @@ def held(classes: Classes, names: Mapping[str, str] | None = None) -> Iterator[A
       )
       for key, component in classes.items()
     }
+
+
+@contextlib.contextmanager
+def named(attention: str | type[Attention], function: str) -> Iterator[str]:
+  """Yield the name of an attention; a class has one for as long as the context.
+
+  Args:
+    attention: name or class.
+    function: the function of the API that takes it, for the message.
+
+  Raises:
+    UserError: it is neither, or the class breaks the contract.
+  """
+  if isinstance(attention, str):
+    yield attention
+  elif isinstance(attention, type):
+    with held({"attention": attention}) as names:
+      yield names["attention"]
+  else:
+    raise UserError(
+      f"{function} takes names and subclasses of attention_lab.Attention, not "
+      f"{attention!r}."
+    )

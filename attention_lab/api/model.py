@@ -19,7 +19,7 @@ from attention_lab.api.results.samples import Sample, Samples
 from attention_lab.api.settings import assign, by_key
 from attention_lab.config import Config
 from attention_lab.decode.attention_maps import of_pair, of_text
-from attention_lab.errors import UserError
+from attention_lab.errors import UserError, nearest
 from attention_lab.experiment import Experiment, assemble
 from attention_lab.kernel.mask import default_positions
 from attention_lab.mode import evaluate as evaluating
@@ -162,7 +162,11 @@ class TrainedModel:
       UserError: an unknown character or option, or a model that generates no text.
     """
     prompts = [prompt] if prompt is None or isinstance(prompt, str) else list(prompt)
-    config = self._with({f"sample__{name}": x for name, x in options.items()})
+    for name in options:
+      if name not in DecodeOptions.__annotations__:
+        known = nearest(name, DecodeOptions.__annotations__)
+        raise UserError(f"There is no option {name!r}. {known}")
+    config = self._with({f"sample.{name}": x for name, x in options.items()})
     found, note = list[Sample](), ""
     with jax_settings_kept(config.compile_cache):
       for each in prompts:
@@ -241,9 +245,9 @@ class TrainedModel:
     return held(self._classes, {key: names[key] for key in self._classes})
 
   def _with(self, values: dict[str, Any]) -> Config:
-    """Return the configuration with other values, by setting or keyword."""
+    """Return the configuration with other values, by setting."""
     config = self.config.copy_and_resolve_references()
-    assign(config, {key.replace("__", "."): value for key, value in values.items()})
+    assign(config, values)
     return config
 
   def _experiment_of(self, config: Config, changed: dict[str, Any]) -> Experiment:

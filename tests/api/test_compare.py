@@ -14,16 +14,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import jax
-import matplotlib
 import numpy as np
 import pytest
-from absl import flags as absl_flags
-from absl import logging
 
 import attention_lab as al
 from attention_lab import experiment
-from attention_lab.api.compare import jax_settings_kept
-from attention_lab.api.settings import configuration
+from attention_lab.api.comparing import configuration
+from attention_lab.api.process import jax_settings_kept
 from attention_lab.attention.base.attention import attentions
 from attention_lab.compare import maps
 from attention_lab.compare.report import files, page
@@ -32,22 +29,9 @@ from attention_lab.mode import train
 from attention_lab.run import folder as run_folder
 from attention_lab.system import versions
 from attention_lab.training import due, preflight
-from tests.api.cells import MINE, TINY, define, flags
+from tests.api.cells import LEAKY, MINE, TINY, define, flags
+from tests.api.state import found_state
 from tests.commands import ROOT
-
-
-def found_state():
-  """Return what a call must leave as it was."""
-  return {
-    "signals": [signal.getsignal(each) for each in signal.Signals],
-    "jax": dict(jax.config.values),
-    "environment": dict(os.environ),
-    "streams": (sys.stdout, sys.stderr, sys.argv, list(sys.argv)),
-    "flags": (absl_flags.FLAGS.is_parsed(), logging.get_verbosity()),
-    "matplotlib": dict(matplotlib.rcParams),
-    "attentions": list(attentions),
-    "folder": os.getcwd(),
-  }
 
 
 @pytest.fixture
@@ -220,15 +204,6 @@ def test_another_thread_is_refused():
   thread.start()
   thread.join()
   assert errors == ["compare handles signals, so call it from the main thread."]
-
-
-LEAKY = """
-import attention_lab as al
-
-class Leaky(al.Weighted):
-  def weights(self, scores, allowed):
-    return al.softmax(scores, allowed | True)
-"""
 
 
 def test_a_class_that_leaks_is_refused_until_it_is_corrected(monkeypatch, tmp_path):
