@@ -98,7 +98,8 @@ class Training:
           for record in self.metrics
           if record["split"] == split
         ]
-        axes.plot(*zip(*points, strict=True), "o-", markersize=3, label=split)
+        if points:  # None of training if every step was skipped.
+          axes.plot(*zip(*points, strict=True), "o-", markersize=3, label=split)
       axes.set(xlabel="steps", ylabel=label)
       axes.grid(alpha=0.3)
       axes.legend()

@@ -23,7 +23,7 @@ def new_figure(**options: Any) -> Any:
       "this library."
     ) from None
 
-  class Shown(Figure):
+  class NotebookFigure(Figure):
     """A figure that notebooks show, though pyplot is not imported."""
 
     def _repr_png_(self) -> bytes:
@@ -31,7 +31,7 @@ def new_figure(**options: Any) -> Any:
       self.savefig(content, format="png")
       return content.getvalue()
 
-  return Shown(layout="constrained", **options)
+  return NotebookFigure(layout="constrained", **options)
 
 
 def figure_of_benchmark(
@@ -93,6 +93,8 @@ def figure_of_maps(
   figure = new_figure(figsize=(across * columns, down * len(layers) + 0.4), dpi=150)
   if title:
     figure.suptitle(_literal(title))
+  figure.supxlabel("attends to", fontsize=7)
+  figure.supylabel("token", fontsize=7)
   panels = figure.subplots(len(layers), columns, squeeze=False)
   for layer, heads in enumerate(layers):
     for head, panel in enumerate(panels[layer]):

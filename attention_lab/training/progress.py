@@ -41,7 +41,10 @@ class Show:
   """
 
   def __init__(self, step: int = 0, steps: int = 0, quiet: bool = False):
-    self.console = _Console(highlight=False, soft_wrap=True, emoji=False, quiet=quiet)
+    # In a notebook, rich would bypass standard output, which a log may have replaced.
+    self.console = _Console(
+      force_jupyter=False, highlight=False, soft_wrap=True, emoji=False, quiet=quiet
+    )
     self.prints = not quiet
     self._steps = steps
     self._bar: Progress | None = None

@@ -49,11 +49,3 @@ def define(source, name="MyAttention", file="<cell>", stored=True, **names):
     linecache.cache[file] = len(source), None, source.splitlines(True), file
   exec(compile(source, file, "exec"), names)
   return names[name]
-
-
-def flags(**settings):
-  """Return settings of a call as flags of a command."""
-  named = {"dataset", "batch_size", "steps", "match", "skip_checks"}
-  for key, value in settings.items():
-    flag = key if key in named else f"config.{key.replace('__', '.')}"
-    yield f"--{flag}={value}"

@@ -10,7 +10,8 @@ import pytest
 import attention_lab as al
 from attention_lab.config import get_config, set_value
 from attention_lab.mode import train
-from tests.api.cells import MINE, RUN, define
+from attention_lab.training import preflight
+from tests.api.cells import MINE, RUN, TINY, define
 from tests.api.state import found_state
 
 
@@ -42,3 +43,25 @@ def run(tmp_path_factory):
     assert train.run(config, str(folder)) == 0
   assert "validation: loss" in out.getvalue()
   return folder
+
+
+@pytest.fixture(scope="package")
+def call(tmp_path_factory):
+  """Return a comparison of a name and a class, and what the call has left."""
+  mine = define(MINE, stored=False)
+  folder, out = tmp_path_factory.mktemp("empty"), io.StringIO()
+  with pytest.MonkeyPatch.context() as patch:
+    patch.chdir(folder)
+    # The comparison would run them in spite of skip_checks.
+    patch.setattr(preflight, "_check_leaks", lambda *words: ("passed", True))
+    patch.setattr(tempfile, "tempdir", str(folder))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+      before = found_state()
+      # The seeds of a row share one program, which is compiled once.
+      report = al.compare(
+        *("standard", mine), seeds=3, compare__vmap_seeds="always", **TINY
+      )
+      after = found_state()
+  return SimpleNamespace(
+    report=report, before=before, after=after, printed=out.getvalue(), folder=folder
+  )

@@ -33,7 +33,7 @@ class AttentionMap:
   weights: np.ndarray = dataclasses.field(repr=False)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class AttentionMaps:
   """The weights of every layer and head; iterated over, an `AttentionMap` each.
 
@@ -41,7 +41,7 @@ class AttentionMaps:
     maps: the weights by place: layers of [heads, T, S] float32, and the tokens.
   """
 
-  maps: tuple[Map, ...] = dataclasses.field(repr=False)
+  maps: tuple[Map, ...]
 
   def __iter__(self) -> Iterator[AttentionMap]:
     for place, layers, queries, contexts in self.maps:
@@ -114,8 +114,8 @@ class AttentionMaps:
     first = found[0]
     return figure_of_maps(first.layers, first.queries, first.contexts, first.place)
 
-  def __str__(self) -> str:
-    return f"Attention weights: {'; '.join(self._sizes())}"
+  def __repr__(self) -> str:
+    return f"AttentionMaps({'; '.join(self._sizes())})"
 
   def _repr_html_(self) -> str:
     body = [
