@@ -19,7 +19,8 @@ def evaluate(
   """Measure the metrics of a trained run on every split, and print nothing.
 
   Args:
-    run: the folder of a run, or a model from `load` or `train`.
+    run: the folder of a run, or a model from `load` or `train`: a run with plugins or
+      classes is loaded first.
     checkpoint: of a folder, "last", "best", or a step.
     workdir: folder for evaluation.json and translations; None for no files.
     progress: whether to show a bar, on a terminal or in a notebook.

@@ -18,7 +18,8 @@ def sample(
   """Continue prompts, or translate sources, with a trained run, and print nothing.
 
   Args:
-    run: the folder of a run, or a model from `load` or `train`.
+    run: the folder of a run, or a model from `load` or `train`: a run with plugins or
+      classes is loaded first.
     prompt: a text, or several; None for the dataset's own.
     checkpoint: of a folder, "last", "best", or a step.
     **options: see `DecodeOptions`, for example length=100 and temperature=0.

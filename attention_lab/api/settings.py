@@ -12,8 +12,6 @@ from attention_lab.settings.table import SETTINGS
 
 KEYWORDS = {key.replace(".", "__"): key for key in SETTINGS}
 KEYWORDS |= {setting.flag: key for key, setting in SETTINGS.items() if setting.flag}
-# Keyword arguments that set no setting.
-OTHERS = ("workdir", "trust_plugins")
 
 
 def key_of(word: str) -> str:
@@ -71,7 +69,9 @@ def in_keywords(text: str, section: str = "") -> str:
     if flag == "plugin" and value:
       return f"plugins=[{value!r}]"
     key = dotted or KEYWORDS.get(flag, "")
-    if key not in SETTINGS and flag not in OTHERS:
+    if flag == "trust_plugins":
+      return "trust_plugins=True"
+    if key not in SETTINGS and flag != "workdir":
       return found[0]
     name = _keyword(key, section) if key else flag
     return name if value is None else f"{name}={value}"

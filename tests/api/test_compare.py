@@ -25,7 +25,7 @@ from attention_lab.errors import UserError
 from attention_lab.mode import train
 from attention_lab.run import folder as run_folder
 from attention_lab.system import versions
-from attention_lab.training import due, preflight
+from attention_lab.training import preflight
 from tests.api.cells import LEAKY, MINE, TINY, define
 from tests.api.state import found_state
 from tests.commands import ROOT
@@ -250,27 +250,20 @@ def test_a_failed_run_leaves_the_others(tmp_path, untrained, capfd):
   assert capfd.readouterr() == ("", "")
 
 
-def test_an_interrupted_comparison_continues(tmp_path, monkeypatch, without_figures):
-  work, logged, left = tmp_path / "work", due.log, [signal.SIGINT]
-
-  def log(*words):
-    if left:
-      os.kill(os.getpid(), left.pop())
-    return logged(*words)
-
-  monkeypatch.setattr(due, "log", log)
-  mine, settings = define(MINE), TINY | {"log__every": 1, "workdir": work}
-  before = found_state()
+def test_an_interrupted_comparison_continues(tmp_path, monkeypatch, untrained):
+  """Of the checkpoint that a signal saves, there is a test of `train`."""
+  work, finish, left = tmp_path / "work", train.run, [signal.SIGINT]
+  monkeypatch.setattr(
+    train, "run", lambda *words: 128 + left.pop() if left else finish(*words)
+  )
+  mine, before = define(MINE), found_state()
   with pytest.raises(KeyboardInterrupt):
-    al.compare(mine, "linear", **settings)
+    al.compare(mine, "linear", workdir=work, **TINY)
   assert left == []
   assert found_state() == before
-  assert len(list((work / "cells").glob("*/*/checkpoints/000000001-*.npz"))) == 1
   assert (work / "report.html").exists()
-  report = al.compare(mine, "linear", **settings)
+  report = al.compare(mine, "linear", workdir=work, **TINY)
   assert [len(row.seeds) for row in report.rows] == [1, 1]
-  log_of_first = (work / "cells" / "my_attention" / "seed0.log").read_text()
-  assert "Resuming at step 1" in log_of_first
 
 
 def test_values_in_a_list_make_a_grid_and_tuning_chooses(tmp_path, untrained):

@@ -164,7 +164,9 @@ def test_plugins_of_a_run_are_loaded_with_consent_alone(tmp_path):
   for function in (al.load, lambda folder: al.train(workdir=folder)):
     with pytest.raises(UserError) as error:
       function(tmp_path)
-    assert "type plugins=['/x/mine.py'], or trust_plugins instead" in str(error.value)
+    assert "type plugins=['/x/mine.py'], or trust_plugins=True instead" in str(
+      error.value
+    )
 
 
 def test_equal_classes_of_two_cells_may_have_one_name(trained):
