@@ -64,14 +64,9 @@ class Notebook:
 
     self._display = display
     self._handle: Any = display.display(display.HTML(""), display_id=True)
-    self._shown = -math.inf  # The time.
 
   def show(self, done: int, total: int, text: str) -> None:
-    """Move the bar, at most ten times per second except to its end."""
-    now = time.monotonic()
-    if done < total and now < self._shown + 0.1:
-      return
-    self._shown = now
+    """Move the bar."""
     bar = f'<progress value="{done}" max="{total}"></progress> {html.escape(text)}'
     self._handle.update(self._display.HTML(bar))
 
@@ -120,19 +115,21 @@ class BarListener:
   ):
     self._step, self._steps, self._text = step, steps, ""
     self._display = new_display(shown and not quiet)
+    self._moved = -math.inf  # The time.
 
   def step(self, step: int) -> None:
     """Move the bar."""
     self._step = step
-    self._show()
+    if self._is_due(step, self._steps):
+      self._show()
 
   def batches(self, what: str) -> OnBatch:
     """Return a function that shows the batches of an evaluation."""
 
     def on_batch(done: int, total: int) -> None:
-      if self._steps:  # The bar is that of training.
-        return
-      self._display.show(done, total, what)
+      # While training, the bar is that of training.
+      if not self._steps and self._is_due(done, total):
+        self._display.show(done, total, what)
 
     return on_batch
 
@@ -155,6 +152,14 @@ class BarListener:
   def close(self) -> None:
     """Remove the bar."""
     self._display.close()
+
+  def _is_due(self, done: int, total: int) -> bool:
+    """Return whether to move the bar: ten times per second, and to its end."""
+    now = time.monotonic()
+    if done < total and now < self._moved + 0.1:
+      return False
+    self._moved = now
+    return True
 
   def _show(self) -> None:
     text = f"step {self._step:,} of {self._steps:,}  {self._text}"

@@ -26,6 +26,7 @@ from attention_lab.mode import train as mode
 from attention_lab.plugin import consent, discovery
 from attention_lab.run import branch
 from attention_lab.run import folder as run_folder
+from attention_lab.training.listener import Listen
 from attention_lab.training.progress import Show
 
 # Settings that training in this process does not use, with what to do instead.
@@ -63,7 +64,7 @@ def train(
     workdir: folder of the run, as the command writes it; one that holds a run resumes it.
       None for a folder that is removed: the model lives in memory.
     progress: whether to show a bar, on a terminal or in a notebook.
-    verbose: whether to print what the command prints, instead.
+    verbose: whether to print the lines that the command prints, instead of the bar.
     plugins: modules or .py files that register components; loading one runs its code.
     trust_plugins: whether to load the plugins that the run in `workdir` names.
     **settings: as flags, such as steps=300 and dataset="copy", or as the name of a
@@ -92,7 +93,9 @@ def train(
       raise UserError(f"seeds={config.seeds} has no effect here; {UNUSED['seeds']}.")
     stack.enter_context(jax_settings_kept(config.compile_cache))
     folder = stack.enter_context(folder_of(workdir))
-    listen = Show if verbose else partial(BarListener, shown=progress)
+    listen: Listen = partial(BarListener, shown=progress)
+    if verbose:  # A notebook claims to be a terminal, and shows no bar of one.
+      listen = partial(Show, bar=False)
     status = mode.run(config, str(folder), listen)
     if not status:
       model = read(config, folder, classes)

@@ -38,9 +38,12 @@ class Show:
     step: steps taken so far.
     steps: the last step; 0 for no training, only evaluations.
     quiet: whether to show nothing, since another process does.
+    bar: whether to show a bar on a terminal.
   """
 
-  def __init__(self, step: int = 0, steps: int = 0, quiet: bool = False):
+  def __init__(
+    self, step: int = 0, steps: int = 0, quiet: bool = False, bar: bool = True
+  ):
     # In a notebook, rich would bypass standard output, which a log may have replaced.
     self.console = _Console(
       force_jupyter=False, highlight=False, soft_wrap=True, emoji=False, quiet=quiet
@@ -49,7 +52,7 @@ class Show:
     self._steps = steps
     self._bar: Progress | None = None
     self._evaluation: TaskID | None = None
-    if self.console.is_terminal and not quiet:
+    if bar and self.console.is_terminal and not quiet:
       self._bar = Progress(
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
         BarColumn(bar_width=None, table_column=Column(ratio=1)),
