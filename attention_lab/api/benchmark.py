@@ -1,6 +1,7 @@
 """Times and memory of attentions in this process: `attention_lab.benchmark`."""
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,13 @@ import jmp
 
 from attention_lab import config as configs
 from attention_lab.api.components import classes_among, held, named
-from attention_lab.api.display import new_display
+from attention_lab.api.display import Display, new_display
 from attention_lab.api.process import api_call, jax_settings_kept
 from attention_lab.api.results.benchmark import Benchmark, Timing
 from attention_lab.api.settings import assign, by_key
 from attention_lab.attention.base.attention import Attention
 from attention_lab.benchmark.timing import matmul_peak
+from attention_lab.config import Config
 from attention_lab.errors import UserError
 from attention_lab.mode import benchmark as mode
 
@@ -66,16 +68,7 @@ def benchmark(
     mode.refuse_untrainable(config, names)
     stack.enter_context(jax_settings_kept(config.compile_cache))
     show = stack.enter_context(contextlib.closing(new_display(progress)))
-    total = len(config.benchmark.sequence_lengths) + bool(config.benchmark.step)
-    done = 0
-
-    def measured(title: str, found: list[dict[str, Any]]) -> None:
-      nonlocal done
-      done += 1
-      show.show(done, total, title)
-
-    peak = matmul_peak(jmp.get_policy(config.train.precision).compute_dtype)
-    record = mode.measure(config, names, peak, measured)
+    record = _measure(config, names, show)
   if workdir is not None:
     mode.write(Path(workdir).expanduser(), record)
   return Benchmark(
@@ -84,3 +77,17 @@ def benchmark(
     device=record["device"],
     record=record,
   )
+
+
+def _measure(config: Config, names: Sequence[str], show: Display) -> dict[str, Any]:
+  """Return what benchmark.json holds, and show what has been measured."""
+  total = len(config.benchmark.sequence_lengths) + bool(config.benchmark.step)
+  done = 0
+
+  def measured(title: str, found: list[dict[str, Any]]) -> None:
+    nonlocal done
+    done += 1
+    show.show(done, total, title)
+
+  peak = matmul_peak(jmp.get_policy(config.train.precision).compute_dtype)
+  return mode.measure(config, names, peak, measured)

@@ -27,6 +27,11 @@ from attention_lab.conformance.sizes import Sizes
 from attention_lab.conformance.subject import DEPTHS, Subject
 from attention_lab.errors import UserError, nearest
 
+NOTHING = UserError(
+  "check takes a name, a subclass of attention_lab.Attention, or the functions init and "
+  "apply."
+)
+
 
 @api_call()
 def check(
@@ -55,8 +60,7 @@ def check(
     depth: "full", or "quick" for the cases that most often fail.
     position: positional scheme; None for a rotation and a bias.
     progress: whether to show a bar, on a terminal or in a notebook.
-    **claims: `linear_time`, `constant_state`, `sees_itself` and `smooth`, as class
-      variables of an `Attention`; for functions only.
+    **claims: class variables of an `Attention` such as `linear_time`; for functions only.
 
   Raises:
     UserError: an unknown name, or functions that do not go together.
@@ -72,10 +76,7 @@ def check(
     name = attention.__name__
     return _report(name, Subject(name, attention=attention, **own), progress)
   if apply is None:
-    raise UserError(
-      "check takes a name, a subclass of attention_lab.Attention, or the functions init "
-      "and apply."
-    )
+    raise NOTHING
   cls = as_attention(attention, apply, initial_state, extend, kinds, claims)
   sizes = Sizes(1, d_model, d_model)
   name = getattr(apply, "__name__", "functions")

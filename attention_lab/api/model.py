@@ -32,7 +32,7 @@ from attention_lab.training import changes
 
 
 class DecodeOptions(TypedDict, total=False):
-  """How to continue or to translate; what is missing is as the run's configuration says.
+  """Options of decoding; those that are missing are as in the run's configuration.
 
   Attributes:
     length: tokens to generate; of translations, the most.

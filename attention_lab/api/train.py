@@ -38,7 +38,7 @@ UNUSED = {
   "check.": "use check",
   "processes.": "several processes are for the command line",
 }
-UNUSED_WITHOUT_FOLDER = {"profile": "it writes files, so name a workdir"}
+IN_MEMORY = {"profile": "it writes files, so name a workdir"}
 
 
 @api_call()
@@ -77,12 +77,21 @@ def train(
     KeyboardInterrupt: after Ctrl-C.
   """
   refuse_other_thread("train")
-  unused = UNUSED | (UNUSED_WITHOUT_FOLDER if workdir is None else {})
-  values = by_key(settings, unused)
+  values = by_key(settings, UNUSED | (IN_MEMORY if workdir is None else {}))
   config = _base(experiment, workdir, values)
   by_user = isinstance(experiment, Path | Mapping | Config) or _is_file(experiment)
   config.plugins = consent.merged(config.plugins, plugins, "", by_user or trust_plugins)
   discovery.load(config.plugins)
+  listen: Listen = partial(BarListener, shown=progress)
+  if verbose:  # A notebook claims to be a terminal, and shows no bar of one.
+    listen = partial(Show, bar=False)
+  return _run(config, workdir, values, listen)
+
+
+def _run(
+  config: Config, workdir: str | Path | None, values: dict[str, Any], listen: Listen
+) -> Training:
+  """Train a configuration with further values; return the results."""
   with contextlib.ExitStack() as stack:
     classes = classes_among(values)
     values |= stack.enter_context(held(classes))
@@ -93,9 +102,6 @@ def train(
       raise UserError(f"seeds={config.seeds} has no effect here; {UNUSED['seeds']}.")
     stack.enter_context(jax_settings_kept(config.compile_cache))
     folder = stack.enter_context(folder_of(workdir))
-    listen: Listen = partial(BarListener, shown=progress)
-    if verbose:  # A notebook claims to be a terminal, and shows no bar of one.
-      listen = partial(Show, bar=False)
     status = mode.run(config, str(folder), listen)
     if not status:
       model = read(config, folder, classes)

@@ -42,7 +42,7 @@ Pairs = tuple[list[str], list[str]]  # Sources and references, line by line.
 
 
 class Prepared(NamedTuple):
-  """What is evaluated."""
+  """An experiment to evaluate, with its data."""
 
   config: Config
   experiment: Experiment

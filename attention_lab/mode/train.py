@@ -39,13 +39,7 @@ from attention_lab.update import make_evaluate
 
 
 def run(config: Config, workdir: str | None, listen: Listen = Show) -> int:
-  """Train; return the exit status: 0, or 128 + the signal that interrupted it.
-
-  Args:
-    config: the configuration.
-    workdir: the folder of the run; None for a new one.
-    listen: makes what shows the progress.
-  """
+  """Train; return the exit status: 0, or 128 + the signal that interrupted it."""
   group, devices = current(), all_devices()
   configs = preflight.seed_configs(config)
   root = share_path(group, lambda: _folder(config, workdir))
