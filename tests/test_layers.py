@@ -47,6 +47,7 @@ LAYERS = {
   "compare.report.figures": 21,
   "compare.report": 22,
   "mode": 23,
+  "api.results": 23,
   "api": 24,
   "main": 24,
   "__main__": 25,
@@ -160,6 +161,7 @@ CONFIGURED = (
   "training.identity",
   "training.preflight",
   "training.changes",
+  "training.restoring",
   "main",
   "config",
 )
