@@ -53,7 +53,7 @@ def facts(spec: str, options: Options) -> Facts:
   sizes = state_bytes(spec, LENGTHS, options) if "causal" in cls.kinds else ()
   return Facts(
     *claims(specs.parse(spec).name),
-    positions=usable_positions(cls),
+    positions=usable_positions(specs.parse(spec).name),
     state_bytes=dict(zip(LENGTHS, sizes, strict=False)),
     laws=tuple(law.name for law in LAWS if not law.excludes(subject)),
   )
@@ -63,11 +63,10 @@ def _class(name: str) -> type[Attention]:
   return cast(type[Attention], attentions[name])
 
 
-def usable_positions(cls: type[Attention]) -> tuple[str, ...]:
-  """Return the schemes that act only where the attention honours them."""
-  return tuple(
-    name for name in positions if _hooks(name) & set(HOOKS) <= set(cls.honours)
-  )
+def usable_positions(name: str) -> tuple[str, ...]:
+  """Return the schemes that act only where an attention honours them."""
+  honoured = set(_class(name).honours)
+  return tuple(name for name in positions if _hooks(name) & set(HOOKS) <= honoured)
 
 
 @functools.cache
