@@ -30,8 +30,9 @@ class Description(NamedTuple):
 def describe(component: Component) -> Description:
   """Return the texts of a class or function."""
   own = inspect.cleandoc(component.__doc__ or "")
-  file = inspect.getdoc(inspect.getmodule(component)) or ""
-  if inspect.isfunction(component):  # Its file describes several.
+  module = inspect.getmodule(component)
+  file = inspect.getdoc(module) or ""
+  if inspect.isfunction(component) and not _has_own_file(component, module):
     file = own.partition("\n")[0]
   heading, _, notes = (file or own).partition("\n")
   prose, sections = _split(own)
@@ -51,6 +52,11 @@ def describe(component: Component) -> Description:
 def paper_url(identifier: str) -> str:
   """Return the address of a paper on arXiv."""
   return f"https://arxiv.org/abs/{identifier}"
+
+
+def _has_own_file(component: Component, module: Any) -> bool:
+  """Return whether a file is named like the function, so that it describes no other."""
+  return module is not None and module.__name__.endswith(f".{component.__name__}")
 
 
 def _split(text: str) -> tuple[str, dict[str, str]]:

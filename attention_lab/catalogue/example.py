@@ -24,18 +24,25 @@ DEFAULT_POSITION, OTHER_POSITION = "rope", "sinusoidal"
 
 def command(registry: Registry, name: str) -> str:
   """Return a command that trains with a component; "" if it needs options."""
+  values = settings(registry, name)
+  words = [PROGRAM, *(f"--{key}={value}" for key, value in values.items())]
+  return " ".join(words) if values else ""
+
+
+def settings(registry: Registry, name: str) -> dict[str, str]:
+  """Return the flags of this command with their values; none if it needs options."""
   if registry.kind not in SETTINGS or any(
     not x.default for x in options(registry, name)
   ):
-    return ""
-  values = {SETTINGS[registry.kind]: name}
+    return {}
+  found = {SETTINGS[registry.kind]: name}
   if registry is attentions:
-    values |= _of_attention(name)
+    found |= _of_attention(name)
   elif registry is datasets:
-    values |= _of_dataset(name)
+    found |= _of_dataset(name)
   elif registry is architectures:
-    values |= _of_architecture(name)
-  return " ".join([PROGRAM, *(f"--{key}={value}" for key, value in values.items())])
+    found |= _of_architecture(name)
+  return found
 
 
 def _of_attention(name: str) -> dict[str, str]:

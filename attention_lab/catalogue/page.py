@@ -27,8 +27,8 @@ class Sources(NamedTuple):
 
   model: Options  # Of the default model, for the size of decode states.
   measurements: Sequence[cost.Measurement]
-  results: dict[str, str]  # Results on tasks, as Markdown, by name of the component.
-  pictures: dict[str, str]  # Addresses of pictures with captions, by name.
+  results: dict[str, str]  # Results on tasks, as Markdown, by "kind/name".
+  pictures: dict[str, str]  # The same of pictures; "state sizes" is of all.
 
 
 def pages(sources: Sources) -> Iterator[tuple[str, str]]:
@@ -126,7 +126,8 @@ def _page(registry: Registry, name: str, found: Facts | None, sources: Sources) 
   sections = [f"# {name}", *_introduction(about)]
   if found:
     sections.append(SYMBOLS)
-  if picture := sources.pictures.get(name):
+  key = f"{registry.kind}/{name}"
+  if picture := sources.pictures.get(key):
     sections.append(picture)
   if typed := command(registry, name):
     sections += ["## Use", f"```bash\n{typed}\n```"]
@@ -134,8 +135,8 @@ def _page(registry: Registry, name: str, found: Facts | None, sources: Sources) 
   if found:
     sections += ["## Properties", table(("property", "value"), _properties(found))]
     sections += _costs(name, found, sources.measurements)
-  if name in sources.results:
-    sections += ["## Results on tasks", sources.results[name]]
+  if key in sources.results:
+    sections += ["## Results on tasks", sources.results[key]]
   if about.departures:
     items = "\n".join(f"- {prose(each)}" for each in about.departures)
     sections += ["## Departures from the paper", items]

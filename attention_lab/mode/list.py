@@ -19,13 +19,11 @@ from attention_lab.catalogue.option import options
 from attention_lab.config import Config
 from attention_lab.conformance.check import LAWS
 from attention_lab.dataset.base.dataset import datasets
-from attention_lab.optimizer import optimizers, schedules
 from attention_lab.plugin import spec as specs
-from attention_lab.plugin.registry import Registry
+from attention_lab.plugin.registry import REGISTRIES, Registry
 from attention_lab.position.base.position import positions
 from attention_lab.settings.flags import named_settings
 
-REGISTRIES = (attentions, positions, datasets, architectures, optimizers, schedules)
 # Registries with a flag of their own, by the setting of that flag.
 NAMED = {
   "attention": attentions,
