@@ -6,6 +6,8 @@ from pathlib import Path
 
 DOCS = Path(__file__).parent
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# The kernels of notebooks use this checkout, too.
+os.environ["PYTHONPATH"] = str(DOCS.parent)
 sys.path[:0] = [str(DOCS.parent), str(DOCS)]
 
 import attention_lab  # noqa: E402
@@ -29,7 +31,7 @@ nitpicky = (
 
 myst_heading_anchors = 4
 nb_execution_mode = "auto"
-nb_execution_timeout = 120
+nb_execution_timeout = 600  # Seconds per cell, on a machine that is busy.
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True

@@ -23,7 +23,7 @@ SYMBOLS = (
 
 
 class Sources(NamedTuple):
-  """What pages show beside docstrings."""
+  """Contents of pages beside docstrings."""
 
   model: Options  # Of the default model, for the size of decode states.
   measurements: Sequence[cost.Measurement]
