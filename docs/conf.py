@@ -50,4 +50,5 @@ html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_js_files = ["table.js"]
 html_copy_source = False
+html_show_copyright = False
 html_show_sourcelink = False

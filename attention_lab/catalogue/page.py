@@ -111,7 +111,7 @@ def _claims(
     *("yes" if kind in found.kinds else "" for kind in KINDS),
     "yes" if found.linear_time else "",
     f"{found.state_bytes[LENGTHS[-1]]:,}" if found.state_bytes else "",
-    f"{max(gradients).ratio:.2f}" if gradients else "",
+    _ratio(max(gradients)) if gradients else "",
   ]
 
 
@@ -192,6 +192,11 @@ def _properties(found: Facts) -> Iterator[tuple[str, str]]:
     )
 
 
+def _ratio(measured: cost.Cost) -> str:
+  """Return a ratio with two digits."""
+  return f"{measured.ratio:.2g}" if measured.ratio < 10 else f"{measured.ratio:.0f}"
+
+
 def _costs(
   name: str, found: Facts, measurements: Sequence[cost.Measurement]
 ) -> Iterator[str]:
@@ -203,7 +208,7 @@ def _costs(
   for each in measured.costs[name]:
     text = f"{1e3 * each.seconds:.3g} ms"
     if name != measured.baseline:
-      text += f" ({each.ratio:.2f})"
+      text += f" ({_ratio(each)})"
     by_length.setdefault(each.length, {})[each.kind] = text
   kinds = [kind for kind in cost.KINDS if kind != "decode" or found.state_bytes]
   rows = [
