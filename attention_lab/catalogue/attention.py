@@ -10,8 +10,8 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from attention_lab.architecture.base.options import Options
 from attention_lab.attention.base.attention import HOOKS, Attention, attentions
+from attention_lab.block.base.options import Options
 from attention_lab.conformance.check import LAWS
 from attention_lab.conformance.subject import Subject
 from attention_lab.experiment import attention_builder

@@ -16,6 +16,8 @@ SETTINGS = {
   "position": "position",
   "dataset": "dataset",
   "architecture": "architecture",
+  "block": "config.model.block",
+  "norm": "config.model.norm_layer",
   "optimizer": "config.train.optimizer",
   "schedule": "config.train.schedule",
 }

@@ -4,8 +4,10 @@ import ast
 import inspect
 import io
 import itertools
+import re
 import textwrap
 import tokenize
+import typing
 from typing import Any, NamedTuple
 
 from attention_lab.catalogue.docstring import Component
@@ -23,11 +25,11 @@ class Option(NamedTuple):
 
 def options(registry: Registry, name: str) -> list[Option]:
   """Return the options of a component, in the order of their definition."""
-  meanings = _meanings(registry[name])
+  meanings, types = _meanings(registry[name]), typing.get_type_hints(registry[name])
   return [
     Option(
       key,
-      _type(parameter.annotation),
+      _type(types.get(key)),
       _default(parameter.default),
       meanings.get(key, ""),
     )
@@ -36,8 +38,9 @@ def options(registry: Registry, name: str) -> list[Option]:
 
 
 def _type(annotation: Any) -> str:
-  text = inspect.formatannotation(annotation)
-  return "" if annotation is inspect.Parameter.empty else text.replace("typing.", "")
+  text = "" if annotation is None else inspect.formatannotation(annotation)
+  text = re.sub(r"Optional\[(.*)\]", r"\1 | None", text)  # A range hides the bar.
+  return text.replace("typing.", "")
 
 
 def _default(value: Any) -> str:

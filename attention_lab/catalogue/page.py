@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from attention_lab.architecture.base.options import Options
 from attention_lab.attention.base.attention import KINDS, attentions
+from attention_lab.block.base.options import Options
 from attention_lab.catalogue import costs as cost
 from attention_lab.catalogue.attention import LENGTHS, Facts, facts
 from attention_lab.catalogue.docstring import Description, describe

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
-from attention_lab.architecture.base import options as model_options
 from attention_lab.architecture.base.architecture import architectures
 from attention_lab.attention.base.attention import KINDS, attentions
+from attention_lab.block.base import options as model_options
 from attention_lab.catalogue.attention import Facts, claims, facts
 from attention_lab.catalogue.docstring import describe, paper_url
 from attention_lab.catalogue.option import options

@@ -3,7 +3,7 @@
 import shutil
 from typing import Any
 
-from attention_lab.architecture.base import options as model_options
+from attention_lab.block.base import options as model_options
 from attention_lab.catalogue import costs, page
 from attention_lab.config import get_config
 from attention_lab.plugin import discovery

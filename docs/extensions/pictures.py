@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import matplotlib
 import numpy as np
 
-from attention_lab.architecture.base import options as model_options
 from attention_lab.architecture.base.architecture import architectures
 from attention_lab.attention.base.attention import attentions
+from attention_lab.block.base import options as model_options
 from attention_lab.catalogue.attention import claims, state_bytes
 from attention_lab.catalogue.example import settings
 from attention_lab.config import get_config, set_text

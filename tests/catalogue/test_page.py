@@ -2,8 +2,8 @@
 
 import pytest
 
-from attention_lab.architecture.base import options as model_options
 from attention_lab.attention.base.attention import attentions
+from attention_lab.block.base import options as model_options
 from attention_lab.catalogue import costs
 from attention_lab.catalogue.attention import facts, state_bytes, usable_positions
 from attention_lab.catalogue.docstring import describe
