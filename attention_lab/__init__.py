@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+  from attention_lab.api import equinox as equinox
+  from attention_lab.api import flax as flax
+  from attention_lab.api.attention import attention as attention
   from attention_lab.api.compare import compare as compare
+  from attention_lab.api.functions import functions as functions
   from attention_lab.architecture.base.architecture import Architecture as Architecture
   from attention_lab.architecture.base.architecture import (
     register_architecture as register_architecture,
@@ -40,6 +44,8 @@ if TYPE_CHECKING:
   )
 
 _HOMES = {
+  "api": ("equinox", "flax"),
+  "api.functions": ("functions",),
   "architecture.base.architecture": ("Architecture", "register_architecture"),
   "attention.base.attention": ("Attention", "register_attention"),
   "kernel.mask": ("Mask",),
@@ -56,12 +62,21 @@ _HOMES = {
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = sorted([*_HOME, "compare"])  # noqa: PLE0605
+_PACKAGES = ("attention", "compare")  # Packages that are functions, too.
+
+__all__ = sorted([*_HOME, *_PACKAGES])  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> Any:
-  if name == "compare":  # A package that is a function, too.
+  if name in _PACKAGES:
     return importlib.import_module(f"{__name__}.{name}")
   if name not in _HOME:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-  return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+  home = f"{__name__}.{_HOME[name]}"
+  if _HOME[name] == "api":
+    return importlib.import_module(f"{home}.{name}")
+  return getattr(importlib.import_module(home), name)
+
+
+def __dir__() -> list[str]:
+  return [*__all__, "__version__"]
