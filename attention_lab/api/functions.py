@@ -56,10 +56,10 @@ class DecodeStep(Protocol):
     self,
     params: Parameters,
     state: DecodeState,
-    x: Float[Array, "B T D"] | Float[Array, "B D"],
+    x: Float[Array, "B *T D"],
     *,
     padding: Bool[Array, "B T"] | None = None,
-  ) -> tuple[Float[Array, "B T D"] | Float[Array, "B D"], DecodeState]: ...
+  ) -> tuple[Float[Array, "B *T D"], DecodeState]: ...
 
 
 class Decode(NamedTuple):

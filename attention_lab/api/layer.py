@@ -123,10 +123,10 @@ class AttentionLayer(Module):
   def extend(
     self,
     state: DecodeState,
-    x: Float[Array, "B T D"] | Float[Array, "B D"],
+    x: Float[Array, "B *T D"],
     *,
     padding: Bool[Array, "B T"] | None = None,
-  ) -> tuple[Float[Array, "B T D"] | Float[Array, "B D"], DecodeState]:
+  ) -> tuple[Float[Array, "B *T D"], DecodeState]:
     """Attend from the next tokens to themselves and to all before, as the full pass does.
 
     Args:
