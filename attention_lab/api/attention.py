@@ -7,8 +7,10 @@ from typing import Any, ParamSpec, TypeVar
 import haiku as hk
 
 from attention_lab.api.layer import AttentionLayer
-from attention_lab.api.parts import Recipe, make_parts, refuse, refuse_size
+from attention_lab.api.masking import refuse_size
+from attention_lab.api.parts import Recipe, make_parts, refuse
 from attention_lab.attention.base.attention import Attention
+from attention_lab.errors import UserError
 from attention_lab.plugin import spec as specs
 
 Keywords = ParamSpec("Keywords")
@@ -32,7 +34,10 @@ def recipe_of(
   **options: Any,
 ) -> Recipe:
   """Return the arguments as a recipe; see `attention` for them and for errors."""
-  refuse_size("d_model", d_model)
+  if d_model is not None:
+    refuse_size("d_model", d_model)
+  if type(causal) is not bool:
+    raise UserError(f"causal={causal!r}: take True or False.")
   parts = make_parts(
     attention,
     options,

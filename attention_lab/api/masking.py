@@ -87,8 +87,7 @@ def count_segments(segments: Any, num_segments: int | None, x: Array) -> int:
         "a row has."
       )
     return max(1, int(np.max(segments)) + 1)
-  if type(num_segments) is not int or num_segments < 1:
-    raise UserError(f"num_segments={num_segments!r}: take a whole number from 1 on.")
+  refuse_size("num_segments", num_segments)
   return num_segments
 
 
@@ -97,6 +96,12 @@ def refuse_together(**given: Any) -> None:
   first, second = given
   if all(value is not None for value in given.values()):
     raise UserError(f"{first} and {second} cannot be combined; omit one of the two.")
+
+
+def refuse_size(name: str, value: Any) -> None:
+  """Raise `UserError` unless a size is a whole number from 1 on."""
+  if type(value) is not int or value < 1:
+    raise UserError(f"{name}={value!r}: take a whole number from 1 on.")
 
 
 def _refuse_other(name: str, array: Any, x: Array, kind: Any, meaning: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
+from attention_lab.api.masking import refuse_size
 from attention_lab.attention.base.attention import Attention, attentions
 from attention_lab.compatibility import refuse_incompatible
 from attention_lab.errors import UserError, nearest
@@ -121,13 +122,13 @@ def make_parts(
     UserError: a name, an option or a value is wrong.
   """
   load_once()
-  for word in ("num_heads", "key_size", "max_length"):
+  for word in ("num_heads", "max_length"):
     refuse_size(word, fields[word])
-  kernel, dtype = fields["kernel"], fields["dtype"]
-  if kernel not in NAMES:
+  if fields["key_size"] is not None:
+    refuse_size("key_size", fields["key_size"])
+  if (kernel := fields["kernel"]) not in NAMES:
     raise UserError(f"kernel={kernel!r}: {nearest(str(kernel), NAMES)}")
-  if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
-    raise UserError(f"dtype={dtype!r}: take a floating-point dtype, or None for x's.")
+  fields["dtype"] = _floating(fields["dtype"])
   with _named(attention) as named:
     spec = _with_options(named, options, known)
     bound = attentions.bind(spec)
@@ -144,10 +145,14 @@ def make_parts(
   )
 
 
-def refuse_size(name: str, value: Any) -> None:
-  """Raise `UserError` unless a size is a whole number from 1 on, or None."""
-  if value is not None and (type(value) is not int or value < 1):
-    raise UserError(f"{name}={value!r}: take a whole number from 1 on.")
+def _floating(dtype: Any) -> Any:
+  """Return a dtype, or None for None; raise `UserError` if it is not floating-point."""
+  if dtype is None:
+    return None
+  with contextlib.suppress(TypeError):
+    if jnp.issubdtype(jnp.dtype(dtype), jnp.floating):
+      return jnp.dtype(dtype)
+  raise UserError(f"dtype={dtype!r}: take a floating-point dtype, or None for x's.")
 
 
 @contextlib.contextmanager
