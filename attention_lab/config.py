@@ -7,6 +7,7 @@ import os
 import runpy
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from ml_collections import config_dict
@@ -64,10 +65,21 @@ def load_file(path: str) -> Config:
   return _from_values(flatten(config))
 
 
-def from_stored(stored: Mapping[str, Any]) -> Config:
-  """Return a configuration from the values in a run's config.json."""
+def from_stored(stored: Mapping[str, Any], path: Path | None = None) -> Config:
+  """Return a configuration from the values in a run's config.json.
+
+  Args:
+    stored: the values.
+    path: the file that they were read from, if any, for messages.
+
+  Raises:
+    UserError: a setting is unknown, or has a value of another type.
+  """
   values = {FORMER.get(key, key): value for key, value in flatten(stored)}
-  return _from_values((BEFORE | values).items())
+  try:
+    return _from_values((BEFORE | values).items())
+  except UserError as error:
+    raise UserError(f"{path}: {error}" if path else str(error)) from None
 
 
 def _from_values(values: Iterable[tuple[str, Any]]) -> Config:
@@ -83,12 +95,13 @@ def set_value(config: Config, key: str, value: Any) -> None:
   try:
     if value is None and not setting.optional:
       raise TypeError
+    if setting.texts and not all(isinstance(each, str) for each in value):
+      raise TypeError
     if setting.path and isinstance(value, str) and value:
       value = os.path.expanduser(value)
     config.update_from_flattened_dict({key: value})
   except (TypeError, ValueError):
-    expected = setting.type.__name__
-    raise UserError(f"--config.{key}={value!r}: expected {expected}.") from None
+    raise UserError(f"--config.{key}={value!r}: expected {setting.expected}.") from None
 
 
 def set_text(config: Config, key: str, text: str) -> None:
@@ -105,7 +118,7 @@ def set_text(config: Config, key: str, text: str) -> None:
 
 def _expected(key: str, text: str) -> str:
   """Return what a setting accepts instead of a text."""
-  kind = SETTINGS[key].type.__name__
+  kind = SETTINGS[key].expected
   if "," not in text or kind not in ("int", "float"):
     return kind
   if key == "seeds":
@@ -179,6 +192,33 @@ def differences(
     for key in new
     if not ignore(key) and old.get(key) != new[key]
   }
+
+
+# The settings that name a run: its parts.
+PARTS = ("attention", "position", "architecture.name", "dataset")
+
+
+def changed_settings(config: Config) -> dict[str, Any]:
+  """Return the settings that results depend on and that differ from their defaults.
+
+  They are in the order of the table; those in `PARTS` are left out.
+  """
+  values = dict(flatten(config))
+  return {
+    key: values[key]
+    for key, setting in SETTINGS.items()
+    if not (setting.resumable or key in PARTS or values[key] == setting.default)
+  }
+
+
+def words(config: Config) -> list[str]:
+  """Return the words that name the folder of a run: its parts, and what was changed."""
+  values = dict(flatten(config))
+  changed = changed_settings(config).items()
+  return [
+    *(values[key] for key in PARTS),
+    *(f"{key.rpartition('.')[2]}-{value}" for key, value in changed),
+  ]
 
 
 def stored_flags(different: Mapping[str, tuple[Any, Any]]) -> str:

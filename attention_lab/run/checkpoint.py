@@ -10,7 +10,6 @@ import json
 import math
 import os
 import sys
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -21,8 +20,9 @@ import numpy as np
 
 from attention_lab.errors import UserError
 from attention_lab.system import npz
-from attention_lab.system.files import advice_after, write_atomically
+from attention_lab.system.files import advice_after, parse_json, write_atomically
 from attention_lab.system.regular import read_regular
+from attention_lab.system.shape import OrNull, refuse_malformed
 
 META = "meta.json"
 FILES = "files/"  # Prefix of the names of the files that a checkpoint holds.
@@ -228,19 +228,21 @@ def _read(path: Path) -> Any:
   if not path.stem.endswith("-" + hashlib.sha256(content).hexdigest()[:DIGEST_LENGTH]):
     return None
   try:
-    return npz.load(content)
-  except (ValueError, EOFError, zipfile.BadZipFile):
+    arrays = npz.load(content)
+    refuse_malformed(path, _meta(arrays), {"validation_loss?": OrNull(float)})
+    return arrays
+  except (ValueError, KeyError, UserError):
     return None
 
 
 def _meta(arrays: Any) -> dict[str, Any]:
-  meta: dict[str, Any] = json.loads(bytes(arrays[META]))
+  meta: dict[str, Any] = parse_json(bytes(arrays[META]))
   return meta
 
 
 def _loss_of(meta: dict[str, Any]) -> float:
   loss = meta.get("validation_loss")
-  return math.inf if loss is None else loss
+  return math.inf if loss is None else float(loss)
 
 
 def _is_checkpoint(path: Path) -> bool:

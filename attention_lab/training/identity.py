@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attention_lab import optimizer as optimizers
 from attention_lab.config import (
   Config,
   difference_text,
@@ -21,7 +20,9 @@ from attention_lab.errors import UserError
 from attention_lab.run import code as run_code
 from attention_lab.run import folder as run_folder
 from attention_lab.run.checkpoint import step_of
+from attention_lab.schedule.base.schedule import continues, depends_on_steps
 from attention_lab.system.code_hash import changes
+from attention_lab.training.meta import refuse_malformed_meta
 
 REMEDY = "Remove it if it is not of this run, or name another --workdir."
 
@@ -58,10 +59,11 @@ def refuse_foreign(
     path: the checkpoint.
     meta: its meta data.
   """
+  refuse_malformed_meta(path, meta)
   written = meta.get("identity")
   if written is None:
     return
-  if different := other_settings(written["settings"], config):
+  if different := other_settings(written["settings"], config, path):
     raise UserError(
       f"{path} was written with other settings than {folder / run_folder.CONFIG} has "
       f"({difference_text(different)}). Restore the file that was changed, or name "
@@ -85,20 +87,21 @@ def refuse_foreign(
 
 
 def other_settings(
-  stored: Mapping[str, Any], config: Config
+  stored: Mapping[str, Any], config: Config, path: Path
 ) -> dict[str, tuple[Any, Any]]:
   """Return the settings that make a configuration another run: key → (stored, new).
 
   Args:
     stored: the settings of a run, as they were stored by this or an earlier version.
     config: the configuration.
+    path: the file that they were stored in.
   """
-  earlier = from_stored(stored)
+  earlier = from_stored(stored, path)
   different = differences(earlier, config)
   schedule = config.train.schedule
-  if optimizers.continues(schedule, earlier.train.schedule, earlier.steps):
+  if continues(schedule, earlier.train.schedule, earlier.steps):
     for key in ("steps", "train.schedule"):
       different.pop(key, None)
-  if "steps" in different and not optimizers.depends_on_steps(schedule):
+  if "steps" in different and not depends_on_steps(schedule):
     del different["steps"]  # More steps of the same schedule: the same run, longer.
   return different
