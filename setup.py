@@ -35,6 +35,7 @@ setup(
   install_requires=requirements,
   extras_require={
     "equinox": ["equinox>=0.13.2"],
+    "flax": ["flax>=0.12.6"],
     "wandb": ["wandb>=0.22"],
     "plot": ["matplotlib>=3.9"],
     "translate": ["sentencepiece>=0.2.1", "sacrebleu>=2.4"],
@@ -47,6 +48,7 @@ setup(
       "hypothesis>=6.100",
       "setuptools>=77",
       "equinox>=0.13.2",
+      "flax>=0.12.6",
       "matplotlib>=3.9",
       "sentencepiece>=0.2.1",
       "sacrebleu>=2.4",

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+  from attention_lab.api import equinox as equinox
+  from attention_lab.api import flax as flax
+  from attention_lab.api.attention import attention as attention
   from attention_lab.api.benchmark import benchmark as benchmark
   from attention_lab.api.check import check as check
   from attention_lab.api.compare import compare as compare
   from attention_lab.api.evaluate import evaluate as evaluate
+  from attention_lab.api.functions import functions as functions
   from attention_lab.api.load import load as load
   from attention_lab.api.sample import sample as sample
   from attention_lab.api.train import train as train
@@ -60,6 +64,8 @@ _HOMES = {
   "api.load": ("load",),
   "api.sample": ("sample",),
   "api.train": ("train",),
+  "api": ("equinox", "flax"),
+  "api.functions": ("functions",),
   "architecture.base.architecture": ("Architecture", "register_architecture"),
   "attention.base.attention": ("Attention", "register_attention"),
   "block.base.block": ("Block", "register_block"),
@@ -79,7 +85,7 @@ _HOMES = {
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
-_PACKAGES = ("benchmark", "compare")  # Packages that are functions, too.
+_PACKAGES = ("attention", "benchmark", "compare")  # Packages that are functions, too.
 
 __all__ = sorted([*_HOME, *_PACKAGES])  # noqa: PLE0605
 
@@ -89,4 +95,11 @@ def __getattr__(name: str) -> Any:
     return importlib.import_module(f"{__name__}.{name}")
   if name not in _HOME:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-  return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+  home = f"{__name__}.{_HOME[name]}"
+  if _HOME[name] == "api":
+    return importlib.import_module(f"{home}.{name}")
+  return getattr(importlib.import_module(home), name)
+
+
+def __dir__() -> list[str]:
+  return [*__all__, "__version__"]

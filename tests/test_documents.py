@@ -25,6 +25,7 @@ NOTES = ROOT / "BUILD_NOTES.md"
 MEASUREMENTS = ROOT / "docs" / "measurements"
 GUIDE = ROOT / "docs" / "guides" / "writing_an_attention.md"
 DOCS = ROOT / "docs"
+USING = ROOT / "docs" / "guides" / "using_an_attention.md"
 DOCUMENTS = [
   *sorted(ROOT.glob("*.md")),
   *sorted(path for path in DOCS.rglob("*.md") if "_generated" not in path.parts),
@@ -249,6 +250,31 @@ def test_measurements_name_a_command_and_a_commit(path):
 def test_python_examples_parse(path):
   for code in re.findall(r"```python\n(.*?)```", text_of(path), flags=re.DOTALL):
     ast.parse(code)
+
+
+def sections(path):
+  """Return the Python of each section of a document that has any, by its heading."""
+  parts = re.split(r"^## (.+)$", text_of(path), flags=re.MULTILINE)
+  blocks = zip(parts[1::2], parts[2::2], strict=True)
+  found = {
+    heading: "".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL))
+    for heading, text in blocks
+  }
+  return {heading: code for heading, code in found.items() if code}
+
+
+@pytest.mark.parametrize(
+  "heading", [name for name in sections(USING) if name != "Haiku"]
+)
+def test_snippets_about_using_an_attention_run(heading):
+  """Run a section after the first, whose names it uses."""
+  code = sections(USING)[heading]
+  for library in re.findall(r"^(?:import|from) (\w+)", code, flags=re.MULTILINE):
+    pytest.importorskip(library)
+  names = {}
+  for source in (sections(USING)["Haiku"], code):
+    exec(compile(source, str(USING), "exec"), names)
+  assert names["y"].shape in {(2, 10, 64), (2, 64)}
 
 
 @pytest.fixture

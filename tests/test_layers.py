@@ -50,8 +50,10 @@ LAYERS = {
   "mode": 23,
   "api.results": 23,
   "api": 24,
+  "api.flax": 25,
+  "api.equinox": 25,
   "main": 24,
-  "__main__": 25,
+  "__main__": 26,
 }
 # Folders whose modules are parts: they import from their base, never from each other.
 PARTS = (
