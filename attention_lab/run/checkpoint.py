@@ -21,8 +21,8 @@ import numpy as np
 
 from attention_lab.errors import UserError
 from attention_lab.system import npz
-from attention_lab.system.files import advice_after, write_atomically
-from attention_lab.system.regular import read_regular
+from attention_lab.system.files import advice_after, is_missing, write_atomically
+from attention_lab.system.regular import read_regular, refuse_link
 
 META = "meta.json"
 FILES = "files/"  # Prefix of the names of the files that a checkpoint holds.
@@ -35,6 +35,7 @@ class Restored(NamedTuple):
   tree: Any  # Host arrays.
   meta: dict[str, Any]
   path: Path
+  sha256: str = ""  # Of the file.
 
 
 # (path, meta data) → None; raises `UserError` at a checkpoint that is not to be used.
@@ -46,8 +47,8 @@ class Checkpoints:
 
   Args:
     folder: an existing folder.
-    keep: number of newest checkpoints to keep; the one with the lowest
-      "validation_loss" in its meta data is kept too.
+    keep: number of newest checkpoints to keep; the best one is kept too. It has the
+      lowest "validation_loss" in its meta data of those whose own step was validated.
     files: contents of the files that every checkpoint holds, by name.
     refuse: refuses checkpoints of other runs when they are restored.
   """
@@ -67,6 +68,7 @@ class Checkpoints:
       for name, content in files.items()
     }
     self._losses: dict[Path, float] = {}
+    self._left: set[Path] = set()  # Could not be removed.
 
   @property
   def files_size(self) -> int:
@@ -80,18 +82,21 @@ class Checkpoints:
     )  # The best one, and one being written.
 
   def paths(self) -> list[Path]:
-    """Return all checkpoints, newest first."""
-    if not os.path.isdir(self.folder):
+    """Return all checkpoints, newest first; raise `UserError` if they cannot be listed."""
+    if is_missing(self.folder):
       return []
-    found = filter(_is_checkpoint, self.folder.glob("*-*.npz"))
-    return sorted(found, key=step_of, reverse=True)
+    try:
+      found = [self.folder / name for name in os.listdir(self.folder)]
+    except OSError as error:
+      raise UserError(f"Cannot read {self.folder}: {error.strerror}.") from None
+    return sorted(filter(_is_checkpoint, found), key=step_of, reverse=True)
 
   def last_step(self) -> int:
     """Return the step of the newest checkpoint; 0 if there is none."""
     return max(map(step_of, self.paths()), default=0)
 
   def save(self, step: int, tree: Any, meta: dict[str, Any]) -> Path:
-    """Save a tree of host arrays, then remove the checkpoints that are not kept."""
+    """Save a tree of host arrays; `remove_old` then removes what is not kept."""
     arrays = dict(_named_leaves(tree)) | self._files
     arrays[META] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
 
@@ -99,6 +104,7 @@ class Checkpoints:
       digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
       return f"{step:09d}-{digest[:DIGEST_LENGTH]}.npz"
 
+    refuse_link(self.folder)  # Another process may have replaced it.
     try:
       path = write_atomically(self.folder, lambda file: np.savez(file, **arrays), name)
     except OSError as error:
@@ -106,10 +112,18 @@ class Checkpoints:
         f"The checkpoint of step {step} could not be written to {self.folder}: "
         f"{error.strerror}. {advice_after(error)}"
       ) from None
-    self._losses[path] = _loss_of(meta)
-    for old in self._unwanted(path):
-      old.unlink(missing_ok=True)
+    self._losses[path] = _loss_of(step, meta)
     return path
+
+  def remove_old(self, newest: Path) -> None:
+    """Remove the checkpoints that are not kept besides the one just saved."""
+    for old in self._unwanted(newest):
+      try:
+        old.unlink(missing_ok=True)
+      except OSError as error:  # Also a folder of this name.
+        if old not in self._left:
+          print(f"warning: cannot remove {old}: {error.strerror}.", file=sys.stderr)
+        self._left.add(old)
 
   def restore(
     self, like: Any, which: str = "newest", only: str = ""
@@ -127,8 +141,15 @@ class Checkpoints:
       UserError: every checkpoint is damaged, or one is refused or differs from `like`.
     """
     paths = self.paths()
-    if which == "best" and (best := self._best()):
-      paths = [best, *(path for path in paths if path != best)]
+    if which == "best" and paths:
+      if best := self._best():
+        paths = [best, *(path for path in paths if path != best)]
+      else:
+        print(
+          f"warning: no checkpoint in {self.folder} was validated at its own step; the "
+          f"newest is used.",
+          file=sys.stderr,
+        )
     restored = next(self._readable(like, paths, only), None)
     if restored is None and paths:
       raise _all_damaged([self])
@@ -149,8 +170,8 @@ class Checkpoints:
   def files(self) -> dict[str, bytes]:
     """Return the files that the newest readable checkpoint holds, by name."""
     for path in self.paths():
-      if (arrays := _read(path)) is not None:
-        with arrays:
+      if (found := _read(path)) is not None:
+        with found[0] as arrays:
           names = [name for name in arrays if name.startswith(FILES)]
           return {name.removeprefix(FILES): bytes(arrays[name]) for name in names}
     return {}
@@ -160,13 +181,14 @@ class Checkpoints:
   ) -> Iterator[Restored]:
     """Yield the content of the files that are not damaged; warn about the others."""
     for path in paths:
-      if (arrays := _read(path)) is None:
+      if (found := _read(path)) is None:
         print(f"warning: {path} is damaged; trying the one before it.", file=sys.stderr)
         continue
+      arrays, sha256 = found
       with arrays:
         meta = _meta(arrays)
         self._refuse(path, meta)  # Before its arrays are found to differ.
-        yield Restored(_unflatten(like, arrays, path, only), meta, path)
+        yield Restored(_unflatten(like, arrays, path, only), meta, path, sha256)
 
   def _unwanted(self, newest: Path) -> list[Path]:
     """Return the checkpoints that are neither among the newest nor the best.
@@ -189,10 +211,16 @@ class Checkpoints:
     """Return the validation loss of a checkpoint; infinite if it is unknown."""
     if path not in self._losses:
       self._losses[path] = math.inf
-      if (arrays := _read(path)) is not None:
-        with arrays:
-          self._losses[path] = _loss_of(_meta(arrays))
+      if (found := _read(path)) is not None:
+        with found[0] as arrays:
+          self._losses[path] = _loss_of(step_of(path), _meta(arrays))
     return self._losses[path]
+
+
+def common_steps(several: Sequence[Checkpoints]) -> list[int]:
+  """Return the steps of which all folders have a checkpoint, newest first."""
+  steps = [set(map(step_of, each.paths())) for each in several]
+  return sorted(set.intersection(*steps), reverse=True)
 
 
 def restore_together(several: Sequence[Checkpoints], like: Any) -> list[Restored]:
@@ -201,8 +229,8 @@ def restore_together(several: Sequence[Checkpoints], like: Any) -> list[Restored
   The folders differ if a program of several runs was killed between two saves. The result
   is empty if they have no step in common; errors are those of `Checkpoints.restore`.
   """
-  steps = set.intersection(*({step_of(p) for p in each.paths()} for each in several))
-  for step in sorted(steps, reverse=True):
+  steps = common_steps(several)
+  for step in steps:
     found = [restored for each in several if (restored := each.at(like, step))]
     if len(found) == len(several):
       return found
@@ -219,16 +247,17 @@ def _all_damaged(several: Sequence[Checkpoints]) -> UserError:
   )
 
 
-def _read(path: Path) -> Any:
-  """Return the arrays of a file; None if it is damaged or not a checkpoint."""
+def _read(path: Path) -> tuple[Any, str] | None:
+  """Return the arrays of a file and its sha256; None if it is damaged or unreadable."""
   try:
     content = read_regular(path)
   except (OSError, UserError):  # Also a folder, a link or a pipe of this name.
     return None
-  if not path.stem.endswith("-" + hashlib.sha256(content).hexdigest()[:DIGEST_LENGTH]):
+  sha256 = hashlib.sha256(content).hexdigest()
+  if not path.stem.endswith("-" + sha256[:DIGEST_LENGTH]):
     return None
   try:
-    return npz.load(content)
+    return npz.load(content), sha256
   except (ValueError, EOFError, zipfile.BadZipFile):
     return None
 
@@ -238,14 +267,20 @@ def _meta(arrays: Any) -> dict[str, Any]:
   return meta
 
 
-def _loss_of(meta: dict[str, Any]) -> float:
-  loss = meta.get("validation_loss")
-  return math.inf if loss is None else loss
+def _loss_of(step: int, meta: dict[str, Any]) -> float:
+  """Return the validation loss of a checkpoint; infinite if it has none of its own.
+
+  A checkpoint between two validations records the last one, with its step.
+  """
+  validated = meta.get("validated")  # Earlier versions did not record it.
+  if meta.get("validation_loss") is None or (validated and validated[0] != step):
+    return math.inf
+  return float(meta["validation_loss"])
 
 
 def _is_checkpoint(path: Path) -> bool:
   step, _, digest = path.stem.partition("-")
-  return step.isdecimal() and len(digest) == DIGEST_LENGTH
+  return path.suffix == ".npz" and step.isdecimal() and len(digest) == DIGEST_LENGTH
 
 
 def step_of(path: Path) -> int:

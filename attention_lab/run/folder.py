@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-import os
+import math
 import secrets
 import shlex
 import subprocess
@@ -14,9 +14,11 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 from attention_lab.errors import UserError
-from attention_lab.run.checkpoint import Checkpoints
+from attention_lab.run.checkpoint import Checkpoints, common_steps
+from attention_lab.run.metrics_file import records
 from attention_lab.system import lock as locks
 from attention_lab.system.files import (
+  is_missing,
   make_folder,
   read_json,
   remove_partial,
@@ -25,7 +27,7 @@ from attention_lab.system.files import (
   writing,
 )
 from attention_lab.system.processor import processor
-from attention_lab.system.regular import refuse_link
+from attention_lab.system.regular import read_regular, refuse_link
 from attention_lab.system.versions import all_versions
 
 # Files and folders in the folder of a run. Nothing else in the package names them.
@@ -48,7 +50,7 @@ RUNS = Path("runs")  # Where runs without --workdir go.
 def stored_config(workdir: Path) -> dict[str, Any] | None:
   """Return the configuration of the run in a folder; None if there is no run."""
   path = workdir / CONFIG
-  if not os.path.exists(path):
+  if is_missing(path):
     return None
   content = read_json(path)
   if not (isinstance(content, dict) and isinstance(content.get("config"), dict)):
@@ -70,7 +72,7 @@ def new_folder(*words: str) -> Path:
 
 def existing(workdir: str | None) -> Path:
   """Return `workdir`; raise `UserError` if it holds no run, naming the newest one."""
-  if workdir and os.path.exists(Path(workdir) / CONFIG):
+  if workdir and not is_missing(Path(workdir) / CONFIG):
     return Path(workdir)
   newest = max(RUNS.glob(f"*/{CONFIG}"), key=lambda p: p.stat().st_mtime, default=None)
   hint = f" The newest run is --workdir={newest.parent}" if newest else ""
@@ -116,7 +118,11 @@ def kept(workdir: Path) -> dict[str, bytes]:
 
 
 def _content(path: Path) -> bytes:
-  return path.read_bytes() if os.path.isfile(path) else b""
+  """Return the content of a file; none if it is missing or cannot be read."""
+  try:
+    return read_regular(path)
+  except (OSError, UserError):
+    return b""
 
 
 def _sha256(content: bytes) -> str:
@@ -149,19 +155,46 @@ def held(workdir: Path, new: bool = False) -> Iterator[None]:
 
 def mark_saved(workdir: Path) -> None:
   """Record that a run has saved a checkpoint."""
-  with writing(workdir / SAVED):
-    (workdir / SAVED).touch()
+  if is_missing(workdir / SAVED):
+    with writing(workdir / SAVED):
+      write_file(workdir / SAVED, b"")
 
 
-def refuse_lost_checkpoints(workdir: Path) -> None:
-  """Raise `UserError` if a run has saved checkpoints, and none is left."""
-  saved = any(os.path.exists(workdir / name) for name in (SAVED, SUMMARY))
-  if saved and not Checkpoints(workdir / CHECKPOINTS, 1).paths():
+def refuse_lost_checkpoints(workdirs: Sequence[Path]) -> None:
+  """Raise `UserError` if runs have saved checkpoints, and none is left to resume from.
+
+  Args:
+    workdirs: the folders of runs that train together, from a step that all have saved.
+  """
+  saved = [workdir for workdir in workdirs if _has_saved(workdir)]
+  each = [Checkpoints(workdir / CHECKPOINTS, 1) for workdir in workdirs]
+  for workdir, own in zip(workdirs, each, strict=True):
+    if workdir in saved and not own.paths():
+      raise UserError(
+        f"The run in {workdir} has no checkpoint left, so it cannot be resumed. Restore "
+        f"{workdir / CHECKPOINTS}, name another --workdir, or remove {workdir} to train "
+        f"from the start."
+      )
+  if saved and not common_steps(each):
+    steps = ", ".join(f"{own.last_step()} in {own.folder}" for own in each)
     raise UserError(
-      f"The run in {workdir} has no checkpoint left, so it cannot be resumed. Restore "
-      f"{workdir / CHECKPOINTS}, name another --workdir, or remove {workdir} to train "
-      f"from the start."
+      f"The seeds have no checkpoint of one step in common (the last ones: {steps}), so "
+      f"they cannot be resumed together. Resume each alone in its own folder, or name "
+      f"another --workdir."
     )
+
+
+def _has_saved(workdir: Path) -> bool:
+  """Return whether a run has ever saved a checkpoint.
+
+  Earlier versions left no mark of it: a run with a record of a step beyond that of its
+  first checkpoint has saved this one.
+  """
+  if not all(is_missing(workdir / name) for name in (SAVED, SUMMARY)):
+    return True
+  stored = stored_config(workdir) or {}
+  every = stored.get("checkpoint", {}).get("every", math.inf)
+  return any(record["step"] > every for record in records(workdir / METRICS))
 
 
 def record(
@@ -248,7 +281,7 @@ def command() -> str:
 
 def refuse_lost(workdir: Path) -> None:
   """Raise `UserError` if a run's folder was removed or renamed while it trains."""
-  if not os.path.exists(workdir / CONFIG):
+  if is_missing(workdir / CONFIG):
     raise UserError(
       f"{workdir / CONFIG} is gone: the folder was removed or renamed while the run "
       f"trained, so it stops. Leave the folder in place, and train again."

@@ -1,6 +1,7 @@
 """Files that exist completely or not at all, even after a power failure."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
@@ -18,6 +19,20 @@ from attention_lab.system.regular import read_regular
 SUFFIX = ".partial"  # Suffix of files that are being written.
 ROOM = "Free some space, and resume with the same --workdir; its checkpoints are whole."
 GONE = "The folder was removed or renamed while it was in use."
+# Error numbers of a path that nothing has.
+MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+
+
+def is_missing(path: Path) -> bool:
+  """Return whether nothing has this path.
+
+  An error of the disk, or a lack of permission, does not count as absence.
+  """
+  try:
+    os.lstat(path)
+  except OSError as error:
+    return error.errno in MISSING
+  return False
 
 
 @contextlib.contextmanager

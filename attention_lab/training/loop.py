@@ -130,7 +130,11 @@ class Loop:
     )
 
   def _save(self) -> list[Path]:
-    return [run.save(self._stepper.step, self._stepper.seconds) for run in self._runs]
+    step, seconds = self._stepper.step, self._stepper.seconds
+    paths = [run.save(step, seconds) for run in self._runs]
+    for run, path in zip(self._runs, paths, strict=True):
+      run.saved(path)
+    return paths
 
   def _refuse_lost(self) -> None:
     for run in self._runs if self._group.first else ():

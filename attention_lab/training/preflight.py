@@ -152,8 +152,8 @@ def _refuse_changes(
   config: Config, folders: Sequence[Path], dataset: Dataset, code: Mapping[str, str]
 ) -> None:
   """Raise `UserError` if a folder's run lost its checkpoints, or had other data or code."""
+  run_folder.refuse_lost_checkpoints(folders)
   for folder in folders:
-    run_folder.refuse_lost_checkpoints(folder)
     run_folder.refuse_other_data(folder, dataset.fingerprint)
     run_code.refuse_other_code(folder, code, config.checkpoint.changed_code)
 

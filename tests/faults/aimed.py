@@ -4,6 +4,8 @@ python -m tests.faults.aimed
 python -m tests.faults.aimed "save twice" "metrics lost"
 """
 
+import errno
+import os
 import signal
 import socket
 import sys
@@ -47,14 +49,15 @@ class Scene:
     assert processes.saved_step(self.workdir) > STARTED
     assert len(processes.checkpoints(self.workdir)) > 1
 
-  def resume(self, err=""):
+  def resume(self, err="", inject=lambda: None):
     """Resume the run to its end, and assert its outcome.
 
     Args:
       err: text expected on standard error; "" if nothing may be printed there.
+      inject: injects a fault that the run has to survive.
     """
     saved = processes.saved_step(self.workdir)
-    ended = self.run()
+    ended = self.run(inject)
     assert ended.status == 0, ended
     assert (err in ended.err) if err else not ended.err, ended.err
     assert not saved or f"Resuming at step {saved} in" in ended.out, ended.out
@@ -153,14 +156,19 @@ def more_devices(scene):
     np.testing.assert_allclose(record["loss"], other["loss"], rtol=1e-5)
 
 
-def second_process(scene):
-  """Start a second process in the same folder, and then kill the first one."""
-  stop = faults.signalled("step", signal.SIGSTOP, 1)
-  pid = processes.start(scene.workdir, STEPS, stop)
+def wait_for_step(scene):
+  """Wait until a process that was started has logged step `STARTED`."""
   until = time.monotonic() + processes.TIMEOUT
   while processes.reached_step(scene.workdir) < STARTED:
     assert time.monotonic() < until
     time.sleep(0.02)
+
+
+def second_process(scene):
+  """Start a second process in the same folder, and then kill the first one."""
+  stop = faults.signalled("step", signal.SIGSTOP, 1)
+  pid = processes.start(scene.workdir, STEPS, stop)
+  wait_for_step(scene)
   try:
     ended = scene.run()
   finally:
@@ -197,12 +205,110 @@ def damage(how, scene):
   scene.resume(err="" if how == "missing" else f"{newest} is damaged")
 
 
+def unreadable(number, scene):
+  """Let reading the newest checkpoint fail: the run resumes from the one before."""
+  scene.begin()
+  newest, before, *_ = processes.checkpoints(scene.workdir)
+  ended = scene.run(faults.failing(os, "open", newest, number))
+  assert ended.status == 0, ended
+  assert f"{newest} is damaged" in ended.err, ended.err
+  assert f"Resuming at step {int(before.stem[:9])} in" in ended.out, ended.out
+  scene.resume()
+
+
+def unlisted(number, scene):
+  """Let listing the checkpoints fail: nothing is started anew."""
+  scene.begin()
+  folder = scene.workdir / "checkpoints"
+  before = processes.checkpoints(scene.workdir)
+  ended = scene.run(faults.failing(os, "listdir", folder, number))
+  scene.assert_rejected(ended, f"Cannot read {folder}", os.strerror(number))
+  assert processes.checkpoints(scene.workdir) == before
+  scene.resume()
+
+
+def unreadable_metrics(number, scene):
+  """Let reading metrics.jsonl fail: its records are taken from the checkpoint."""
+  scene.begin()
+  path = scene.workdir / "metrics.jsonl"
+  scene.resume(f"cannot read {path}", faults.failing(os, "open", path, number))
+
+
+def lockless(number, scene):
+  """Train where locks fail: another process is refused, and a killed one is not."""
+  no_locks = faults.lockless(number)
+  stop = faults.signalled("step", signal.SIGSTOP, 1)
+  pid = processes.start(scene.workdir, STEPS, lambda: (no_locks(), stop()))
+  wait_for_step(scene)
+  try:
+    ended = scene.run(no_locks)
+  finally:
+    processes.kill(pid)
+  assert ended.status == 2, ended
+  assert "has no locks" in ended.err
+  assert f"in use by process {pid} on {socket.gethostname()}" in ended.err, ended.err
+  scene.resume("has no locks", no_locks)
+  assert not list(scene.workdir.glob(".lock.*"))
+
+
+def link(name, scene):
+  """Replace a part of the folder by a link while the run trains.
+
+  Nothing is written or removed at the end of the link. A folder ends the run; a file is
+  replaced, or refused at the next start.
+  """
+  elsewhere = scene.workdir.with_name("elsewhere")
+  if name == "checkpoints":
+    elsewhere.mkdir()
+    stranger = elsewhere / f"000000001-{'0' * 16}.npz"
+  else:
+    stranger = elsewhere
+  stranger.write_bytes(b"not ours")
+  path = scene.workdir / name
+
+  def act():
+    target = next(iter(processes.checkpoints(scene.workdir))) if not name else path
+    faults.replace_by_link(target, elsewhere)
+
+  ended = scene.run(faults.at_step(STARTED, act))
+  kept = elsewhere.iterdir() if name == "checkpoints" else [elsewhere]
+  assert [x.read_bytes() for x in kept] == [b"not ours"]
+  if name == "checkpoints":
+    scene.assert_rejected(ended, f"{path} is a symbolic link")
+  else:
+    assert (ended.status, ended.err) == (0, ""), ended
+  if path.is_symlink():
+    scene.assert_rejected(scene.run(), f"{path} is a symbolic link")
+    path.unlink()
+    path.with_name(f"{name}.moved").rename(path)
+  scene.resume("they are taken from" if name == "metrics.jsonl" else "")
+
+
+def kill_between_seeds(scene):
+  """Kill a program of two seeds between the saves of their checkpoints of one step."""
+  words = ["--seeds=2", "--config.checkpoint.keep=1"]
+  undisturbed = scene.workdir.with_name("undisturbed")
+  assert processes.run(undisturbed, STEPS, words=words).status == 0
+  for phase, count in (("half", 4), ("renamed", 30), ("unlink", 6)):
+    ended = scene.run(faults.die_in(phase, count), words)
+    assert ended.status == -signal.SIGKILL, (phase, ended)
+  saved = [processes.saved_step(scene.workdir / f"seed{i}") for i in range(2)]
+  ended = scene.run(words=words)
+  assert (ended.status, ended.err) == (0, ""), ended
+  assert f"Resuming at step {min(saved)} in" in ended.out, (saved, ended.out)
+  for seed in ("seed0", "seed1"):
+    folders = undisturbed / seed, scene.workdir / seed
+    expected, actual = map(processes.outcome, folders)
+    assert actual == expected
+
+
 TERM, INT = signal.SIGTERM, signal.SIGINT
+SAVING = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)  # Besides SIGTERM and SIGINT.
 SCENES = {
   **{f"{p} once": partial(signalled, p, 1, TERM) for p in STEP_OF},
   **{f"{p} twice": partial(signalled, p, 2, TERM) for p in STEP_OF},
   "Ctrl-C twice": partial(signalled, "step", 2, INT),
-  **{f"{p}: SIGHUP": partial(signalled, p, 1, signal.SIGHUP) for p in STEP_OF},
+  **{f"{p}: {x.name}": partial(signalled, p, 1, x) for x in SAVING for p in STEP_OF},
   **{f"killed: {p}": partial(kill_in, p) for p in faults.PHASES},
   # The first files are the empty ones with which a run tests for write permission.
   "full: checkpoints": partial(full, "checkpoints", 2),
@@ -218,6 +324,13 @@ SCENES = {
   "metrics cut in the middle": partial(truncate_metrics, 400),
   "metrics lost": partial(truncate_metrics, None),
   **{f"newest: {how}": partial(damage, how) for how in ("flip", "cut", "missing")},
+  **{f"newest: {e}": partial(unreadable, n) for e, n in faults.UNREADABLE.items()},
+  **{f"list: {e}": partial(unlisted, n) for e, n in faults.UNREADABLE.items()},
+  "metrics: EIO": partial(unreadable_metrics, errno.EIO),
+  **{f"locks: {e}": partial(lockless, n) for e, n in faults.LOCKLESS.items()},
+  "link: newest checkpoint": partial(link, ""),
+  **{f"link: {name}": partial(link, name) for name in ("checkpoints", "metrics.jsonl")},
+  "killed between two seeds": kill_between_seeds,
 }
 
 
