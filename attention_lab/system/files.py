@@ -18,6 +18,9 @@ from attention_lab.system.regular import read_regular
 
 SUFFIX = ".partial"  # Suffix of files that are being written.
 ROOM = "Free some space, and resume with the same --workdir; its checkpoints are whole."
+RESUME = "Resume with the same --workdir once it can be written to."
+# Error numbers of a full disk, a quota, and a limit of a file's size.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 GONE = "The folder was removed or renamed while it was in use."
 # Error numbers of a path that nothing has.
 MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
@@ -52,7 +55,9 @@ def writing(path: Path, remedy: str = "") -> Iterator[None]:
 
 def advice_after(error: OSError) -> str:
   """Return what the user can do after an error of writing to a run's folder."""
-  return GONE if isinstance(error, FileNotFoundError) else ROOM
+  if isinstance(error, FileNotFoundError):
+    return GONE
+  return ROOM if error.errno in FULL else RESUME
 
 
 def write_atomically(

@@ -111,11 +111,13 @@ def full_under(fragment, count=1):
   return inject
 
 
-def failing(owner, name, path, number):
-  """Let a function fail for one path."""
+def failing(owner, name, path, number, times=1000):
+  """Let a function fail for one path, the first `times` times."""
+  remaining = [times]
 
-  def fail(first, *_, **__):
-    if str(first) == str(path):
+  def fail(first, *_):
+    if str(first) == str(path) and remaining[0]:
+      remaining[0] -= 1
       raise OSError(number, os.strerror(number), str(path))
 
   return lambda: call_before(owner, name, fail)
