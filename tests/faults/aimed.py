@@ -4,71 +4,19 @@ python -m tests.faults.aimed
 python -m tests.faults.aimed "save twice" "metrics lost"
 """
 
-import errno
-import os
 import signal
 import socket
 import sys
-import time
 import traceback
 from functools import partial
 
 import numpy as np
 
 from attention_lab.errors import nearest
-from tests.faults import faults, processes
+from tests.faults import faults, processes, storage
+from tests.faults.scene import STEPS, Scene, wait_for_step
 
-STEPS = 24
 STEP_OF = {"compilation": 0, "warm-up": 1, "step": 13, "evaluation": 7, "save": 5}
-STARTED = 12  # Steps of a run before faults of other kinds.
-
-
-class Scene:
-  """A run in its own folder, and its expected outcome.
-
-  Args:
-    folder: folder to be created.
-    expected: the `processes.outcome` of an undisturbed run.
-  """
-
-  def __init__(self, folder, expected):
-    folder.mkdir()
-    self.workdir = folder / "run"
-    self.expected = expected
-
-  def run(self, inject=lambda: None, words=()):
-    """Run a process until it ends, and return its result."""
-    ended = processes.run(self.workdir, STEPS, inject, words=words)
-    assert "Traceback" not in ended.err, ended.err
-    return ended
-
-  def begin(self, words=()):
-    """Run until a signal in the middle; the run has several checkpoints then."""
-    ended = self.run(faults.signalled("step", signal.SIGTERM, 1), words)
-    assert ended.status == 128 + signal.SIGTERM, ended
-    assert processes.saved_step(self.workdir) > STARTED
-    assert len(processes.checkpoints(self.workdir)) > 1
-
-  def resume(self, err="", inject=lambda: None):
-    """Resume the run to its end, and assert its outcome.
-
-    Args:
-      err: text expected on standard error; "" if nothing may be printed there.
-      inject: injects a fault that the run has to survive.
-    """
-    saved = processes.saved_step(self.workdir)
-    ended = self.run(inject)
-    assert ended.status == 0, ended
-    assert (err in ended.err) if err else not ended.err, ended.err
-    assert not saved or f"Resuming at step {saved} in" in ended.out, ended.out
-    assert processes.outcome(self.workdir) == self.expected
-    assert not list(self.workdir.rglob("*.partial"))
-
-  def assert_rejected(self, ended, *fragments):
-    """Assert that a process ended with status 2 and one line with these fragments."""
-    assert ended.status == 2, ended
-    assert ended.err.count("error: ") == ended.err.count("\n") == 1, ended.err
-    assert all(fragment in ended.err for fragment in fragments), ended.err
 
 
 def signalled(place, times, number, scene):
@@ -97,46 +45,6 @@ def kill_in(phase, scene):
   scene.resume()
 
 
-def full(fragment, count, scene):
-  """Fill the disk for files of one kind, from the count-th file on."""
-  scene.begin()
-  before = processes.checkpoints(scene.workdir)
-  ended = scene.run(faults.full_under(fragment, count))
-  scene.assert_rejected(ended, "No space left on device", "Free some space")
-  assert processes.checkpoints(scene.workdir) == before
-  scene.resume()
-
-
-def full_tensorboard(scene):
-  """Fill the disk of TensorBoard's events: the run continues without them."""
-  words = ["--config.log.tensorboard=true"]
-  ended = processes.run(
-    scene.workdir, STEPS, faults.full_under("tensorboard"), words=words
-  )
-  assert ended.status == 0, ended
-  assert ended.err.startswith("warning: TensorBoard missed"), ended.err
-  assert ended.err.count("\n") == 1, ended.err
-  assert processes.outcome(scene.workdir) == scene.expected
-
-
-def full_output(scene):
-  """Fill the disk of standard output: the run continues after one warning."""
-  ended = scene.run(faults.full_output)
-  assert ended.status == 0, ended
-  warning = "warning: nothing more can be printed: No space left on device.\n"
-  assert ended.err == warning, ended.err
-  scene.resume()
-
-
-def read_only(scene):
-  """Remove the permission to write to the folder."""
-  scene.begin()
-  ended = scene.run(faults.no_rights(scene.workdir))
-  scene.assert_rejected(ended, f"Cannot write to {scene.workdir}", "Permission denied")
-  scene.workdir.chmod(0o755)
-  scene.resume()
-
-
 def more_devices(scene):
   """Resume on other devices: the losses are equal up to rounding."""
   words = ["--config.model.dropout=0.0"]  # Each device has its own dropout mask.
@@ -154,14 +62,6 @@ def more_devices(scene):
   for record, other in zip(actual, expected, strict=True):
     assert (record["step"], record["split"]) == (other["step"], other["split"])
     np.testing.assert_allclose(record["loss"], other["loss"], rtol=1e-5)
-
-
-def wait_for_step(scene):
-  """Wait until a process that was started has logged step `STARTED`."""
-  until = time.monotonic() + processes.TIMEOUT
-  while processes.reached_step(scene.workdir) < STARTED:
-    assert time.monotonic() < until
-    time.sleep(0.02)
 
 
 def second_process(scene):
@@ -183,105 +83,6 @@ def jumping_clock(scene):
   kill = faults.die_in("half", 3)
   assert scene.run(lambda: (inject(), kill())).status == -signal.SIGKILL
   assert scene.run(inject).status == 0
-  scene.resume()
-
-
-def truncate_metrics(size, scene):
-  """Truncate metrics.jsonl, also before the step of the checkpoint, or remove it."""
-  scene.begin()
-  path = scene.workdir / "metrics.jsonl"
-  content = path.read_bytes()
-  path.unlink() if size is None else path.write_bytes(content[:size])
-  scene.resume(err="they are taken from the checkpoint")
-
-
-def damage(how, scene):
-  """Damage or remove the newest checkpoint: the run resumes from the one before."""
-  scene.begin()
-  newest = next(iter(processes.checkpoints(scene.workdir)))
-  rng = np.random.default_rng(0)
-  assert faults.damage_newest(scene.workdir, rng, how) == how
-  assert processes.saved_step(scene.workdir) < int(newest.stem[:9])
-  scene.resume(err="" if how == "missing" else f"{newest} is damaged")
-
-
-def unreadable(number, scene):
-  """Let reading the newest checkpoint fail: the run resumes from the one before."""
-  scene.begin()
-  newest, before, *_ = processes.checkpoints(scene.workdir)
-  ended = scene.run(faults.failing(os, "open", newest, number))
-  assert ended.status == 0, ended
-  assert f"{newest} is damaged" in ended.err, ended.err
-  assert f"Resuming at step {int(before.stem[:9])} in" in ended.out, ended.out
-  scene.resume()
-
-
-def unlisted(number, scene):
-  """Let listing the checkpoints fail: nothing is started anew."""
-  scene.begin()
-  folder = scene.workdir / "checkpoints"
-  before = processes.checkpoints(scene.workdir)
-  ended = scene.run(faults.failing(os, "listdir", folder, number))
-  scene.assert_rejected(ended, f"Cannot read {folder}", os.strerror(number))
-  assert processes.checkpoints(scene.workdir) == before
-  scene.resume()
-
-
-def unreadable_metrics(number, scene):
-  """Let reading metrics.jsonl fail: its records are taken from the checkpoint."""
-  scene.begin()
-  path = scene.workdir / "metrics.jsonl"
-  fail = faults.failing(os, "open", path, number, times=1)  # Writing succeeds.
-  scene.resume(f"cannot read {path}", fail)
-
-
-def lockless(number, scene):
-  """Train where locks fail: another process is refused, and a killed one is not."""
-  no_locks = faults.lockless(number)
-  stop = faults.signalled("step", signal.SIGSTOP, 1)
-  pid = processes.start(scene.workdir, STEPS, lambda: (no_locks(), stop()))
-  wait_for_step(scene)
-  try:
-    ended = scene.run(no_locks)
-  finally:
-    processes.kill(pid)
-  assert ended.status == 2, ended
-  assert "has no locks" in ended.err
-  assert f"in use by process {pid} on {socket.gethostname()}" in ended.err, ended.err
-  scene.resume("has no locks", no_locks)
-  assert not list(scene.workdir.glob(".lock.*"))
-
-
-def link(name, scene):
-  """Replace a part of the folder by a link while the run trains.
-
-  Nothing is written or removed at the end of the link. A folder ends the run; a file is
-  replaced, or refused at the next start.
-  """
-  elsewhere = scene.workdir.with_name("elsewhere")
-  if name == "checkpoints":
-    elsewhere.mkdir()
-    stranger = elsewhere / f"000000001-{'0' * 16}.npz"
-  else:
-    stranger = elsewhere
-  stranger.write_bytes(b"not ours")
-  path = scene.workdir / name
-
-  def act():
-    target = next(iter(processes.checkpoints(scene.workdir))) if not name else path
-    faults.replace_by_link(target, elsewhere)
-
-  ended = scene.run(faults.at_step(STARTED, act))
-  kept = elsewhere.iterdir() if name == "checkpoints" else [elsewhere]
-  assert [x.read_bytes() for x in kept] == [b"not ours"]
-  if name == "checkpoints":
-    scene.assert_rejected(ended, f"{path} is a symbolic link")
-  else:
-    assert (ended.status, ended.err) == (0, ""), ended
-  if path.is_symlink():
-    scene.assert_rejected(scene.run(), f"{path} is a symbolic link")
-    path.unlink()
-    path.with_name(f"{name}.moved").rename(path)
   scene.resume()
 
 
@@ -311,27 +112,11 @@ SCENES = {
   "Ctrl-C twice": partial(signalled, "step", 2, INT),
   **{f"{p}: {x.name}": partial(signalled, p, 1, x) for x in SAVING for p in STEP_OF},
   **{f"killed: {p}": partial(kill_in, p) for p in faults.PHASES},
-  # The first files are the empty ones with which a run tests for write permission.
-  "full: checkpoints": partial(full, "checkpoints", 2),
-  "full: metrics": partial(full, "metrics.jsonl", 1),
-  "full: config": partial(full, ".partial", 3),
-  "full: tensorboard": full_tensorboard,
-  "full: printing": full_output,
-  "read-only": read_only,
   "devices": more_devices,
   "second process": second_process,
   "clock": jumping_clock,
-  "metrics cut in the last line": partial(truncate_metrics, -2),
-  "metrics cut in the middle": partial(truncate_metrics, 400),
-  "metrics lost": partial(truncate_metrics, None),
-  **{f"newest: {how}": partial(damage, how) for how in ("flip", "cut", "missing")},
-  **{f"newest: {e}": partial(unreadable, n) for e, n in faults.UNREADABLE.items()},
-  **{f"list: {e}": partial(unlisted, n) for e, n in faults.UNREADABLE.items()},
-  "metrics: EIO": partial(unreadable_metrics, errno.EIO),
-  **{f"locks: {e}": partial(lockless, n) for e, n in faults.LOCKLESS.items()},
-  "link: newest checkpoint": partial(link, ""),
-  **{f"link: {name}": partial(link, name) for name in ("checkpoints", "metrics.jsonl")},
   "killed between two seeds": kill_between_seeds,
+  **storage.SCENES,
 }
 
 
