@@ -40,6 +40,7 @@ from attention_lab.plugin import attribution, usage
 from attention_lab.position.base.position import positions
 from attention_lab.run import code as run_code
 from attention_lab.run import folder as run_folder
+from attention_lab.run import lost
 from attention_lab.run.disk_space import bytes_to_come, refuse_full
 from attention_lab.system.code_hash import used_code
 from attention_lab.system.memory import (
@@ -152,7 +153,7 @@ def _refuse_changes(
   config: Config, folders: Sequence[Path], dataset: Dataset, code: Mapping[str, str]
 ) -> None:
   """Raise `UserError` if a folder's run lost its checkpoints, or had other data or code."""
-  run_folder.refuse_lost_checkpoints(folders)
+  lost.refuse_lost_checkpoints(folders)
   for folder in folders:
     run_folder.refuse_other_data(folder, dataset.fingerprint)
     run_code.refuse_other_code(folder, code, config.checkpoint.changed_code)
