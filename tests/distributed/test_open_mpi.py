@@ -3,6 +3,7 @@
 pytest -n 0 -m processes_full tests/distributed/test_open_mpi.py
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -19,33 +20,38 @@ pytestmark = [
   pytest.mark.processes_full,
   pytest.mark.skipif(not shutil.which("mpirun"), reason="needs Open MPI"),
 ]
-MPIRUN = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2"]
+MPIRUN = ["mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]
 
 
-def launch(words):
-  """Start two processes by mpirun."""
-  command = [*MPIRUN, sys.executable, "-m", "attention_lab.main", *words]
+@contextlib.contextmanager
+def launched(words):
+  """Start two processes by mpirun; end them at the end."""
+  command = [*MPIRUN, "-n", "2", sys.executable, "-m", "attention_lab.main", *words]
   environment = {"XLA_FLAGS": xla_flags(1), "PYTHONPATH": str(commands.ROOT)}
-  return subprocess.Popen(
+  with subprocess.Popen(
     command,
     env=os.environ | environment | {"COLUMNS": "200"},
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,
-  )
+  ) as process:
+    try:
+      yield process
+    finally:
+      process.terminate()
 
 
 def test_ended_run_saves_and_the_same_command_resumes_it(tmp_path):
   words = [*runs.WORDS, f"--workdir={tmp_path / 'run'}"]
   words += ["--config.processes.join=60"]
-  first = launch(words)
-  runs.wait_for_checkpoints(tmp_path / "run", 1, [first])
-  first.send_signal(signal.SIGTERM)  # mpirun passes it on.
-  out, err = first.communicate(timeout=runs.TIMEOUT)
+  with launched(words) as first:
+    runs.wait_for_checkpoints(tmp_path / "run", 1, [first])
+    first.send_signal(signal.SIGTERM)  # mpirun passes it on.
+    out, err = first.communicate(timeout=runs.TIMEOUT)
   assert first.returncode != 0
   assert out.count("Interrupted at step") == 1, out + err
-  second = launch(words)
-  out, err = second.communicate(timeout=runs.TIMEOUT)
+  with launched(words) as second:
+    out, err = second.communicate(timeout=runs.TIMEOUT)
   assert second.returncode == 0, out + err
   assert "Resuming at step" in out
   assert "2 cpu devices" in out
