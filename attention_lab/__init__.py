@@ -21,6 +21,8 @@ if TYPE_CHECKING:
   )
   from attention_lab.attention.base.multi_head import MultiHead as MultiHead
   from attention_lab.attention.base.weighted import Weighted as Weighted
+  from attention_lab.block.base.block import Block as Block
+  from attention_lab.block.base.block import register_block as register_block
   from attention_lab.conformance.report import check as check
   from attention_lab.dataset.base.dataset import Batch as Batch
   from attention_lab.dataset.base.dataset import Dataset as Dataset
@@ -34,14 +36,23 @@ if TYPE_CHECKING:
   from attention_lab.dataset.base.vocabulary import WordVocabulary as WordVocabulary
   from attention_lab.kernel.mask import Mask as Mask
   from attention_lab.kernel.weights import softmax as softmax
+  from attention_lab.norm.base.norm import Norm as Norm
+  from attention_lab.norm.base.norm import register_norm as register_norm
+  from attention_lab.optimizer.base.optimizer import (
+    register_optimizer as register_optimizer,
+  )
   from attention_lab.position.base.position import Position as Position
   from attention_lab.position.base.position import (
     register_position as register_position,
+  )
+  from attention_lab.schedule.base.schedule import (
+    register_schedule as register_schedule,
   )
 
 _HOMES = {
   "architecture.base.architecture": ("Architecture", "register_architecture"),
   "attention.base.attention": ("Attention", "register_attention"),
+  "block.base.block": ("Block", "register_block"),
   "kernel.mask": ("Mask",),
   "attention.base.multi_head": ("MultiHead",),
   "conformance.report": ("check",),
@@ -52,7 +63,10 @@ _HOMES = {
   "dataset.base.pairs": ("PairDataset",),
   "dataset.base.text": ("Text",),
   "dataset.base.vocabulary": ("CharacterVocabulary", "WordVocabulary"),
+  "norm.base.norm": ("Norm", "register_norm"),
+  "optimizer.base.optimizer": ("register_optimizer",),
   "position.base.position": ("Position", "register_position"),
+  "schedule.base.schedule": ("register_schedule",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -7,16 +7,20 @@ and dtype.
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
 from jax.extend import core
 
+from attention_lab.architecture.base.architecture import Architecture
 from attention_lab.attention.base.attention import HOOKS, Attention, attentions
+from attention_lab.block.base.block import Block, blocks
+from attention_lab.block.base.options import Options
 from attention_lab.errors import UserError, line_of, one_line
 from attention_lab.kernel.mask import Mask
+from attention_lab.norm.base.norm import Norm, norms
 from attention_lab.position.base.position import Position, positions, shared_sample
 
 # Methods of an attention whose results may be None.
@@ -67,6 +71,29 @@ def refuse_incompatible(
     raise UserError(
       f"--position={position} acts by {' and '.join(sorted(missed))}, which the "
       f"attention {attention!r} does not use. Use one of: {', '.join(usable)}."
+    )
+
+
+def refuse_layers(options: Options, architecture: type[Architecture]) -> None:
+  """Raise `UserError` unless block and normalisation suit the model's settings."""
+  block = cast(type[Block], blocks.bind(options.block).func)
+  norm = cast(type[Norm], norms.bind(options.norm_layer).func)
+  if options.norm not in block.norms:
+    raise UserError(
+      f"--config.model.norm={options.norm}: the block {options.block!r} supports only "
+      f"{' and '.join(block.norms)}."
+    )
+  if options.norm_offset and not norm.has_offset:
+    usable = [name for name in norms if cast(type[Norm], norms[name]).has_offset]
+    raise UserError(
+      f"--config.model.norm_offset=true: the normalisation {options.norm_layer!r} has no "
+      f"bias. Use one of: {', '.join(usable)}."
+    )
+  if "cross" in architecture.places.values() and not block.has_cross:
+    usable = [name for name in blocks if cast(type[Block], blocks[name]).has_cross]
+    raise UserError(
+      f"--config.model.block={options.block} has no cross-attention, which this "
+      f"architecture needs. Use one of: {', '.join(usable)}."
     )
 
 

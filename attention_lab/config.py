@@ -181,6 +181,33 @@ def differences(
   }
 
 
+# The settings that name a run: its parts.
+PARTS = ("attention", "position", "architecture.name", "dataset")
+
+
+def changed_settings(config: Config) -> dict[str, Any]:
+  """Return the settings that results depend on and that differ from their defaults.
+
+  They are in the order of the table; those in `PARTS` are left out.
+  """
+  values = dict(flatten(config))
+  return {
+    key: values[key]
+    for key, setting in SETTINGS.items()
+    if not (setting.resumable or key in PARTS or values[key] == setting.default)
+  }
+
+
+def words(config: Config) -> list[str]:
+  """Return the words that name the folder of a run: its parts, and what was changed."""
+  values = dict(flatten(config))
+  changed = changed_settings(config).items()
+  return [
+    *(values[key] for key in PARTS),
+    *(f"{key.rpartition('.')[2]}-{value}" for key, value in changed),
+  ]
+
+
 def stored_flags(different: Mapping[str, tuple[Any, Any]]) -> str:
   """Return what to type for the stored values in the result of `differences`."""
   return " ".join(

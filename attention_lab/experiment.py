@@ -10,8 +10,6 @@ import jax.numpy as jnp
 import jmp
 import optax
 
-from attention_lab import optimizer as optimizers
-from attention_lab.architecture.base import options as model_options
 from attention_lab.architecture.base.architecture import (
   Architecture,
   Model,
@@ -20,7 +18,8 @@ from attention_lab.architecture.base.architecture import (
 )
 from attention_lab.architecture.base.head import recorded_heads
 from attention_lab.attention.base.attention import Attention, attentions
-from attention_lab.compatibility import refuse_incompatible
+from attention_lab.block.base import options as model_options
+from attention_lab.compatibility import refuse_incompatible, refuse_layers
 from attention_lab.config import Config
 from attention_lab.dataset.base.dataset import Dataset, datasets
 from attention_lab.dataset.base.held_out import hold_out
@@ -29,8 +28,10 @@ from attention_lab.dataset.base.pairs import as_pairs
 from attention_lab.errors import UserError
 from attention_lab.nn import cross_entropy
 from attention_lab.nn.metrics import Measured, Sums, measured, token_sums
+from attention_lab.optimizer.base.optimizer import make_optimizer
 from attention_lab.plugin import spec as specs
 from attention_lab.position.base.position import Position, positions, properties_of
+from attention_lab.schedule.base.schedule import Schedule, make_schedule
 from attention_lab.update import Loss, Measure, TrainState, fresh_state
 
 
@@ -44,7 +45,7 @@ class Experiment(NamedTuple):
   output: Callable[[jmp.Policy, Any, Any, Any], Any]
   loss: Loss
   measure: Measure
-  schedule: optimizers.Schedule
+  schedule: Schedule
   optimizer: optax.GradientTransformation
   policy: jmp.Policy  # Dtypes of parameters, computation and output.
   max_positions: int | None  # Number of distinct positions; None for no limit.
@@ -79,6 +80,7 @@ def assemble(
   max_length = dataset.sequence_length
   position = partial(positions.bind(config.position), max_length=max_length)
   options = model_options.from_config(config.model.to_dict())
+  refuse_layers(options, architecture)
   train = config.train
   policy = jmp.get_policy(f"params=float32,compute={train.precision},output=float32")
   patterns = _patterns(config, architecture, options.num_layers)
@@ -95,7 +97,7 @@ def assemble(
       position=position,
     )
   )
-  schedule = optimizers.make_schedule(train.schedule, train.learning_rate, config.steps)
+  schedule = make_schedule(train.schedule, train.learning_rate, config.steps)
   return Experiment(
     dataset=dataset,
     model=model,
@@ -104,7 +106,7 @@ def assemble(
     loss=partial(_loss, model, policy, train.label_smoothing),
     measure=partial(_measure, model, policy),
     schedule=schedule,
-    optimizer=optimizers.make_optimizer(train.optimizer, schedule, train.clip_norm),
+    optimizer=make_optimizer(train.optimizer, schedule, train.clip_norm),
     policy=policy,
     max_positions=properties_of(position).reach,
     decodes=architecture.decodes,

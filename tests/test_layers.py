@@ -21,13 +21,20 @@ LAYERS = {
   "dataset.base": 7,
   "position": 8,
   "dataset": 8,
+  "norm.base": 7,
+  "norm": 8,
+  "schedule.base": 7,
+  "schedule": 8,
+  "optimizer.base": 8,
+  "optimizer": 9,
   "attention.base": 9,
   "attention": 10,
+  "block.base": 10,
+  "block": 11,
   "architecture.base": 11,
   "architecture": 12,
   "distributed": 13,
   "compatibility": 13,
-  "optimizer": 13,
   "update": 14,
   "experiment": 15,
   "run": 16,
@@ -45,7 +52,16 @@ LAYERS = {
   "__main__": 25,
 }
 # Folders whose modules are parts: they import from their base, never from each other.
-PARTS = ("attention", "position", "dataset", "architecture")
+PARTS = (
+  "attention",
+  "position",
+  "dataset",
+  "architecture",
+  "block",
+  "norm",
+  "optimizer",
+  "schedule",
+)
 
 
 def modules():

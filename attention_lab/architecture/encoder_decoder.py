@@ -13,13 +13,13 @@ from attention_lab.architecture.base.architecture import (
   Architecture,
   register_architecture,
 )
-from attention_lab.architecture.base.block import Block
 from attention_lab.architecture.base.mixing import (
   attend,
   attend_with_weights,
   self_mask,
 )
 from attention_lab.architecture.base.stack import Stack
+from attention_lab.block.base.block import Block
 from attention_lab.kernel.mask import Mask, default_positions
 
 

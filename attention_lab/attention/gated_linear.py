@@ -10,8 +10,8 @@ from attention_lab.attention.base.recurrent import Memory, Recurrent, where_real
 from attention_lab.errors import UserError
 from attention_lab.kernel.decayed import decayed
 from attention_lab.kernel.mask import Mask
-from attention_lab.nn.layer_norm import LayerNorm
 from attention_lab.nn.linear import Linear
+from attention_lab.norm.layer_norm import LayerNorm
 
 
 @register_attention("gated_linear")
@@ -39,7 +39,7 @@ class GatedLinear(Recurrent):
 
   def finish(self, heads: jax.Array, query: jax.Array) -> jax.Array:
     gate = Linear(self.num_heads * self.key_size, True, self.w_init, "gate")(query)
-    heads = LayerNorm(with_offset=True, name="norm")(heads).astype(query.dtype)
+    heads = LayerNorm(offset=True, name="norm")(heads).astype(query.dtype)
     return self.output(jax.nn.silu(gate).reshape(heads.shape) * heads)
 
   def _log_decay(self, x: jax.Array) -> jax.Array:

@@ -10,7 +10,7 @@ from attention_lab.attention.base.attention import register_attention
 from attention_lab.attention.base.recurrent import Memory, Recurrent, where_real
 from attention_lab.kernel.decayed import decayed
 from attention_lab.kernel.mask import Mask
-from attention_lab.nn.layer_norm import LayerNorm
+from attention_lab.norm.layer_norm import LayerNorm
 
 
 @register_attention("retention")
@@ -37,5 +37,5 @@ class Retention(Recurrent):
 
   def finish(self, heads: jax.Array, query: jax.Array) -> jax.Array:
     gate = jax.nn.silu(self.project(query, "gate"))
-    heads = LayerNorm(with_offset=True, name="norm")(heads)
+    heads = LayerNorm(offset=True, name="norm")(heads)
     return self.output(gate * heads.astype(query.dtype))

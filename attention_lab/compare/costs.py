@@ -8,10 +8,10 @@ import jax
 import jmp
 
 from attention_lab import config as configs
-from attention_lab.architecture.base import options as model_options
 from attention_lab.benchmark.measure import Measured, at_length, benches
 from attention_lab.benchmark.program import Bench
 from attention_lab.benchmark.timing import matmul_peak
+from attention_lab.block.base import options as model_options
 from attention_lab.compare import plan_file, row_costs
 from attention_lab.compare.plan import Plan
 from attention_lab.config import Config

@@ -19,7 +19,7 @@ from attention_lab.benchmark.scaling import crossover, exponent
 from attention_lab.benchmark.timing import matmul_peak
 from attention_lab.compare.costs import measured
 from attention_lab.compare.row_costs import time_steps
-from attention_lab.config import Config
+from attention_lab.config import Config, words
 from attention_lab.experiment import assemble
 from attention_lab.plugin import spec as specs
 from attention_lab.run import folder as run_folder
@@ -35,11 +35,7 @@ def run(config: Config, workdir: str | None) -> int:
   if config.benchmark.step:  # Refuses what cannot be trained before anything is timed.
     for name in names:
       assemble(_with(config, name))
-  folder = (
-    Path(workdir)
-    if workdir
-    else run_folder.new_folder(config.attention, config.position, config.dataset)
-  )
+  folder = Path(workdir) if workdir else run_folder.new_folder(*words(config))
   console = Console(highlight=False, soft_wrap=True)
   dtype = jmp.get_policy(config.train.precision).compute_dtype
   peak = matmul_peak(dtype)

@@ -18,7 +18,7 @@ from rich.table import Column
 from rich.text import Text
 
 from attention_lab.compatibility import refuse_incompatible
-from attention_lab.config import Config, get_config
+from attention_lab.config import Config, get_config, words
 from attention_lab.conformance import check as laws
 from attention_lab.conformance import table
 from attention_lab.conformance.law import Law, Verdict
@@ -47,11 +47,7 @@ def run(config: Config, workdir: str | None) -> int:
   subjects = {}
   for name in names:  # Mistakes are refused before anything is written.
     subjects[name] = _subject(name, config.check.depth, position, console)
-  folder = (
-    Path(workdir)
-    if workdir
-    else run_folder.new_folder(config.attention, config.position, config.dataset)
-  )
+  folder = Path(workdir) if workdir else run_folder.new_folder(*words(config))
   make_folder(folder, "workdir")
   found: dict[str, list[Verdict]] = {}
   for name, subject in subjects.items():

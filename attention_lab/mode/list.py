@@ -10,9 +10,10 @@ from attention_lab.architecture.base.architecture import architectures
 from attention_lab.attention.base.attention import attentions
 from attention_lab.config import Config
 from attention_lab.dataset.base.dataset import datasets
-from attention_lab.optimizer import optimizers, schedules
+from attention_lab.optimizer.base.optimizer import optimizers
 from attention_lab.plugin.registry import Registry
 from attention_lab.position.base.position import positions
+from attention_lab.schedule.base.schedule import schedules
 
 REGISTRIES = (attentions, positions, datasets, architectures, optimizers, schedules)
 

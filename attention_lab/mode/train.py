@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from attention_lab.config import Config
+from attention_lab.config import Config, changed_settings, words
 from attention_lab.dataset.base.pairs import sentences_of
 from attention_lab.decode.translator import Translator, score_answers
 from attention_lab.distributed.devices import all_devices
@@ -100,7 +100,7 @@ def _checkpoints(
 def _folder(config: Config, workdir: str | None) -> Path:
   if workdir:
     return Path(workdir)
-  return run_folder.new_folder(config.attention, config.position, config.dataset)
+  return run_folder.new_folder(*words(config))
 
 
 def _restore(
@@ -215,6 +215,8 @@ def _options(configs: list[Config], root: Path, checked: Checked) -> Options:
     attention=config.attention,
     position=config.position,
     dataset=config.dataset,
+    architecture=config.architecture.name,
+    changed=changed_settings(config),
     parameters=checked.parameters,
     steps=config.steps,
     batch_size=config.batch_size,

@@ -65,6 +65,39 @@ class Contract(NamedTuple):
       )
 
 
+class FunctionContract(NamedTuple):
+  """Contract of components that are functions."""
+
+  required: tuple[str, ...]  # Parameters that every function has.
+  optional: tuple[
+    str, ...
+  ] = ()  # Parameters that are supplied where a function has them.
+
+  @property
+  def given(self) -> tuple[str, ...]:
+    """The parameters that are no options."""
+    return self.required + self.optional
+
+  def refuse(self, component: Any) -> None:
+    """Raise `UserError` if what is registered breaks the contract."""
+    if not inspect.isfunction(component):
+      raise UserError("it must be a function.")
+    for name, parameter in inspect.signature(component).parameters.items():
+      if parameter.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD and (
+        parameter.kind is not inspect.Parameter.KEYWORD_ONLY
+      ):
+        raise UserError(
+          f"{parameter} ({line_of(component)}) must have a name: {name}=."
+        )
+    known = inspect.signature(component).parameters
+    for name in self.required:
+      if name not in known:
+        hint = nearest(name, known) if known else ""
+        raise UserError(
+          f"{component.__name__} ({line_of(component)}) must take {name}. {hint}".strip()
+        )
+
+
 def _annotates(component: type) -> bool:
   """Return whether a class annotates fields, which only a dataclass makes options."""
   hints = inspect.get_annotations(component).values()

@@ -17,10 +17,20 @@ from pathlib import Path
 from types import ModuleType
 
 from attention_lab.errors import UserError, one_line
+from attention_lab.plugin.contract import Contract
 from attention_lab.plugin.registry import REGISTRIES
 from attention_lab.system import code_hash
 
-FOLDERS = ("attention", "position", "dataset", "architecture")
+FOLDERS = (
+  "attention",
+  "position",
+  "dataset",
+  "architecture",
+  "block",
+  "norm",
+  "optimizer",
+  "schedule",
+)
 ENTRY_POINTS = "attention_lab.plugins"
 # Begins the names of modules that are loaded from a file.
 FILE_PREFIX = "attention_lab_plugin_"
@@ -95,9 +105,11 @@ def _load_one(plugin: str) -> None:
 def _refuse_unregistered(module: ModuleType) -> None:
   """Raise `UserError` if a module that registers nothing defines a component."""
   for registry in REGISTRIES:
+    if not isinstance(registry.contract, Contract):
+      continue
     for name, member in vars(module).items():
       own = isinstance(member, type) and member.__module__ == module.__name__
-      if not own or not registry.contract or inspect.isabstract(member):
+      if not own or inspect.isabstract(member):
         continue
       if issubclass(member, registry.contract.base):
         del sys.modules[module.__name__]  # So that it can be loaded again.

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 from attention_lab.errors import UserError, nearest
 from attention_lab.plugin import spec as specs
-from attention_lab.plugin.contract import Contract
+from attention_lab.plugin.contract import Contract, FunctionContract
+from attention_lab.plugin.ranges import refuse_outside
 from attention_lab.system.session_code import has_file
 
 LARGEST = 2**31  # Exclusive bound of whole numbers.
@@ -29,12 +30,12 @@ class Registry(Mapping[str, Callable[..., Any]]):
 
   Args:
     kind: the word of the flag and of messages, such as "attention".
-    contract: what every component must have; None if components are functions.
+    contract: what every component must have.
     given: parameters that the experiment supplies, which are not options.
   """
 
   def __init__(
-    self, kind: str, contract: Contract | None = None, given: Iterable[str] = ()
+    self, kind: str, contract: Contract | FunctionContract, given: Iterable[str]
   ):
     self.kind = kind
     self.contract = contract
@@ -77,11 +78,10 @@ class Registry(Mapping[str, Callable[..., Any]]):
       taken = self._parts.get(name)
       if taken is not None and not _redefines(component, taken):
         raise UserError(f"{where}: {taken.__module__} already registered this name.")
-      if self.contract:
-        try:
-          self.contract.refuse(component)
-        except UserError as error:
-          raise UserError(f"{where}: {error}") from None
+      try:
+        self.contract.refuse(component)
+      except UserError as error:
+        raise UserError(f"{where}: {error}") from None
       self._parts[name] = component
       return component
 
@@ -101,11 +101,10 @@ class Registry(Mapping[str, Callable[..., Any]]):
       if other is component:
         yield known
         return
-    if self.contract:
-      try:
-        self.contract.refuse(component)
-      except UserError as error:
-        raise UserError(f"{component.__name__}: {error}") from None
+    try:
+      self.contract.refuse(component)
+    except UserError as error:
+      raise UserError(f"{component.__name__}: {error}") from None
     word = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", component.__name__).lower()
     names = itertools.chain([word], (f"{word}_{i}" for i in itertools.count(2)))
     name = next(each for each in names if each not in self._parts)
@@ -155,6 +154,7 @@ class Registry(Mapping[str, Callable[..., Any]]):
       raise UserError(
         f"The {self.kind} {spec.name!r} needs an option: {spec.name}({missing[0]}=...)."
       )
+    refuse_outside(spec.name, component, spec.options)
     return partial(component, **spec.options)
 
 

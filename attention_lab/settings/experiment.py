@@ -87,10 +87,16 @@ SETTINGS: Mapping[str, Setting] = {
   "model.key_size": Setting(
     None, "Size of one head; None for d_model / num_heads.", kind=int, above=0
   ),
+  "model.block": Setting(
+    "sequential", "Block, the layer of the model, with options.", before="sequential"
+  ),
   "model.norm": Setting(
     "pre",
-    "Place of LayerNorm: before (pre) or after (post) each sublayer.",
+    "Place of the normalisation: before (pre) or after (post) each sublayer.",
     choices=("pre", "post"),
+  ),
+  "model.norm_layer": Setting(
+    "layer_norm", "Normalisation, with options.", before="layer_norm"
   ),
   "model.activation": Setting(
     "gelu",
@@ -104,7 +110,7 @@ SETTINGS: Mapping[str, Setting] = {
     0.0, "Dropout rate of embeddings and of sublayer outputs.", at_least=0, below=1.0
   ),
   "model.feed_forward_bias": Setting(False, "Add a bias in the feed-forward layers."),
-  "model.norm_offset": Setting(False, "Add a bias in LayerNorm."),
+  "model.norm_offset": Setting(False, "Add a bias in the normalisation."),
   "model.logits_bias": Setting(False, "Add a bias to the logits."),
   "model.tied_embeddings": Setting(True, "Share the embedding of input and output."),
   "model.layer_stack": Setting(

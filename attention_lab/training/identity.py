@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attention_lab import optimizer as optimizers
 from attention_lab.config import (
   Config,
   difference_text,
@@ -21,6 +20,7 @@ from attention_lab.errors import UserError
 from attention_lab.run import code as run_code
 from attention_lab.run import folder as run_folder
 from attention_lab.run.checkpoint import step_of
+from attention_lab.schedule.base.schedule import continues, depends_on_steps
 from attention_lab.system.code_hash import changes
 
 REMEDY = "Remove it if it is not of this run, or name another --workdir."
@@ -96,9 +96,9 @@ def other_settings(
   earlier = from_stored(stored)
   different = differences(earlier, config)
   schedule = config.train.schedule
-  if optimizers.continues(schedule, earlier.train.schedule, earlier.steps):
+  if continues(schedule, earlier.train.schedule, earlier.steps):
     for key in ("steps", "train.schedule"):
       different.pop(key, None)
-  if "steps" in different and not optimizers.depends_on_steps(schedule):
+  if "steps" in different and not depends_on_steps(schedule):
     del different["steps"]  # More steps of the same schedule: the same run, longer.
   return different

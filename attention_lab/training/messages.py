@@ -16,10 +16,13 @@ def beginning(runs: Sequence[Run], stepper: Stepper, root: Path) -> Iterator[str
   run, devices = runs[0], runs[0].devices
   options, dataset = run.options, run.experiment.dataset
   yield (
-    f"{options.attention} attention, position {options.position}, on {options.dataset}: "
-    f"{options.parameters:,} parameters, {len(devices)} {devices[0].platform} "
-    f"device{'s' * (len(devices) > 1)}"
+    f"{options.attention} attention, position {options.position}, "
+    f"{options.architecture}, on {options.dataset}: {options.parameters:,} parameters, "
+    f"{len(devices)} {devices[0].platform} device{'s' * (len(devices) > 1)}"
   )
+  if options.changed:
+    changed = (f"{key}={value}" for key, value in options.changed.items())
+    yield f"Not at its default: {', '.join(changed)}"
   if described := dataset.described(options.batch_size):
     yield described
   step = stepper.step

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from attention_lab import optimizer as optimizers
 from attention_lab.architecture.base.architecture import architectures
 from attention_lab.attention.base.attention import attentions
 from attention_lab.benchmark.utilisation import flops_per_step
+from attention_lab.block.base.block import blocks
 from attention_lab.config import (
   Config,
   flatten,
@@ -36,12 +36,15 @@ from attention_lab.experiment import (
   assemble_plain,
   named_attentions,
 )
+from attention_lab.norm.base.norm import norms
+from attention_lab.optimizer.base.optimizer import optimizers
 from attention_lab.plugin import attribution, usage
 from attention_lab.position.base.position import positions
 from attention_lab.run import code as run_code
 from attention_lab.run import folder as run_folder
 from attention_lab.run import lost
 from attention_lab.run.disk_space import bytes_to_come, refuse_full
+from attention_lab.schedule.base.schedule import schedules
 from attention_lab.system.code_hash import used_code
 from attention_lab.system.memory import (
   out_of_memory,
@@ -131,8 +134,10 @@ def code_of(config: Config, common: str = "attention_lab.mode.train") -> dict[st
     (attentions, config.attention),
     (positions, config.position),
     (datasets, config.dataset),
-    (optimizers.optimizers, config.train.optimizer),
-    (optimizers.schedules, config.train.schedule),
+    (blocks, config.model.block),
+    (norms, config.model.norm_layer),
+    (optimizers, config.train.optimizer),
+    (schedules, config.train.schedule),
   ]
   components = [usage.definitions_of(registry, text) for registry, text in named]
   return used_code([common], set[Any]().union(*components))

@@ -26,6 +26,8 @@ class Options(NamedTuple):
   attention: str
   position: str
   dataset: str
+  architecture: str
+  changed: Mapping[str, Any]  # Settings that differ from their defaults; for messages.
   parameters: int  # Number of parameters.
   steps: int
   batch_size: int  # Examples per step, over all devices.

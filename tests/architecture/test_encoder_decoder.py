@@ -18,7 +18,7 @@ from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
 from attention_lab.kernel.mask import default_positions
 from attention_lab.mode import benchmark, evaluate, sample, train
-from attention_lab.nn.layer_norm import EPSILON
+from attention_lab.norm.layer_norm import EPSILON
 from attention_lab.training.preflight import sample_options
 from tests.commands import records
 from tests.parts import count, fill, tiny_config

@@ -1,4 +1,4 @@
-"""Linear layer, LayerNorm and GELU have the values and gradients of plain formulas."""
+"""Linear layer and GELU have the values and gradients of plain formulas."""
 
 import haiku as hk
 import jax
@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from attention_lab.nn.gelu import gelu
-from attention_lab.nn.layer_norm import LayerNorm
 from attention_lab.nn.linear import Linear, matmul
 
 
@@ -60,37 +59,6 @@ def test_linear_is_the_sum_of_its_matrixs_parts(in_float64, bias):
   np.testing.assert_allclose(
     parts.apply(params, None, x, y), whole.apply(params, None, x, y), rtol=1e-12
   )
-
-
-@pytest.mark.parametrize("offset", [True, False])
-def test_layer_norm_equals_haikus(in_float64, offset):
-  rng = np.random.default_rng(0)
-  x = jnp.asarray(rng.normal(3, 2, size=(2, 3, 7)))
-  ours = hk.transform(lambda x: LayerNorm(offset, "norm")(x))
-  theirs = hk.transform(lambda x: hk.LayerNorm(-1, True, offset, name="norm")(x))
-  params = theirs.init(jax.random.key(0), x)
-  shapes = jax.tree.map(jnp.shape, ours.init(jax.random.key(0), x))
-  assert shapes == jax.tree.map(jnp.shape, params)
-  params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape)), params)
-
-  def results(norm):
-    value, pull = jax.vjp(lambda params, x: norm.apply(params, None, x), params, x)
-    return value, pull(jnp.cos(value))
-
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12),
-    results(ours),
-    results(theirs),
-  )
-
-
-def test_layer_norm_of_halves_computes_in_float32():
-  x = jnp.asarray([[1000.0, 1001.0, 1002.0, 1003.0]], jnp.float16)  # x² overflows.
-  norm = hk.transform(lambda x: LayerNorm(False, "norm")(x))
-  params = norm.init(None, x)
-  y = norm.apply(params, None, x)
-  assert (y.dtype, params["norm"]["scale"].dtype) == (jnp.float16, jnp.float32)
-  np.testing.assert_allclose(y[0], [-1.3416, -0.4472, 0.4472, 1.3416], rtol=2e-3)
 
 
 def test_gelu_is_the_exact_one(in_float64):

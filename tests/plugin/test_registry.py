@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 import pytest
 
 from attention_lab.errors import UserError
-from attention_lab.plugin.contract import Contract
+from attention_lab.plugin.contract import Contract, FunctionContract
 from attention_lab.plugin.registry import Registry, fields_of
 
 
@@ -63,7 +63,7 @@ def test_only_registered_names_are_contained(registry):
   ],
 )
 def test_unknown_name_is_rejected_with_the_nearest(kind, message):
-  registry = Registry(kind)
+  registry = Registry(kind, Contract(object), ())
   registry.register("window")(Window)
   with pytest.raises(UserError) as error:
     registry["windwo"]
@@ -147,7 +147,7 @@ def test_options_are_the_parameters_of_the_component_in_their_order(registry):
 
 
 def test_name_of_a_haiku_module_is_not_an_option():
-  registry = Registry("layer")
+  registry = Registry("layer", FunctionContract(()), ())
   registry.register("layer")(lambda width=1, name=None: (width, name))
   assert list(registry.options("layer")) == ["width"]
 
@@ -206,7 +206,7 @@ def test_parameter_supplied_by_the_experiment_is_not_an_option(registry):
 
 
 def test_option_of_a_component_without_options_is_rejected():
-  registry = Registry("schedule", given=("peak",))
+  registry = Registry("schedule", FunctionContract(("peak",)), ("peak",))
   registry.register("constant")(lambda peak: peak)
   with pytest.raises(UserError, match=r"'constant' has no option 'x'\. It has none"):
     registry.bind("constant(x=1)")
@@ -218,7 +218,7 @@ def test_option_without_a_default_is_required(registry):
 
 
 def test_function_can_be_registered():
-  registry = Registry("schedule", given=("peak",))
+  registry = Registry("schedule", FunctionContract(("peak",)), ("peak",))
 
   @registry.register("scaled")
   def scaled(peak: float, factor: float = 1.0) -> float:

@@ -151,17 +151,22 @@ def test_a_folder_that_cannot_be_made_is_refused(config, tmp_path):
 
 
 def test_a_new_folders_name_tells_what_is_tried(config):
-  config.attention = "window(size=64)*3, standard"
-  path = run_folder.new_folder(config.attention, config.position, config.dataset)
+  config.attention = "window(size=64), standard"
+  config.steps, config.model.d_ff, config.log.every = 300, 128, 7
+  path = run_folder.new_folder(*configs.words(config))
   assert path.parent == run_folder.RUNS
-  date, time, words = path.name.split("-", 2)
+  date, time, rest = path.name.split("-", 2)
   assert (len(date), len(time)) == (8, 6)
-  assert re.fullmatch("window-size-64--3--standard-rope-python_docs-[0-9a-f]{6}", words)
+  assert re.fullmatch(
+    "window-size-64---standard-rope-decoder_only-python_docs-steps-300-d_ff-128"
+    "-[0-9a-f]{6}",
+    rest,
+  )
 
 
 def test_a_new_folders_name_is_no_path_and_not_too_long(config):
   config.dataset = f"text_file(path='../{'x' * 300}')"
-  path = run_folder.new_folder(config.attention, config.position, config.dataset)
+  path = run_folder.new_folder(*configs.words(config))
   assert path.parent == run_folder.RUNS
   assert len(path.name) <= 100
 

@@ -11,13 +11,12 @@ import jax
 import jax.numpy as jnp
 
 from attention_lab.architecture.base.head import record_head
-from attention_lab.architecture.base.options import Options
 from attention_lab.architecture.base.stack import Build, Stack
 from attention_lab.attention.base.attention import KINDS, Attention
+from attention_lab.block.base.options import Options
 from attention_lab.dataset.base.dataset import TASKS
 from attention_lab.nn.cross_entropy import Head
 from attention_lab.nn.dropout import drop
-from attention_lab.nn.layer_norm import LayerNorm
 from attention_lab.nn.linear import Linear, matmul
 from attention_lab.nn.module import Module
 from attention_lab.plugin.contract import Contract, Names
@@ -109,7 +108,7 @@ class Architecture(Module):
     """Normalise the output [B, T, D] of pre-norm layers; return that of post-norm ones."""
     if self.options.norm == "post":
       return x
-    return LayerNorm(self.options.norm_offset, name)(x)
+    return self.options.make_norm(name)(x)
 
   def logits(self, x: jax.Array, embeddings: jax.Array) -> jax.Array:
     """Compute logits of vectors x and the embedding table: [B, T, D], [V, D] → [B, T, V].

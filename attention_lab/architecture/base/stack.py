@@ -8,9 +8,9 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from attention_lab.architecture.base.block import Block
-from attention_lab.architecture.base.options import Options
 from attention_lab.attention.base.attention import Attention
+from attention_lab.block.base.block import Block, blocks
+from attention_lab.block.base.options import Options
 
 UNROLLED_LAYERS = 8  # Largest number of layers that "auto" unrolls.
 
@@ -52,9 +52,12 @@ class Stack:
       [B, T, D], and the layers' outputs in the form of `per_layer`.
     """
 
+    make = blocks.bind(self.options.block)
+
     def layer(attentions: tuple[Build, ...], name: str) -> Callable[..., Any]:
       def body(x: jax.Array, layer_input: Any) -> tuple[jax.Array, Any]:
-        return use(Block(self.options, attentions, name), x, layer_input)
+        block = make(options=self.options, attentions=attentions, name=name)
+        return use(block, x, layer_input)
 
       return hk.remat(body) if self.options.rematerialise else body
 

@@ -1,4 +1,4 @@
-"""Options of every architecture: the settings under `--config.model`."""
+"""Options of every architecture and block: the settings under `--config.model`."""
 
 import dataclasses
 import math
@@ -6,6 +6,7 @@ import math
 import haiku as hk
 
 from attention_lab.errors import UserError
+from attention_lab.norm.base.norm import Norm, norms
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,7 +18,9 @@ class Options:
   d_model: int
   d_ff: int
   key_size: int
+  block: str
   norm: str
+  norm_layer: str
   activation: str
   init: str
   dropout: float
@@ -27,6 +30,11 @@ class Options:
   tied_embeddings: bool
   layer_stack: str
   rematerialise: bool
+
+  def make_norm(self, name: str) -> Norm:
+    """Return the normalisation `norm_layer`, inside a transform."""
+    norm: Norm = norms.bind(self.norm_layer)(offset=self.norm_offset, name=name)
+    return norm
 
   @property
   def w_init(self) -> hk.initializers.Initializer:

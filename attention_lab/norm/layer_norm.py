@@ -1,28 +1,32 @@
 """LayerNorm (Ba et al., arXiv:1607.06450) with a gradient that recomputes little."""
 
+import dataclasses
+from typing import ClassVar
+
 import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from attention_lab.norm.base.norm import Norm, register_norm
+
 EPSILON = 1e-5
 
 
-class LayerNorm(hk.Module):
-  """Scaled and shifted to mean 0 and variance 1 over the last axis.
+@register_norm("layer_norm")
+@dataclasses.dataclass(kw_only=True)
+class LayerNorm(Norm):
+  """y = (x - mean) / √(variance + ε) · scale + offset, over the last axis.
 
   Values and parameters are those of `hk.LayerNorm`; computed in float32 at least.
   """
 
-  def __init__(self, with_offset: bool, name: str):
-    super().__init__(name=name)
-    self._with_offset = with_offset
+  has_offset: ClassVar[bool] = True
 
   def __call__(self, x: jax.Array) -> jax.Array:
-    """Normalise the last axis: [..., D] → [..., D], of x's dtype."""
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     scale = hk.get_parameter("scale", x.shape[-1:], wide.dtype, init=jnp.ones)
     y = _normalise(wide, scale)
-    if self._with_offset:
+    if self.offset:
       offset = hk.get_parameter("offset", x.shape[-1:], wide.dtype, init=jnp.zeros)
       y += jnp.broadcast_to(offset, y.shape)
     return y.astype(x.dtype)

@@ -1,0 +1,1 @@
+"""Normalisations: one file each, as in --config.model.norm_layer=name."""

@@ -1,0 +1,1 @@
+"""Registry of optimizers, and code that several of them share."""

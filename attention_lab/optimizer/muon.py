@@ -1,0 +1,74 @@
+"""Muon: orthogonalised momentum (Jordan, 2024; Liu et al., arXiv:2502.16982)."""
+
+from typing import Annotated, Any
+
+import jax
+import optax
+from optax import contrib
+
+from attention_lab.optimizer.base import decay
+from attention_lab.optimizer.base.optimizer import register_optimizer
+from attention_lab.plugin.ranges import NonNegative, Range, Share
+from attention_lab.schedule.base.schedule import Schedule
+
+# Modules whose matrices are no linear maps between hidden vectors.
+NOT_HIDDEN = ("logits", "convolution")
+
+
+def is_hidden(path: Any, leaf: Any) -> bool:
+  """Return whether a parameter is the matrix of a linear layer, but not of the last one."""
+  module, name = path[0].key.rsplit("/", 1)[-1], path[-1].key
+  matrix = leaf.ndim - decay.is_stacked(path) == 2
+  return matrix and name == "w" and module not in NOT_HIDDEN
+
+
+def labels(params: Any) -> Any:
+  """Return the name of the optimizer of each parameter."""
+  return jax.tree_util.tree_map_with_path(
+    lambda *each: "muon" if is_hidden(*each) else "adamw", params
+  )
+
+
+def axes(params: Any) -> Any:
+  """Return the axes of each matrix; those of equal layers are stacked."""
+  return jax.tree_util.tree_map_with_path(
+    lambda path, _: contrib.MuonDimensionNumbers(
+      int(decay.is_stacked(path)), 1 + decay.is_stacked(path)
+    ),
+    params,
+  )
+
+
+@register_optimizer("muon")
+def muon(
+  learning_rate: Schedule,
+  beta: Share = 0.95,
+  nesterov: bool = True,
+  ns_steps: Annotated[int, Range(1, 101)] = 5,
+  rms: Annotated[float, Range(0)] = 0.2,
+  b1: Share = 0.9,
+  b2: Share = 0.95,
+  eps: Share = 1e-8,
+  weight_decay: NonNegative = 0.1,
+) -> optax.GradientTransformation:
+  """Return Muon for the matrices of hidden layers, and AdamW for all other parameters.
+
+  The momentum of a matrix is orthogonalised by `ns_steps` Newton-Schulz iterations and
+  scaled so that the root mean square of its entries is about `rms`; at 0.2, learning rate
+  and decay can be those of AdamW (arXiv:2502.16982, section 2.2). Embeddings decay, too;
+  biases and scales do not.
+  """
+  matrices = contrib.muon(
+    learning_rate,
+    ns_steps=ns_steps,
+    beta=beta,
+    eps=eps,
+    nesterov=nesterov,
+    weight_decay=weight_decay,
+    muon_weight_dimension_numbers=axes,
+    consistent_rms=rms,
+  )
+  others = optax.adamw(
+    learning_rate, b1, b2, eps, weight_decay=weight_decay, mask=decay.matrices
+  )
+  return optax.partition({"muon": matrices, "adamw": others}, labels)

@@ -1,0 +1,1 @@
+"""Registry of learning-rate schedules, and code that several of them share."""

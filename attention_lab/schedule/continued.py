@@ -1,0 +1,32 @@
+"""A schedule that continues another one, so that a finished run trains further."""
+
+from typing import Annotated
+
+import optax
+
+from attention_lab.plugin.ranges import NonNegative, Range
+from attention_lab.schedule.base.schedule import (
+  Schedule,
+  make_schedule,
+  register_schedule,
+)
+
+
+@register_schedule("continued")
+def continued(
+  peak: float,
+  steps: int,
+  of: str,
+  at: Annotated[int, Range(1)],
+  then: str = "constant",
+  rate: NonNegative | None = None,
+) -> Schedule:
+  """Return `of`, planned for `at` steps, and the schedule `then` from there on.
+
+  `then` is planned for the steps that are left, with the peak `rate` · peak; without a
+  rate, with the one that `of` ends at.
+  """
+  before = make_schedule(of, peak, at)
+  after = float(before(at)) if rate is None else rate * peak
+  rest = make_schedule(then, after, max(1, steps - at))
+  return optax.join_schedules([before, rest], [at])

@@ -1,0 +1,44 @@
+"""A constant rate that decays at the end only (Hu et al., MiniCPM, arXiv:2404.06395)."""
+
+from typing import Literal
+
+import jax.numpy as jnp
+import optax
+
+from attention_lab.errors import UserError
+from attention_lab.plugin.ranges import NonNegative, Share
+from attention_lab.schedule.base.schedule import Schedule, register_schedule, rise
+
+
+@register_schedule("warmup_stable_decay")
+def warmup_stable_decay(
+  peak: float,
+  steps: int,
+  warmup: Share = 0.05,
+  decay: Share = 0.2,
+  final: NonNegative = 0.0,
+  shape: Literal["linear", "sqrt"] = "sqrt",
+) -> Schedule:
+  """Return a rate that decays to `final` · peak over the last steps only.
+
+  The increase takes the share `warmup` of the steps, and the decay the share `decay`.
+  The peak is multiplied by 1 - t in `linear`, and by 1 - √t in `sqrt`, where t is the
+  share of the decay that is over (Hägele et al., arXiv:2405.18392); `final` = 0 ends at
+  0. MiniCPM decays exponentially instead.
+  """
+  if warmup + decay > 1:
+    raise UserError(
+      f"warmup_stable_decay(warmup={warmup}, decay={decay}): together they take more "
+      f"than all steps."
+    )
+  rising, falling = int(warmup * steps), int(decay * steps)
+
+  def fall(step: jnp.ndarray) -> jnp.ndarray:
+    share = jnp.clip(step / max(1, falling), 0, 1)
+    share = jnp.sqrt(share) if shape == "sqrt" else share
+    return peak * (1 - (1 - final) * share)
+
+  stable = optax.constant_schedule(peak)
+  return optax.join_schedules(
+    [rise(peak, rising), stable, fall], [rising, steps - falling]
+  )
