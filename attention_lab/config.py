@@ -7,6 +7,7 @@ import os
 import runpy
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from ml_collections import config_dict
@@ -64,10 +65,21 @@ def load_file(path: str) -> Config:
   return _from_values(flatten(config))
 
 
-def from_stored(stored: Mapping[str, Any]) -> Config:
-  """Return a configuration from the values in a run's config.json."""
+def from_stored(stored: Mapping[str, Any], path: Path | None = None) -> Config:
+  """Return a configuration from the values in a run's config.json.
+
+  Args:
+    stored: the values.
+    path: the file that they were read from, if any, for messages.
+
+  Raises:
+    UserError: a setting is unknown, or has a value of another type.
+  """
   values = {FORMER.get(key, key): value for key, value in flatten(stored)}
-  return _from_values((BEFORE | values).items())
+  try:
+    return _from_values((BEFORE | values).items())
+  except UserError as error:
+    raise UserError(f"{path}: {error}" if path else str(error)) from None
 
 
 def _from_values(values: Iterable[tuple[str, Any]]) -> Config:
@@ -83,12 +95,13 @@ def set_value(config: Config, key: str, value: Any) -> None:
   try:
     if value is None and not setting.optional:
       raise TypeError
+    if setting.texts and not all(isinstance(each, str) for each in value):
+      raise TypeError
     if setting.path and isinstance(value, str) and value:
       value = os.path.expanduser(value)
     config.update_from_flattened_dict({key: value})
   except (TypeError, ValueError):
-    expected = setting.type.__name__
-    raise UserError(f"--config.{key}={value!r}: expected {expected}.") from None
+    raise UserError(f"--config.{key}={value!r}: expected {setting.expected}.") from None
 
 
 def set_text(config: Config, key: str, text: str) -> None:
@@ -105,7 +118,7 @@ def set_text(config: Config, key: str, text: str) -> None:
 
 def _expected(key: str, text: str) -> str:
   """Return what a setting accepts instead of a text."""
-  kind = SETTINGS[key].type.__name__
+  kind = SETTINGS[key].expected
   if "," not in text or kind not in ("int", "float"):
     return kind
   if key == "seeds":

@@ -43,7 +43,8 @@ def read_config(overrides: Sequence[str]) -> Config:
   if FLAGS.config:
     config = configs.load_file(FLAGS.config)
   elif base is not None:
-    config = configs.from_stored(base)
+    folder = str(source if stored is None else resumed)
+    config = configs.from_stored(base, Path(folder, run_folder.CONFIG))
   else:
     config = configs.get_config()
   pairs = (override.partition("=") for override in overrides)

@@ -85,9 +85,9 @@ def test_text_is_converted_to_the_type_of_the_setting(config, key, text, value):
     ("model.d_ff", "none", "int"),
     ("train.learning_rate", "fast", "float"),
     ("log.tensorboard", "yes", "bool"),
-    ("plugins", "mine", "tuple"),
-    ("plugins", "5", "tuple"),
-    ("plugins", "(", "tuple"),
+    ("plugins", "mine", "tuple of texts"),
+    ("plugins", "5", "tuple of texts"),
+    ("plugins", "(", "tuple of texts"),
   ],
 )
 def test_text_of_another_type_is_rejected(config, key, text, kind):
@@ -108,7 +108,7 @@ def test_text_of_another_type_is_rejected(config, key, text, kind):
     ("attention", None, "str"),
     ("train.learning_rate", None, "float"),
     ("log.tensorboard", 1, "bool"),
-    ("plugins", "mine", "tuple"),
+    ("plugins", "mine", "tuple of texts"),
   ],
 )
 def test_value_of_another_type_is_rejected(config, key, value, kind):

@@ -1,5 +1,6 @@
 """Figures as PNG, if matplotlib is installed (the extra [plot])."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from attention_lab.errors import UserError
+from attention_lab.system.files import write_file
 
 
 def plot_benchmark(path: Path, names: list[str], records: list[dict[str, Any]]) -> bool:
@@ -37,7 +39,7 @@ def plot_benchmark(path: Path, names: list[str], records: list[dict[str, Any]]) 
       panel.grid(alpha=0.3)
   if axes[0, 0].lines:
     axes[0, 0].legend()
-  figure.savefig(path, dpi=120)
+  _save(figure, path, dpi=120)
   return True
 
 
@@ -85,7 +87,7 @@ def plot_maps(
       panel.set_xticks(range(len(contexts)), _literal(contexts), rotation=90)
       panel.set_yticks(range(len(queries)), _literal(queries))
       panel.tick_params(labelsize=6, length=0)
-  figure.savefig(path, dpi=150)
+  _save(figure, path, dpi=150)
 
 
 def _literal(text: Any) -> Any:
@@ -93,3 +95,10 @@ def _literal(text: Any) -> Any:
   if isinstance(text, str):
     return text.replace("$", r"\$")
   return [_literal(one) for one in text]
+
+
+def _save(figure: Any, path: Path, dpi: int) -> None:
+  """Write a figure as PNG; a link of this name is replaced, not followed."""
+  content = io.BytesIO()
+  figure.savefig(content, format="png", dpi=dpi)
+  write_file(path, content.getvalue())

@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -10,17 +9,38 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from attention_lab import config as configs
+from attention_lab.compare.analysis.measures import METRICS
 from attention_lab.compare.analysis.record import Run
 from attention_lab.run import folder as run_folder
 from attention_lab.run.metrics_file import records
 from attention_lab.system.code_hash import changes, digest
 from attention_lab.system.files import write_file
+from attention_lab.system.regular import no_follow, read_regular, refuse_links_between
+from attention_lab.system.shape import AtLeast, Either, OrNull, read_shaped
 
 LOG_TAIL = 65_536  # Bytes at the end of a log that are searched for an error.
 LONGEST_NAME = 60  # Characters.
 DATA = "the data"  # Stands for the data among the names of changed files.
 CHOICE = "the choice of tuning"  # Stands for the settings that tuning chose.
 REPLACED = "replaced"  # Folder of the runs that were trained anew.
+
+_FIGURES = {str: Either(float, {"value": float})}  # Of BLEU, with its signature.
+_NUMBERS = (
+  *("parameters", "seconds", "tokens_per_second", "compile_seconds", "flops_per_step"),
+  *("flops_per_second", "utilisation", "memory_bytes", "above_best"),
+)
+# The shape of summary.json.
+SHAPE = {
+  "steps?": AtLeast(int, 0),
+  "sequence_length?": AtLeast(int, 1),
+  **{f"{name}?": str for name in ("attention", "position", "dataset", "leak_check")},
+  **{f"{name}?": OrNull(float) for name in _NUMBERS},
+  "train?": _FIGURES,
+  "validation?": OrNull(_FIGURES),
+  "lengths?": OrNull({int: _FIGURES}),
+  "primary?": frozenset(METRICS),
+  "guess?": OrNull({str: float}),
+}
 
 
 class Origin(NamedTuple):
@@ -46,11 +66,11 @@ def folder_name(row: str) -> str:
 
 def summary(cell: Path) -> dict[str, Any]:
   """Return the content of a run's summary.json; empty until the run has finished."""
-  try:
-    content: dict[str, Any] = json.loads((cell / run_folder.SUMMARY).read_text("utf-8"))
-    return content
-  except (OSError, ValueError):
+  path = cell / run_folder.SUMMARY
+  if not os.path.exists(path):
     return {}
+  content: dict[str, Any] = read_shaped(path, SHAPE)
+  return content
 
 
 def finished(cell: Path, steps: int, origin: Origin | None = None) -> bool:
@@ -94,9 +114,11 @@ def set_aside(cell: Path) -> None:
   The run moves by one rename: whenever this process is killed, a cell has all of an old
   run or nothing of it.
   """
+  folder = cell.parents[2] / REPLACED / cell.parent.name
+  for path in (cell, folder):
+    refuse_links_between(cell.parents[2], path)
   for path in cell.parent.glob(f"{cell.name}.maps-*.npz"):
     path.unlink(missing_ok=True)
-  folder = cell.parents[2] / REPLACED / cell.parent.name
   folder.mkdir(parents=True, exist_ok=True)
   numbers = itertools.count(1)
   paths = (folder / f"{cell.name}-{number}" for number in numbers)
@@ -129,7 +151,9 @@ def result(cell: Path, seed: int, error: str = "") -> Run:
 def failure(cell: Path) -> str:
   """Return the error of the run's last start in one line; "" if it did not fail."""
   path = _failure_path(cell)
-  return path.read_text("utf-8").strip() if os.path.exists(path) else ""
+  if not os.path.exists(path):
+    return ""
+  return read_regular(path).decode("utf-8", "replace").strip()
 
 
 def set_failure(cell: Path, error: str) -> None:
@@ -146,7 +170,7 @@ def _failure_path(cell: Path) -> Path:
 
 def last_error(log: Path) -> str:
   """Return the last line of a log that names an error, else its last line."""
-  with open(log, "rb") as file:
+  with open(log, "rb", opener=no_follow) as file:
     file.seek(max(0, os.path.getsize(log) - LOG_TAIL))
     text = file.read().decode("utf-8", "replace")
   lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,7 +1,6 @@
 """Measured costs of a comparison's rows and of their attentions, stored in a file."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +18,7 @@ from attention_lab.errors import UserError
 from attention_lab.experiment import places_of
 from attention_lab.plugin import spec as specs
 from attention_lab.system.code_hash import digest
-from attention_lab.system.files import read_json, write_json
+from attention_lab.system.files import write_json
 from attention_lab.training.preflight import code_of
 
 CONDITIONS = "asked"  # The key of the conditions in the stored file.
@@ -37,13 +36,10 @@ NO_COSTS = Costs((), {})
 
 def stored(plan: Plan, lengths: Sequence[int]) -> Costs | None:
   """Return what was stored; None if that was not measured under the same conditions."""
-  path = plan.workdir / plan_file.COSTS
-  if not Path(path).exists():
+  content = plan_file.read_costs(plan.workdir)
+  if content is None or content.get(CONDITIONS) != _conditions(plan, lengths):
     return None
-  content = read_json(path)
-  if content.get(CONDITIONS) != _conditions(plan, lengths):
-    return None
-  return Costs(content["records"], content["rows"])
+  return Costs(content.get("records", ()), content.get("rows", {}))
 
 
 def measure(plan: Plan, lengths: Sequence[int]) -> list[str]:

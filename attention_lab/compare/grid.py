@@ -7,6 +7,7 @@ before those imports.
 """
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from attention_lab.compare.analysis.wording import row_name, setting_text
 from attention_lab.config import Config
 from attention_lab.errors import UserError
 
+MOST_ROWS = 1_000  # Combinations of a grid, and of tuning.
 # What a comparison is about if several settings vary: the first of these that does.
 SUBJECTS = ("attention", "position", "architecture.name")
 
@@ -80,6 +82,7 @@ def read(
     key = name
     listed = key in named.SHARED or may_vary(config, key)
     items = alternatives(text) if listed else [text]
+    refuse_many(len(items), configs.flag_of(key) if listed else "")
     if key == "compare.grid":
       raise UserError("Write lists in flags: --attention=standard,linear.")
     if len(items) > 1 and key in named.SHARED:
@@ -95,8 +98,17 @@ def read(
     grid.pop(key, None)
     if len(values) > 1:
       grid[key] = tuple(values)
+    refuse_many(math.prod(map(len, grid.values())), "The grid")
   named.refuse_hidden(named.read(config), dict(assignments), list(grid))
   return grid
+
+
+def refuse_many(number: int, what: str) -> None:
+  """Raise `UserError` if something, as a message names it, stands for too many rows."""
+  if number > MOST_ROWS:
+    raise UserError(
+      f"{what} has {number} combinations; a comparison has at most {MOST_ROWS}."
+    )
 
 
 def _stored(config: Config) -> dict[str, tuple[Any, ...]]:

@@ -15,8 +15,10 @@ from attention_lab.dataset.base.pairs import sentences_of
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
 from attention_lab.run.disk_space import bytes_to_come, refuse_full
+from attention_lab.system.regular import refuse_links_between
 from attention_lab.training import changes, preflight
 
+MOST_RUNS = 10_000  # Of rows and seeds together.
 POINTS = 5  # Fewest points of a curve of validation losses.
 
 
@@ -80,6 +82,12 @@ class Plan(NamedTuple):
     """Return what has changed since a cell's run began; see `cells.changed`."""
     return cells.changed(self.cell(row, seed), row.origin) if row.origin else []
 
+  def refuse_links(self, root: Path) -> None:
+    """Raise `UserError` if a cell's folder below `root` leads through a symbolic link."""
+    for row in self.rows:
+      for seed in self.seeds:
+        refuse_links_between(root, self.cell(row, seed))
+
   @property
   def reported(self) -> list[Planned]:
     """All rows of the report."""
@@ -103,7 +111,13 @@ def make(config: Config, workdir: Path) -> Plan:
   Raises:
     UserError: there is a single row, or a cell's configuration is invalid.
   """
+  tuned = list(next(iter(tuned_values.read(config)), {}))
   combinations = grid.rows(config)
+  if (runs := len(combinations) * config.seeds) > MOST_RUNS:
+    raise UserError(
+      f"{len(combinations)} rows × {config.seeds} seeds are {runs} runs; a comparison has "
+      f"at most {MOST_RUNS}."
+    )
   if len(combinations) < 2:
     raise UserError(
       "There is nothing to compare. List several values, the baseline first: "
@@ -120,7 +134,6 @@ def make(config: Config, workdir: Path) -> Plan:
     rows += _matched(rows, config.compare.match)
   seeds = range(config.seed, config.seed + config.seeds)
   stored, tune = plan_file.read(workdir), config.compare.tune
-  tuned = list(next(iter(tuned_values.read(config)), {}))
   others = _others(rows, stored, config.steps, workdir, tune, tuned) if stored else []
   keep = config.compare.stale == "keep"
   subject, margin = grid.about(config), margin_of(config)

@@ -4,17 +4,52 @@ import os
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from attention_lab import config as configs
+from attention_lab.compare.analysis.measures import METRICS
+from attention_lab.compare.margin import margin_from
 from attention_lab.config import Config
 from attention_lab.errors import UserError
-from attention_lab.system.files import read_json, write_json
+from attention_lab.system.files import write_json
+from attention_lab.system.shape import AtLeast, OrNull, read_shaped
 
 FILE = "compare.json"
 COSTS = "benchmark.json"  # Beside it, if costs were measured.
 # Fields that older versions did not write.
 OPTIONAL = ("about", "margin", "command", "tune")
+
+
+CONTENT = {
+  "rows": [
+    {
+      "name": str,
+      "config": dict,
+      "parameters": AtLeast(int, 0),
+      "matched": str,
+      "made_from": str,
+      "against?": [str],
+    }
+  ],
+  "seeds": [AtLeast(int, 0)],
+  "steps": AtLeast(int, 1),
+  "looks": [AtLeast(int, 0)],
+  **{f"{name}?": str for name in OPTIONAL},
+}
+_RECORD = {
+  "attention": str,
+  "length": AtLeast(int, 1),
+  "kind": str,
+  "seconds?": OrNull(float),
+  "memory_bytes?": OrNull(float),
+}
+_ROW = {
+  **{f"{key}?": float for key, metric in METRICS.items() if metric.measured},
+  "rounds_seconds?": [float],
+  "step_quartiles?": (float, float),
+  "state_bytes?": {int: float},
+}
+MEASURED = {"records?": [_RECORD], "rows?": {str: _ROW}}
 
 
 class StoredRow(NamedTuple):
@@ -46,27 +81,35 @@ def read(workdir: Path) -> Stored | None:
   path = workdir / FILE
   if not os.path.exists(path):
     return None
-  content = read_json(path)
-  try:
-    rows = [
-      StoredRow(
-        row["name"],
-        configs.from_stored(row["config"]),
-        row["parameters"],
-        row["matched"],
-        row["made_from"],
-        tuple(row.get("against", ())),  # Earlier versions did not store it.
-      )
-      for row in content["rows"]
-    ]
-    return Stored(
-      *(rows, content["seeds"], content["steps"], content["looks"]),
-      **{key: content[key] for key in OPTIONAL if key in content},
+  content = read_shaped(path, CONTENT)
+  rows = [
+    StoredRow(
+      row["name"],
+      configs.from_stored(row["config"], path),
+      row["parameters"],
+      row["matched"],
+      row["made_from"],
+      tuple(row.get("against") or ()),  # Earlier versions did not store it.
     )
-  except (KeyError, TypeError):
-    raise UserError(
-      f"{path} is not the file of a comparison. Name another --workdir."
-    ) from None
+    for row in content["rows"]
+  ]
+  if len({row.name for row in rows}) < len(rows):
+    raise UserError(f"{path}: two of its rows have the same name.")
+  if content.get("margin") is not None:
+    margin_from(content["margin"], f"{path}: margin ")
+  return Stored(
+    *(rows, content["seeds"], content["steps"], content["looks"]),
+    **{key: content[key] for key in OPTIONAL if content.get(key) is not None},
+  )
+
+
+def read_costs(workdir: Path) -> dict[str, Any] | None:
+  """Return the measured costs that a comparison has stored; None if it has none."""
+  path = workdir / COSTS
+  if not os.path.exists(path):
+    return None
+  content: dict[str, Any] = read_shaped(path, MEASURED)
+  return content
 
 
 def write(workdir: Path, stored: Stored, command: str) -> None:
@@ -107,7 +150,8 @@ def refuse_other(
     rows: the configurations of the rows by name, the baseline first.
     tuned: settings that tuning chooses, which may differ.
   """
-  baseline, own = stored.rows[0].name, next(iter(rows))
+  own = next(iter(rows))
+  baseline = next((row.name for row in stored.rows), own)
   if baseline != own:
     raise UserError(
       f"{workdir} holds a comparison with the baseline {baseline!r}, and the baseline of "

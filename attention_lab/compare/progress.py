@@ -83,7 +83,9 @@ class Progress:
     failed = any(cells.failure(plan.cell(row, seed)) for seed in plan.seeds)
     if not active:
       return seeds, "failed" if failed else "", "", ""
-    records = [r for r in cells.curve(active[0]) if r["split"] == "train"]
+    records = [
+      r for r in cells.curve(active[0]) if r.get("split") == "train" and "loss" in r
+    ]
     if not records:
       return seeds, "starting", "", ""
     step, loss = records[-1]["step"], records[-1]["loss"]

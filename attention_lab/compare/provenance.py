@@ -5,7 +5,6 @@ from typing import Any
 
 from attention_lab.compare.analysis.record import Row, Run
 from attention_lab.run import folder as run_folder
-from attention_lab.system.files import read_json
 
 
 def provenance(rows: Sequence[Row]) -> dict[str, str]:
@@ -25,22 +24,26 @@ def provenance(rows: Sequence[Row]) -> dict[str, str]:
 def _environment(run: Run) -> dict[str, str]:
   """Return what the provenance of a finished run says of its environment.
 
-  Runs of earlier versions recorded neither the time nor the processor.
+  What was not recorded is left out, as the time and the processor by earlier versions.
   """
-  provenance = read_json(run.folder / run_folder.CONFIG)["provenance"]
-  commit = provenance["git_commit"]
+  provenance = run_folder.provenance(run.folder)
+  versions, data = provenance.get("versions") or {}, provenance.get("dataset_sha256")
   known = {
-    "date": provenance.get("started", "").partition("T")[0],
+    "date": (provenance.get("started") or "").partition("T")[0],
     "device": _device(provenance),
-    "versions": ", ".join(f"{k} {v}" for k, v in provenance["versions"].items()),
-    "commit": commit and commit.replace("+", " with uncommitted changes"),
-    f"dataset {run.summary['dataset']}": f"sha256 {provenance['dataset_sha256']}",
+    "versions": ", ".join(f"{name} {each}" for name, each in versions.items()),
+    "commit": (provenance.get("git_commit") or "").replace(
+      "+", " with uncommitted changes"
+    ),
+    f"dataset {run.summary.get('dataset')}": data and f"sha256 {data}",
   }
   return {name: text for name, text in known.items() if text}
 
 
 def _device(provenance: Mapping[str, Any]) -> str:
   """Return the number and model of the devices; a CPU is named by its processor."""
-  devices, platform = provenance["devices"], provenance["platform"]
+  devices, platform = provenance.get("devices"), provenance.get("platform")
+  if not devices:
+    return ""
   name = (provenance.get("processor") if platform == "cpu" else None) or devices[0]
   return f"{len(devices)} × {name} ({platform})"

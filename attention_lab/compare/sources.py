@@ -15,7 +15,6 @@ from attention_lab.compare.analysis.wording import counted
 from attention_lab.config import Config
 from attention_lab.errors import UserError
 from attention_lab.run import folder as run_folder
-from attention_lab.system.files import read_json
 
 _SEEDS = f"seed*/{run_folder.CONFIG}"  # Runs of --mode=train --seeds=5.
 
@@ -114,9 +113,7 @@ def _comparison(folder: Path, stored: plan_file.Stored) -> Source:
     if found:
       what = f"{counted(len(missing), 'run')} that did not finish ({missing[0]})"
     raise UserError(f"The comparison in {folder} has {what}. Finish it with: {command}")
-  costs = (
-    read_json(folder / plan_file.COSTS) if (folder / plan_file.COSTS).exists() else {}
-  )
+  costs = plan_file.read_costs(folder) or {}
   return Source(
     *(folder, found, stored.about, stored.margin, stored.looks),
     records=costs.get("records", ()),
@@ -135,7 +132,7 @@ def _cell(source: Path, folder: Path, steps: int | None) -> Cell | None:
   stored = run_folder.stored_config(folder)
   if stored is None:
     return None
-  config = configs.from_stored(stored)
+  config = configs.from_stored(stored, folder / run_folder.CONFIG)
   error = ""
   if not cells.finished(folder, config.steps if steps is None else steps):
     error = cells.failure(folder) or _divergence(folder)

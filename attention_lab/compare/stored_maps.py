@@ -6,8 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from attention_lab.compare.analysis.record import Maps
+from attention_lab.errors import UserError
 from attention_lab.run import folder as run_folder
+from attention_lab.system import npz
 from attention_lab.system.code_hash import digest
+from attention_lab.system.regular import read_regular
+
+LARGEST = 2**28  # Bytes of the arrays of a file.
 
 
 def path_of(cell: Path, code: Mapping[str, str]) -> Path | None:
@@ -25,6 +30,19 @@ def path_of(cell: Path, code: Mapping[str, str]) -> Path | None:
 
 def read(path: Path) -> Maps | None:
   """Return the maps of a file; None if the attention has none for each pair of tokens."""
-  with np.load(path, allow_pickle=False) as stored:
-    tokens, weights = stored["tokens"].tolist(), stored["weights"]
-  return Maps(tokens, weights) if weights.size else None
+  try:
+    with npz.load(read_regular(path), expands_to=LARGEST) as stored:
+      tokens, weights = stored["tokens"], stored["weights"]
+  except (OSError, ValueError, KeyError):
+    raise _malformed(path) from None
+  if weights.size == 0:
+    return None
+  square = (len(tokens), len(tokens)) if tokens.ndim == 1 else ()
+  shown = weights.ndim == 4 and weights.shape[2:] == square
+  if not (shown and weights.dtype == np.float32 and tokens.dtype.kind == "U"):
+    raise _malformed(path)
+  return Maps(tokens.tolist(), weights)
+
+
+def _malformed(path: Path) -> UserError:
+  return UserError(f"{path} does not hold attention maps. Remove it.")

@@ -1,6 +1,7 @@
 """The settings that --tune names, and their combinations."""
 
 import itertools
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,7 +37,9 @@ def read(config: Config) -> list[Combination]:
     if key in values:
       raise UserError(f"--tune={text} names {key} twice; list all its values at once.")
     _refuse(config, key)
-    values[key] = _values(config, key, grid.alternatives(listed))
+    texts = grid.alternatives(listed)
+    grid.refuse_many(math.prod(map(len, values.values())) * len(texts), "--tune")
+    values[key] = _values(config, key, texts)
   combinations: list[Combination] = [
     dict(zip(values, each, strict=True)) for each in itertools.product(*values.values())
   ]

@@ -5,10 +5,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from attention_lab.compare.analysis.measures import METRICS
 from attention_lab.compare.analysis.record import Tuned
-from attention_lab.system.files import read_json, write_json
+from attention_lab.errors import UserError
+from attention_lab.system.files import write_json
+from attention_lab.system.shape import AtLeast, Either, Only, OrNull, read_shaped
 
 FILE = "tuning.json"
+CONTENT = {
+  str: Only(
+    {
+      "metric": frozenset(METRICS),
+      "settings": [{str: Either(OrNull(str), Either(float, bool))}],
+      "scores": {str: [[float]]},
+      "chosen": AtLeast(int, 0),
+    }
+  )
+}
 
 
 def read(workdir: Path) -> dict[str, Tuned]:
@@ -16,11 +29,24 @@ def read(workdir: Path) -> dict[str, Tuned]:
   path = workdir / FILE
   if not os.path.exists(path):
     return {}
-  return {name: _tuned(row) for name, row in read_json(path).items()}
+  content = read_shaped(path, CONTENT)
+  return {name: _tuned(path, name, row) for name, row in content.items()}
 
 
-def _tuned(stored: Mapping[str, Any]) -> Tuned:
-  """Return what was stored; numbers that are not finite are stored by name."""
+def _tuned(path: Path, name: str, stored: Mapping[str, Any]) -> Tuned:
+  """Return what was stored of a row; numbers that are not finite are stored by name."""
+  settings, scored = stored["settings"], stored["scores"].values()
+  runs = {len(each) for combinations in scored for each in combinations}
+  if (
+    not 0 <= stored["chosen"] < len(settings)
+    or {len(combinations) for combinations in scored} != {len(settings)}
+    or len({tuple(sorted(each)) for each in settings}) > 1
+    or len(runs) != 1
+    or 0 in runs
+  ):
+    raise UserError(f"{path}: {name} does not have its scores for each combination.")
+  if stored["metric"] not in stored["scores"]:
+    raise UserError(f"{path}: {name}.scores has no {stored['metric']}.")
   scores = {
     metric: [[float(score) for score in runs] for runs in by_settings]
     for metric, by_settings in stored["scores"].items()

@@ -110,6 +110,8 @@ def train(
     The signal that interrupted the runs, or None; and the reports.
   """
   make_folder(planned.workdir, "workdir")
+  for each in filter(None, (planned, trials)):
+    each.refuse_links(planned.workdir)
   reports = Reports(planned, config, session)
   if trials is not None:
     if plan_file.read(planned.workdir) is None:

@@ -17,6 +17,7 @@ from attention_lab.run import code as run_code
 from attention_lab.run import folder as run_folder
 from attention_lab.run.restore import restore_params
 from attention_lab.system.files import make_folder
+from attention_lab.system.regular import refuse_link
 from attention_lab.training.identity import refuse_foreign
 from attention_lab.training.preflight import code_of, sample_options
 
@@ -64,6 +65,7 @@ def run(config: Config, workdir: str | None) -> int:
 
 def _draw(texts: Iterable[list[Map]], folder: Path) -> None:
   """Write the maps of each text, numbered from 1."""
+  refuse_link(folder)
   make_folder(folder, "workdir")
   for number, maps in enumerate(texts, 1):
     for one in maps:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from attention_lab.errors import UserError, frames_of, summary
 from attention_lab.system.code_hash import is_plugin_file
-from attention_lab.system.files import make_folder, user_cache
+from attention_lab.system.files import make_folder, user_cache, write_file
 
 
 def of_plugin(error: BaseException) -> UserError | None:
@@ -45,6 +45,7 @@ def _write_traceback(error: BaseException) -> str:
   path = user_cache() / "traceback.txt"
   with contextlib.suppress(OSError, UserError):
     make_folder(path.parent, "data_dir")
-    path.write_text("".join(traceback.format_exception(error)), "utf-8")
+    text = "".join(traceback.format_exception(error))
+    write_file(path, text.encode("utf-8", "backslashreplace"))
     return f"The traceback is in {path}."
   return "Fix the plugin or remove it."

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 
 from attention_lab.errors import UserError
 
+LONGEST = 10_000  # Characters of a pattern.
+MOST_LAYERS = 10_000  # Specs of a pattern.
+
 
 class Spec(NamedTuple):
   """A name and its options."""
@@ -32,6 +35,10 @@ def parse(text: str) -> Spec:
 
 def parse_pattern(text: str) -> tuple[Spec, ...]:
   """Parse specs joined by commas, each with an optional `*repeats`."""
+  if len(text) > LONGEST:
+    raise UserError(
+      f"{text[:40]!r}… has {len(text)} characters; a spec has at most {LONGEST}."
+    )
   try:
     with warnings.catch_warnings(action="ignore"):  # An invalid escape in a path.
       tree = ast.parse(text.strip(), mode="eval").body
@@ -40,16 +47,22 @@ def parse_pattern(text: str) -> tuple[Spec, ...]:
   elements = tree.elts if isinstance(tree, ast.Tuple) else [tree]
   if not elements:
     raise _malformed(text)
-  return tuple(spec for element in elements for spec in _repeated(element, text))
+  repeated = [_repeated(element, text) for element in elements]
+  if (layers := sum(times for _, times in repeated)) > MOST_LAYERS:
+    raise UserError(
+      f"{text[:40]!r} names {layers} layers; a pattern has at most {MOST_LAYERS}."
+    )
+  return tuple(spec for spec, times in repeated for _ in range(times))
 
 
-def _repeated(node: ast.expr, text: str) -> list[Spec]:
+def _repeated(node: ast.expr, text: str) -> tuple[Spec, int]:
+  """Return a spec, and the number of layers that it stands for."""
   if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
     times = node.right.value if isinstance(node.right, ast.Constant) else None
-    if type(times) is not int or not 1 <= times <= 10_000:
+    if type(times) is not int or not 1 <= times <= MOST_LAYERS:
       raise UserError(f"In {text!r}, write repeats as a whole number: name*3.")
-    return [_single(node.left, text)] * times
-  return [_single(node, text)]
+    return _single(node.left, text), times
+  return _single(node, text), 1
 
 
 def _single(node: ast.expr, text: str) -> Spec:

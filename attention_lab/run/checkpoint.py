@@ -10,23 +10,28 @@ import json
 import math
 import os
 import sys
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, NamedTuple
 
-import jax
 import numpy as np
 
 from attention_lab.errors import UserError
+from attention_lab.run.named_arrays import FILES, META, named_leaves, unflatten
 from attention_lab.system import npz
-from attention_lab.system.files import advice_after, is_missing, write_atomically
+from attention_lab.system.files import (
+  advice_after,
+  is_missing,
+  parse_json,
+  write_atomically,
+)
 from attention_lab.system.regular import read_regular, refuse_link
+from attention_lab.system.shape import OrNull, refuse_malformed
 
-META = "meta.json"
-FILES = "files/"  # Prefix of the names of the files that a checkpoint holds.
 DIGEST_LENGTH = 16  # Hex digits of the sha256 in the name.
+# Shape of the meta data that is used here.
+OF_META = {"validation_loss?": OrNull(float), "validated?": OrNull([int])}
 
 
 class Restored(NamedTuple):
@@ -97,7 +102,7 @@ class Checkpoints:
 
   def save(self, step: int, tree: Any, meta: dict[str, Any]) -> Path:
     """Save a tree of host arrays; `remove_old` then removes what is not kept."""
-    arrays = dict(_named_leaves(tree)) | self._files
+    arrays = dict(named_leaves(tree)) | self._files
     arrays[META] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
 
     def name(file: IO[bytes]) -> str:
@@ -188,7 +193,7 @@ class Checkpoints:
       with arrays:
         meta = _meta(arrays)
         self._refuse(path, meta)  # Before its arrays are found to differ.
-        yield Restored(_unflatten(like, arrays, path, only), meta, path, sha256)
+        yield Restored(unflatten(like, arrays, path, only), meta, path, sha256)
 
   def _unwanted(self, newest: Path) -> list[Path]:
     """Return the checkpoints that are neither among the newest nor the best.
@@ -257,13 +262,15 @@ def _read(path: Path) -> tuple[Any, str] | None:
   if not path.stem.endswith("-" + sha256[:DIGEST_LENGTH]):
     return None
   try:
-    return npz.load(content), sha256
-  except (ValueError, EOFError, zipfile.BadZipFile):
+    arrays = npz.load(content)
+    refuse_malformed(path, _meta(arrays), OF_META)
+    return arrays, sha256
+  except (ValueError, KeyError, UserError):
     return None
 
 
 def _meta(arrays: Any) -> dict[str, Any]:
-  meta: dict[str, Any] = json.loads(bytes(arrays[META]))
+  meta: dict[str, Any] = parse_json(bytes(arrays[META]))
   return meta
 
 
@@ -286,33 +293,3 @@ def _is_checkpoint(path: Path) -> bool:
 def step_of(path: Path) -> int:
   """Return the step in the name of a checkpoint."""
   return int(path.stem.partition("-")[0])
-
-
-def _named_leaves(tree: Any) -> list[tuple[str, Any]]:
-  leaves = jax.tree_util.tree_leaves_with_path(tree)
-  return [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
-
-
-def _unflatten(like: Any, arrays: Any, path: Path, only: str) -> Any:
-  """Return the arrays in the structure of `like`, with the same shapes and dtypes.
-
-  All arrays whose names begin with `only` have to be in `like`.
-  """
-  leaves = []
-  expected = _named_leaves(like)
-  for name, leaf in expected:
-    if name not in arrays:
-      raise UserError(f"{path} is of another model: it has no {name}.")
-    array = arrays[name]
-    if (array.shape, array.dtype) != (leaf.shape, leaf.dtype):
-      raise UserError(
-        f"{path} is of another model: {name} is {array.dtype}{list(array.shape)}, "
-        f"expected {leaf.dtype}{list(leaf.shape)}."
-      )
-    leaves.append(array)
-  known = {name for name, _ in expected} | {META}
-  own = {name for name in arrays if not name.startswith(FILES)}
-  surplus = {name for name in own if name.startswith(only)} - known
-  if surplus:
-    raise UserError(f"{path} is of another model: it also has {sorted(surplus)[0]}.")
-  return jax.tree.unflatten(jax.tree.structure(like), leaves)

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 import secrets
 import shlex
 import subprocess
@@ -18,7 +19,6 @@ from attention_lab.system import lock as locks
 from attention_lab.system.files import (
   is_missing,
   make_folder,
-  read_json,
   remove_partial,
   write_file,
   write_json,
@@ -26,6 +26,7 @@ from attention_lab.system.files import (
 )
 from attention_lab.system.processor import processor
 from attention_lab.system.regular import read_regular, refuse_link
+from attention_lab.system.shape import OrNull, read_shaped
 from attention_lab.system.versions import all_versions
 
 # Files and folders in the folder of a run. Nothing else in the package names them.
@@ -44,16 +45,43 @@ SAVED = ".saved"  # Exists if the run has ever saved a checkpoint.
 
 RUNS = Path("runs")  # Where runs without --workdir go.
 
+# The shape of config.json, which may lack what earlier versions did not record.
+PROVENANCE = {
+  "command?": str,
+  "started?": str,
+  "dataset_sha256?": str,
+  "versions?": {str: OrNull(str)},
+  "git_commit?": OrNull(str),
+  "devices?": [str],
+  "platform?": str,
+  "processor?": OrNull(str),
+  "from?": dict,
+}
+CONTENT = {
+  "config": dict,
+  "provenance?": PROVENANCE,
+  "earlier?": [dict],
+  "files?": {str: str},
+  "code?": [OrNull({str: str})],
+}
 
-def stored_config(workdir: Path) -> dict[str, Any] | None:
-  """Return the configuration of the run in a folder; None if there is no run."""
+
+def stored(workdir: Path) -> dict[str, Any] | None:
+  """Return the content of config.json in a folder; None if there is no run.
+
+  Raises:
+    UserError: it is malformed.
+  """
   path = workdir / CONFIG
   if is_missing(path):
     return None
-  content = read_json(path)
-  if not (isinstance(content, dict) and isinstance(content.get("config"), dict)):
-    raise UserError(f"{path} is not the configuration of a run: it has no 'config'.")
-  return content["config"]
+  return read_shaped(path, CONTENT)
+
+
+def stored_config(workdir: Path) -> dict[str, Any] | None:
+  """Return the configuration of the run in a folder; None if there is no run."""
+  content = stored(workdir)
+  return None if content is None else content["config"]
 
 
 def new_folder(*words: str) -> Path:
@@ -72,7 +100,8 @@ def existing(workdir: str | None) -> Path:
   """Return `workdir`; raise `UserError` if it holds no run, naming the newest one."""
   if workdir and not is_missing(Path(workdir) / CONFIG):
     return Path(workdir)
-  newest = max(RUNS.glob(f"*/{CONFIG}"), key=lambda p: p.stat().st_mtime, default=None)
+  found = filter(os.path.exists, RUNS.glob(f"*/{CONFIG}"))  # A link may lead nowhere.
+  newest = max(found, key=os.path.getmtime, default=None)
   hint = f" The newest run is --workdir={newest.parent}" if newest else ""
   what = (
     f"There is no run in {workdir}." if workdir else "Name a run with --workdir=..."
@@ -97,10 +126,8 @@ def kept(workdir: Path) -> dict[str, bytes]:
   Raises:
     UserError: a file is missing or damaged in both places.
   """
-  if stored_config(workdir) is None:
-    return {}
   found = {}
-  for name, digest in read_json(workdir / CONFIG).get("files", {}).items():
+  for name, digest in ((stored(workdir) or {}).get("files") or {}).items():
     if Path(name).name != name or name in ("", ".."):
       raise UserError(f"{workdir / CONFIG}: {name!r} is not the name of a file.")
     content = _content(workdir / name)
@@ -116,10 +143,9 @@ def kept(workdir: Path) -> dict[str, bytes]:
 
 
 def _content(path: Path) -> bytes:
-  """Return the content of a file; none if it is missing or cannot be read."""
   try:
     return read_regular(path)
-  except (OSError, UserError):
+  except (OSError, UserError):  # Also a folder, a link or a pipe of this name.
     return b""
 
 
@@ -184,15 +210,15 @@ def record(
     UserError: the folder cannot be written to.
   """
   earlier, codes = [], recorded_codes(workdir)
-  if stored_config(workdir) is not None:
-    content = read_json(workdir / CONFIG)
-    earlier = [*content.get("earlier", []), content["provenance"]]
-  provenance = _provenance(fingerprint, devices)
+  if (before := stored(workdir)) is not None:
+    last = before.get("provenance")
+    earlier = [*(before.get("earlier") or []), *([last] if last else [])]
+  now = _provenance(fingerprint, devices)
   if source := source or (earlier[-1].get("from") if earlier else None):
-    provenance["from"] = dict(source)
+    now["from"] = dict(source)
   content = {
     "config": dict(settings),
-    "provenance": provenance,
+    "provenance": now,
     "earlier": earlier,
     "code": codes if codes[-1:] == [dict(code)] else [*codes, dict(code)],
   }
@@ -224,15 +250,18 @@ def recorded_codes(workdir: Path) -> list[dict[str, str] | None]:
   None stands for the code of a version that recorded none. A folder without a run has an
   empty list.
   """
-  if stored_config(workdir) is None:
-    return []
-  return list(read_json(workdir / CONFIG).get("code", [None]))
+  content = stored(workdir)
+  return [] if content is None else list(content.get("code") or [None])
 
 
 def recorded_data(workdir: Path) -> str | None:
   """Return the sha256 of the data that a run was trained on."""
-  provenance = read_json(workdir / CONFIG).get("provenance", {})
-  return str(provenance["dataset_sha256"]) if "dataset_sha256" in provenance else None
+  return provenance(workdir).get("dataset_sha256")
+
+
+def provenance(workdir: Path) -> dict[str, Any]:
+  """Return what was recorded of a run's last start; nothing without a run."""
+  return (stored(workdir) or {}).get("provenance") or {}
 
 
 def command() -> str:

@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from attention_lab.errors import UserError
 from attention_lab.system.files import (
   finite_or_named,
   is_missing,
@@ -16,6 +17,16 @@ from attention_lab.system.files import (
   writing,
 )
 from attention_lab.system.regular import no_follow, read_regular
+from attention_lab.system.shape import AtLeast, refuse_malformed
+
+# Most bytes of records per byte of a copy: similar records are packed 30 to 1.
+MOST_EXPANSION = 100
+RECORD = {
+  "step": AtLeast(int, 0),
+  "split?": str,
+  "event?": str,
+  **{f"{name}?": float for name in ("loss", "accuracy", "learning_rate", "grad_norm")},
+}
 
 
 class MetricsFile:
@@ -30,7 +41,7 @@ class MetricsFile:
   """
 
   def __init__(self, path: Path, copy: str = ""):
-    content = zlib.decompress(base64.b64decode(copy)) if copy else b""
+    content = unpack(copy)
     lost = content.count(b"\n") - len(records(path))
     if lost > 0:
       print(
@@ -70,8 +81,27 @@ class MetricsFile:
       self._file.close()
 
 
+def unpack(copy: str) -> bytes:
+  """Return the records of a copy.
+
+  Raises:
+    ValueError: it is damaged, or expands more than records do.
+  """
+  try:
+    packed = base64.b64decode(copy, validate=True)
+    unpacker = zlib.decompressobj()
+    content = unpacker.decompress(packed, MOST_EXPANSION * max(1, len(packed)))
+  except (ValueError, zlib.error) as error:
+    raise ValueError(f"is damaged ({error})") from None
+  if unpacker.unconsumed_tail:
+    raise ValueError(f"expands to more than {MOST_EXPANSION} times its size")
+  if packed and not unpacker.eof:
+    raise ValueError("is damaged (it is cut off)")
+  return content
+
+
 def records(path: Path) -> list[dict[str, Any]]:
-  """Return the records of a file, up to an incomplete line; none if it is missing.
+  """Return the records of a file, up to a damaged line; none if it is missing.
 
   A file that cannot be read has none either, and is named on standard error.
   """
@@ -84,8 +114,8 @@ def records(path: Path) -> list[dict[str, Any]]:
   for line in content.decode("utf-8", "replace").split("\n"):
     try:
       record = json.loads(line)
-      record["step"] + 0
-    except (ValueError, KeyError, TypeError):
+      refuse_malformed(path, record, RECORD)
+    except (ValueError, RecursionError, UserError):
       break
     records.append(record)
   return records

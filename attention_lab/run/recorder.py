@@ -9,6 +9,7 @@ import numpy as np
 from attention_lab.run import folder as run_folder
 from attention_lab.run.metrics_file import MetricsFile
 from attention_lab.run.tensorboard import Board, tensorboard
+from attention_lab.system.regular import refuse_links_below
 
 
 class Recorder:
@@ -110,5 +111,6 @@ def open_recorder(
 
     boards.append(wandb_board(folder, wandb, dict(settings)))
   if use_tensorboard:
+    refuse_links_below(folder / run_folder.TENSORBOARD)
     boards.append(tensorboard(folder / run_folder.TENSORBOARD, step))
   return Recorder(metrics_file, boards)

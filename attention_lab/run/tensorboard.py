@@ -6,6 +6,7 @@ thread of the board makes those calls, and events that exceed the queue are drop
 
 import contextlib
 import queue
+import secrets
 import sys
 import threading
 from collections.abc import Callable
@@ -103,6 +104,10 @@ def tensorboard(folder: Path, step: int) -> Board:
     from tensorboardX import SummaryWriter  # Slow to import: not on the main path.
 
     threading.excepthook = _hide_writer_errors
-    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+    return SummaryWriter(
+      str(folder),
+      purge_step=step + 1 if step else None,
+      filename_suffix=f".{secrets.token_hex(8)}",  # No link can lie there beforehand.
+    )
 
   return Board("TensorBoard", make)

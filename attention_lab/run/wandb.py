@@ -1,5 +1,7 @@
 """Weights & Biases, offline or online, through its own library (the extra [wandb])."""
 
+import os
+import re
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +13,8 @@ import PIL.Image  # noqa: F401  Importing it on two threads at once fails.
 from attention_lab.errors import UserError, one_line
 from attention_lab.run.folder import WANDB_ID
 from attention_lab.run.tensorboard import Board
-from attention_lab.system.files import writing
+from attention_lab.system.files import write_file, writing
+from attention_lab.system.regular import read_regular, refuse_link
 
 PROJECT = "attention_lab"
 
@@ -34,15 +37,13 @@ def wandb_board(folder: Path, mode: str, config: Mapping[str, Any]) -> Board:
       f"--wandb={mode} needs the library: pip install wandb, or the extra [wandb] of "
       f"this one."
     ) from None
-  path = folder / WANDB_ID  # Keeps a resumed run on its own curves.
-  if not path.exists():
-    with writing(path):
-      path.write_text(uuid.uuid4().hex[:12], "utf-8")
+  refuse_link(folder / "wandb")  # The library makes links below it itself.
+  name = _id(folder / WANDB_ID)
   try:
     run = wandb.init(
       project=PROJECT,
       name=folder.name,
-      id=path.read_text("utf-8"),
+      id=name,
       resume="allow",
       reinit="create_new",  # Several seeds that train side by side are runs of their own.
       dir=str(folder),
@@ -55,6 +56,17 @@ def wandb_board(folder: Path, mode: str, config: Mapping[str, Any]) -> Board:
       f"--wandb={mode}: {one_line(error)}. Type `wandb login`, or take --wandb=offline."
     ) from error
   return Board("Weights & Biases", lambda: _Writer(wandb, run))
+
+
+def _id(path: Path) -> str:
+  """Return the run's name at Weights & Biases, which keeps a resumed run on its curves."""
+  if not os.path.lexists(path):
+    with writing(path):
+      write_file(path, uuid.uuid4().hex[:12].encode())
+  name = read_regular(path).decode("utf-8", "replace")
+  if not re.fullmatch(r"[\w-]{1,64}", name, re.ASCII):  # It becomes part of a path.
+    raise UserError(f"{path} does not hold an id of Weights & Biases. Remove it.")
+  return name
 
 
 class _Writer:

@@ -39,6 +39,7 @@ SETTINGS: Mapping[str, Setting] = {
     (),
     "With --mode=evaluate: two files of sentence pairs to score, "
     "('sources', 'references').",
+    texts=True,
   ),
   "checkpoint.every": Changeable(400, "Steps between checkpoints.", above=0),
   "checkpoint.keep": Changeable(

@@ -13,7 +13,7 @@ SETTINGS: Mapping[str, Setting] = {
     "Named rows: pairs of a name and settings of its own; the first is the baseline.",
   ),
   "compare.folders": Changeable(
-    (), "With --mode=report: folders to join; words without -- set it."
+    (), "With --mode=report: folders to join; words without -- set it.", texts=True
   ),
   "compare.match": Changeable(
     "parameters",

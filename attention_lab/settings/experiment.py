@@ -38,7 +38,7 @@ SETTINGS: Mapping[str, Setting] = {
     choices=("auto", "reference", "blocked", "xla", "cudnn"),
     evaluable=True,
   ),
-  "plugins": Changeable((), "Plugins to load; --plugin adds to them."),
+  "plugins": Changeable((), "Plugins to load; --plugin adds to them.", texts=True),
   "data_dir": Changeable(
     "",
     "Folder to read and store data in; '' for the user's cache folder.",
@@ -67,7 +67,7 @@ SETTINGS: Mapping[str, Setting] = {
     1,
     "Number of runs that differ only in their seed: seed, seed + 1, and so on.",
     above=0,
-    below=10_001,
+    below=1_001,
     flag="seeds",
   ),
   "steps": Setting(1400, "Training steps.", above=0, flag="steps"),

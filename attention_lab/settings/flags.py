@@ -52,6 +52,8 @@ OTHERS: Mapping[str, Flag] = {
   "process_id": Flag(None, "Number of this process, from 0."),
 }
 
+LONGEST = 100  # Characters of a flag's name; absl compares longer ones for minutes.
+
 # Flags that have an effect with --mode=report.
 OF_REPORT = ("--mode", "--workdir", "--config.compare.margin", "--config.compare.stale")
 
@@ -101,6 +103,9 @@ def parse(argv: Sequence[str]) -> list[str]:
     if "=" not in override:
       raise UserError(f"Write --config.{override}=value.")
   others = [word for word in argv if not _overrides(word)]
+  for word in others[1:]:
+    if word.startswith("-") and len(name := word.partition("=")[0]) > LONGEST:
+      raise UserError(f"There is no flag {name[:40]}…, of {len(name)} characters.")
   try:
     surplus = FLAGS(others)[1:]
   except flags.UnrecognizedFlagError as error:

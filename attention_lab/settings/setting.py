@@ -10,6 +10,7 @@ from attention_lab.errors import UserError, nearest
 
 # Exclusive upper bounds of numbers without a bound of their own.
 LARGEST = {int: 2**31, float: 2.0**127}
+MOST_LENGTHS = 100  # Of a setting that is a tuple of lengths.
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -27,6 +28,7 @@ class Setting:
     at_most: inclusive upper bound.
     choices: the values that it accepts; all if empty.
     lengths: whether it is a tuple of whole numbers of 1 or more.
+    texts: whether it is a tuple of texts.
     path: whether it is a path, in which "~" stands for the user's home.
     flag: name of the flag that sets it; "" if it has none.
     resumable: whether a resumed run may change it. Results do not depend on it then.
@@ -45,6 +47,7 @@ class Setting:
   at_most: float | None = None
   choices: tuple[str, ...] = ()
   lengths: bool = False
+  texts: bool = False
   path: bool = False
   flag: str = ""
   resumable: bool = False
@@ -56,6 +59,11 @@ class Setting:
   def type(self) -> type:
     """The type of its values."""
     return self.kind or type(self.default)
+
+  @property
+  def expected(self) -> str:
+    """Its type in words, for messages."""
+    return f"{self.type.__name__}{' of texts' * self.texts}"
 
   @property
   def optional(self) -> bool:
@@ -91,6 +99,8 @@ class Setting:
       return
     if isinstance(value, float) and not math.isfinite(value):
       raise UserError(f"{flag}={value}: take a finite number.")
+    if self.lengths and len(value) > MOST_LENGTHS:
+      raise UserError(f"{flag} has {len(value)} numbers; take at most {MOST_LENGTHS}.")
     if self.lengths and not all(_is_length(length) for length in value):
       raise UserError(f"{flag}={value}: take whole numbers of 1 or more: 128,256.")
     if self.above is not None and value <= self.above:

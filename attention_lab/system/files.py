@@ -8,15 +8,16 @@ import math
 import os
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from attention_lab.errors import UserError
 from attention_lab.system import lock as locks
-from attention_lab.system.regular import read_regular
+from attention_lab.system.regular import no_follow, read_regular
 
 SUFFIX = ".partial"  # Suffix of files that are being written.
+DEEPEST = 64  # Levels of nesting of JSON that is read.
 ROOM = "Free some space, and resume with the same --workdir; its checkpoints are whole."
 RESUME = "Resume with the same --workdir once it can be written to."
 # Error numbers of a full disk, a quota, and a limit of a file's size.
@@ -75,7 +76,7 @@ def write_atomically(
   """
   partial = folder / f".{secrets.token_hex(8)}{SUFFIX}"  # Unique on shared disks too.
   try:
-    with open(partial, "w+b") as file:
+    with open(partial, "x+b") as file:
       write(file)
       file.flush()
       os.fsync(file.fileno())
@@ -126,11 +127,48 @@ def finite_or_named(content: Any) -> Any:
 def read_json(path: Path) -> Any:
   """Return the content of a JSON file; raise `UserError` if it cannot be read."""
   try:
-    return json.loads(read_regular(path).decode("utf-8"))
+    return parse_json(read_regular(path))
   except OSError as error:
     raise UserError(f"Cannot read {path}: {error.strerror}.") from None
   except ValueError as error:
     raise UserError(f"{path} is not JSON: {error}.") from None
+
+
+def parse_json(content: bytes) -> Any:
+  """Return the value that JSON text, perhaps someone else's, stands for.
+
+  Raises:
+    ValueError: it is not JSON in UTF-8, names a field twice, is nested more than `DEEPEST`
+      times, or has text that UTF-8 does not have.
+  """
+  text = content.decode("utf-8")
+  try:
+    value = json.loads(text, object_pairs_hook=_distinct)
+    if _is_deeper(value, DEEPEST):
+      raise RecursionError
+  except RecursionError:
+    raise ValueError(f"it is nested more than {DEEPEST} times") from None
+  if "\\u" in text:  # Half of a pair is a character that cannot be written again.
+    json.dumps(value, ensure_ascii=False).encode("utf-8")
+  return value
+
+
+def _distinct(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+  """Return an object of JSON; raise `ValueError` if it names a field twice."""
+  found = dict(pairs)
+  if len(found) < len(pairs):
+    names = [name for name, _ in pairs]
+    twice = next(name for name in found if names.count(name) > 1)
+    raise ValueError(f"it has the field {twice!r} twice")
+  return found
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+  """Return whether a value of JSON has more than this many levels of nesting."""
+  if not isinstance(value, dict | list):
+    return False
+  inner = value.values() if isinstance(value, dict) else value
+  return not levels or any(_is_deeper(each, levels - 1) for each in inner)
 
 
 def make_folder(path: Path, flag: str, new: bool = False) -> None:
@@ -165,7 +203,7 @@ def made_once(path: Path, make: Callable[[Path], Any], flag: str) -> Path:
   make_folder(path.parent.parent, flag)
   with writing(path.parent, f"Name another folder with --{flag}=..."):
     path.parent.mkdir(exist_ok=True)
-    with open(path.parent / ".lock", "w") as lock:
+    with open(path.parent / ".lock", "w", opener=no_follow) as lock:
       locks.take(lock, wait=True)
       if not os.path.exists(path):
         remove_partial(path.parent)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from attention_lab.errors import UserError
+from attention_lab.system.regular import no_follow, read_regular
 
 try:
   import fcntl
@@ -60,8 +61,8 @@ def alone(path: Path, remedy: str) -> Iterator[None]:
     UserError: another process holds it, or it cannot be opened.
   """
   try:
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-    opened = os.fdopen(os.open(path, flags, 0o666), "a+", encoding="utf-8")
+    # Closed by the next `with`.
+    opened = open(path, "a+", encoding="utf-8", errors="replace", opener=no_follow)  # noqa: SIM115
   except OSError as error:
     cause = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
     raise UserError(f"Cannot write to {path}: {cause}. {remedy}") from None
@@ -125,8 +126,8 @@ def _exclusive_file(path: Path) -> Iterator[bool]:
 
 def _remove_of_dead_process(held: Path) -> None:
   """Remove the file of a process of this machine that no longer runs."""
-  with contextlib.suppress(OSError, ValueError):
-    pid, _, host = held.read_text("utf-8").strip().partition(" ")
+  with contextlib.suppress(OSError, ValueError, UserError):
+    pid, _, host = read_regular(held).decode("utf-8").strip().partition(" ")
     if host == socket.gethostname() and not _is_running(int(pid)):
       held.unlink()
 

@@ -16,8 +16,13 @@ from attention_lab.errors import UserError
 
 
 def no_follow(path: str, flags: int) -> int:
-  """Open a file as `opener` of `open` does; a link is an `OSError`."""
-  return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+  """Open a file as `opener` of `open` does; what is not a regular file is an `OSError`."""
+  # Without O_NONBLOCK, a pipe is waited on.
+  descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+  if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "it is not a regular file", path)
+  return descriptor
 
 
 def read_regular(path: Path) -> bytes:
@@ -41,12 +46,32 @@ def read_regular(path: Path) -> bytes:
 
 
 def refuse_link(path: Path) -> None:
-  """Raise `UserError` if a folder is a symbolic link."""
+  """Raise `UserError` if a file or folder is a symbolic link."""
   if path.is_symlink():
     raise UserError(
       f"{path} is a symbolic link, through which other folders could be changed. Replace "
       f"it by a folder, or name another --workdir."
     )
+
+
+def refuse_links_between(root: Path, path: Path) -> None:
+  """Raise `UserError` if a path below a folder leads through a symbolic link.
+
+  Args:
+    root: the folder, which may be a link: the user named it.
+    path: below it; it need not exist.
+  """
+  for parent in (*reversed(path.relative_to(root).parents), path.relative_to(root)):
+    if parent.parts:
+      refuse_link(root / parent)
+
+
+def refuse_links_below(folder: Path) -> None:
+  """Raise `UserError` if a folder, or anything in it, is a symbolic link."""
+  refuse_link(folder)
+  for place, folders, files in os.walk(folder):
+    for name in (*folders, *files):
+      refuse_link(Path(place, name))
 
 
 @contextlib.contextmanager

@@ -36,10 +36,12 @@ def refuse_other_config(
   stored = run_folder.stored_config(folder)
   if stored is None:
     return
-  different = other_settings(stored, config)
+  path = folder / run_folder.CONFIG
+  different = other_settings(stored, config, path)
   for key in accepted:
     different.pop(key, None)
-  schedule, steps = from_stored(stored).train.schedule, from_stored(stored).steps
+  earlier = from_stored(stored, path)
+  schedule, steps = earlier.train.schedule, earlier.steps
   if different:
     longer = different.get("steps", (steps, 0))[1] > steps
     advice = _advice_to_extend(schedule, steps) if longer else ""
@@ -85,7 +87,7 @@ def text(changed: Mapping[str, Mapping[str, Any]]) -> str:
 
 def trained(folder: Path) -> Config:
   """Return the configuration that the run in a folder was trained with."""
-  return from_stored(branch.stored_config(str(folder)))
+  return from_stored(branch.stored_config(str(folder)), folder / run_folder.CONFIG)
 
 
 def refuse_other_source(

@@ -22,6 +22,7 @@ from attention_lab.run import folder as run_folder
 from attention_lab.run.checkpoint import step_of
 from attention_lab.schedule.base.schedule import continues, depends_on_steps
 from attention_lab.system.code_hash import changes
+from attention_lab.training.meta import refuse_malformed_meta
 
 REMEDY = "Remove it if it is not of this run, or name another --workdir."
 
@@ -58,10 +59,11 @@ def refuse_foreign(
     path: the checkpoint.
     meta: its meta data.
   """
+  refuse_malformed_meta(path, meta)
   written = meta.get("identity")
   if written is None:
     return
-  if different := other_settings(written["settings"], config):
+  if different := other_settings(written["settings"], config, path):
     raise UserError(
       f"{path} was written with other settings than {folder / run_folder.CONFIG} has "
       f"({difference_text(different)}). Restore the file that was changed, or name "
@@ -85,15 +87,16 @@ def refuse_foreign(
 
 
 def other_settings(
-  stored: Mapping[str, Any], config: Config
+  stored: Mapping[str, Any], config: Config, path: Path
 ) -> dict[str, tuple[Any, Any]]:
   """Return the settings that make a configuration another run: key → (stored, new).
 
   Args:
     stored: the settings of a run, as they were stored by this or an earlier version.
     config: the configuration.
+    path: the file that they were stored in.
   """
-  earlier = from_stored(stored)
+  earlier = from_stored(stored, path)
   different = differences(earlier, config)
   schedule = config.train.schedule
   if continues(schedule, earlier.train.schedule, earlier.steps):

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import jax
 
+from attention_lab.system.regular import refuse_links_below
+
 
 def trace(advance: Callable[[], None], folder: Path, first: bool) -> str:
   """Trace a call after the first, and return a line about it.
@@ -18,6 +20,7 @@ def trace(advance: Callable[[], None], folder: Path, first: bool) -> str:
   if not first:
     advance()
     return ""
+  refuse_links_below(folder)
   with jax.profiler.trace(str(folder), create_perfetto_trace=True):
     advance()
   return f"Profile in {folder}"

@@ -21,6 +21,7 @@ from attention_lab.distributed.group import Group
 from attention_lab.errors import UserError
 from attention_lab.experiment import Experiment
 from attention_lab.run.folder import CONFIG
+from attention_lab.system.regular import refuse_link
 from attention_lab.training.stepper import ALONE, Stepper
 from attention_lab.update import make_step
 
@@ -59,7 +60,10 @@ def seed_folders(workdir: Path, seeds: Sequence[int]) -> list[Path]:
       raise UserError(
         f"{workdir} holds one run; name another --workdir for {len(seeds)} seeds."
       )
-    return [workdir / f"seed{seed}" for seed in seeds]
+    folders = [workdir / f"seed{seed}" for seed in seeds]
+    for folder in folders:
+      refuse_link(folder)
+    return folders
   if runs and not holds_one:
     raise UserError(
       f"{workdir} holds {len(runs)} seeds: resume all with --seeds={len(runs)}, or one "

@@ -355,7 +355,9 @@ def test_stored_maps_are_shown(tmp_path):
   (one / "checkpoints").mkdir()
   (one / "checkpoints" / "000000100-abc.npz").touch()
   path = stored_maps.path_of(one, CODE)
-  np.savez_compressed(path, tokens=np.array(["a"]), weights=np.ones((1, 1, 1, 1)))
+  np.savez_compressed(
+    path, tokens=np.array(["a"]), weights=np.ones((1, 1, 1, 1), np.float32)
+  )
   assert joined(one).rows[0].maps.tokens == ["a"]
 
 

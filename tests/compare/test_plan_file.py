@@ -88,7 +88,7 @@ def test_another_comparison_is_refused_by_its_difference(
 
 def test_a_file_of_something_else_is_refused(tmp_path):
   (tmp_path / plan_file.FILE).write_text("[]")
-  with pytest.raises(UserError, match="is not the file of a comparison"):
+  with pytest.raises(UserError, match="its content is a list, expected an object"):
     plan_file.read(tmp_path)
 
 

@@ -134,7 +134,7 @@ def test_a_run_whose_schedule_has_an_end_may_not(workdir, config):
 @pytest.mark.parametrize("text", ["[]", "{}", '{"config": 3}', "{", ""])
 def test_a_configuration_that_was_broken_is_named(tmp_path, text):
   (tmp_path / "config.json").write_text(text)
-  with pytest.raises(UserError, match=r"config\.json is not"):
+  with pytest.raises(UserError, match=r"config\.json(:| is not)"):
     run_folder.stored_config(tmp_path)
 
 

@@ -13,6 +13,7 @@ from attention_lab.mode import sample as sample_mode
 from attention_lab.run.checkpoint import Checkpoints
 from attention_lab.run.restore import restore_params
 from tests.parts import tiny_config
+from tests.test_malformed import EMPTY
 
 KEEP = 3
 
@@ -46,7 +47,7 @@ def saved(experiment, tmp_path):
   for state in made:
     loss = {"validation_loss": float(state.step)}
     checkpoints = Checkpoints(folder, KEEP)
-    checkpoints.remove_old(checkpoints.save(int(state.step), state, loss))
+    checkpoints.remove_old(checkpoints.save(int(state.step), state, EMPTY | loss))
   return made
 
 

@@ -10,7 +10,13 @@ from attention_lab.run import folder as run_folder
 from attention_lab.run.checkpoint import Checkpoints
 from attention_lab.run.metrics_file import records
 from attention_lab.system.files import read_json
-from attention_lab.system.regular import kept_if_possible, no_follow, read_regular
+from attention_lab.system.regular import (
+  kept_if_possible,
+  no_follow,
+  read_regular,
+  refuse_links_below,
+  refuse_links_between,
+)
 
 
 def make(kind, path, target):
@@ -82,3 +88,36 @@ def test_what_cannot_be_kept_is_told(tmp_path, capsys):
   with kept_if_possible(tmp_path / "file"):
     raise PermissionError(13, "Permission denied")
   assert f"{tmp_path / 'file'} could not be kept: Permission" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "pipe", "device", "folder"])
+def test_only_regular_files_are_appended_to(kind, tmp_path):
+  path, target = tmp_path / "log", tmp_path / "target"
+  target.write_text("precious")
+  make(kind, path, target)
+  with pytest.raises(
+    OSError, match="symbolic links|directory|regular file|No such device"
+  ):
+    open(path, "a", opener=no_follow)  # noqa: SIM115
+  assert target.read_text() == "precious"
+
+
+@pytest.mark.parametrize("link", ["cells", "cells/row", "cells/row/seed0"])
+def test_a_link_on_the_way_to_a_folder_is_refused(tmp_path, link):
+  root, other = tmp_path / "root", tmp_path / "other"
+  (root / link).parent.mkdir(parents=True)
+  other.mkdir()
+  path = root / "cells" / "row" / "seed0"
+  refuse_links_between(root, path)
+  (root / link).symlink_to(other)
+  with pytest.raises(UserError, match="is a symbolic link"):
+    refuse_links_between(root, path)
+
+
+@pytest.mark.parametrize("link", ["folder", "folder/a", "folder/inner/a"])
+def test_a_link_below_a_folder_is_refused(tmp_path, link):
+  (tmp_path / link).parent.mkdir(parents=True, exist_ok=True)
+  refuse_links_below(tmp_path / "folder")
+  (tmp_path / link).symlink_to(tmp_path / "nothing")
+  with pytest.raises(UserError, match="is a symbolic link"):
+    refuse_links_below(tmp_path / "folder")

@@ -106,8 +106,9 @@ def figures(summary: Mapping[str, Any]) -> dict[str, float]:
   chrF are numbers, or dicts with a `value` and a signature as in evaluation.json.
   """
   found = {**summary, **(summary.get("validation") or {})}
-  if found.get("flops_per_step") is not None:
-    found["training_flops"] = found["flops_per_step"] * found["steps"]
+  flops, steps = found.get("flops_per_step"), found.get("steps")
+  if flops is not None and steps is not None:
+    found["training_flops"] = number(flops) * steps
   checked = is_checked(summary)
   return {
     key: number(found[key])

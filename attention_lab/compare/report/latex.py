@@ -170,4 +170,7 @@ def _unit(metric: Metric) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-  return "    " + " & ".join(cells) + r" \\"
+  text = " & ".join(cells)
+  if text.startswith(("[", "*")):  # After the end of a row it would be an argument.
+    text = "{}" + text
+  return rf"    {text} \\"

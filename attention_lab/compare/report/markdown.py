@@ -28,6 +28,14 @@ from attention_lab.compare.report.texts import (
   title,
 )
 
+# Markdown's special characters: of code, emphasis, tables, HTML, entities and links. A
+# word's inner underscores, a lone < and & and brackets that open no link are none.
+_SPECIAL = re.compile(
+  r"[\\`*|]|<(?=\S)|&(?=[#\w]+;)|(?<!\w)_|_(?!\w)|~~|\](?=\s*[\[(:])|!(?=\[)"
+  r"|(?<=https):|(?<=http):|(?<=ftp):|(?<=www)\.|@(?=\w)",
+  re.IGNORECASE,
+)
+
 
 def report(comparison: Comparison) -> str:
   """Return the content of report.md."""
@@ -36,13 +44,13 @@ def report(comparison: Comparison) -> str:
     f"# {_safe(title(comparison))}",
     extent(comparison),
     *_header(comparison),
-    f"```\n{comparison.command}\n```",
+    _verbatim(comparison.command),
     "\n".join(
       f"- **{_safe(line.name)}**: {_safe(sentence(line, comparison.seeds))}."
       for line in rows
     ),
     _results(rows),
-    notes(comparison),
+    _safe(notes(comparison)),
     *_differences(rows),
     *_lengths(comparison),
     *_tuning(comparison),
@@ -207,7 +215,7 @@ def _provenance(comparison: Comparison) -> Iterable[str]:
   facts = [
     f"- {_safe(name)}: {_safe(text)}" for name, text in comparison.provenance.items()
   ]
-  facts.append(f"- leak check: {leak_checks(comparison)}")
+  facts.append(f"- leak check: {_safe(leak_checks(comparison))}")
   yield "## Provenance\n\n" + "\n".join(facts)
   if comparison.baseline:
     keys = sorted(comparison.baseline)
@@ -235,7 +243,14 @@ def _grid(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
   )
 
 
+def _verbatim(text: str) -> str:
+  """Return text in a fence that is longer than any in it."""
+  longest = max(map(len, re.findall("`+", text)), default=0)
+  fence = "`" * max(3, longest + 1)
+  return f"{fence}\n{text}\n{fence}"
+
+
 def _safe(text: str) -> str:
   """Return text on one line, with Markdown's special characters escaped."""
   text = " ".join(str(text).split())
-  return re.sub(r"[\\`*|]|<(?=\S)", r"\\\g<0>", text)
+  return re.sub(_SPECIAL, r"\\\g<0>", text)

@@ -113,8 +113,19 @@ def table(comparison: Comparison) -> str:
   file = io.StringIO()
   writer = csv.DictWriter(file, _columns(records), restval="", lineterminator="\n")
   writer.writeheader()
-  writer.writerows(records)
+  writer.writerows(
+    {name: _no_formula(value) for name, value in record.items()} for record in records
+  )
   return file.getvalue()
+
+
+def _no_formula(value: Any) -> Any:
+  """Return a value that a spreadsheet shows and does not compute.
+
+  Text that begins like a formula gets an apostrophe, as OWASP advises (CSV injection).
+  """
+  begins = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+  return f"'{value}" if begins else value
 
 
 def _flat(result: dict[str, Any], baseline: Mapping[str, Any]) -> dict[str, Any]:

@@ -159,3 +159,51 @@ def test_tuning_has_a_table_of_what_was_tried_and_chosen():
   assert "1 tuning run failed" in text
   assert "learning rate 0.001 (tuned)" in text
   assert "## Tuning" not in report(made_up.comparison(made_up.row("a", [1.0])))
+
+
+@pytest.mark.parametrize(
+  ("name", "shown"),
+  [
+    ("[a](http://x)", r"[a\](http\://x)"),
+    ("![a](b)", r"\![a\](b)"),
+    ("[a][b]", r"[a\][b]"),
+    ("see https://x.org", r"see https\://x.org"),
+    ("www.x.org", r"www\.x.org"),
+    ("<b>", r"\<b>"),
+    ("&lt;", r"\&lt;"),
+    ("a|b", r"a\|b"),
+    ("_a_ b_c", r"\_a\_ b_c"),
+    ("*a* ~~b~~ `c`", r"\*a\* \~~b\~~ \`c\`"),
+    ("a@b", r"a\@b"),
+    ("a\n# b", "a # b"),
+  ],
+)
+def test_name_is_shown_as_text(name, shown):
+  text = report(comparison(row("standard", BASE), row(name, BASE, attention="x")))
+  assert f"- **{shown}**: " in text
+  assert f"\n| {shown} | " in text
+
+
+def test_command_does_not_leave_its_block():
+  made = comparison(row("standard", BASE), row("x", BASE, attention="x"))
+  text = report(made._replace(command="a\n```\n[b](c)"))
+  assert "\n````\na\n```\n[b](c)\n````\n" in text
+
+
+def test_margin_of_a_stored_comparison_is_shown_as_text():
+  made = comparison(row("standard", BASE), row("x", BASE, attention="x"))
+  assert r"about [a\](b) alone" in report(made._replace(about="about [a](b)"))
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x"])
+def test_text_like_a_formula_is_not_one_in_a_table(name):
+  made = comparison(row("standard", BASE), row(name, BASE, attention="x", rate=-1.5))
+  lines = table(made).splitlines()
+  assert any(line.startswith(f"'{name},") for line in lines)
+  assert any(",-1.5," in line for line in lines)
+
+
+@pytest.mark.parametrize("name", ["[1cm] x", "*x"])
+def test_name_is_no_argument_in_latex(name):
+  made = comparison(row("standard", BASE), row(name, BASE, attention="x"))
+  assert f"\n    {{}}{name} & " in latex(made)

@@ -106,7 +106,7 @@ def measured(runs: Sequence[Run], key: str) -> dict[int, list[float]]:
     {
       entry["step"]: entry[key]
       for entry in run.curve
-      if entry["split"] == "validation" and _is_number(entry.get(key))
+      if entry.get("split") == "validation" and _is_number(entry.get(key))
     }
     for run in runs
   ]
