@@ -41,15 +41,19 @@ LAYERS = {
   "decode": 16,
   "benchmark": 17,
   "conformance": 18,
+  "catalogue": 19,
   "training": 19,
   "compare.analysis": 19,
   "compare": 20,
   "compare.report.figures": 21,
   "compare.report": 22,
   "mode": 23,
+  "api.results": 23,
   "api": 24,
+  "api.flax": 25,
+  "api.equinox": 25,
   "main": 24,
-  "__main__": 25,
+  "__main__": 26,
 }
 # Folders whose modules are parts: they import from their base, never from each other.
 PARTS = (
@@ -160,6 +164,7 @@ CONFIGURED = (
   "training.identity",
   "training.preflight",
   "training.changes",
+  "training.restoring",
   "main",
   "config",
 )

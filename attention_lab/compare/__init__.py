@@ -1,22 +1,9 @@
 """Comparison of several configurations: planning, running and collecting their runs.
 
-The package is callable, because `attention_lab.compare` is also a function of the API.
+The package is callable, because `attention_lab.compare` is also a function of the API:
+see help(attention_lab.api.compare).
 """
 
-import importlib
-import sys
-from types import ModuleType
-from typing import Any
+from attention_lab.system.callable_package import make_callable
 
-
-class _Package(ModuleType):
-  """This package, as the function `attention_lab.api.compare.compare`."""
-
-  def __call__(self, *attentions: Any, **options: Any) -> Any:
-    """Compare attentions in this process; see help(attention_lab.api.compare)."""
-    # By name: what this package imports is code of every run that uses one of its modules.
-    api = importlib.import_module("attention_lab.api.compare")
-    return api.compare(*attentions, **options)
-
-
-sys.modules[__name__].__class__ = _Package
+make_callable(__name__, "attention_lab.api.compare.compare")

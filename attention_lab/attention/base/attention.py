@@ -2,12 +2,13 @@
 
 import abc
 import dataclasses
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from attention_lab.errors import UserError
 from attention_lab.kernel.mask import Mask
 from attention_lab.nn.module import Module
 from attention_lab.plugin.contract import Contract, Names
@@ -17,6 +18,9 @@ from attention_lab.position.base.position import Position
 KINDS = ("causal", "bidirectional", "cross")
 # Hooks of a positional scheme that an attention calls; "embed" acts outside.
 HOOKS = tuple(hook for hook in Position.HOOKS if hook != "embed")
+
+# Fields of an attention that have no default.
+SUPPLIED = ("num_heads", "key_size", "d_model", "position", "w_init", "output_init")
 
 # Metadata of a field that changes how something is computed and never what: the checker
 # verifies that. `chunk: int = dataclasses.field(default=64, metadata=SAME_RESULT)`
@@ -56,6 +60,7 @@ class Attention(Module):
     hk.initializers.Initializer | None
   )  # Initialiser of the output projection.
   kernel: str = "auto"  # Kernel of dot products: the setting `kernel`.
+  name: str | None = None  # Of the module; None for that of the class.
 
   # Hooks (HOOKS) that this attention calls, which assembly verifies.
   honours: ClassVar[tuple[str, ...]] = HOOKS
@@ -80,6 +85,15 @@ class Attention(Module):
   # Whether it requires a rotation of the pairs (x_f, x_{f+K/2}), each by its own angle, as
   # in rope. Assembly verifies that of the scheme.
   turns_pairs: ClassVar[bool] = False
+
+  def __new__(cls, *_: Any, **given: Any) -> Self:
+    """Raise `UserError` if what a model supplies is missing."""
+    if missing := [name for name in SUPPLIED if name not in given]:
+      raise UserError(
+        f"{cls.__name__} lacks {missing[0]}, which a model supplies. In code of your own, "
+        f"write attention_lab.attention({cls.__name__}, num_heads=…)."
+      )
+    return super().__new__(cls)
 
   @abc.abstractmethod
   def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:

@@ -213,6 +213,13 @@ def _kernel_bias(
   first = (mask.query_positions[:, :1], mask.context_positions[:, :1])
   if bias(*first) is None:
     return None
-  if current_sample() is None and is_constant(bias, *first):
+  constant = is_constant(bias, *first) and not _has_parameters(bias, *first)
+  if current_sample() is None and constant:
     return partial(hk.transform(bias).apply, {}, None)
   return bias(mask.query_positions, mask.context_positions)
+
+
+def _has_parameters(function: Any, *arguments: Any) -> bool:
+  """Return whether a function uses parameters, which may be no tracers."""
+  init = hk.transform(function).init
+  return bool(jax.eval_shape(init, jax.random.key(0), *arguments))
