@@ -13,8 +13,14 @@ if TYPE_CHECKING:
   from attention_lab.api import equinox as equinox
   from attention_lab.api import flax as flax
   from attention_lab.api.attention import attention as attention
+  from attention_lab.api.benchmark import benchmark as benchmark
+  from attention_lab.api.check import check as check
   from attention_lab.api.compare import compare as compare
+  from attention_lab.api.evaluate import evaluate as evaluate
   from attention_lab.api.functions import functions as functions
+  from attention_lab.api.load import load as load
+  from attention_lab.api.sample import sample as sample
+  from attention_lab.api.train import train as train
   from attention_lab.architecture.base.architecture import Architecture as Architecture
   from attention_lab.architecture.base.architecture import (
     register_architecture as register_architecture,
@@ -27,7 +33,6 @@ if TYPE_CHECKING:
   from attention_lab.attention.base.weighted import Weighted as Weighted
   from attention_lab.block.base.block import Block as Block
   from attention_lab.block.base.block import register_block as register_block
-  from attention_lab.conformance.report import check as check
   from attention_lab.dataset.base.dataset import Batch as Batch
   from attention_lab.dataset.base.dataset import Dataset as Dataset
   from attention_lab.dataset.base.dataset import register_dataset as register_dataset
@@ -55,13 +60,17 @@ if TYPE_CHECKING:
 
 _HOMES = {
   "api": ("equinox", "flax"),
+  "api.check": ("check",),
+  "api.evaluate": ("evaluate",),
   "api.functions": ("functions",),
+  "api.load": ("load",),
+  "api.sample": ("sample",),
+  "api.train": ("train",),
   "architecture.base.architecture": ("Architecture", "register_architecture"),
   "attention.base.attention": ("Attention", "register_attention"),
   "block.base.block": ("Block", "register_block"),
   "kernel.mask": ("Mask",),
   "attention.base.multi_head": ("MultiHead",),
-  "conformance.report": ("check",),
   "attention.base.weighted": ("Weighted",),
   "kernel.weights": ("softmax",),
   "dataset.base.dataset": ("Batch", "Dataset", "register_dataset"),
@@ -76,7 +85,8 @@ _HOMES = {
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
-_PACKAGES = ("attention", "compare")  # Packages that are functions, too.
+# Packages that are functions, too.
+_PACKAGES = ("attention", "benchmark", "compare")
 
 __all__ = sorted([*_HOME, *_PACKAGES])  # noqa: PLE0605
 

@@ -47,6 +47,7 @@ LAYERS = {
   "compare.report.figures": 21,
   "compare.report": 22,
   "mode": 23,
+  "api.results": 23,
   "api": 24,
   "api.flax": 25,
   "api.equinox": 25,
@@ -162,6 +163,7 @@ CONFIGURED = (
   "training.identity",
   "training.preflight",
   "training.changes",
+  "training.restoring",
   "main",
   "config",
 )

@@ -1,34 +1,31 @@
 """A comparison in this process: `attention_lab.compare`."""
 
 import contextlib
-import os
-import signal as signals
-import tempfile
-import threading
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax
-from jax.experimental.compilation_cache import compilation_cache
-
+from attention_lab.api.comparing import configuration
+from attention_lab.api.components import named
+from attention_lab.api.process import (
+  api_call,
+  folder_of,
+  interrupt,
+  jax_settings_kept,
+  refuse_other_thread,
+)
 from attention_lab.api.progress import Bar
-from attention_lab.api.report import ComparisonReport
-from attention_lab.api.settings import configuration
-from attention_lab.attention.base import attention as contract
+from attention_lab.api.results.comparison import ComparisonReport
 from attention_lab.attention.base.attention import Attention
 from attention_lab.compare import extras, launch
 from attention_lab.compare.in_process import run_in_process
 from attention_lab.compare.plan import Plan
 from attention_lab.config import Config
-from attention_lab.errors import UserError
 from attention_lab.mode import compare as mode
 from attention_lab.mode import train
-from attention_lab.plugin import discovery
-from attention_lab.system import compile_cache, versions
 
 
+@api_call()
 def compare(
   *attentions: str | type[Attention],
   workdir: str | Path | None = None,
@@ -54,68 +51,22 @@ def compare(
     UserError: a name or setting is unknown, or a run would be refused.
     KeyboardInterrupt: after Ctrl-C; the current run has saved a checkpoint.
   """
-  if threading.current_thread() is not threading.main_thread():
-    raise UserError("compare handles signals, so call it from the main thread.")
-  versions.refuse_known_bad()
+  refuse_other_thread("compare")
   extras.refuse_missing("attention_lab.compare")
-  discovery.load()
   messages: list[str] = []
   with contextlib.ExitStack() as stack:
-    names = [stack.enter_context(_named(each)) for each in attentions]
+    names = [stack.enter_context(named(each, "compare")) for each in attentions]
     config = configuration(names, settings)
     stack.enter_context(jax_settings_kept(config.compile_cache))
-    if workdir is None:
-      folder = stack.enter_context(tempfile.TemporaryDirectory("", "attention_lab-"))
-    else:
-      folder = str(workdir)
+    folder = stack.enter_context(folder_of(workdir))
     call = _call(attentions, workdir, settings)
     bar = partial(Bar, shown=progress)
     session = mode.Session(_launch, bar, messages.append, call, workdir is not None)
-    planned, trials = mode.make_plan(config, Path(folder), session)
+    planned, trials = mode.make_plan(config, folder, session)
     signal, reports = mode.train(planned, trials, config, session)
     if not signal:
       return ComparisonReport.of(mode.finish(reports), messages)
-  signals.raise_signal(signal)
-  raise KeyboardInterrupt
-
-
-@contextlib.contextmanager
-def _named(attention: str | type[Attention]) -> Iterator[str]:
-  """Yield the name of an attention; a class has one for as long as the context."""
-  if isinstance(attention, str):
-    yield attention
-  elif isinstance(attention, type):
-    with contract.attentions.registered(attention) as name:
-      yield name
-  else:
-    raise UserError(
-      f"compare takes names and subclasses of attention_lab.Attention, not {attention!r}."
-    )
-
-
-@contextlib.contextmanager
-def jax_settings_kept(folder: str) -> Iterator[None]:
-  """Keep compiled programs as commands do, and restore JAX's configuration afterwards.
-
-  Nothing is kept where a jaxlib that was imported before would print false warnings.
-
-  Args:
-    folder: the setting `compile_cache`.
-  """
-  before = dict(jax.config.values)
-  if versions.quieting().items() <= os.environ.items():
-    compile_cache.enable(folder)
-  changed = before != jax.config.values
-  if changed:  # JAX looks at these settings once.
-    compilation_cache.reset_cache()
-  try:
-    yield
-  finally:
-    for key, value in before.items():
-      if jax.config.values[key] != value:
-        jax.config.update(key, value)
-    if changed:
-      compilation_cache.reset_cache()
+  interrupt(signal)
 
 
 def _launch(planned: Plan, config: Config, listener: launch.Listener) -> int | None:

@@ -1,84 +1,88 @@
 """Settings as keyword arguments: the name of a flag, or a name with `__` for each dot."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
+from keyword import iskeyword
 from typing import Any
 
 from attention_lab import config as configs
-from attention_lab.compare import grid, named
 from attention_lab.config import Config
 from attention_lab.errors import UserError, nearest
 from attention_lab.settings.table import SETTINGS
 
 KEYWORDS = {key.replace(".", "__"): key for key in SETTINGS}
 KEYWORDS |= {setting.flag: key for key, setting in SETTINGS.items() if setting.flag}
-# Settings that a comparison in this process does not use, with what to do instead.
-UNUSED = {
-  "attention": "name the attentions first, without a keyword",
-  "plugins": "import the module instead",
-  "compare.dry_run": "it trains in this process",
-  "compare.folders": "join folders with --mode=report",
-  "compare.grid": "give a list of values",
-  "compare.jobs": "runs of this process take turns",
-  "compare.launcher": "use --mode=compare",
-  "compare.rows": "use --mode=compare",
-}
-NOTHING = UserError(
-  "There is nothing to compare. Name two attentions, the baseline first: "
-  'compare("standard", Mine).'
-)
 
 
-def configuration(attentions: Sequence[str], settings: Mapping[str, Any]) -> Config:
-  """Return the configuration of a comparison of attentions.
-
-  Args:
-    attentions: their names, the baseline first.
-    settings: keyword → value, or a list of values that are compared.
-
-  Raises:
-    UserError: there is no such setting, it does not accept the value, or there is nothing
-      to compare.
-  """
-  config, listed = configs.get_config(), dict[str, tuple[Any, ...]]()
-  if not attentions:
-    raise NOTHING
-  given: dict[str, Any] = {"attention": list(attentions)}
-  for word, value in settings.items():
-    key = _key(word)
-    if key in UNUSED or key.startswith("compare.slurm."):
-      advice = UNUSED.get(key, UNUSED["compare.launcher"])
-      raise UserError(f"{word}={value!r} has no effect here; {advice}.")
-    given[key] = value
-  for key, value in given.items():
-    values = _values(config, key, value)
-    if len(values) > 1:
-      listed[key] = values
-  if not listed:
-    raise NOTHING
-  config.compare.grid = tuple(listed.items())
-  configs.validate(config)
-  return config
-
-
-def _values(config: Config, key: str, value: Any) -> tuple[Any, ...]:
-  """Set a setting to its first value; return all values that are listed."""
-  if not isinstance(value, list) or SETTINGS[key].type is tuple:
-    value = [tuple(value) if isinstance(value, list) else value]
-  if not value or (
-    len(value) > 1 and (key in named.SHARED or not grid.may_vary(config, key))
-  ):
-    raise UserError(f"{key}={value}: give one value.")
-  found: list[Any] = []
-  for each in reversed(value):
-    configs.set_value(config, key, each)
-    found.insert(0, dict(configs.flatten(config))[key])
-  if repeated := [each for each in found if found.count(each) > 1]:
-    raise UserError(f"{key} lists {repeated[0]} twice.")
-  return tuple(found)
-
-
-def _key(word: str) -> str:
-  """Return the setting that a keyword names."""
+def key_of(word: str) -> str:
+  """Return the setting that a keyword names; raise `UserError` if there is none."""
   if word not in KEYWORDS:
     raise UserError(f"There is no setting {word!r}. {nearest(word, KEYWORDS)}")
   return KEYWORDS[word]
+
+
+def by_key(settings: Mapping[str, Any], unused: Mapping[str, str]) -> dict[str, Any]:
+  """Return the values of keywords by setting.
+
+  Args:
+    settings: keyword → value.
+    unused: settings, or sections that end in a dot, that the call does not use, with what
+      to do instead.
+
+  Raises:
+    UserError: there is no such setting, or the call does not use it.
+  """
+  found = {}
+  for word, value in settings.items():
+    key = key_of(word)
+    for prefix, advice in unused.items():
+      if key == prefix or (prefix.endswith(".") and key.startswith(prefix)):
+        raise UserError(f"{word}={value!r} has no effect here; {advice}.")
+    found[key] = value
+  return found
+
+
+def assign(config: Config, values: Mapping[str, Any]) -> None:
+  """Set settings to values, in which a list stands for a tuple.
+
+  Raises:
+    UserError: a setting does not accept its value.
+  """
+  for key, value in values.items():
+    is_list = isinstance(value, list)
+    if is_list and SETTINGS[key].type is not tuple:
+      raise UserError(f"{key}={value}: give one value; lists are for compare.")
+    configs.set_value(config, key, tuple(value) if is_list else value)
+  configs.validate(config)
+
+
+def in_keywords(text: str, section: str = "") -> str:
+  """Return a message with keyword arguments in place of flags.
+
+  Args:
+    text: such as "--seeds=0: take a number above 0."
+    section: section of settings whose keywords the function takes without its name.
+  """
+
+  def keyword(found: re.Match[str]) -> str:
+    dotted, flag, value = found.groups()
+    if flag == "plugin" and value:
+      return f"plugins=[{value!r}]"
+    key = dotted or KEYWORDS.get(flag, "")
+    if flag == "trust_plugins":
+      return "trust_plugins=True"
+    if key not in SETTINGS and flag != "workdir":
+      return found[0]
+    name = _keyword(key, section) if key else flag
+    return name if value is None else f"{name}={value}"
+
+  return re.sub(r"--(?:config\.([\w.]*\w)|(\w+))(?:=([^\s,;:']+))?", keyword, text)
+
+
+def _keyword(key: str, section: str) -> str:
+  """Return the keyword of a setting: its flag's name, or its own."""
+  own, _, rest = key.partition(".")
+  if section and own == section:
+    return rest
+  flag = SETTINGS[key].flag
+  return flag if flag.isidentifier() and not iskeyword(flag) else key.replace(".", "__")

@@ -1,7 +1,7 @@
-"""Figures as PNG, if matplotlib is installed (the extra [plot])."""
+"""Figures of benchmarks and attention maps, by matplotlib (the extra [plot])."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,56 @@ from attention_lab.errors import UserError
 from attention_lab.system.files import write_file
 
 
-def plot_benchmark(path: Path, names: list[str], records: list[dict[str, Any]]) -> bool:
-  """Draw time and memory against length; return whether matplotlib is installed."""
+def new_figure(**options: Any) -> Any:
+  """Return an empty `matplotlib.figure.Figure`, which no window shows.
+
+  Raises:
+    UserError: matplotlib is missing.
+  """
   try:
     from matplotlib.figure import Figure
   except ImportError:
-    return False
+    raise UserError(
+      "Drawing figures needs matplotlib: pip install matplotlib, or the extra [plot] of "
+      "this library."
+    ) from None
+
+  class NotebookFigure(Figure):
+    """A figure that notebooks show, though pyplot is not imported."""
+
+    def _repr_png_(self) -> bytes:
+      return png(self)
+
+  return NotebookFigure(layout="constrained", **options)
+
+
+def png(figure: Any) -> bytes:
+  """Return the content of a PNG file of a figure."""
+  content = io.BytesIO()
+  figure.savefig(content, format="png")
+  return content.getvalue()
+
+
+def save(figure: Any, path: Path) -> None:
+  """Write a figure as PNG; a link of this name is replaced, not followed."""
+  write_file(path, png(figure))
+
+
+def figure_of_benchmark(
+  names: Sequence[str], records: Sequence[Mapping[str, Any]]
+) -> Any:
+  """Return a figure of time (seconds per call) and memory (bytes) against length.
+
+  Args:
+    names: the attentions.
+    records: those of benchmark.json.
+
+  Raises:
+    UserError: matplotlib is missing.
+  """
   kinds = ["forward", "gradient"]
   kinds += ["decode"] * any(record["kind"] == "decode" for record in records)
-  figure = Figure(figsize=(4 * len(kinds), 7), layout="constrained")
+  figure = new_figure(figsize=(4 * len(kinds), 7), dpi=120)
   axes = figure.subplots(2, len(kinds), squeeze=False)
   for column, kind in enumerate(kinds):
     for row, (key, unit) in enumerate((("seconds", "s"), ("memory_bytes", "bytes"))):
@@ -39,21 +80,18 @@ def plot_benchmark(path: Path, names: list[str], records: list[dict[str, Any]]) 
       panel.grid(alpha=0.3)
   if axes[0, 0].lines:
     axes[0, 0].legend()
-  _save(figure, path, dpi=120)
-  return True
+  return figure
 
 
-def plot_maps(
-  path: Path,
+def figure_of_maps(
   layers: Sequence[np.ndarray],
   queries: Sequence[str],
   contexts: Sequence[str],
   title: str = "",
-) -> None:
-  """Draw attention maps: a row per layer, a column per head.
+) -> Any:
+  """Return a figure of attention maps: a row per layer, a column per head.
 
   Args:
-    path: the PNG.
     layers: [N, T, S] per layer, 0 or more; each map's largest weight is darkest.
     queries: the names of the T queries, from top to bottom.
     contexts: the names of the S tokens they attend to, from left to right.
@@ -62,20 +100,13 @@ def plot_maps(
   Raises:
     UserError: matplotlib is missing.
   """
-  try:
-    from matplotlib.figure import Figure
-  except ImportError:
-    raise UserError(
-      "Drawing attention maps needs matplotlib: pip install matplotlib, or the extra "
-      "[plot] of this library."
-    ) from None
   columns = max(len(heads) for heads in layers)
   across, down = (max(1.6, 0.17 * len(names) + 0.9) for names in (contexts, queries))
-  figure = Figure(
-    figsize=(across * columns, down * len(layers) + 0.4), layout="constrained"
-  )
+  figure = new_figure(figsize=(across * columns, down * len(layers) + 0.4), dpi=150)
   if title:
     figure.suptitle(_literal(title))
+  figure.supxlabel("attends to", fontsize=7)
+  figure.supylabel("token", fontsize=7)
   panels = figure.subplots(len(layers), columns, squeeze=False)
   for layer, heads in enumerate(layers):
     for head, panel in enumerate(panels[layer]):
@@ -87,7 +118,7 @@ def plot_maps(
       panel.set_xticks(range(len(contexts)), _literal(contexts), rotation=90)
       panel.set_yticks(range(len(queries)), _literal(queries))
       panel.tick_params(labelsize=6, length=0)
-  _save(figure, path, dpi=150)
+  return figure
 
 
 def _literal(text: Any) -> Any:
@@ -95,10 +126,3 @@ def _literal(text: Any) -> Any:
   if isinstance(text, str):
     return text.replace("$", r"\$")
   return [_literal(one) for one in text]
-
-
-def _save(figure: Any, path: Path, dpi: int) -> None:
-  """Write a figure as PNG; a link of this name is replaced, not followed."""
-  content = io.BytesIO()
-  figure.savefig(content, format="png", dpi=dpi)
-  write_file(path, content.getvalue())

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,9 @@ from attention_lab.config import Config
 from attention_lab.decode.attention_maps import attention_weights, labels, per_layer
 from attention_lab.experiment import assemble
 from attention_lab.run import folder as run_folder
-from attention_lab.run.restore import restore_params
 from attention_lab.system.files import write_file
-from attention_lab.training.identity import refuse_foreign
 from attention_lab.training.preflight import code_of
+from attention_lab.training.restoring import restore
 
 LONGEST = 64  # Tokens of the text that are used.
 
@@ -50,14 +48,7 @@ def _compute(config: Config, cell: Path) -> tuple[list[str], np.ndarray]:
   example = experiment.dataset.examples("validation", 0, np.zeros(1, np.int64))
   tokens = example.inputs[:, :LONGEST]
   source = None if example.source is None else example.source[:, :LONGEST]
-  params = restore_params(
-    experiment,
-    cell,
-    config.evaluation.checkpoint,
-    config.evaluation.average,
-    config.checkpoint.keep,
-    partial(refuse_foreign, cell, config, code_of(config)),
-  ).params
+  params = restore(experiment, cell, config, config, code_of(config)).params
   computed: Any = attention_weights(experiment, params, tokens, source)
   layers = computed["decoder"] if isinstance(computed, dict) else computed
   maps = [np.asarray(weights, np.float32)[0] for weights in per_layer(layers)]

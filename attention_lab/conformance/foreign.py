@@ -27,7 +27,7 @@ def as_attention(
   kinds: Sequence[str] = ("causal",),
   claims: Mapping[str, bool] = MappingProxyType({}),
 ) -> type[Attention]:
-  """Return an attention class that calls pure functions; see `conformance.report.check`.
+  """Return an attention class that calls pure functions; see `attention_lab.check`.
 
   Raises:
     UserError: the functions do not go together with each other or with the kinds.

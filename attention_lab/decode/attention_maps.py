@@ -127,8 +127,7 @@ def _some(maps: list[Map]) -> list[Map]:
   formed = [one for one in maps if one.layers]
   if not formed:
     raise UserError(
-      "There is nothing to draw: no attention of this run forms weights. Leave out "
-      "--config.sample.maps."
+      "There is nothing to draw: no attention of this run forms weights. Omit the maps."
     )
   return formed
 

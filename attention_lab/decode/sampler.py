@@ -139,13 +139,17 @@ class Sampler:
 
   def __call__(self, params: Any) -> list[str]:
     """Return the prompt in brackets with each continuation; `params` are on the host."""
+    return [f"[{self.prompt}]{text}" for text in self.continuations(params)]
+
+  def continuations(self, params: Any) -> list[str]:
+    """Return the continuations of the prompt; `params` are on the host."""
     params = self._experiment.policy.cast_to_compute(params)
     key = jax.random.key(self._seed)
     tokens = self._generate(params, key, self._tokens, self._positions)
     decode = self._experiment.dataset.vocabulary.decode
     whole = np.concatenate([self._tokens, tokens], axis=1)
     read = len(decode(self._tokens[0]))
-    return [f"[{self.prompt}]{decode(row)[read:]}" for row in whole]
+    return [decode(row)[read:] for row in whole]
 
 
 def _note(prompt: int, context: int) -> str:

@@ -14,6 +14,7 @@ from attention_lab.architecture.base.architecture import Model
 Generate = Callable[[Any, jax.Array, Any, Any], jax.Array]
 
 
+@functools.lru_cache(maxsize=16)  # A second call with equal options compiles nothing.
 def make_generate(
   model: Model,
   length: int,

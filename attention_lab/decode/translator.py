@@ -143,7 +143,7 @@ def score_answers(
   translator: Translator,
   params: Any,
   pairs: tuple[Sequence[str], Sequence[str]],
-  file: Path,
+  file: Path | None,
   on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, dict[str, Any]]:
   """Return scores of the best translations: score → its value and signature.
@@ -152,7 +152,7 @@ def score_answers(
     translator: translates the sources.
     params: parameters, on the host.
     pairs: sources and references.
-    file: file to write the translations to, one per line.
+    file: file to write the translations to, one per line; None for no file.
     on_progress: called with the numbers of texts translated, and of all.
   """
   sources, references = pairs
@@ -165,8 +165,9 @@ def score_answers(
 
   best = [several[0] for several in translator.answers(params, sources, translated)]
   scores = translation_scores(best, references)
-  with kept_if_possible(file):
-    write_file(file, ("\n".join(best) + "\n").encode())
+  if file is not None:
+    with kept_if_possible(file):
+      write_file(file, ("\n".join(best) + "\n").encode())
   return {key: score._asdict() for key, score in scores.items()}
 
 

@@ -4,6 +4,8 @@ All programs are timed interleaved in one process, after their outputs have been
 Results are written to benchmark.json, and to benchmark.png if matplotlib is installed.
 """
 
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from attention_lab.benchmark.measure import at_length, benches
-from attention_lab.benchmark.plot import plot_benchmark
+from attention_lab.benchmark.plot import figure_of_benchmark, save
 from attention_lab.benchmark.scaling import crossover, exponent
 from attention_lab.benchmark.timing import matmul_peak
 from attention_lab.compare.costs import measured
@@ -29,12 +31,14 @@ from attention_lab.system.versions import all_versions
 KINDS = ("forward", "gradient", "decode")
 
 
+# (title, records), called with the results of each length and of the training step.
+OnRecords = Callable[[str, list[dict[str, Any]]], None]
+
+
 def run(config: Config, workdir: str | None) -> int:
   """Measure, print tables and write the files."""
-  names = list(dict.fromkeys(map(str, specs.parse_pattern(config.attention))))
-  if config.benchmark.step:  # Refuses what cannot be trained before anything is timed.
-    for name in names:
-      assemble(_with(config, name))
+  names = names_of(config)
+  refuse_untrainable(config, names)
   folder = Path(workdir) if workdir else run_folder.new_folder(*words(config))
   console = Console(highlight=False, soft_wrap=True)
   dtype = jmp.get_policy(config.train.precision).compute_dtype
@@ -43,30 +47,12 @@ def run(config: Config, workdir: str | None) -> int:
     f"{jax.devices()[0].device_kind}, {config.train.precision}; a large matrix product "
     f"runs at {peak / 1e9:,.0f} GFLOP/s"
   )
-  records: list[dict[str, Any]] = []
-  of = {name: measured(config, name) for name in names}
-  for length in config.benchmark.sequence_lengths:
-    found = at_length(benches(of, length, dtype), peak, config.benchmark.rounds)
-    console.print(_table(f"length {length}", found))
-    records += found
-  if config.benchmark.step:
-    found = _steps(config, names)
-    console.print(_table("training step", found))
-    records += found
-  trends = _trends(names, records)
-  for line in _sentences(trends):
+  result = measure(
+    config, names, peak, lambda title, found: console.print(_table(title, found))
+  )
+  for line in sentences(result["trends"]):
     console.print(line)
-  make_folder(folder, "workdir")
-  result = {
-    "records": records,
-    "trends": trends,
-    "matmul_flops_per_second": peak,
-    "device": jax.devices()[0].device_kind,
-    "versions": all_versions(),
-    "config": config.to_dict(),
-  }
-  write_json(folder / "benchmark.json", result)
-  plotted = plot_benchmark(folder / "benchmark.png", names, records)
+  plotted = write(folder, result)
   console.print(
     f"Written to {folder}: benchmark.json"
     + (", benchmark.png" if plotted else " (benchmark.png: pip install matplotlib)")
@@ -74,7 +60,65 @@ def run(config: Config, workdir: str | None) -> int:
   return 0
 
 
-def _steps(config: Config, names: list[str]) -> list[dict[str, Any]]:
+def names_of(config: Config) -> list[str]:
+  """Return the attentions that a configuration lists, each once."""
+  return list(dict.fromkeys(map(str, specs.parse_pattern(config.attention))))
+
+
+def refuse_untrainable(config: Config, names: Sequence[str]) -> None:
+  """Raise `UserError` at attentions whose training step is to be timed, and cannot be."""
+  if config.benchmark.step:
+    for name in names:
+      assemble(_with(config, name))
+
+
+def measure(
+  config: Config,
+  names: Sequence[str],
+  peak: float,
+  on_records: OnRecords = lambda title, found: None,
+) -> dict[str, Any]:
+  """Return what benchmark.json holds.
+
+  Args:
+    config: the configuration.
+    names: the attentions; the first is that of the ratios.
+    peak: FLOP/s of a large matrix product.
+    on_records: called with the results of each length and of the training step.
+  """
+  dtype = jmp.get_policy(config.train.precision).compute_dtype
+  records: list[dict[str, Any]] = []
+  of = {name: measured(config, name) for name in names}
+  for length in config.benchmark.sequence_lengths:
+    found = at_length(benches(of, length, dtype), peak, config.benchmark.rounds)
+    on_records(f"length {length}", found)
+    records += found
+  if config.benchmark.step:
+    found = _steps(config, names)
+    on_records("training step", found)
+    records += found
+  return {
+    "records": records,
+    "trends": _trends(names, records),
+    "matmul_flops_per_second": peak,
+    "device": jax.devices()[0].device_kind,
+    "versions": all_versions(),
+    "config": config.to_dict(),
+  }
+
+
+def write(folder: Path, result: Mapping[str, Any]) -> bool:
+  """Write benchmark.json, and benchmark.png with matplotlib; return whether it is there."""
+  make_folder(folder, "workdir")
+  write_json(folder / "benchmark.json", result)
+  if importlib.util.find_spec("matplotlib") is None:
+    return False
+  names = list(dict.fromkeys(record["attention"] for record in result["records"]))
+  save(figure_of_benchmark(names, result["records"]), folder / "benchmark.png")
+  return True
+
+
+def _steps(config: Config, names: Sequence[str]) -> list[dict[str, Any]]:
   """Time the training step with each attention in all layers, interleaved."""
   configs = {name: _with(config, name) for name in names}
   experiments = {name: assemble(own) for name, own in configs.items()}
@@ -123,7 +167,9 @@ def _table(title: str, records: list[dict[str, Any]]) -> Table:
   return table
 
 
-def _trends(names: list[str], records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _trends(
+  names: Sequence[str], records: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
   """Return exponents of time and memory in the length, and crossovers with the first."""
   trends = []
   for kind in KINDS:
@@ -150,7 +196,8 @@ def _trends(names: list[str], records: list[dict[str, Any]]) -> list[dict[str, A
   return trends
 
 
-def _sentences(trends: list[dict[str, Any]]) -> list[str]:
+def sentences(trends: Sequence[Mapping[str, Any]]) -> list[str]:
+  """Return what trends say, one line each."""
   first = trends[0]["attention"] if trends else ""
   lines = []
   for trend in trends:

@@ -1,11 +1,9 @@
 """--mode=evaluate: metrics of a trained run on every split, and BLEU of translations."""
 
 import contextlib
-import math
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from attention_lab.config import Config
 from attention_lab.dataset.base.dataset import Dataset
@@ -20,9 +18,10 @@ from attention_lab.distributed.devices import (
 )
 from attention_lab.errors import UserError
 from attention_lab.experiment import Experiment, assemble
+from attention_lab.nn.metrics import perplexity
 from attention_lab.run import code as run_code
 from attention_lab.run import folder as run_folder
-from attention_lab.run.restore import Trained, restore_params
+from attention_lab.run.restore import Trained
 from attention_lab.system.files import write_json
 from attention_lab.system.regular import kept_if_possible
 from attention_lab.training import changes, leaks
@@ -32,55 +31,108 @@ from attention_lab.training.evaluation import (
   evaluate_lengths,
   length_measures,
 )
-from attention_lab.training.identity import refuse_foreign
+from attention_lab.training.listener import Listener
 from attention_lab.training.messages import format_figures
 from attention_lab.training.preflight import code_of, sample_options
 from attention_lab.training.progress import Show
+from attention_lab.training.restoring import restore
 from attention_lab.update import Measure, make_evaluate
+
+Pairs = tuple[list[str], list[str]]  # Sources and references, line by line.
+
+
+class Prepared(NamedTuple):
+  """An experiment to evaluate, with its data."""
+
+  config: Config
+  experiment: Experiment
+  lengths: dict[int, Dataset]  # The dataset at other lengths.
+  scorable: dict[str, Pairs]  # Sentences to translate, by split.
 
 
 def run(config: Config, workdir: str | None) -> int:
   """Print the metrics and write evaluation.json."""
   folder = run_folder.existing(workdir)
-  devices = local_devices()
-  refuse_indivisible(config.batch_size, 1, len(devices))
+  trained = changes.trained(folder)
   experiment = assemble(config, run_folder.kept(folder))
-  changed = changes.evaluated_otherwise(folder, config)
+  changed = changes.evaluated_otherwise(trained, config)
   _refuse_dataset(folder, experiment.dataset, other="dataset" in changed)
-  trained = changes.trained(folder) if changed else config
   trained.checkpoint.changed_code = config.checkpoint.changed_code
   code = code_of(trained)
   run_code.refuse_other_code(folder, code, config.checkpoint.changed_code)
-  lengths = at_lengths(experiment, config.evaluation.extra_lengths)
-  scorable = _scorable(experiment, config)
-  restored = restore_params(
-    experiment,
-    folder,
-    config.evaluation.checkpoint,
-    config.evaluation.average,
-    config.checkpoint.keep,
-    partial(refuse_foreign, folder, trained, code),
-  )
-  result: dict[str, Any] = {"step": restored.step, "checkpoint": restored.path.name}
-  if restored.averaged:
-    result["averaged"] = [path.name for path in restored.averaged]
-  if changed_code := run_code.changed_code(folder, code):
-    result["changed_code"] = changed_code  # The user accepted it.
+  prepared = prepare(config, experiment)
+  restored = restore(experiment, folder, config, trained, code)
   if changed:
-    result["changed"] = changed
-    result["dataset_sha256"] = experiment.dataset.fingerprint
     print(f"Changed for this evaluation: {changes.text(changed)}")
   with contextlib.closing(Show()) as show:
-    result |= _measured(config, experiment, restored, lengths, show)
-    translated = _translated(
-      experiment, config, scorable, restored.params, folder, show
-    )
-  for name, scores in translated.items():
+    measured = measure(prepared, restored, show, folder)
+  changed_code = run_code.changed_code(folder, code)
+  result = record(restored, experiment, changed, changed_code) | measured
+  write(folder, result)
+  print(f"Written to {folder / run_folder.EVALUATION}")
+  return 0
+
+
+def prepare(config: Config, experiment: Experiment) -> Prepared:
+  """Return what an evaluation needs besides parameters.
+
+  Raises:
+    UserError: the settings cannot be evaluated.
+  """
+  refuse_indivisible(config.batch_size, 1, len(local_devices()))
+  lengths = at_lengths(experiment, config.evaluation.extra_lengths)
+  return Prepared(config, experiment, lengths, _scorable(experiment, config))
+
+
+def record(
+  restored: Trained,
+  experiment: Experiment,
+  changed: Mapping[str, Any],
+  changed_code: Sequence[str],
+) -> dict[str, Any]:
+  """Return what evaluation.json says about the origin of its metrics.
+
+  Args:
+    restored: the parameters.
+    experiment: the experiment that is evaluated.
+    changed: settings that differ from those of training.
+    changed_code: names of code that has changed since training, which the user accepted.
+  """
+  found: dict[str, Any] = {"step": restored.step, "checkpoint": restored.path.name}
+  if restored.averaged:
+    found["averaged"] = [path.name for path in restored.averaged]
+  if changed_code:
+    found["changed_code"] = list(changed_code)
+  if changed:
+    found["changed"] = changed
+    found["dataset_sha256"] = experiment.dataset.fingerprint
+  return found
+
+
+def measure(
+  prepared: Prepared, restored: Trained, show: Listener, folder: Path | None
+) -> dict[str, Any]:
+  """Return the metrics of every split and at other lengths, and scores of translations.
+
+  Args:
+    prepared: what is evaluated.
+    restored: the parameters.
+    show: shows the progress and each result.
+    folder: where translations are written; None for nowhere.
+
+  Raises:
+    UserError: a loss depends on future tokens.
+  """
+  result = _measured(prepared, restored, show)
+  for name, scores in _translated(prepared, restored.params, folder, show).items():
     result.setdefault(name, {}).update(scores)
+  return result
+
+
+def write(folder: Path, result: Mapping[str, Any]) -> None:
+  """Write evaluation.json."""
   with kept_if_possible(folder / run_folder.EVALUATION):
     write_json(folder / run_folder.EVALUATION, result)
-    print(f"Written to {folder / run_folder.EVALUATION}")
-  return 0
 
 
 def _refuse_dataset(folder: Path, dataset: Dataset, other: bool) -> None:
@@ -92,14 +144,9 @@ def _refuse_dataset(folder: Path, dataset: Dataset, other: bool) -> None:
     run_folder.refuse_other_data(folder, dataset.fingerprint)
 
 
-def _measured(
-  config: Config,
-  experiment: Experiment,
-  restored: Trained,
-  lengths: dict[int, Dataset],
-  show: Show,
-) -> dict[str, Any]:
-  """Return the metrics of every split and at other lengths, and print them."""
+def _measured(prepared: Prepared, restored: Trained, show: Listener) -> dict[str, Any]:
+  """Return the metrics of every split and at other lengths, and show them."""
+  config, experiment, lengths, _ = prepared
   devices, dataset, step = local_devices(), experiment.dataset, restored.step
   params = replicate(restored.params, devices)
   measure = make_evaluate(experiment.measure, devices, dataset.num_shapes)
@@ -113,7 +160,7 @@ def _measured(
   watch, size = show.batches, config.batch_size
   for split in dataset.splits:
     figures = evaluate(measure, params, dataset, split, size, devices, watch(split))
-    result[split] = figures | {"perplexity": math.exp(min(figures["loss"], 700))}
+    result[split] = figures | {"perplexity": perplexity(figures["loss"])}
     show.line(f"step {step}  {split}: {format_figures(figures)}")
   if lengths:
     result["lengths"] = evaluate_lengths(
@@ -157,9 +204,6 @@ def _refuse_leak(
       raise UserError(leaks.message(experiment, config.attention, leak, where))
 
 
-Pairs = tuple[list[str], list[str]]  # Sources and references, line by line.
-
-
 def _scorable(experiment: Experiment, config: Config) -> dict[str, Pairs]:
   """Return the sentences to translate: of every split but training, or of given files.
 
@@ -188,19 +232,14 @@ def _scorable(experiment: Experiment, config: Config) -> dict[str, Pairs]:
 
 
 def _translated(
-  experiment: Experiment,
-  config: Config,
-  scorable: Mapping[str, Pairs],
-  params: Any,
-  folder: Path,
-  show: Show,
+  prepared: Prepared, params: Any, folder: Path | None, show: Listener
 ) -> dict[str, Any]:
-  """Return BLEU and chrF of sentences; translations are written to the run's folder."""
-  scored = {}
-  for name, pairs in scorable.items():
+  """Return BLEU and chrF of sentences; translations are written to the folder."""
+  config, experiment, scored = prepared.config, prepared.experiment, {}
+  for name, pairs in prepared.scorable.items():
     translator = make_sampler(experiment, *sample_options(config))
     assert isinstance(translator, Translator)
-    file = folder / run_folder.TRANSLATIONS.format(name)
+    file = folder and folder / run_folder.TRANSLATIONS.format(name)
     watch = show.batches(f"translations of {name}")
     scored[name] = score_answers(translator, params, pairs, file, watch)
     for key, score in scored[name].items():

@@ -28,15 +28,17 @@ from attention_lab.run.shared_folder import kept_files, share_path, share_restor
 from attention_lab.training import preflight
 from attention_lab.training.clock import Clock
 from attention_lab.training.identity import identity, refuse_foreign
+from attention_lab.training.listener import Listen
 from attention_lab.training.loop import Loop
 from attention_lab.training.preflight import Checked
+from attention_lab.training.progress import Show
 from attention_lab.training.run import Options, Run
 from attention_lab.training.seeds import SeedState, make_stepper, seed_folders, stack
 from attention_lab.training.stepper import Stepper
 from attention_lab.update import make_evaluate
 
 
-def run(config: Config, workdir: str | None) -> int:
+def run(config: Config, workdir: str | None, listen: Listen = Show) -> int:
   """Train; return the exit status: 0, or 128 + the signal that interrupted it."""
   group, devices = current(), all_devices()
   configs = preflight.seed_configs(config)
@@ -84,7 +86,7 @@ def run(config: Config, workdir: str | None) -> int:
     )
     for one in runs:
       resources.callback(one.recorder.close)
-    return Loop(stepper, runs, root).run()
+    return Loop(stepper, runs, root, listen).run()
 
 
 def _checkpoints(

@@ -1,5 +1,6 @@
 """Metrics per position: cross-entropy in nats, and top-1 accuracy."""
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -60,6 +61,11 @@ def measured(sums: Sums, hits: jax.Array, weights: jax.Array) -> Measured:
     right=jnp.sum(counted & ~wrong.any(axis=1), dtype=jnp.float32),
     sequences=jnp.sum(counted, dtype=jnp.float32),
   )
+
+
+def perplexity(loss: float) -> float:
+  """Return the exponential of a loss in nats; that of 700 for larger losses."""
+  return math.exp(min(loss, 700))
 
 
 def means(sums: Sums) -> dict[str, float]:

@@ -19,7 +19,7 @@ def merged(
   Args:
     configured: plugins that the configuration names.
     typed: plugins that --plugin names. A file replaces one of the same name elsewhere.
-    command: the command line, for the message.
+    command: the command line, for the message; "" for a call.
     trusted: whether the configuration is the user's own, or is trusted like it.
 
   Raises:
@@ -30,9 +30,10 @@ def merged(
   known = {Path(plugin).name for plugin in named}
   others = [plugin for plugin in configured if Path(plugin).name not in known]
   if others and not trusted:
-    words = " ".join(shlex.quote(f"--plugin={plugin}") for plugin in others)
+    words = (shlex.quote(f"--plugin={plugin}") for plugin in others)
+    typed_again = " ".join([*filter(None, [command]), *words])
     raise UserError(
       f"This run names the plugin {', '.join(others)}. Loading it runs its code: if "
-      f"you trust it, type {command} {words}, or --trust_plugins instead."
+      f"you trust it, type {typed_again}, or --trust_plugins instead."
     )
   return tuple(dict.fromkeys([*others, *named]))

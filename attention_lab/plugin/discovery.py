@@ -20,6 +20,7 @@ from attention_lab.errors import UserError, one_line
 from attention_lab.plugin.contract import Contract
 from attention_lab.plugin.registry import REGISTRIES
 from attention_lab.system import code_hash
+from attention_lab.system.imports import file_of, imported_names
 
 FOLDERS = (
   "attention",
@@ -134,8 +135,29 @@ def _import_file(path: Path) -> ModuleType:
   module = importlib.util.module_from_spec(spec)
   sys.modules[name] = module  # Before execution: dataclasses look their module up.
   try:
+    _find_beside(path)
     spec.loader.exec_module(module)
   except BaseException:
     del sys.modules[name]
     raise
   return module
+
+
+def _find_beside(path: Path) -> None:
+  """Let a plugin import the files beside it, after those that Python already finds.
+
+  Raises:
+    UserError: it would get a file of the same name from another place; libraries excepted.
+  """
+  folder = str(path.parent)
+  if folder not in sys.path:
+    sys.path.append(folder)  # At the end: a plugin may be called haiku.py.
+    importlib.invalidate_caches()
+  for name in sorted(imported_names(path.read_bytes())):
+    beside, found = path.with_name(f"{name}.py"), file_of(name)
+    if not beside.is_file() or found is None or code_hash.is_library(found):
+      continue
+    if found.resolve() != beside:
+      raise UserError(
+        f"it imports {name}, which is {found} and not {beside}. Rename that file."
+      )

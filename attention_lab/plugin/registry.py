@@ -88,31 +88,42 @@ class Registry(Mapping[str, Callable[..., Any]]):
     return decorate
 
   @contextlib.contextmanager
-  def registered(self, component: Callable[..., Any]) -> Iterator[str]:
+  def registered(self, component: Callable[..., Any], name: str = "") -> Iterator[str]:
     """Hold a component in the registry for a context, which gets its name.
 
     One that is not registered gets its own name in lower case, such as "my_linear" for
     `MyLinear`, followed by a number if that is taken.
 
+    Args:
+      component: the component.
+      name: the name to hold it under, in place of any other; "" for its own.
+
     Raises:
       UserError: the component breaks the contract.
     """
     for known, other in self._parts.items():
-      if other is component:
+      if other is component and name in ("", known):
         yield known
         return
     try:
       self.contract.refuse(component)
     except UserError as error:
       raise UserError(f"{component.__name__}: {error}") from None
-    word = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", component.__name__).lower()
-    names = itertools.chain([word], (f"{word}_{i}" for i in itertools.count(2)))
-    name = next(each for each in names if each not in self._parts)
+    name = name or self._own_name(component)
+    before = dict(self._parts)
     self._parts[name] = component
     try:
       yield name
     finally:
       del self._parts[name]
+      if name in before:
+        self._parts[name] = before[name]
+
+  def _own_name(self, component: Callable[..., Any]) -> str:
+    """Return a component's name in lower case, with a number if that is taken."""
+    word = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", component.__name__).lower()
+    names = itertools.chain([word], (f"{word}_{i}" for i in itertools.count(2)))
+    return next(each for each in names if each not in self._parts)
 
   def options(self, name: str) -> dict[str, inspect.Parameter]:
     """Return the options of a component, in the order of their definition."""

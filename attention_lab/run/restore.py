@@ -8,7 +8,7 @@ import numpy as np
 
 from attention_lab.errors import UserError
 from attention_lab.experiment import Experiment
-from attention_lab.run.checkpoint import Checkpoints, Refuse
+from attention_lab.run.checkpoint import Checkpoints, Refuse, step_of
 from attention_lab.run.folder import CHECKPOINTS
 
 
@@ -24,7 +24,7 @@ class Trained(NamedTuple):
 def restore_params(
   experiment: Experiment,
   folder: Path,
-  which: str = "newest",
+  which: str | int = "newest",
   average: int = 1,
   keep: int = 1,
   refuse: Refuse = lambda path, meta: None,
@@ -34,22 +34,28 @@ def restore_params(
   Args:
     experiment: what the run trains.
     folder: the run's folder.
-    which: "newest" or "best".
+    which: "newest", "best" or a step.
     average: if above 1, number of the newest checkpoints to average over
       (arXiv:1706.03762, section 6.1).
     keep: number of newest checkpoints that the run keeps.
     refuse: refuses checkpoints of other runs.
 
   Raises:
-    UserError: there is no readable checkpoint, there are fewer than `average`, or one is
-      refused.
+    UserError: there is no such readable checkpoint, there are fewer than `average`, or
+      one is refused.
   """
   like = jax.eval_shape(lambda: experiment.fresh(0))
   checkpoints = Checkpoints(folder / CHECKPOINTS, keep, refuse=refuse)
   if average > 1:
     return _average(checkpoints, like, average)
-  restored = checkpoints.restore(like, which)
+  if isinstance(which, int):
+    restored = checkpoints.at(like, which)
+  else:
+    restored = checkpoints.restore(like, which)
   if restored is None:
+    steps = ", ".join(str(step_of(path)) for path in reversed(checkpoints.paths()))
+    if steps:
+      raise UserError(f"{folder} holds no checkpoint of step {which}, only of {steps}.")
     raise UserError(f"{folder} holds no checkpoint yet; train it first.")
   return Trained(restored.tree.params, int(restored.tree.step), restored.path)
 

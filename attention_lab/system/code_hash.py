@@ -37,6 +37,7 @@ WITHOUT_NUMBERS = (
   "settings",
   "system",
   "training/identity.py",
+  "training/listener.py",
   "training/messages.py",
   "training/progress.py",
 )
@@ -98,7 +99,7 @@ def used_code(common: Iterable[str], components: Iterable[Any]) -> dict[str, str
   own = imported(session.modules, _is_own)
   files = {*base.files.values(), *own.files.values()}
   for place in _plugins:
-    if place.is_dir() and _is_library(place):
+    if place.is_dir() and is_library(place):
       inside = any(path.is_relative_to(place) for path in files)
       files.update(place.rglob("*.py") if inside else ())
   found = {
@@ -137,7 +138,7 @@ def _packages(modules: set[str]) -> set[str]:
 def _is_own(path: Path) -> bool:
   """Return whether a file is of this package, a plugin, or not among libraries."""
   return (
-    path.is_relative_to(PACKAGE) or is_plugin_file(str(path)) or not _is_library(path)
+    path.is_relative_to(PACKAGE) or is_plugin_file(str(path)) or not is_library(path)
   )
 
 
@@ -172,11 +173,11 @@ def _own_code() -> Iterator[Path]:
   """Yield the files of loaded modules outside of Python's own folders."""
   for module in list(sys.modules.values()):
     file = getattr(module, "__file__", None)
-    if isinstance(file, str) and file.endswith(".py") and not _is_library(file):
+    if isinstance(file, str) and file.endswith(".py") and not is_library(file):
       yield Path(file)
 
 
-def _is_library(path: str | Path) -> bool:
+def is_library(path: str | Path) -> bool:
   """Return whether a path is in one of Python's own folders."""
   return str(path).startswith(_libraries())
 

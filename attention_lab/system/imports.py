@@ -39,7 +39,7 @@ def imported(starts: Iterable[str], follow: Callable[[Path], bool]) -> Imported:
     if name in seen:
       continue
     seen.add(name)
-    path = _file(name)
+    path = file_of(name)
     if path is None:
       continue
     if not follow(path):
@@ -67,6 +67,11 @@ def _statements(source: bytes) -> tuple[_Statement, ...]:
     return tuple(_visit(ast.parse(source)))
   except (SyntaxError, ValueError):
     return ()
+
+
+def imported_names(source: bytes) -> set[str]:
+  """Return the dotted names that a source imports, without relative ones."""
+  return {each.module for each in _statements(source) if not each.level}
 
 
 def _visit(node: ast.AST) -> Iterator[_Statement]:
@@ -98,7 +103,7 @@ def _names(statement: _Statement, package: str) -> Iterator[str]:
     yield from (".".join(parts[: end + 1]) for end in range(len(parts)))
 
 
-def _file(name: str) -> Path | None:
+def file_of(name: str) -> Path | None:
   """Return the source file of a module; None if it has none or does not exist."""
   loaded = getattr(sys.modules.get(name), "__file__", None)
   if loaded is not None:

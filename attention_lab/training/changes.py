@@ -61,11 +61,11 @@ def _advice_to_extend(schedule: str, steps: int) -> str:
   )
 
 
-def evaluated_otherwise(folder: Path, config: Config) -> dict[str, dict[str, Any]]:
+def evaluated_otherwise(trained: Config, config: Config) -> dict[str, dict[str, Any]]:
   """Return the settings of an evaluation that differ from those of training.
 
   Args:
-    folder: the run's folder.
+    trained: the configuration that the run was trained with.
     config: the configuration of the evaluation.
 
   Returns:
@@ -73,7 +73,7 @@ def evaluated_otherwise(folder: Path, config: Config) -> dict[str, dict[str, Any
   """
   return {
     key: {"trained": old, "evaluated": new}
-    for key, (old, new) in differences(trained(folder), config).items()
+    for key, (old, new) in differences(trained, config).items()
     if is_evaluable(key)
   }
 

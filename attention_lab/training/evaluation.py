@@ -13,8 +13,8 @@ from attention_lab.distributed.devices import unreplicate
 from attention_lab.errors import UserError
 from attention_lab.experiment import Experiment
 from attention_lab.nn.metrics import Measured, means
+from attention_lab.training.listener import OnBatch
 from attention_lab.training.prefetch import placed_batches
-from attention_lab.training.progress import OnBatch
 from attention_lab.update import Measure, make_evaluate
 
 VALIDATION_TOKENS = 262_144  # Tokens of a validation while training, by default.

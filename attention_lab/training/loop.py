@@ -11,6 +11,7 @@ from attention_lab.run import folder as run_folder
 from attention_lab.system.signals import Interrupt
 from attention_lab.training import due, messages, validation
 from attention_lab.training.divergence import advance
+from attention_lab.training.listener import Listen
 from attention_lab.training.profiling import trace
 from attention_lab.training.progress import Show, spreads
 from attention_lab.training.run import Run
@@ -33,9 +34,12 @@ class Loop:
     stepper: takes the steps.
     runs: the runs whose state the stepper advances.
     root: the folder of the run, or of the runs' folders.
+    listen: makes what shows the progress.
   """
 
-  def __init__(self, stepper: Stepper, runs: Sequence[Run], root: Path):
+  def __init__(
+    self, stepper: Stepper, runs: Sequence[Run], root: Path, listen: Listen = Show
+  ):
     self._stepper, self._runs, self._root = stepper, runs, root
     run = runs[0]
     self._group, self._options, self._experiment = (
@@ -43,7 +47,7 @@ class Loop:
       run.options,
       run.experiment,
     )
-    self._show = Show(stepper.step, run.options.steps, quiet=not run.group.first)
+    self._show = listen(stepper.step, run.options.steps, not run.group.first)
     self._interrupt = Interrupt()
     self._watch = Watch(self._show, self._signal, run.group.count)
     self._due = (
@@ -143,7 +147,7 @@ class Loop:
   def _report(self, summaries: Sequence[Mapping[str, Any]]) -> None:
     """Print a sample and the results."""
     self._show.close()
-    if not self._group.first:
+    if not self._show.prints:
       return
     params = unreplicate(self._runs[0].state.params)
     with self._group.busy("sampling"):

@@ -16,9 +16,7 @@ from rich.progress import (
 from rich.table import Column
 
 from attention_lab.system.stdout import drop_output
-
-# (batches done, batches in all), called after each batch.
-OnBatch = Callable[[int, int], None]
+from attention_lab.training.listener import OnBatch
 
 
 class _Console(Console):
@@ -40,14 +38,21 @@ class Show:
     step: steps taken so far.
     steps: the last step; 0 for no training, only evaluations.
     quiet: whether to show nothing, since another process does.
+    bar: whether to show a bar on a terminal.
   """
 
-  def __init__(self, step: int = 0, steps: int = 0, quiet: bool = False):
-    self.console = _Console(highlight=False, soft_wrap=True, emoji=False, quiet=quiet)
+  def __init__(
+    self, step: int = 0, steps: int = 0, quiet: bool = False, bar: bool = True
+  ):
+    # In a notebook, rich would bypass standard output, which a log may have replaced.
+    self.console = _Console(
+      force_jupyter=False, highlight=False, soft_wrap=True, emoji=False, quiet=quiet
+    )
+    self.prints = not quiet
     self._steps = steps
     self._bar: Progress | None = None
     self._evaluation: TaskID | None = None
-    if self.console.is_terminal and not quiet:
+    if bar and self.console.is_terminal and not quiet:
       self._bar = Progress(
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
         BarColumn(bar_width=None, table_column=Column(ratio=1)),
@@ -89,14 +94,12 @@ class Show:
     seconds_left: float | None = None,
   ) -> None:
     """Show metrics: those of training next to the bar, if there is one, else a line."""
-    text = "  ".join(
-      f"{name.replace('_', ' ')} {_short(x)}" for name, x in values.items()
-    )
+    text = figures_text(values)
     if self._bar and split == "train":
       self._bar.update(self._task, figures=text)
       return
     if seconds_left is not None:
-      text += f"  left {int(seconds_left) // 60}:{int(seconds_left) % 60:02d}"
+      text += f"  {left_text(seconds_left)}"
     self.line(f"step {step}/{self._steps}  {split}: {text}")
 
   def line(self, text: str) -> None:
@@ -111,6 +114,18 @@ class Show:
     if self._bar:
       self._bar.stop()
       self._bar = None
+
+
+def figures_text(values: Mapping[str, Any]) -> str:
+  """Return metrics as text: "loss 1.319  accuracy 0.6426"."""
+  return "  ".join(
+    f"{name.replace('_', ' ')} {_short(x)}" for name, x in values.items()
+  )
+
+
+def left_text(seconds: float) -> str:
+  """Return the time that is left as text: "left 1:05"."""
+  return f"left {int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def spreads(

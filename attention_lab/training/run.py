@@ -14,8 +14,8 @@ from attention_lab.run import folder as run_folder
 from attention_lab.run.checkpoint import Checkpoints
 from attention_lab.run.recorder import Recorder
 from attention_lab.training.clock import Clock
+from attention_lab.training.listener import OnBatch
 from attention_lab.training.loss_monitor import LossMonitor
-from attention_lab.training.progress import OnBatch
 from attention_lab.training.window import Window
 from attention_lab.update import Measure
 

@@ -10,13 +10,16 @@ from attention_lab.training.evaluation import (
   figures_of,
   validation_subset,
 )
-from attention_lab.training.progress import Show, spreads
+from attention_lab.training.listener import Listener
+from attention_lab.training.progress import spreads
 from attention_lab.training.run import Run
 from attention_lab.training.stepper import Stepper
 from attention_lab.training.watch import Watch
 
 
-def validate(runs: Sequence[Run], stepper: Stepper, show: Show, watch: Watch) -> None:
+def validate(
+  runs: Sequence[Run], stepper: Stepper, show: Listener, watch: Watch
+) -> None:
   """Validate all runs, show the metrics and record them.
 
   Raises:

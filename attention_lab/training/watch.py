@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from attention_lab.training.progress import OnBatch, Show
+from attention_lab.training.listener import Listener, OnBatch
 
 
 class Interrupted(Exception):
@@ -27,7 +27,7 @@ class Watch:
     count: number of processes.
   """
 
-  def __init__(self, show: Show, signal: Callable[[], int], count: int):
+  def __init__(self, show: Listener, signal: Callable[[], int], count: int):
     self._show, self._signal, self._count = show, signal, count
 
   def check(self) -> None:

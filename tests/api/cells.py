@@ -9,12 +9,18 @@ class MyAttention(al.Weighted):
   def weights(self, scores, allowed):
     return al.softmax(SCALE * scores, allowed)
 """
-# What tests add to a call; the same settings as flags are in `flags`.
-TINY = {
+LEAKY = """
+import attention_lab as al
+
+class Leaky(al.Weighted):
+  def weights(self, scores, allowed):
+    return al.softmax(scores, allowed | True)
+"""
+# What tests add to a call that trains one run.
+RUN = {
   "dataset": "copy(sequence_length=8, validation_examples=8)",
   "batch_size": 8,
   "steps": 4,
-  "match": "none",
   "skip_checks": True,  # They have tests of their own, and take seconds.
   "model__d_model": 8,
   "model__num_heads": 2,
@@ -22,8 +28,10 @@ TINY = {
   "sample__length": 4,
   "train__schedule": "constant",
   "log__tensorboard": False,
-  "compare__cost_lengths": (),
+  "log__every": 2,
 }
+# What tests add to a call that compares; the same settings as flags are in `flags`.
+TINY = RUN | {"match": "none", "compare__cost_lengths": ()}
 
 
 def define(source, name="MyAttention", file="<cell>", stored=True, **names):
@@ -41,11 +49,3 @@ def define(source, name="MyAttention", file="<cell>", stored=True, **names):
     linecache.cache[file] = len(source), None, source.splitlines(True), file
   exec(compile(source, file, "exec"), names)
   return names[name]
-
-
-def flags(**settings):
-  """Return settings of a call as flags of a command."""
-  named = {"dataset", "batch_size", "steps", "match", "skip_checks"}
-  for key, value in settings.items():
-    flag = key if key in named else f"config.{key.replace('__', '.')}"
-    yield f"--{flag}={value}"

@@ -1,29 +1,23 @@
 """attention_lab.compare runs comparisons in this process, of classes without a file."""
 
-import contextlib
-import io
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import jax
-import matplotlib
 import numpy as np
 import pytest
-from absl import flags as absl_flags
-from absl import logging
 
 import attention_lab as al
 from attention_lab import experiment
-from attention_lab.api.compare import jax_settings_kept
-from attention_lab.api.settings import configuration
+from attention_lab.api.comparing import configuration
+from attention_lab.api.process import jax_settings_kept
 from attention_lab.attention.base.attention import attentions
 from attention_lab.compare import maps
 from attention_lab.compare.report import files, page
@@ -31,28 +25,16 @@ from attention_lab.errors import UserError
 from attention_lab.mode import train
 from attention_lab.run import folder as run_folder
 from attention_lab.system import versions
-from attention_lab.training import due, preflight
-from tests.api.cells import MINE, TINY, define, flags
+from attention_lab.training import preflight
+from tests.api.cells import LEAKY, MINE, TINY, define
+from tests.api.state import found_state
 from tests.commands import ROOT
-
-
-def found_state():
-  """Return what a call must leave as it was."""
-  return {
-    "signals": [signal.getsignal(each) for each in signal.Signals],
-    "jax": dict(jax.config.values),
-    "environment": dict(os.environ),
-    "streams": (sys.stdout, sys.stderr, sys.argv, list(sys.argv)),
-    "flags": (absl_flags.FLAGS.is_parsed(), logging.get_verbosity()),
-    "matplotlib": dict(matplotlib.rcParams),
-    "attentions": list(attentions),
-    "folder": os.getcwd(),
-  }
 
 
 @pytest.fixture
 def without_figures(monkeypatch):
-  """Write an empty page: its figures take seconds."""
+  """Write an empty page, and find no leak: figures and leak checks take seconds."""
+  monkeypatch.setattr(preflight, "_check_leaks", lambda *words: ("passed", True))
   monkeypatch.setattr(page, "report", lambda comparison: "")
 
 
@@ -81,36 +63,18 @@ def untrained(monkeypatch, without_figures):
   monkeypatch.setattr(maps, "of_run", lambda *words: None)
 
 
-@pytest.fixture(scope="module")
-def call(tmp_path_factory):
-  """Return a comparison of a name and two classes, and what the call has left."""
-  first = define(MINE)
-  second = define(MINE.replace("MyAttention", "B"), "B", "<other>", False, SCALE=1.0)
-  folder, out = tmp_path_factory.mktemp("empty"), io.StringIO()
-  with pytest.MonkeyPatch.context() as patch:
-    patch.chdir(folder)
-    patch.setattr(tempfile, "tempdir", str(folder))
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-      before = found_state()
-      report = al.compare("standard", first, second, seeds=3, **TINY)
-      after = found_state()
-  return SimpleNamespace(
-    report=report, before=before, after=after, printed=out.getvalue(), folder=folder
-  )
-
-
-def test_names_and_classes_of_cells_are_compared(call):
-  standard, mine, other = call.report.rows
-  assert [row.name for row in call.report.rows] == ["standard", "my_attention", "b"]
+def test_a_name_and_a_class_of_a_cell_are_compared(call):
+  standard, mine = call.report.rows
+  assert [row.name for row in call.report.rows] == ["standard", "my_attention"]
   assert all(row.seeds == (0, 1, 2) for row in call.report.rows)
-  losses = [row.estimates["loss"].by_seed for row in (standard, mine, other)]
-  assert losses[0] == losses[2] != losses[1]  # Of B, the scale is 1.
-  assert mine.baseline == other.baseline == "standard"
+  losses = [row.estimates["loss"].by_seed for row in (standard, mine)]
+  assert losses[0] != losses[1]
+  assert mine.baseline == "standard"
   assert mine.differences["loss"].mean == pytest.approx(
     mine.estimates["loss"].mean - standard.estimates["loss"].mean
   )
   assert call.report.failures == {}
-  assert call.report["b"] is other
+  assert call.report["my_attention"] is mine
   with pytest.raises(UserError, match="Did you mean 'my_attention'"):
     call.report["my_atention"]
 
@@ -139,32 +103,40 @@ def test_settings_of_jax_are_restored(tmp_path, monkeypatch, quiet):
   assert dict(jax.config.values) == before
 
 
-def test_numbers_equal_those_of_the_command(call, command, tmp_path):
-  words = [*flags(**TINY), "--attention=standard", "--seed=1", f"--workdir={tmp_path}"]
-  status, _, err = command(*(word for word in words if "match" not in word))
-  assert (status, err) == (0, "")
-  summary = json.loads((tmp_path / "summary.json").read_text())
-  losses = call.report["standard"].estimates["loss"].by_seed
-  assert losses[1] == summary["validation"]["loss"]
+def test_numbers_equal_those_of_a_run(call, run):
+  summary = json.loads((run / "summary.json").read_text())
+  loss = call.report["standard"].estimates["loss"].by_seed[0]
+  assert loss == pytest.approx(summary["validation"]["loss"], rel=1e-6)
 
 
 def test_results_are_text_page_and_files(call, tmp_path):
   report = call.report
   assert str(report).splitlines() == list(report.sentences)
   assert report.sentences[1].startswith("my_attention: ")
-  assert "attention_lab.compare('standard', MyAttention, B, seeds=3" in report.markdown
+  assert "attention_lab.compare('standard', MyAttention, seeds=3" in report.markdown
   assert "<svg" in report.html
   report.save(tmp_path / "report")
   written = {path.name: path.read_text() for path in (tmp_path / "report").iterdir()}
   assert set(written) == set(files.NAMES)
   assert written["report.md"] == report.markdown
-  assert len(written["results.jsonl"].splitlines()) == 9
+  assert len(written["results.jsonl"].splitlines()) == 6
+
+
+def test_a_figure_shows_losses_and_differences(call):
+  losses, differences = call.report.plot().axes
+  named = losses.get_legend().get_texts()
+  assert [text.get_text() for text in named] == ["standard", "my_attention"]
+  assert [x.get_text() for x in differences.get_yticklabels()] == ["my_attention"]
+  row = call.report.rows[1]
+  scale = 100 if row.primary == "accuracy" else 1
+  point = differences.lines[0].get_xdata()[0]
+  assert point == pytest.approx(row.differences[row.primary].mean * scale)
 
 
 def test_a_notebook_shows_sentences_and_a_table(call):
   shown = call.report._repr_html_()
-  assert shown.count("<li>") == 3
-  assert shown.count("<tr>") == 4
+  assert shown.count("<li>") == 2
+  assert shown.count("<tr>") == 3
   assert "<td>3 of 3</td>" in shown
   assert "<svg" not in shown
 
@@ -175,7 +147,7 @@ def test_pandas_gets_a_line_per_run(call, monkeypatch):
     call.report.to_pandas()
   stub = SimpleNamespace(read_csv=lambda file: file.read().splitlines())
   monkeypatch.setitem(sys.modules, "pandas", stub)
-  assert len(call.report.to_pandas()) == 1 + 9
+  assert len(call.report.to_pandas()) == 1 + 6
 
 
 @pytest.mark.parametrize(
@@ -220,15 +192,6 @@ def test_another_thread_is_refused():
   thread.start()
   thread.join()
   assert errors == ["compare handles signals, so call it from the main thread."]
-
-
-LEAKY = """
-import attention_lab as al
-
-class Leaky(al.Weighted):
-  def weights(self, scores, allowed):
-    return al.softmax(scores, allowed | True)
-"""
 
 
 def test_a_class_that_leaks_is_refused_until_it_is_corrected(monkeypatch, tmp_path):
@@ -287,27 +250,20 @@ def test_a_failed_run_leaves_the_others(tmp_path, untrained, capfd):
   assert capfd.readouterr() == ("", "")
 
 
-def test_an_interrupted_comparison_continues(tmp_path, monkeypatch, without_figures):
-  work, logged, left = tmp_path / "work", due.log, [signal.SIGINT]
-
-  def log(*words):
-    if left:
-      os.kill(os.getpid(), left.pop())
-    return logged(*words)
-
-  monkeypatch.setattr(due, "log", log)
-  mine, settings = define(MINE), TINY | {"log__every": 1, "workdir": work}
-  before = found_state()
+def test_an_interrupted_comparison_continues(tmp_path, monkeypatch, untrained):
+  """Of the checkpoint that a signal saves, there is a test of `train`."""
+  work, finish, left = tmp_path / "work", train.run, [signal.SIGINT]
+  monkeypatch.setattr(
+    train, "run", lambda *words: 128 + left.pop() if left else finish(*words)
+  )
+  mine, before = define(MINE), found_state()
   with pytest.raises(KeyboardInterrupt):
-    al.compare(mine, "linear", **settings)
+    al.compare(mine, "linear", workdir=work, **TINY)
   assert left == []
   assert found_state() == before
-  assert len(list((work / "cells").glob("*/*/checkpoints/000000001-*.npz"))) == 1
   assert (work / "report.html").exists()
-  report = al.compare(mine, "linear", **settings)
+  report = al.compare(mine, "linear", workdir=work, **TINY)
   assert [len(row.seeds) for row in report.rows] == [1, 1]
-  log_of_first = (work / "cells" / "my_attention" / "seed0.log").read_text()
-  assert "Resuming at step 1" in log_of_first
 
 
 def test_values_in_a_list_make_a_grid_and_tuning_chooses(tmp_path, untrained):

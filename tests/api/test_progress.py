@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
+from attention_lab.api.display import BarListener
 from attention_lab.api.progress import Bar
 from attention_lab.compare.launch import Job
+from attention_lab.training.progress import Show
 
 
 class Terminal(io.StringIO):
@@ -64,3 +66,29 @@ def test_a_notebook_has_a_bar_that_is_removed(shown, monkeypatch):
     '<progress value="2" max="2"></progress> cell 2 of 2',
     "",
   ]
+
+
+def test_training_has_a_bar_with_its_latest_metrics(monkeypatch):
+  stream = Terminal()
+  monkeypatch.setattr(sys, "stdout", stream)
+  monkeypatch.setenv("TERM", "xterm")
+  listener = BarListener(1, 4)
+  listener.step(2)
+  listener.figures(2, "train", {"loss": 2.0}, 65)
+  listener.batches("validation")(1, 2)  # The bar stays that of training.
+  listener.line("a line of the command")
+  listener.close()
+  text = stream.getvalue()
+  assert "step 2 of 4  train: loss 2  left 1:05" in text
+  assert "a line" not in text
+  assert "validation" not in text
+
+
+def test_lines_without_a_bar_are_plain_on_what_claims_to_be_a_terminal(monkeypatch):
+  stream = Terminal()
+  monkeypatch.setattr(sys, "stdout", stream)
+  show = Show(0, 4, bar=False)
+  show.step(2)
+  show.figures(2, "train", {"loss": 2.0})
+  show.close()
+  assert stream.getvalue() == "step 2/4  train: loss 2\n"

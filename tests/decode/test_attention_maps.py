@@ -68,10 +68,10 @@ def test_blanks_can_be_seen():
   assert attention_maps.labels(dataset, tokens) == ["a", "␣", "b", "⏎"]
 
 
-def test_drawing_needs_matplotlib(monkeypatch, tmp_path):
+def test_drawing_needs_matplotlib(monkeypatch):
   monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
   with pytest.raises(UserError, match=r"pip install matplotlib.*\[plot\]"):
-    plot.plot_maps(tmp_path / "x.png", [np.ones((1, 2, 2))], "ab", "ab")
+    plot.figure_of_maps([np.ones((1, 2, 2))], "ab", "ab")
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """--mode=benchmark, over tiny lengths."""
 
+import importlib.util
 import json
-import sys
 
 import pytest
 
@@ -67,7 +67,7 @@ def test_what_does_not_fit_is_told_and_not_run(tmp_path, monkeypatch, capsys):
 
 
 def test_without_matplotlib_the_figure_is_left_out(tmp_path, monkeypatch, capsys):
-  monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+  monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
   run(
     tmp_path,
     benchmark__step=False,

@@ -30,6 +30,7 @@ class Mine(MultiHead):
 def isolated(monkeypatch):
   """Remove the modules and components that a test has loaded."""
   monkeypatch.setattr(attentions, "_parts", dict(attentions._parts))
+  monkeypatch.setattr(sys, "path", list(sys.path))
   yield
   for name in list(sys.modules):
     if name.startswith(("plugin_", "attention_lab_plugin_")):
@@ -92,6 +93,26 @@ def test_file_named_twice_is_imported_once(tmp_path):
   path = write(tmp_path / "mine.py", ATTENTION.format(name="from_file"))
   discovery.load([path, path])
   assert "from_file" in attentions
+
+
+def test_file_imports_another_file_of_its_folder(tmp_path):
+  code = f"from plugin_helper import WIDTH\n{ATTENTION}"
+  for folder in ("first", "second"):
+    write(tmp_path / folder / "plugin_helper.py", "WIDTH = 3\n")
+    code_of_folder = code.format(name=folder)
+    write(tmp_path / folder / "mine.py", code_of_folder)
+  discovery.load([str(tmp_path / "first" / "mine.py")])
+  assert "first" in attentions
+  with pytest.raises(UserError) as error:  # The module of the first would be imported.
+    discovery.load([str(tmp_path / "second" / "mine.py")])
+  assert f"it imports plugin_helper, which is {tmp_path / 'first'}" in str(error.value)
+  assert "second" not in attentions
+
+
+def test_file_may_have_the_name_of_a_library_that_it_imports(tmp_path):
+  code = f"import haiku\n{ATTENTION.format(name='named_haiku')}assert haiku.Module\n"
+  discovery.load([write(tmp_path / "haiku.py", code)])
+  assert "named_haiku" in attentions
 
 
 def test_files_of_the_same_name_are_different_plugins(tmp_path):

@@ -12,6 +12,7 @@ from attention_lab.mode import evaluate as evaluate_mode
 from attention_lab.mode import sample as sample_mode
 from attention_lab.run.checkpoint import Checkpoints
 from attention_lab.run.restore import restore_params
+from attention_lab.training import restoring
 from tests.parts import tiny_config
 from tests.test_malformed import EMPTY
 
@@ -94,11 +95,11 @@ def test_modes_use_the_mean_and_name_its_checkpoints(
 
     return restore
 
+  monkeypatch.setattr(restoring, "restore_params", remember(restore_params))
   for mode in (evaluate_mode, sample_mode):
-    monkeypatch.setattr(mode, "restore_params", remember(restore_params))
     monkeypatch.setattr(mode.run_folder, "existing", lambda workdir: tmp_path)
   monkeypatch.setattr(evaluate_mode.run_folder, "refuse_other_data", lambda *_: None)
-  monkeypatch.setattr(evaluate_mode.changes, "evaluated_otherwise", lambda *_: {})
+  monkeypatch.setattr(evaluate_mode.changes, "trained", lambda _: config)
   assert evaluate_mode.run(config, str(tmp_path)) == 0
   assert sample_mode.run(config, str(tmp_path)) == 0
   assert [len(trained.averaged) for trained in used] == [2, 2]

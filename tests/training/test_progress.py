@@ -1,6 +1,7 @@
 """Proves that without a terminal progress is plain lines, unchanged and uncut."""
 
 import pytest
+from rich import console
 
 from attention_lab.training.progress import Show
 
@@ -16,6 +17,12 @@ def shown(capsys):
     return capsys.readouterr().out
 
   return run
+
+
+def test_a_notebook_does_not_bypass_standard_output(shown, monkeypatch):
+  """The runs of a comparison in a notebook print to their logs."""
+  monkeypatch.setattr(console, "_is_jupyter", lambda: True)
+  assert shown(lambda show: show.line("text")) == "text\n"
 
 
 def test_figures_are_one_line(shown):

@@ -12,44 +12,28 @@ It judges pure functions of any framework as well:
 each is given if the function names it.
 """
 
-import dataclasses
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from attention_lab.api.display import new_display
+from attention_lab.api.process import api_call, jax_settings_kept
+from attention_lab.api.results.laws import Report
 from attention_lab.attention.base.attention import Attention, attentions
-from attention_lab.conformance import table
-from attention_lab.conformance.check import verdicts
+from attention_lab.conformance import check as laws
 from attention_lab.conformance.foreign import as_attention
-from attention_lab.conformance.law import Verdict
+from attention_lab.conformance.law import Law, Verdict
 from attention_lab.conformance.sizes import Sizes
 from attention_lab.conformance.subject import DEPTHS, Subject
 from attention_lab.errors import UserError, nearest
-from attention_lab.plugin import discovery
+
+NOTHING = UserError(
+  "check takes a name, a subclass of attention_lab.Attention, or the functions init and "
+  "apply."
+)
 
 
-@dataclasses.dataclass(frozen=True)
-class Report:
-  """The verdict on every law; printed, it is the table of --mode=check."""
-
-  name: str
-  verdicts: tuple[Verdict, ...]
-
-  @property
-  def passed(self) -> bool:
-    """True if no law failed."""
-    return not any(verdict.failed for verdict in self.verdicts)
-
-  @property
-  def failed(self) -> tuple[Verdict, ...]:
-    """The verdicts on the laws that failed."""
-    return tuple(verdict for verdict in self.verdicts if verdict.failed)
-
-  def __str__(self) -> str:
-    rows = [self.name, "", table.HEAD, *map(table.row, self.verdicts)]
-    rows += table.details(self.verdicts, 80)
-    return "\n".join([*rows, "", table.summary(self.verdicts)])
-
-
+@api_call()
 def check(
   attention: str | type[Attention] | Callable[..., Any],
   apply: Callable[..., Any] | None = None,
@@ -60,9 +44,10 @@ def check(
   d_model: int = 16,
   depth: str = "full",
   position: str | None = None,
+  progress: bool = True,
   **claims: bool,
 ) -> Report:
-  """Test the laws that every attention must obey.
+  """Test the laws that every attention must obey, and print nothing.
 
   Args:
     attention: name with options, class, or the function `init`.
@@ -74,33 +59,44 @@ def check(
     d_model: width of the token vectors; for functions only.
     depth: "full", or "quick" for the cases that most often fail.
     position: positional scheme; None for a rotation and a bias.
-    **claims: `linear_time`, `constant_state`, `sees_itself` and `smooth`, as class
-      variables of an `Attention`; for functions only.
+    progress: whether to show a bar, on a terminal or in a notebook.
+    **claims: class variables of an `Attention` such as `linear_time`; for functions only.
 
   Raises:
     UserError: an unknown name, or functions that do not go together.
   """
   if depth not in DEPTHS:
     raise UserError(f"depth={depth!r}. {nearest(depth, DEPTHS)}")
-  discovery.load()
   own: dict[str, Any] = {"depth": depth, "position": position}
   if isinstance(attention, str):
-    return _report(attention, Subject(attention, **own))
+    return _report(attention, Subject(attention, **own), progress)
   if isinstance(attention, type) and issubclass(attention, Attention):
     if attentions.contract is not None:
       attentions.contract.refuse(attention)
     name = attention.__name__
-    return _report(name, Subject(name, attention=attention, **own))
+    return _report(name, Subject(name, attention=attention, **own), progress)
   if apply is None:
-    raise UserError(
-      "check takes a name, a subclass of attention_lab.Attention, or the functions init "
-      "and apply."
-    )
+    raise NOTHING
   cls = as_attention(attention, apply, initial_state, extend, kinds, claims)
   sizes = Sizes(1, d_model, d_model)
   name = getattr(apply, "__name__", "functions")
-  return _report(name, Subject("functions", attention=cls, sizes=sizes, **own))
+  subject = Subject("functions", attention=cls, sizes=sizes, **own)
+  return _report(name, subject, progress)
 
 
-def _report(name: str, subject: Subject) -> Report:
-  return Report(name, tuple(verdicts(subject)))
+def _report(name: str, subject: Subject, progress: bool) -> Report:
+  """Test every law, while a bar shows which."""
+  found: list[Verdict] = []
+  with (
+    jax_settings_kept(""),
+    contextlib.closing(new_display(progress)) as display,
+  ):
+
+    def tell(law: Law, case: str) -> None:
+      display.show(
+        len(found), len(laws.LAWS), f"{law.name}: {case}" if case else law.name
+      )
+
+    for verdict in laws.verdicts(subject, tell):
+      found.append(verdict)
+  return Report(name, tuple(found))

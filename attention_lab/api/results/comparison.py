@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from attention_lab.api.results import show
+from attention_lab.benchmark.plot import new_figure
 from attention_lab.compare.analysis.measures import METRICS
 from attention_lab.compare.analysis.record import Comparison
 from attention_lab.compare.analysis.sentences import estimate_text, sentence
-from attention_lab.compare.analysis.table import Failure, Line, lines
+from attention_lab.compare.analysis.table import Failure, Line, lines, shown
 from attention_lab.compare.analysis.wording import p_value
 from attention_lab.compare.report import files, markdown, page, results
+from attention_lab.compare.report.figures.curves import measured
 from attention_lab.errors import UserError, nearest
 from attention_lab.system.files import make_folder
 
@@ -77,11 +80,22 @@ class ComparisonReport:
     Raises:
       UserError: pandas is not installed.
     """
-    try:
-      import pandas
-    except ImportError:
-      raise UserError("to_pandas needs pandas: pip install -e '.[pandas]'") from None
-    return pandas.read_csv(io.StringIO(results.table(self.comparison)))
+    return show.pandas().read_csv(io.StringIO(results.table(self.comparison)))
+
+  def plot(self) -> Any:
+    """Return a figure of the validation loss by steps and of the differences.
+
+    Lines are means over seeds, bands span the seeds; differences from the baseline have
+    95 % intervals, in the metric that the dataset is judged by.
+
+    Returns:
+      A `matplotlib.figure.Figure`, which no window shows.
+    """
+    figure = new_figure(figsize=(9, 3.6), dpi=120)
+    losses, differences = figure.subplots(1, 2)
+    _plot_losses(losses, self.comparison)
+    _plot_differences(differences, self.rows)
+    return figure
 
   def __str__(self) -> str:
     return "\n".join(self.sentences)
@@ -89,24 +103,23 @@ class ComparisonReport:
   def _repr_html_(self) -> str:
     """Return sentences and a small table for a notebook."""
     primary = [row.primary for row in self.rows]
-    shown = [
+    metrics = [
       METRICS[key]
       for key in dict.fromkeys((*primary, *SHOWN))
       if any(key in row.estimates for row in self.rows)
     ]
-    head = ["row", "seeds", *(metric.heading for metric in shown), "verdict", "p"]
+    head = ["row", "seeds", *(metric.heading for metric in metrics), "verdict", "p"]
     body = []
     for row in self.rows:
-      estimates = (row.estimates.get(metric.key) for metric in shown)
+      estimates = (row.estimates.get(metric.key) for metric in metrics)
       texts = (
         estimate_text(metric, each) if each else ""
-        for metric, each in zip(shown, estimates, strict=True)
+        for metric, each in zip(metrics, estimates, strict=True)
       )
       seeds = f"{len(row.seeds)} of {self.comparison.seeds}"
       body.append([row.name, seeds, *texts, *_verdict(row)])
     said = "".join(f"<li>{html.escape(text)}</li>" for text in self.sentences)
-    table = "".join([_cells("th", head), *(_cells("td", each) for each in body)])
-    return f"<ul>{said}</ul><table>{table}</table>"
+    return f"<ul>{said}</ul>{show.table(head, body)}"
 
 
 def _verdict(row: Line) -> tuple[str, str]:
@@ -117,7 +130,35 @@ def _verdict(row: Line) -> tuple[str, str]:
   return found.verdict, "" if found.p_holm is None else p_value(found.p_holm)
 
 
-def _cells(tag: str, texts: Sequence[str]) -> str:
-  """Return a row of an HTML table."""
-  cells = "".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in texts)
-  return f"<tr>{cells}</tr>"
+def _plot_losses(axes: Any, comparison: Comparison) -> None:
+  """Draw the validation loss by steps: mean and range over the seeds of each row."""
+  for row in comparison.rows:
+    runs = shown(row)
+    by_step = measured(runs, "loss") if runs else {}
+    if not by_step:
+      continue
+    steps, values = list(by_step), list(by_step.values())
+    (line,) = axes.plot(steps, [sum(x) / len(x) for x in values], "o-", label=row.name)
+    low, high = list(map(min, values)), list(map(max, values))
+    axes.fill_between(steps, low, high, alpha=0.2, color=line.get_color())
+  axes.set(xlabel="steps", ylabel="validation loss (nats)")
+  axes.grid(alpha=0.3)
+  if axes.lines:
+    axes.legend()
+
+
+def _plot_differences(axes: Any, rows: Sequence[Line]) -> None:
+  """Draw the difference of each row from its baseline, with its interval."""
+  metric = METRICS[rows[0].primary]
+  compared = [row for row in rows if metric.key in row.differences]
+  for place, row in enumerate(compared):
+    found = row.differences[metric.key]
+    axes.plot(found.mean * metric.scale, place, "o", color="C0")
+    if found.low is not None and found.high is not None:
+      ends = found.low * metric.scale, found.high * metric.scale
+      axes.plot(ends, (place, place), color="C0")
+  axes.axvline(0, color="grey", linewidth=0.8)
+  axes.set_yticks(range(len(compared)), [row.name for row in compared])
+  axes.invert_yaxis()
+  axes.set(xlabel=f"difference in {metric.name} ({metric.difference_unit})")
+  axes.grid(axis="x", alpha=0.3)

@@ -1,0 +1,282 @@
+"""A trained model in memory: logits, texts, attention weights, evaluations."""
+
+import contextlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypedDict, Unpack
+
+import jax
+import numpy as np
+
+from attention_lab import config as configs
+from attention_lab.api.components import Classes, classes_among, held
+from attention_lab.api.display import BarListener
+from attention_lab.api.process import api_call, jax_settings_kept
+from attention_lab.api.results.evaluation import Evaluation
+from attention_lab.api.results.maps import AttentionMaps
+from attention_lab.api.results.samples import Sample, Samples
+from attention_lab.api.settings import assign, by_key
+from attention_lab.config import Config
+from attention_lab.decode.attention_maps import of_pair, of_text
+from attention_lab.errors import UserError, nearest
+from attention_lab.experiment import Experiment, assemble
+from attention_lab.kernel.mask import default_positions
+from attention_lab.mode import evaluate as evaluating
+from attention_lab.mode import sample as sampling
+from attention_lab.run import branch
+from attention_lab.run import code as run_code
+from attention_lab.run.restore import Trained
+from attention_lab.system.files import make_folder
+from attention_lab.training import changes
+
+
+class DecodeOptions(TypedDict, total=False):
+  """Options of decoding; those that are missing are as in the run's configuration.
+
+  Attributes:
+    length: tokens to generate; of translations, the most.
+    count: number of continuations, or of best translations.
+    temperature: temperature of sampling; 0 for the most likely token.
+    top_k: sample from the k most likely tokens; 0 for all.
+    top_p: sample from the most likely tokens that have this probability together.
+    seed: seed of sampling.
+    context: "trained" to read at most as many tokens at once as in training, or "extend".
+    beam_size: hypotheses of beam search, of translations.
+    length_penalty: α of arXiv:1609.08144, eq. 14, of translations.
+  """
+
+  length: int
+  count: int
+  temperature: float
+  top_k: int
+  top_p: float
+  seed: int
+  context: Literal["trained", "extend"]
+  beam_size: int
+  length_penalty: float
+
+
+class TrainedModel:
+  """The parameters of a trained run, and what computes with them.
+
+  Attributes:
+    parameters: Haiku's parameters: module → name → array on the host, float32.
+    config: the run's configuration.
+    step: training steps of the parameters.
+    folder: the run's folder; None if it was temporary.
+    code: hashes of the code that the run depends on, as it is today.
+  """
+
+  def __init__(
+    self,
+    config: Config,
+    experiment: Experiment,
+    trained: Trained,
+    classes: Classes,
+    folder: Path | None,
+    code: dict[str, str],
+  ):
+    self.config, self.folder = config, folder
+    self.parameters: Any = trained.params
+    self.step = trained.step
+    self._experiment, self._trained = experiment, trained
+    self.code, self._classes = code, classes
+
+  def encode(self, text: str) -> np.ndarray:
+    """Return the tokens of a text: [T] int32.
+
+    Raises:
+      UserError: the text has unknown characters.
+    """
+    return np.asarray(self._experiment.dataset.vocabulary.encode(text), np.int32)
+
+  def decode(self, tokens: Sequence[int] | np.ndarray) -> str:
+    """Return the text of tokens [T]."""
+    tokens = np.asarray(tokens, np.int32)
+    return self._experiment.dataset.vocabulary.decode(tokens.tolist())
+
+  @api_call()
+  def logits(self, tokens: Any, source: Any = None) -> jax.Array:
+    """Return the logits of each next token.
+
+    Args:
+      tokens: [T] or [B, T] integers, without padding.
+      source: [S] or [B, S] integers, of a model that learns pairs alone.
+
+    Returns:
+      [T, V] or [B, T, V] float32, for a vocabulary of V tokens.
+
+    Raises:
+      UserError: the arrays have other shapes or dtypes, or hold other tokens.
+    """
+    pairs = self._experiment.dataset.task == "pairs"
+    if pairs != (source is not None):
+      need = "a source beside the tokens" if pairs else "tokens alone"
+      raise UserError(f"This model takes {need}.")
+    rows = self._rows(tokens, "tokens")
+    sources = (self._rows(source, "source"),) if pairs else ()
+    with jax_settings_kept(self.config.compile_cache):
+      logits: jax.Array = self._apply(self.parameters, rows, *sources)
+    return logits if np.ndim(tokens) == 2 else logits[0]
+
+  @cached_property
+  def _apply(self) -> Any:
+    """The jitted full pass: (parameters, tokens [B, T], source [B, S]) → logits."""
+    model, policy = self._experiment.model, self._experiment.policy
+
+    def apply(params: Any, tokens: jax.Array, *source: jax.Array) -> jax.Array:
+      params = policy.cast_to_compute(params)
+      logits = model.apply(params, None, tokens, default_positions(tokens), *source)
+      return policy.cast_to_output(logits)
+
+    return jax.jit(apply)
+
+  def _rows(self, tokens: Any, name: str) -> np.ndarray:
+    """Return tokens as [B, T] int32; raise `UserError` at what are no tokens."""
+    array, size = np.asarray(tokens), self._experiment.dataset.vocabulary.size
+    if array.ndim not in (1, 2) or not np.issubdtype(array.dtype, np.integer):
+      raise UserError(
+        f"{name}: expected integers [T] or [B, T], got {array.dtype}{list(array.shape)}. "
+        f"encode(text) returns the tokens of a text."
+      )
+    if array.size and not 0 <= array.min() <= array.max() < size:
+      raise UserError(f"{name}: take numbers from 0 to {size - 1}.")
+    room = self._experiment.max_positions
+    if not array.shape[-1] or (room is not None and array.shape[-1] > room):
+      most = f"1 to {room}" if room is not None else "1 or more"
+      raise UserError(f"{name}: take {most} tokens, not {array.shape[-1]}.")
+    return np.atleast_2d(array).astype(np.int32)
+
+  @api_call("sample")
+  def generate(
+    self, prompt: str | Sequence[str] | None = None, **options: Unpack[DecodeOptions]
+  ) -> Samples:
+    """Continue prompts by sampling, or translate sources by beam search.
+
+    Args:
+      prompt: a text, or several; None for the dataset's own.
+      **options: see `DecodeOptions`, for example length=100 and temperature=0.
+
+    Raises:
+      UserError: an unknown character or option, or a model that generates no text.
+    """
+    prompts = [prompt] if prompt is None or isinstance(prompt, str) else list(prompt)
+    for name in options:
+      if name not in DecodeOptions.__annotations__:
+        known = nearest(name, DecodeOptions.__annotations__)
+        raise UserError(f"There is no option {name!r}. {known}")
+    config = self._with({f"sample.{name}": x for name, x in options.items()})
+    found, note = list[Sample](), ""
+    with jax_settings_kept(config.compile_cache):
+      for each in prompts:
+        configs.set_value(config, "sample.prompt", each)
+        sampler = sampling.sampler_of(self._experiment, config)
+        decoding = sampling.decode(sampler, self.parameters)
+        found += [Sample(text, tuple(texts)) for text, texts in decoding.decoded]
+        note = note or decoding.note
+    return Samples(tuple(found), self._experiment.dataset.task == "pairs", note)
+
+  @api_call()
+  def attention_weights(self, text: str, answer: str | None = None) -> AttentionMaps:
+    """Return the attention weights on a text, of every layer and head.
+
+    Args:
+      text: the text; of a model that learns pairs, the source.
+      answer: of a model that learns pairs, the answer; None for the model's own.
+
+    Raises:
+      UserError: unknown characters, or no attention that forms weights.
+    """
+    pairs = self._experiment.dataset.task == "pairs"
+    if answer is not None and not pairs:
+      raise UserError("answer is for models that learn pairs; omit it.")
+    if pairs and answer is None:
+      answer = self.generate(text).text
+    with jax_settings_kept(self.config.compile_cache):
+      if answer is None:
+        return AttentionMaps(tuple(of_text(self._experiment, self.parameters, text)))
+      maps = of_pair(self._experiment, self.parameters, text, answer)
+      return AttentionMaps(tuple(maps))
+
+  @api_call()
+  def evaluate(
+    self, *, workdir: str | Path | None = None, progress: bool = True, **settings: Any
+  ) -> Evaluation:
+    """Measure loss and accuracy on every split of the dataset, and BLEU of translations.
+
+    Args:
+      workdir: folder for evaluation.json and translations; None for no files.
+      progress: whether to show a bar, on a terminal or in a notebook.
+      **settings: settings that change the evaluation: dataset and position (names or
+        classes), batch_size, kernel, evaluation__extra_lengths=(16, 64) …
+
+    Raises:
+      UserError: a setting is unknown, changes the model, or does not fit it; or the loss
+        depends on future tokens; or the run's code has changed.
+    """
+    values = by_key(settings, {})
+    for key in values:
+      if not (configs.is_evaluable(key) or key.startswith(EVALUATED)):
+        raise UserError(f"{key} cannot be changed for an evaluation; omit it.")
+    with contextlib.ExitStack() as stack:
+      stack.enter_context(self._registered())
+      values |= stack.enter_context(held(classes_among(values)))
+      config = self._with(values)
+      stack.enter_context(jax_settings_kept(config.compile_cache))
+      changed = changes.evaluated_otherwise(self.config, config)
+      prepared = evaluating.prepare(config, self._experiment_of(config, changed))
+      changed_code = self._refuse_other_code(config)
+      show = stack.enter_context(contextlib.closing(BarListener(shown=progress)))
+      folder = None if workdir is None else Path(workdir).expanduser()
+      if folder is not None:
+        make_folder(folder, "workdir")
+      measured = evaluating.measure(prepared, self._trained, show, folder)
+    origin = evaluating.record(
+      self._trained, prepared.experiment, changed, changed_code
+    )
+    if folder is not None:
+      evaluating.write(folder, origin | measured)
+    return Evaluation.of(origin | measured, prepared.experiment.dataset.splits)
+
+  def _registered(self) -> contextlib.AbstractContextManager[Any]:
+    """Hold the classes of the run under the names that its configuration has."""
+    names = dict(configs.flatten(self.config))
+    return held(self._classes, {key: names[key] for key in self._classes})
+
+  def _with(self, values: dict[str, Any]) -> Config:
+    """Return the configuration with other values, by setting."""
+    config = self.config.copy_and_resolve_references()
+    assign(config, values)
+    return config
+
+  def _experiment_of(self, config: Config, changed: dict[str, Any]) -> Experiment:
+    """Return the experiment to evaluate; raise `UserError` at another vocabulary."""
+    if not changed:
+      return self._experiment
+    own = self._experiment.dataset
+    experiment = assemble(config, own.files())
+    if "dataset" in changed:
+      new = experiment.dataset.vocabulary
+      branch.refuse_other_vocabulary("The model was trained", own.vocabulary, new)
+    return experiment
+
+  def _refuse_other_code(self, config: Config) -> list[str]:
+    """Return names of code that has changed since training, if that is accepted."""
+    if self.folder is None:
+      return []
+    policy = config.checkpoint.changed_code
+    run_code.refuse_other_code(self.folder, self.code, policy)
+    return run_code.changed_code(self.folder, self.code)
+
+  def __repr__(self) -> str:
+    config = self.config
+    count = sum(leaf.size for leaf in jax.tree.leaves(self.parameters))
+    return (
+      f"TrainedModel({config.attention} attention, position {config.position}, on "
+      f"{config.dataset}: {count:,} parameters, step {self.step:,})"
+    )
+
+
+# Beginnings of further settings that an evaluation uses.
+EVALUATED = ("evaluation.", "sample.", "checkpoint.changed_code", "skip_checks")

@@ -1,0 +1,1 @@
+"""Results of the API's functions: typed fields, tables, figures."""
