@@ -59,13 +59,13 @@ if TYPE_CHECKING:
   )
 
 _HOMES = {
-  "api": ("equinox", "flax"),
   "api.check": ("check",),
   "api.evaluate": ("evaluate",),
-  "api.functions": ("functions",),
   "api.load": ("load",),
   "api.sample": ("sample",),
   "api.train": ("train",),
+  "api": ("equinox", "flax"),
+  "api.functions": ("functions",),
   "architecture.base.architecture": ("Architecture", "register_architecture"),
   "attention.base.attention": ("Attention", "register_attention"),
   "block.base.block": ("Block", "register_block"),
@@ -85,8 +85,7 @@ _HOMES = {
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
-# Packages that are functions, too.
-_PACKAGES = ("attention", "benchmark", "compare")
+_PACKAGES = ("attention", "benchmark", "compare")  # Packages that are functions, too.
 
 __all__ = sorted([*_HOME, *_PACKAGES])  # noqa: PLE0605
 

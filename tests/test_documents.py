@@ -8,6 +8,7 @@ from itertools import chain
 import pytest
 from absl import flags
 
+import attention_lab
 from attention_lab import config as configs
 from attention_lab import main
 from attention_lab.architecture.base.architecture import architectures
@@ -23,10 +24,11 @@ README = ROOT / "README.md"
 NOTES = ROOT / "BUILD_NOTES.md"
 MEASUREMENTS = ROOT / "docs" / "measurements"
 GUIDE = ROOT / "docs" / "guides" / "writing_an_attention.md"
+DOCS = ROOT / "docs"
 USING = ROOT / "docs" / "guides" / "using_an_attention.md"
 DOCUMENTS = [
   *sorted(ROOT.glob("*.md")),
-  *sorted((ROOT / "docs").rglob("*.md")),
+  *sorted(path for path in DOCS.rglob("*.md") if "_generated" not in path.parts),
   *sorted((ROOT / "experiments").rglob("*.md")),
 ]
 EVERY = pytest.mark.parametrize(
@@ -110,6 +112,28 @@ def test_documents_named_in_the_code_exist():
   sources = chain(*((ROOT / folder).rglob("*.py") for folder in CODE))
   named = chain(*(re.findall(r"docs/[\w/]+\.md", text_of(path)) for path in sources))
   assert [name for name in sorted(set(named)) if not (ROOT / name).exists()] == []
+
+
+def test_every_page_is_in_the_navigation_of_the_site():
+  trees = re.findall(r"```\{toctree\}\n(.*?)```", text_of(DOCS / "index.md"), re.DOTALL)
+  listed = {line for tree in trees for line in tree.splitlines()}
+  pages = [
+    path
+    for path in DOCUMENTS
+    if path.is_relative_to(DOCS) and path not in (DOCS / "README.md", DOCS / "index.md")
+  ]
+  tree = text_of(MEASUREMENTS / "README.md")
+  for path in pages:
+    name = str(path.relative_to(DOCS).with_suffix(""))
+    assert name in listed or f"]({path.name})" in tree, name
+
+
+def test_the_citation_file_has_the_required_keys():
+  text = text_of(ROOT / "CITATION.cff")
+  keys = set(re.findall(r"^([a-z-]+):", text, flags=re.MULTILINE))
+  assert {"cff-version", "message", "title", "authors", "type", "license"} <= keys
+  assert f"\nversion: {attention_lab.__version__}\n" in text
+  assert "\nauthors:\n  - name: " in text
 
 
 def flags_of_scripts():
@@ -208,7 +232,8 @@ def test_every_document_is_in_the_index_of_its_folder():
   for index in (ROOT / "docs" / "README.md", MEASUREMENTS / "README.md"):
     listed = {(index.parent / link).resolve() for link in links(text_of(index))}
     folders = [index.parent, *index.parent.glob("guides")]
-    pages = {page for folder in folders for page in folder.glob("*.md")} - {index}
+    pages = {page for folder in folders for page in folder.glob("*.md")}
+    pages -= {index, DOCS / "index.md"}  # The first page of the site.
     assert pages <= listed, index
 
 

@@ -41,6 +41,7 @@ LAYERS = {
   "decode": 16,
   "benchmark": 17,
   "conformance": 18,
+  "catalogue": 19,
   "training": 19,
   "compare.analysis": 19,
   "compare": 20,

@@ -14,8 +14,9 @@ import pytest
 from attention_lab.compare import cells, plan_file, stored_maps, tuning_file
 from attention_lab.errors import UserError
 from attention_lab.run import folder as run_folder
-from attention_lab.run.checkpoint import FILES, META, Checkpoints
+from attention_lab.run.checkpoint import Checkpoints
 from attention_lab.run.metrics_file import records, unpack
+from attention_lab.run.named_arrays import FILES, META
 from attention_lab.system import npz
 from attention_lab.training.meta import refuse_malformed_meta
 from tests.commands import ROOT, assert_refused

@@ -16,11 +16,19 @@ MOST = 256  # The size of queries and keys: its square is half of what a state h
 @register_attention("based")
 @dataclasses.dataclass(kw_only=True)
 class Based(Normalised):
-  """Weights 1 + s + s²/2 with s = q_i·k_j / √R, shares of their sum: never below 1/2.
+  """Linear attention whose weights are the second-order Taylor series of exp.
 
   As a dot product of features: 1, the R entries of x' = x / R^(1/4), and of x' x'ᵀ / √2
-  the half that says it all, x'_a x'_b with a <= b, times √2 where a < b. The paper's model
-  mixes such layers with sliding windows: --attention=based,sliding_window.
+  the half that says it all, x'_a x'_b with a <= b, times √2 where a < b. No weight is
+  below 1/2. The paper's model mixes such layers with sliding windows:
+  `--attention=based,sliding_window`.
+
+  Equation:
+    y_i = Σ_j w_ij v_j / Σ_j w_ij
+    w_ij = 1 + s_ij + s_ij² / 2,  s_ij = q_i·k_j / √R
+
+  Departures:
+    - It keeps half of x' x'ᵀ, since that matrix is symmetric.
   """
 
   feature: int = 16  # R, the size of a head's queries and keys.

@@ -17,15 +17,23 @@ from attention_lab.kernel.weights import show_weights, watched
 @register_attention("block_sparse")
 @dataclasses.dataclass(kw_only=True)
 class BlockSparse(Weighted):
-  """softmax(Q Kᵀ / √K) V over the blocks of tokens that the query's block attends to.
+  """Softmax attention to the blocks of tokens B(i) that the query's block attends to.
 
-  Those are the nearest blocks, the first ones and some random ones; without causality the
-  first blocks also attend to all blocks. The block of a token is its position // block, so
-  that neither padding nor decoding changes the pattern. The blocks that are neither near
-  nor first are divided into `random_blocks` ranges, and one block of each is sampled, so
-  that none occurs twice. Causal samples depend on the query's block only, others on the
-  last position too. At positions 0, 1, 2, … only the pattern is computed; otherwise a
-  [T, S] array is formed.
+  Those are the nearest blocks, the first ones and some random ones; without causality
+  the first blocks also attend to all blocks. The block of a token is its position //
+  block, so that neither padding nor decoding changes the pattern. Causal samples depend
+  on the query's block only, others on the last position too. At positions 0, 1, 2, …
+  only the pattern is computed; otherwise a [T, S] array is formed.
+
+  Equation:
+    y_i = Σ_{j∈B(i)} softmax_j(q_i·k_j / √K) v_j
+
+  Departures:
+    - The random blocks are stratified: the blocks that are neither near nor first are
+      divided into `random_blocks` ranges, and one block of each is drawn, so that none
+      occurs twice.
+    - They are drawn by a hash of seed and block, so that they do not depend on the
+      length.
   """
 
   block: int = 16  # Tokens of a block; 64 in the paper.

@@ -13,13 +13,19 @@ from attention_lab.attention.base.recurrent import Normalised, wide
 @register_attention("cosformer")
 @dataclasses.dataclass(kw_only=True)
 class Cosformer(Normalised):
-  """Weights relu(q_i)·relu(k_j) cos(π/2 · (p_i - p_j) / M), shares of their sum.
+  """Linear attention with relu features, reweighted by a cosine of the distance.
 
   cos(a - b) = cos a cos b + sin a sin b makes this a dot product of features. M is the
-  length of a training example, `position.max_length`. Positions from M on count as M - 1:
-  every weight stays positive, and tokens beyond the training length differ from those
-  before it but not from each other. The weights encode positions themselves, so a rotation
-  is not supported.
+  length of a training example, `position.max_length`. The weights encode positions
+  themselves, so a rotation is not supported.
+
+  Equation:
+    y_i = Σ_j w_ij v_j / Σ_j w_ij
+    w_ij = relu(q_i)·relu(k_j) cos(π/2 · (p_i - p_j) / M)
+
+  Departures:
+    - Positions from M on count as M - 1: every weight stays positive, and tokens beyond
+      the training length differ from those before it but not from each other.
   """
 
   honours: ClassVar[tuple[str, ...]] = ()

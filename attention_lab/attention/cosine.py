@@ -17,10 +17,17 @@ EPSILON = 1e-6  # Added to squared lengths, so that zeros have a finite gradient
 @register_attention("cosine")
 @dataclasses.dataclass(kw_only=True)
 class Cosine(MultiHead):
-  """softmax(g q̂ᵢ · k̂ⱼ) V with q̂ = q / |q|, k̂ = k / |k| and a learned g for each head.
+  """Softmax of cosine similarities, with a learned scale g.
 
-  They are normalised before they are rotated, so that a rotation that also scales (xpos)
-  has an effect.
+  Queries and keys are normalised before they are rotated, so that a rotation that also
+  scales (xpos) has an effect.
+
+  Equation:
+    y_i = Σ_j softmax_j(g q̂_i·k̂_j) v_j
+    q̂ = q / |q|,  k̂ = k / |k|
+
+  Departures:
+    - Each head has a scale of its own.
   """
 
   scale: float | None = (

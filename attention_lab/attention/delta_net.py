@@ -12,11 +12,16 @@ from attention_lab.attention.base.recurrent import HeadNorm
 @register_attention("delta_net")
 @dataclasses.dataclass(kw_only=True)
 class DeltaNet(Delta):
-  """S_t = (I - β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ, y_t = q_tᵀ S_t; then W_O norm(y).
+  """Linear attention in which a write replaces what the key recalled.
 
-  β = sigmoid(x W_β), one for each head; q, k and v are swish(conv(x W)), q and k then of
-  length 1, with a short convolution as in the paper's models. A rotation turns q and k
+  β is one number per head; q, k and v are swish(conv(x W)), q and k then of length 1,
+  with a short convolution as in the paper's models. A rotation turns q and k
   afterwards, so that products depend on distances.
+
+  Equation:
+    S_t = (I - β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ
+    y_t = q_tᵀ S_t,  β_t = σ(x_t W_β)
+    o_t = norm(y_t) W_O
   """
 
   def finish(self, heads: jax.Array, query: jax.Array) -> jax.Array:

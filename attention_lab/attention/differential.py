@@ -20,11 +20,21 @@ Rotation = Callable[[jax.Array, jax.Array], jax.Array]
 @register_attention("differential")
 @dataclasses.dataclass(kw_only=True)
 class Differential(MultiHead):
-  """(softmax(Q₁ K₁ᵀ / √H) - λ softmax(Q₂ K₂ᵀ / √H)) V, normalised per head, times 1 - λ₀.
+  """The difference of two softmax maps, normalised per head.
 
-  λ = exp(a₁ · b₁) - exp(a₂ · b₂) + λ₀ with learned vectors [H] that all heads share. The
-  halves of a head's queries and keys have H = K / 2 entries, rounded up to an even number,
-  since rotations act on pairs: with K a multiple of 4 the matrices are those of `standard`.
+  The vectors a and b have H entries and are shared by all heads. With K a multiple of 4
+  the matrices are those of `standard`.
+
+  Equation:
+    Y = (1 - λ_0) norm((A_1 - λ A_2) V)
+    A_m = softmax(Q_m K_mᵀ / √H)
+    λ = exp(a_1·b_1) - exp(a_2·b_2) + λ_0
+
+  Departures:
+    - The halves of a head's queries and keys have H = K / 2 entries, rounded up to an
+      even number, since rotations act on pairs.
+    - λ_0 is the option `lambda_init`, because a layer has no number; in the paper it is
+      0.8 - 0.6 exp(-0.3 · (layer - 1)).
   """
 
   lambda_init: float = 0.8  # λ₀; in the paper 0.8 - 0.6 exp(-0.3 · (layer - 1)).

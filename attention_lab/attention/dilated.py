@@ -20,11 +20,20 @@ ROWS = 32  # Queries of a block, at least, so that no product is tiny.
 @register_attention("dilated")
 @dataclasses.dataclass(kw_only=True)
 class Dilated(Recent, Weighted):
-  """softmax(Q Kᵀ / √K) V over the tokens at distance 0, d, 2d, …, (window - 1) d.
+  """Softmax attention to the tokens at distance 0, d, 2d, …, (window - 1) d.
 
-  Without causality these distances apply on both sides. At positions 0, 1, 2, … tokens with
-  the same p mod d only attend to each other: d sequences with a sliding window each, in
-  blocks of queries that attend to the adjacent blocks. Otherwise a [T, S] array is formed.
+  Without causality these distances apply on both sides. At positions 0, 1, 2, … tokens
+  with the same p mod d only attend to each other: d sequences with a sliding window
+  each, in blocks of queries that attend to the adjacent blocks. Otherwise a [T, S]
+  array is formed.
+
+  Equation:
+    y_i = Σ_j softmax_j(q_i·k_j / √K) v_j
+    i - j ∈ {0, d, 2 d, …, (window - 1) d}
+
+  Departures:
+    - Its cache evicts tokens by position, not by slot, so that padding evicts none.
+    - Below 128 tokens, and on other devices than a CPU, it uses the plain formula.
   """
 
   window: int = 32  # Tokens a query sees, itself included.

@@ -19,8 +19,12 @@ INPUTS = ("query", "key", "value")  # Its projections that come in.
 class Equinox(Attention):
   """`equinox.nn.MultiheadAttention`; its parameters live in Haiku's tree, as `Linear`s.
 
-  It is imported only here. Rotations and biases find no way into its scores. It computes in
-  float32 at least, because the module would round scores to the dtype of its inputs.
+  It is imported only here. Rotations and biases find no way into its scores. It
+  computes in float32 at least, because the module would round scores to the dtype of
+  its inputs.
+
+  Equation:
+    y_i = Σ_j softmax_j(q_i·k_j / √K) v_j
   """
 
   honours: ClassVar[tuple[str, ...]] = ()

@@ -25,10 +25,17 @@ class ForgettingCache(NamedTuple):
 @register_attention("forgetting")
 @dataclasses.dataclass(kw_only=True)
 class Forgetting(Weighted):
-  """softmax(Q Kᵀ / √K + D) V with D_ij = Σ_{l=j+1..i} log f_l and f_l = σ(w · x_l + b).
+  """Softmax attention with a forget gate f for each head and token.
 
-  With c_i = Σ_{l≤i} log f_l, D_ij = c_i - c_j. The softmax cancels c_i, which is the same
-  for all j, so only -c_j is added. Padding does not forget.
+  With c_i = Σ_{l≤i} log f_l, D_ij = c_i - c_j. Padding does not forget.
+
+  Equation:
+    y_i = Σ_j softmax_j(q_i·k_j / √K + D_ij) v_j
+    D_ij = Σ_{l=j+1}^i log f_l,  f_l = σ(w·x_l + b)
+
+  Departures:
+    - Only -c_j is added to the scores: c_i is the same for all j, and the softmax
+      cancels it.
   """
 
   kinds: ClassVar[tuple[str, ...]] = ("causal",)

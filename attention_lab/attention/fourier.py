@@ -14,12 +14,18 @@ from attention_lab.kernel.mask import Mask
 @register_attention("fourier")
 @dataclasses.dataclass(kw_only=True)
 class Fourier(Attention):
-  """Re F_T(F_D(x)) / √(T D): the Fourier transform along the width, then the length.
+  """The Fourier transform along the width, then along the length.
 
-  The paper omits the root, since a LayerNorm follows; in a pre-norm block none does.
   It has no parameters and no heads, and supports neither rotations nor biases; the
   transform itself depends on the order. Padding counts as zeros, but it lengthens the
   sequence and thus changes the frequencies.
+
+  Equation:
+    Y = Re F_T(F_D(X)) / √(T D)
+
+  Departures:
+    - It is divided by √(T D). The paper omits the root, since a LayerNorm follows; in a
+      pre-norm block none does.
   """
 
   honours: ClassVar[tuple[str, ...]] = ()

@@ -16,13 +16,18 @@ from attention_lab.attention.base.recurrent import HeadNorm, wide
 @register_attention("gated_delta_net")
 @dataclasses.dataclass(kw_only=True)
 class GatedDeltaNet(Delta):
-  """S_t = α_t (I - β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ, y_t = q_tᵀ S_t.
+  """The delta rule with a decay α for each head and token.
 
-  Then W_O (swish(x W_G) ∘ norm(y)). α = exp(-A softplus(x W_α + b)), β = sigmoid(x W_β),
-  one each for every head, A and b learned and begun as in Mamba-2 (arXiv:2405.21060); q,
-  k and v are swish(conv(x W)), q and k then of length 1, with a short convolution as in
-  the paper's models. A rotation turns q and k afterwards, so that products depend on
-  distances.
+  A and b are learned and begun as in Mamba-2 (arXiv:2405.21060); α and β are one number
+  per head. q, k and v are swish(conv(x W)), q and k then of length 1, with a short
+  convolution as in the paper's models. A rotation turns q and k afterwards, so that
+  products depend on distances.
+
+  Equation:
+    S_t = α_t (I - β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ
+    y_t = q_tᵀ S_t,  β_t = σ(x_t W_β)
+    α_t = exp(-A softplus(x_t W_α + b))
+    o_t = (swish(x_t W_G) ∘ norm(y_t)) W_O
   """
 
   def finish(self, heads: jax.Array, query: jax.Array) -> jax.Array:

@@ -17,10 +17,19 @@ from attention_lab.norm.layer_norm import LayerNorm
 @register_attention("gated_linear")
 @dataclasses.dataclass(kw_only=True)
 class GatedLinear(Recurrent):
-  """S_t = diag(α_t) S_{t-1} + k_t v_tᵀ, y_t = q_tᵀ S_t; then W_O (swish(r) ∘ norm(y)).
+  """Linear attention with a decay for each channel of the keys.
 
-  α_t = sigmoid(x_t W1 W2 + b)^(1/τ), one for each channel of the keys; r = x W_r + b_r.
   The norm is each head's own.
+
+  Equation:
+    S_t = diag(α_t) S_{t-1} + k_t v_tᵀ / √K,  y_t = q_tᵀ S_t
+    α_t = σ(x_t W_1 W_2 + b)^{1/τ}
+    o_t = (swish(x_t W_R + b_R) ∘ norm(y_t)) W_O
+
+  Departures:
+    - Values are as wide as keys.
+    - A chunk is halved recursively, so that all of it stays matrix products and no
+      exponent is positive.
   """
 
   rank: int = 16  # Columns of W1.

@@ -13,7 +13,11 @@ from attention_lab.kernel.mask import Mask
 @register_attention("haiku")
 @dataclasses.dataclass(kw_only=True)
 class Haiku(Attention):
-  """`hk.MultiHeadAttention`, which forms its keys and scores where no scheme can act."""
+  """`hk.MultiHeadAttention`, which forms its keys and scores where no scheme can act.
+
+  Equation:
+    y_i = Σ_j softmax_j(q_i·k_j / √K) v_j
+  """
 
   bias: bool = False  # Whether the linear layers add a bias.
 

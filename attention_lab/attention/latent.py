@@ -42,10 +42,19 @@ class LatentQuery(NamedTuple):
 @register_attention("latent")
 @dataclasses.dataclass(kw_only=True)
 class Latent(MultiHead):
-  """softmax((Qᶜ Kᶜᵀ + Qᴿ Kᴿᵀ) / √(K + R)) V with Kᶜ = U c, V = W c, c = norm(L x).
+  """Softmax attention whose keys and values are linear maps of one small latent.
 
-  The cache holds the latents c [C] and one rotated key Kᴿ [R] for all heads. In decoding,
-  U is part of the queries and W of the output, so that no keys are formed.
+  The cache holds the latents c [C] and one rotated key k' [R] that all heads share.
+
+  Equation:
+    y_i = Σ_j softmax_j((q_i·k_j + q'_i·k'_j) / √(K + R)) v_j
+    c_j = norm(L x_j),  k_j = U c_j,  v_j = W c_j
+
+  Departures:
+    - It decodes in the absorbed form: U is part of the queries and W of the output, so
+      that no keys are formed.
+    - It was written from the paper's equations as remembered; the paper's own code was
+      not at hand.
   """
 
   kv_rank: int | None = None  # C, size of the latents; None: num_heads · key_size / 2.

@@ -23,10 +23,19 @@ class SelectionCache(NamedTuple):
 @register_attention("leviathan_selective")
 @dataclasses.dataclass(kw_only=True)
 class LeviathanSelective(Weighted):
-  """softmax(A_n - F) V with F_ij = Σ_{l<i} S_lj and S = relu(A_0), A the scores.
+  """Softmax attention in which the first head's scores mask tokens for later queries.
 
-  The scores of the first head mask tokens for later queries, in every head. No token masks
-  itself or the token at position 0. Queries are in the order of their positions.
+  The masking F acts in every head n. No token masks itself or the token at position 0.
+  Queries are in the order of their positions.
+
+  Equation:
+    y_{n,i} = Σ_j softmax_j(a_{n,ij} - F_ij) v_{n,j}
+    F_ij = Σ_{l<i} relu(a_{0,lj}),  a_{n,ij} = q_{n,i}·k_{n,j} / √K
+
+  Departures:
+    - The decode state keeps the accumulated masking.
+    - It was written from the paper's equations as remembered; the paper's own code was
+      not at hand.
   """
 
   kinds: ClassVar[tuple[str, ...]] = ("causal",)

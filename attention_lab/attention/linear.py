@@ -13,10 +13,15 @@ from attention_lab.kernel.mask import Mask
 @register_attention("linear")
 @dataclasses.dataclass(kw_only=True)
 class Linear(Normalised):
-  """sum_j φ(q_i)·φ(k_j) v_j / sum_j φ(q_i)·φ(k_j) with φ(x) = elu(x) + 1.
+  """Linear attention with the features elu + 1.
 
-  A rotation turns the features of the numerator and not those of the denominator, which
-  stays positive so, as RoFormer has it (arXiv:2104.09864, equation 19).
+  Equation:
+    y_i = Σ_j φ(q_i)·φ(k_j) v_j / Σ_j φ(q_i)·φ(k_j)
+    φ(x) = elu(x) + 1
+
+  Departures:
+    - A rotation turns the features of the numerator and not those of the denominator,
+      which stays positive so, as in RoFormer (arXiv:2104.09864, equation 19).
   """
 
   @property

@@ -17,12 +17,20 @@ from attention_lab.kernel.weights import products, softmax
 @register_attention("linformer")
 @dataclasses.dataclass(kw_only=True)
 class Linformer(MultiHead):
-  """softmax(Q (E K)ᵀ / √K) F V with E and F learned, [rank, length].
+  """Softmax attention to a few learned sums of the tokens.
 
-  The token at position p takes column p, so that shorter sequences use the first columns
-  and padding in front changes nothing. A sum of rotated keys is scored as the sum of the
-  scores: q_i · Σ_j E_rj R(j - i) k_j, in which every pair's own distance acts. A bias of
-  the scores could only be summed pair by pair, in quadratic time.
+  A sum of rotated keys is scored as the sum of the scores: q_i · Σ_j E_rj R(j - i) k_j,
+  in which every pair's own distance acts. A bias of the scores could only be summed
+  pair by pair, in quadratic time.
+
+  Equation:
+    y_i = Σ_r softmax_r(q_i·k̃_r / √K) ṽ_r
+    k̃_r = Σ_j E_rj k_j,  ṽ_r = Σ_j F_rj v_j
+
+  Departures:
+    - The token at position p takes column p of E and F, so that shorter sequences use
+      the first columns and padding in front changes nothing.
+    - It supports a rotation of queries and keys.
   """
 
   rank: int = 32  # Rows that the length is projected to.

@@ -17,13 +17,19 @@ from attention_lab.kernel.weights import products, softmax
 @register_attention("nystrom")
 @dataclasses.dataclass(kw_only=True)
 class Nystrom(MultiHead):
-  """softmax(Q K̃ᵀ / √K) · Z · softmax(Q̃ Kᵀ / √K) V, with Z the pseudo-inverse of
-  A = softmax(Q̃ K̃ᵀ / √K).
+  """Softmax attention by way of a few landmarks Q̃ and K̃; Z is a pseudo-inverse.
 
-  The landmarks Q̃ and K̃ are means over segments of the tokens that are no padding. Fewer
-  tokens than landmarks are landmarks each; then the product is softmax attention, as far
-  as the iterations have gone. A query's output depends on the other queries, so another
-  sequence's decoder could not use it.
+  Fewer tokens than landmarks are landmarks each; then the product is softmax attention,
+  as far as the iterations have gone. A query's output depends on the other queries, so
+  another sequence's decoder could not use it. d is the size of a head.
+
+  Equation:
+    Y = softmax(Q K̃ᵀ / √d) Z softmax(Q̃ Kᵀ / √d) V
+    Z ≈ A^+,  A = softmax(Q̃ K̃ᵀ / √d)
+
+  Departures:
+    - The landmarks are means over segments of the tokens that are no padding.
+    - The pseudo-inverse of each matrix has a start of its own.
   """
 
   landmarks: int = 32  # Segments of the sequence.

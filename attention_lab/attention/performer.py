@@ -25,12 +25,19 @@ class ScaledSums(NamedTuple):
 @register_attention("performer")
 @dataclasses.dataclass(kw_only=True)
 class Performer(Normalised):
-  """E[φ(q)·φ(k)] = exp(q·k / √K) with φ_f(x) = exp(ω_f·x' - |x'|² / 2), x' = x / K^(1/4).
+  """Linear attention with random features, whose expected weights are softmax's.
 
-  Exponentials overflow and vanish. What φ(q) is divided by cancels, so a query takes its
-  own largest exponent. A factor of all keys cancels too, but the largest exponent of all
-  keys would tell the past about the future: it is the largest so far instead, and where it
-  grows, the sums so far shrink, which is a recurrence with decay.
+  Exponentials overflow and vanish. What φ(q) is divided by cancels, so a query takes
+  its own largest exponent. A factor of all keys cancels too.
+
+  Equation:
+    y_i = Σ_j φ(q_i)·φ(k_j) v_j / Σ_j φ(q_i)·φ(k_j)
+    φ_f(x) = exp(ω_f·x' - |x'|² / 2),  x' = x / K^{1/4}
+
+  Departures:
+    - The largest exponent of all keys would tell the past about the future. Keys
+      subtract the largest so far instead, and where it grows, the sums so far shrink,
+      which is a recurrence with decay.
   """
 
   features: int = 128  # Random features of a head.

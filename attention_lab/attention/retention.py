@@ -16,10 +16,18 @@ from attention_lab.norm.layer_norm import LayerNorm
 @register_attention("retention")
 @dataclasses.dataclass(kw_only=True)
 class Retention(Recurrent):
-  """S_n = γ S_{n-1} + k_nᵀ v_n, y_n = q_n S_n; then W_O (swish(x W_G) ∘ norm(y)).
+  """Linear attention with a fixed decay γ for each head n.
 
-  γ = 1 - 2^(-5 - head). The norm is each head's own. The paper's rotation of queries and
-  keys is the positional scheme's: --position=rope.
+  The norm is each head's own. The paper's rotation of queries and keys is the
+  positional scheme's: `--position=rope`.
+
+  Equation:
+    S_t = γ_n S_{t-1} + k_t v_tᵀ / √K,  y_t = q_tᵀ S_t
+    γ_n = 1 - 2^{-5-n}
+    o_t = (swish(x_t W_G) ∘ norm(y_t)) W_O
+
+  Departures:
+    - Values are as wide as keys.
   """
 
   def advance(

@@ -39,7 +39,7 @@ class SelectiveCache(NamedTuple):
 @register_attention("selective")
 @dataclasses.dataclass(kw_only=True)
 class Selective(MultiHead):
-  """softmax_j(q_i · k_ij / √K) v_ij with k_ij = Wk [q_i ; x_j] and v_ij = Wv [q_i ; x_j].
+  """Softmax attention with keys and values that depend on the query, at standard cost.
 
   The map of a concatenation is a sum, k_ij = A q_i + B x_j and v_ij = C q_i + D x_j, so
   that no array over pairs is needed:
@@ -51,7 +51,12 @@ class Selective(MultiHead):
     sin_jf (u_f' a_f - u_f a_f') with f' = f + K/2: a dot product of a vector of query i
     and (cos_j, sin_j). Keys widened by those make it part of the ordinary dot product.
 
-  Equal to `selective_naive`, which computes the definition; their parameters are the same.
+  Equal to `selective_naive`, which computes the definition; their parameters are the
+  same.
+
+  Equation:
+    y_i = Σ_j softmax_j(q_i·k_ij / √K) v_ij
+    k_ij = W_k [q_i ; x_j],  v_ij = W_v [q_i ; x_j]
   """
 
   output_projection: bool = False  # Whether a linear layer follows the heads.

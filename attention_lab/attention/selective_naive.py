@@ -18,10 +18,14 @@ from attention_lab.nn.linear import Linear
 @register_attention("selective_naive")
 @dataclasses.dataclass(kw_only=True)
 class SelectiveNaive(Attention):
-  """softmax_j(q_i · k_ij / √K) v_ij with k_ij = Wk [q_i ; x_j] and v_ij = Wv [q_i ; x_j].
+  """The definition of `selective`, computed pair by pair.
 
-  Keys and values of all pairs lie in memory, [B, T, S, N, K]: to be compared with, not to
-  train with. num_heads · key_size has to be d_model.
+  Keys and values of all pairs lie in memory, [B, T, S, N, K]: to be compared with, not
+  to train with. num_heads · key_size has to be d_model.
+
+  Equation:
+    y_i = Σ_j softmax_j(q_i·k_ij / √K) v_ij
+    k_ij = W_k [q_i ; x_j],  v_ij = W_v [q_i ; x_j]
   """
 
   def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:

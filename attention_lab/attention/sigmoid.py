@@ -10,9 +10,16 @@ from attention_lab.attention.base.weighted import Weighted
 
 @register_attention("sigmoid")
 class Sigmoid(Weighted):
-  """σ(Q Kᵀ / √K - log n) V, with n the length of training, so that decoding is equal.
+  """Attention whose weights are sigmoids of the scores, each on its own.
 
   The offset makes the weights of a row of n tokens sum to about one at the start.
+
+  Equation:
+    y_i = Σ_j σ(q_i·k_j / √K - log n) v_j
+
+  Departures:
+    - n is the length of training, as in the paper, and not that of the sequence, so
+      that decoding equals the full pass.
   """
 
   def weights(self, scores: jax.Array, allowed: jax.Array) -> jax.Array:

@@ -14,9 +14,17 @@ from attention_lab.kernel.mask import Mask
 @register_attention("sliding_window")
 @dataclasses.dataclass(kw_only=True)
 class SlidingWindow(Recent):
-  """softmax(Q Kᵀ / √K) V among the `window` tokens up to and with the query's own.
+  """Softmax attention to the `window` tokens up to and with the query's own.
 
   Without causality the window has another half: `window - 1` tokens after the query.
+
+  Equation:
+    y_i = Σ_j softmax_j(q_i·k_j / √K) v_j
+    0 ≤ i - j < window
+
+  Departures:
+    - Its cache evicts tokens by position, not by slot, so that padding evicts none.
+    - Below 128 tokens, and on other devices than a CPU, it uses the plain formula.
   """
 
   window: int = 128  # Tokens a query sees, itself included.

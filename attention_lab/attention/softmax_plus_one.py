@@ -19,7 +19,12 @@ from attention_lab.kernel.weights import softmax
 @register_attention("softmax_plus_one")
 @dataclasses.dataclass(kw_only=True)
 class SoftmaxPlusOne(Weighted):
-  """exp(s_ij) / (exp(sink) + Σ_l exp(s_il)): a head may attend to nothing at all."""
+  """Softmax attention with a sink in the denominator: a head may attend to nothing at all.
+
+  Equation:
+    y_i = Σ_j exp(s_ij) v_j / (exp(sink) + Σ_j exp(s_ij))
+    s_ij = q_i·k_j / √K
+  """
 
   sink: Literal["one", "learned"] = (
     "one"  # The sink's score: 0, or learned by each head.

@@ -12,7 +12,11 @@ from attention_lab.kernel.mask import Mask
 @register_attention("standard")
 @dataclasses.dataclass(kw_only=True)
 class Standard(MultiHead):
-  """softmax(Q Kᵀ / √K) V, a head at a time."""
+  """Softmax attention, a head at a time.
+
+  Equation:
+    y_i = Σ_j softmax_j(q_i·k_j / √K) v_j
+  """
 
   dropout: float = 0.0  # Share of weights zeroed while training.
 

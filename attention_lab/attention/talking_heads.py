@@ -13,10 +13,17 @@ from attention_lab.attention.base.weighted import Weighted
 @register_attention("talking_heads")
 @dataclasses.dataclass(kw_only=True)
 class TalkingHeads(Weighted):
-  """softmax(scores mixed over the heads), mixed over the heads again, times V.
+  """Softmax attention whose heads mix scores and weights with each other.
 
-  Both matrices [N, N] start as the identity: it begins as standard attention. A bias of
-  the positional scheme is part of the scores that mix.
+  A bias of the positional scheme is part of the scores that mix.
+
+  Equation:
+    Y_n = Σ_m B_mn W_m V_n
+    W_n = softmax(Σ_m A_mn S_m),  S_n = Q_n K_nᵀ / √d
+
+  Departures:
+    - The matrices A and B [N, N] start as the identity: it begins as standard
+      attention.
   """
 
   mix_scores: bool = True  # Whether heads mix before the softmax.

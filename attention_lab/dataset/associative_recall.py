@@ -21,9 +21,12 @@ class AssociativeRecall(Generated):
   """`k1 v1 k2 v2 … k2 v2 … k1 v1`: each key is queried once, and its value counts.
 
   Token 0 is the filler, keys are the rest of the vocabulary's first half and values its
-  second. The paper varies sequence_length from 64 to 512 and pairs from 4 to 64. Its
-  generator omits the value after a query from the inputs; here it follows its query as the
-  next token, and no key is queried twice.
+  second. The paper varies sequence_length from 64 to 512 and pairs from 4 to 64.
+
+  Departures:
+    - The value follows its query as the next token; the published generator omits it
+      from the inputs.
+    - No key is queried twice.
   """
 
   sequence_length: int = 64  # Tokens in an example, even.

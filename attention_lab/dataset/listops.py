@@ -27,8 +27,12 @@ class ListOps(Generated):
   """`_ _ [MAX 2 9 [MIN 4 7 ] 0 ] =` has the answer `9`, the only token that counts.
 
   SM is the sum modulo 10, and the median of an even number of digits is rounded down.
-  Expressions are random trees that fit; blanks before them fill the example, so that
-  the answer is always last. The paper has a sequence_length of 2,000.
+  Expressions are random trees that fit. The paper has a sequence_length of 2,000.
+
+  Departures:
+    - Blanks before the expression fill the example, which ends in "=", so that the
+      answer is always last. Examples carry no positions, so the blanks are tokens that
+      the model has to learn to ignore.
   """
 
   tasks: ClassVar[tuple[str, ...]] = ("labels",)

@@ -17,6 +17,7 @@ import numpy as np
 
 from attention_lab.dataset.base.bucketed import Bucketed
 from attention_lab.dataset.base.dataset import Batch, register_dataset
+from attention_lab.dataset.base.digests import DIGESTS, refuse_damaged, write_digests
 from attention_lab.dataset.base.kept import PROMPT, packed, unpacked
 from attention_lab.dataset.base.lines import read_lines
 from attention_lab.dataset.base.pairs import PairDataset
@@ -102,9 +103,9 @@ class ParallelText(Bucketed, PairDataset):
     recipe = "subwords", sentencepiece().__version__, self.vocabulary_size
     folder = self._files.cache_folder(*recipe, *self._files.digests("train"))
     learn = functools.partial(_learn, self._files, self.vocabulary_size)
-    return SubwordVocabulary(
-      made_once(folder / VOCABULARY, learn, "data_dir").read_bytes()
-    )
+    made_once(folder / DIGESTS, learn, "data_dir")
+    refuse_damaged(folder, [VOCABULARY])
+    return SubwordVocabulary((folder / VOCABULARY).read_bytes())
 
   @property
   def start_token(self) -> int:
@@ -209,7 +210,7 @@ def _lines(
 
 
 def _learn(files: ParallelFiles, size: int, path: Path) -> None:
-  """Learn the subwords of the training split, and write them to a file."""
+  """Learn the subwords of the training split; write them, and their sha256 to `path`."""
   paths = [files.paths("train", side) for side in SIDES]
   total = 2 * files.count_lines("train")
   every = -(-total // LEARN_FROM)
@@ -219,4 +220,5 @@ def _learn(files: ParallelFiles, size: int, path: Path) -> None:
     )
   lines = itertools.chain.from_iterable(read_lines(side, every) for side in paths)
   model = learn_subwords(lines, size)
-  write_file(path, model)
+  write_file(path.with_name(VOCABULARY), model)
+  write_digests(path.parent, [VOCABULARY])

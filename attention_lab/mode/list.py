@@ -1,54 +1,139 @@
-"""--mode=list: every registered part, with what it is and its options."""
+"""--mode=list: every registered component, or one of them in full.
 
-import inspect
-from typing import Any
+python -m attention_lab.main --mode=list
+python -m attention_lab.main --mode=list --attention=forgetting
+"""
+
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from attention_lab.architecture.base.architecture import architectures
-from attention_lab.attention.base.attention import attentions
+from attention_lab.attention.base.attention import KINDS, attentions
+from attention_lab.block.base import options as model_options
+from attention_lab.catalogue.attention import Facts, claims, facts
+from attention_lab.catalogue.docstring import describe, paper_url
+from attention_lab.catalogue.option import options
 from attention_lab.config import Config
+from attention_lab.conformance.check import LAWS
 from attention_lab.dataset.base.dataset import datasets
-from attention_lab.optimizer.base.optimizer import optimizers
-from attention_lab.plugin.registry import Registry
+from attention_lab.plugin import spec as specs
+from attention_lab.plugin.registry import REGISTRIES, Registry
 from attention_lab.position.base.position import positions
-from attention_lab.schedule.base.schedule import schedules
+from attention_lab.settings.flags import named_settings
 
-REGISTRIES = (attentions, positions, datasets, architectures, optimizers, schedules)
+# Registries with a flag of their own, by the setting of that flag.
+NAMED = {
+  "attention": attentions,
+  "position": positions,
+  "dataset": datasets,
+  "architecture.name": architectures,
+}
 
 
 def run(config: Config, workdir: str | None) -> int:
-  """Print a table per registry."""
-  del config, workdir
-  console = Console(highlight=False)
-  for registry in REGISTRIES:
-    console.print(_table(registry))
+  """Print the components that flags name in full, or else a table per registry."""
+  del workdir
+  console = Console(highlight=False, markup=False, emoji=False)
+  named = [
+    (NAMED[key], spec)
+    for key, text in named_settings()
+    if key in NAMED
+    for spec in dict.fromkeys(map(str, specs.parse_pattern(text)))
+  ]
+  for registry, spec in named:
+    registry.bind(spec)  # Refuses unknown names and options before anything is printed.
+  model = model_options.from_config(config.model.to_dict())
+  for registry, spec in named:
+    _print_component(console, registry, spec, model)
+  if not named:
+    for registry in REGISTRIES:
+      console.print(_table(registry))
+    console.print(_claims())
   return 0
 
 
 def _table(registry: Registry) -> Table:
-  table = Table(title=registry.kind, title_justify="left", title_style="bold", box=None)
-  for heading in ("name", "what it is", "options"):
-    table.add_column(heading, overflow="fold")
+  table = _plain_table(registry.kind, "name", "what it is", "options")
   for name in registry:
-    options = ", ".join(_default(*item) for item in registry.options(name).items())
-    table.add_row(name, describe(registry[name]), options)
+    values = ", ".join(_assignment(*each[::2]) for each in options(registry, name))
+    table.add_row(name, describe(registry[name]).heading, values)
   return table
 
 
-def describe(component: Any) -> str:
-  """Return the first line of a component's file, or of its docstring.
+def _claims() -> Table:
+  """Return a table of what each attention supports and how its costs grow."""
+  table = _plain_table("attention: kinds and costs", "name")
+  for heading in (*KINDS, "linear time", "constant state"):
+    table.add_column(heading, justify="center")
+  for name in attentions:
+    kinds, *costs = claims(name)
+    marks = [*(kind in kinds for kind in KINDS), *costs]
+    table.add_row(name, *("yes" if mark else "-" for mark in marks))
+  return table
 
-  The first line of a file says what it computes, and cites the paper.
-  """
-  is_function = inspect.isfunction(component)
-  source = component if is_function else inspect.getmodule(component)
-  text = inspect.getdoc(source) or inspect.getdoc(component) or ""
-  return text.split("\n")[0]
+
+def _plain_table(title: str | None, *headings: str) -> Table:
+  table = Table(
+    title=title,
+    title_justify="left",
+    title_style="bold",
+    box=None,
+    show_header=bool(headings),
+  )
+  for heading in headings:
+    table.add_column(heading, overflow="fold")
+  return table
 
 
-def _default(name: str, parameter: inspect.Parameter) -> str:
-  if parameter.default is parameter.empty:
-    return name
-  return f"{name}={parameter.default!r}"
+def _assignment(name: str, default: str) -> str:
+  return f"{name}={default}" if default else name
+
+
+def _print_component(
+  console: Console, registry: Registry, spec: str, model: model_options.Options
+) -> None:
+  """Print everything that is known about a component."""
+  name = specs.parse(spec).name
+  about = describe(registry[name])
+  console.print(f"{registry.kind} {spec}", style="bold")
+  console.print(about.heading)
+  for paper in about.papers:
+    console.print(paper_url(paper), soft_wrap=True)
+  for text in (about.summary, about.details, about.notes):
+    if text and text != about.heading:
+      console.print(f"\n{text}")
+  _print_list(console, "equation", about.equation)
+  table = _plain_table("\noptions")
+  for option in options(registry, name):
+    table.add_row(_assignment(option.name, option.default), option.type, option.meaning)
+  if table.rows:
+    console.print(table)
+  if registry is attentions:
+    table = _plain_table("\nproperties")
+    for row in _properties(facts(spec, model)):
+      table.add_row(*row)
+    console.print(table)
+  _print_list(
+    console, "departures from the paper", [f"- {x}" for x in about.departures]
+  )
+  console.print()
+
+
+def _print_list(console: Console, heading: str, lines: Sequence[str]) -> None:
+  if lines:
+    console.print(f"\n{heading}", style="bold")
+    for line in lines:
+      console.print(Padding(line, (0, 2), expand=False))
+
+
+def _properties(found: Facts) -> Iterator[tuple[str, str]]:
+  """Yield name and value of each property of an attention."""
+  yield "kinds", ", ".join(found.kinds)
+  yield "positions", ", ".join(found.positions)
+  yield "time", "linear in the length" if found.linear_time else "not claimed linear"
+  for length, size in found.state_bytes.items():
+    yield f"state at {length:,} tokens", f"{size:,} bytes per sequence and layer"
+  yield "laws", f"{len(found.laws)} of {len(LAWS)} apply; --mode=check tests them"

@@ -12,7 +12,15 @@ from attention_lab.position.base.position import Position, register_position
 @register_position("alibi")
 @dataclasses.dataclass(kw_only=True)
 class Alibi(Position):
-  """Adds -slope_n · |query position - context position| to the scores of head n."""
+  """Subtracts from the scores of head n the distance times a fixed slope m_n.
+
+  If the number of heads is not a power of two, as in the paper's code: the slopes of
+  the next lower power, then every other slope of the next higher one.
+
+  Equation:
+    s'_ij = s_ij - m_n |i - j|
+    m_n = 2^{-max_bias n/N}
+  """
 
   max_bias: float = 8.0  # The last head's slope is 2^-max_bias.
 

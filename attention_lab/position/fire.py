@@ -13,11 +13,18 @@ from attention_lab.position.base.position import Position, register_position
 @register_position("fire")
 @dataclasses.dataclass(kw_only=True)
 class Fire(Position):
-  """f(ψ(i - j) / ψ(max(i, L))) with ψ(x) = log(1 + c x) and f a network of one layer.
+  """Adds a learned function f of the relative distance, a network of one hidden layer.
 
-  The argument stays within 0 and 1 for every sequence length. c, L and f are learned; c and
-  L enter by their magnitude. For a token j after i, the distance is j - i and the scale
-  that of j, so that the argument is defined, and within the bounds, for all pairs.
+  The argument stays within 0 and 1 for every sequence length. c, L and f are learned; c
+  and L enter by their magnitude.
+
+  Equation:
+    s'_ij = s_ij + f(ψ(i - j) / ψ(max(i, L)))
+    ψ(x) = log(1 + c x)
+
+  Departures:
+    - For a token j after i, the distance is j - i and the scale that of j, so that the
+      argument is defined, and within the bounds, for all pairs.
   """
 
   width: int = 32  # Hidden units of the network.

@@ -14,11 +14,16 @@ from attention_lab.position.base.position import Position, register_position
 @register_position("kerple")
 @dataclasses.dataclass(kw_only=True)
 class Kerple(Position):
-  """-r1 log(1 + r2 |d|), or -r1 |d|^r2 with r2 below 2; each head learns both r.
+  """Adds a negative kernel of the distance, with two learned numbers for each head.
 
-  The parameters are log r1 and log r2, or for the power r2 = 2 σ(·), which keeps both in
-  their ranges without clipping. At the start r1 is drawn from (0, 2) and r2 from
-  (0, 1), or for the power r1 from (0, 1) and r2 from (0, 2).
+  The first equation is that of the variant "log", the second that of "power". The
+  parameters are log r_1 and log r_2, or for the power r_2 = 2 σ(·), which keeps both in
+  their ranges without clipping. At the start r_1 is drawn from (0, 2) and r_2 from (0, 1),
+  or for the power r_1 from (0, 1) and r_2 from (0, 2).
+
+  Equation:
+    s'_ij = s_ij - r_1 log(1 + r_2 |i - j|)
+    s'_ij = s_ij - r_1 |i - j|^{r_2}
   """
 
   variant: Literal["log", "power"] = "log"  # The kernel.

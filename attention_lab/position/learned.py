@@ -13,7 +13,13 @@ from attention_lab.position.base.position import Position, register_position
 @register_position("learned")
 @dataclasses.dataclass(kw_only=True)
 class Learned(Position):
-  """A table [max_length, D]; positions past the training length do not exist."""
+  """Adds a row of a learned table E [max_length, D] to each embedding.
+
+  Positions past the training length do not exist.
+
+  Equation:
+    x'_p = x_p + E_p
+  """
 
   bounded: ClassVar[bool] = True
 

@@ -8,4 +8,8 @@ from attention_lab.position.base.position import Position, register_position
 @register_position("none")
 @dataclasses.dataclass(kw_only=True)
 class NoPosition(Position):
-  """Leaves embeddings, queries, keys and scores as they are."""
+  """Leaves embeddings, queries, keys and scores as they are.
+
+  Equation:
+    x'_p = x_p
+  """

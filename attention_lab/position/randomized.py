@@ -18,12 +18,18 @@ from attention_lab.position.base.position import (
 @register_position("randomized")
 @dataclasses.dataclass(kw_only=True)
 class Randomized(Position):
-  """Another scheme, applied to random positions p_0 < p_1 < … from 0, …, longest - 1.
+  """Applies another scheme at a sorted random sample of positions.
 
-  With a random key, as in training, `max_length` positions are sampled per forward pass,
-  the same for all rows, layers and hooks. Without one, in evaluation and decoding,
-  position p becomes p · stride for every length, so that a token keeps its position while
-  the sequence grows. Padding stays negative.
+  With a random key, as in training, `max_length` positions are sampled per forward
+  pass, the same for all rows, layers and hooks. Padding stays negative.
+
+  Equation:
+    x_t ↦ scheme(x_t, p_t),  0 ≤ p_0 < p_1 < … < longest
+
+  Departures:
+    - Without a random key, in evaluation and decoding, position p becomes p · stride
+      for every length. The paper samples in evaluation too, but then decoding would not
+      equal the full pass.
   """
 
   of: str = "rope"  # The scheme, with options if needed: of='rope(base=500)'.

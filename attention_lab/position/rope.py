@@ -23,11 +23,19 @@ BETA_FAST, BETA_SLOW = 32.0, 1.0
 @register_position("rope")
 @dataclasses.dataclass(kw_only=True)
 class Rope(Position):
-  """Turns the pair (x_f, x_{f+K/2}) at position p by the angle p · base^(-2f/K).
+  """Turns the pairs of features of queries and keys by angles that grow with the position.
 
   The pairs are first half with second half, as in GPT-NeoX. Scores then depend on the
   distance between query and key alone. With a share below 1 the pairs f < F/2 turn, by
   p · base^(-2f/F), and the other features pass through.
+
+  Equation:
+    x'_f = x_f cos θ_f - x_{f+K/2} sin θ_f
+    x'_{f+K/2} = x_{f+K/2} cos θ_f + x_f sin θ_f
+    θ_f = p · base^{-2f/K}
+
+  Departures:
+    - With YaRN, queries and keys are multiplied by 0.1 ln s + 1 each.
   """
 
   base: float = 10_000.0  # The longest wavelength is 2π · base positions.

@@ -13,7 +13,12 @@ from attention_lab.position.base.rotation import frequencies
 @register_position("sinusoidal")
 @dataclasses.dataclass(kw_only=True)
 class Sinusoidal(Position):
-  """PE(p, 2i) = sin(p / base^(2i/D)), PE(p, 2i+1) = cos of the same angle."""
+  """Adds sines and cosines of the position, of geometric wavelengths, to the embeddings.
+
+  Equation:
+    x'_p = x_p + PE(p)
+    PE(p, 2i) = sin(p / base^{2i/D}),  PE(p, 2i+1) = cos(p / base^{2i/D})
+  """
 
   base: float = 10_000.0  # The longest wavelength is 2π · base positions.
 

@@ -15,10 +15,16 @@ from attention_lab.position.base.position import Position, register_position
 @register_position("t5")
 @dataclasses.dataclass(kw_only=True)
 class T5(Position):
-  """A table [buckets, N] of the bias that each bucket of distances has in each head.
+  """Adds to the scores of head n a learned bias for the bucket b of the distance.
 
-  Half of the buckets hold one distance each, the others grow logarithmically up to
-  `max_distance`, and the last holds all beyond.
+  The table B has [buckets, N] entries. Half of the buckets hold one distance each, the
+  others grow logarithmically up to `max_distance`, and the last holds all beyond.
+
+  Equation:
+    s'_ij = s_ij + B_{b(i-j),n}
+
+  Departures:
+    - Each layer has a table of its own; the paper's layers share one.
   """
 
   buckets: int = 32  # Rows of the table.

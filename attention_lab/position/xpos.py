@@ -13,13 +13,20 @@ from attention_lab.position.base.rotation import frequencies, turn
 @register_position("xpos")
 @dataclasses.dataclass(kw_only=True)
 class XPos(Position):
-  """Rotates the pair f as rope does, times ζ_f^p in queries and ζ_f^-p in keys.
+  """Rotates as rope does, and scales so that scores decay with the distance.
 
-  ζ_f = ((2f/K + γ) / (1 + γ))^(1/scale_base), so the pair's part of the score is
-  multiplied by ζ_f^(i-j): it falls for the past and grows for the future, which makes
-  this a scheme for causal attention. Half the training length is taken off every p, which
-  cancels and keeps the powers small: up to 16,384 positions they stay below 10^18, and
-  overflow float32 from 36,000 on.
+  The pair's part of the score is multiplied by ζ_f^(i-j): it falls for the past and
+  grows for the future, which makes this a scheme for causal attention. R_p is rope's
+  rotation.
+
+  Equation:
+    q'_f = ζ_f^p R_p q_f,  k'_f = ζ_f^{-p} R_p k_f
+    ζ_f = ((2f/K + γ) / (1 + γ))^{1/scale_base}
+
+  Departures:
+    - Half the training length is taken off every p, which cancels and keeps the powers
+      small: up to 16,384 positions they stay below 10^18, and overflow float32 from
+      36,000 on.
   """
 
   base: float = 10_000.0  # The longest wavelength is 2π · base positions.

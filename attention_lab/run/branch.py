@@ -12,7 +12,6 @@ from attention_lab.dataset.base.vocabulary import Vocabulary
 from attention_lab.errors import UserError
 from attention_lab.run import folder as run_folder
 from attention_lab.run.checkpoint import Checkpoints, Restored
-from attention_lab.system.files import sha256_of
 from attention_lab.update import TrainState
 
 
@@ -89,7 +88,7 @@ def provenance(folder: str, source: Restored) -> dict[str, Any]:
     "folder": str(Path(folder).absolute()),
     "step": int(source.tree.step),
     "checkpoint": source.path.name,
-    "sha256": sha256_of(source.path),
+    "sha256": source.sha256,
   }
 
 

@@ -15,18 +15,23 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, NamedTuple
 
-import jax
 import numpy as np
 
 from attention_lab.errors import UserError
+from attention_lab.run.named_arrays import FILES, META, named_leaves, unflatten
 from attention_lab.system import npz
-from attention_lab.system.files import advice_after, parse_json, write_atomically
-from attention_lab.system.regular import read_regular
+from attention_lab.system.files import (
+  advice_after,
+  is_missing,
+  parse_json,
+  write_atomically,
+)
+from attention_lab.system.regular import read_regular, refuse_link
 from attention_lab.system.shape import OrNull, refuse_malformed
 
-META = "meta.json"
-FILES = "files/"  # Prefix of the names of the files that a checkpoint holds.
 DIGEST_LENGTH = 16  # Hex digits of the sha256 in the name.
+# Shape of the meta data that is used here.
+OF_META = {"validation_loss?": OrNull(float), "validated?": OrNull([int])}
 
 
 class Restored(NamedTuple):
@@ -35,6 +40,7 @@ class Restored(NamedTuple):
   tree: Any  # Host arrays.
   meta: dict[str, Any]
   path: Path
+  sha256: str = ""  # Of the file.
 
 
 # (path, meta data) → None; raises `UserError` at a checkpoint that is not to be used.
@@ -46,8 +52,8 @@ class Checkpoints:
 
   Args:
     folder: an existing folder.
-    keep: number of newest checkpoints to keep; the one with the lowest
-      "validation_loss" in its meta data is kept too.
+    keep: number of newest checkpoints to keep; the best one is kept too. It has the
+      lowest "validation_loss" in its meta data of those whose own step was validated.
     files: contents of the files that every checkpoint holds, by name.
     refuse: refuses checkpoints of other runs when they are restored.
   """
@@ -67,6 +73,7 @@ class Checkpoints:
       for name, content in files.items()
     }
     self._losses: dict[Path, float] = {}
+    self._left: set[Path] = set()  # Could not be removed.
 
   @property
   def files_size(self) -> int:
@@ -80,25 +87,29 @@ class Checkpoints:
     )  # The best one, and one being written.
 
   def paths(self) -> list[Path]:
-    """Return all checkpoints, newest first."""
-    if not os.path.isdir(self.folder):
+    """Return all checkpoints, newest first; raise `UserError` if they cannot be listed."""
+    if is_missing(self.folder):
       return []
-    found = filter(_is_checkpoint, self.folder.glob("*-*.npz"))
-    return sorted(found, key=step_of, reverse=True)
+    try:
+      found = [self.folder / name for name in os.listdir(self.folder)]
+    except OSError as error:
+      raise UserError(f"Cannot read {self.folder}: {error.strerror}.") from None
+    return sorted(filter(_is_checkpoint, found), key=step_of, reverse=True)
 
   def last_step(self) -> int:
     """Return the step of the newest checkpoint; 0 if there is none."""
     return max(map(step_of, self.paths()), default=0)
 
   def save(self, step: int, tree: Any, meta: dict[str, Any]) -> Path:
-    """Save a tree of host arrays, then remove the checkpoints that are not kept."""
-    arrays = dict(_named_leaves(tree)) | self._files
+    """Save a tree of host arrays; `remove_old` then removes what is not kept."""
+    arrays = dict(named_leaves(tree)) | self._files
     arrays[META] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
 
     def name(file: IO[bytes]) -> str:
       digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
       return f"{step:09d}-{digest[:DIGEST_LENGTH]}.npz"
 
+    refuse_link(self.folder)  # Another process may have replaced it.
     try:
       path = write_atomically(self.folder, lambda file: np.savez(file, **arrays), name)
     except OSError as error:
@@ -106,10 +117,18 @@ class Checkpoints:
         f"The checkpoint of step {step} could not be written to {self.folder}: "
         f"{error.strerror}. {advice_after(error)}"
       ) from None
-    self._losses[path] = _loss_of(meta)
-    for old in self._unwanted(path):
-      old.unlink(missing_ok=True)
+    self._losses[path] = _loss_of(step, meta)
     return path
+
+  def remove_old(self, newest: Path) -> None:
+    """Remove the checkpoints that are not kept besides the one just saved."""
+    for old in self._unwanted(newest):
+      try:
+        old.unlink(missing_ok=True)
+      except OSError as error:  # Also a folder of this name.
+        if old not in self._left:
+          print(f"warning: cannot remove {old}: {error.strerror}.", file=sys.stderr)
+        self._left.add(old)
 
   def restore(
     self, like: Any, which: str = "newest", only: str = ""
@@ -127,8 +146,15 @@ class Checkpoints:
       UserError: every checkpoint is damaged, or one is refused or differs from `like`.
     """
     paths = self.paths()
-    if which == "best" and (best := self._best()):
-      paths = [best, *(path for path in paths if path != best)]
+    if which == "best" and paths:
+      if best := self._best():
+        paths = [best, *(path for path in paths if path != best)]
+      else:
+        print(
+          f"warning: no checkpoint in {self.folder} was validated at its own step; the "
+          f"newest is used.",
+          file=sys.stderr,
+        )
     restored = next(self._readable(like, paths, only), None)
     if restored is None and paths:
       raise _all_damaged([self])
@@ -149,8 +175,8 @@ class Checkpoints:
   def files(self) -> dict[str, bytes]:
     """Return the files that the newest readable checkpoint holds, by name."""
     for path in self.paths():
-      if (arrays := _read(path)) is not None:
-        with arrays:
+      if (found := _read(path)) is not None:
+        with found[0] as arrays:
           names = [name for name in arrays if name.startswith(FILES)]
           return {name.removeprefix(FILES): bytes(arrays[name]) for name in names}
     return {}
@@ -160,13 +186,14 @@ class Checkpoints:
   ) -> Iterator[Restored]:
     """Yield the content of the files that are not damaged; warn about the others."""
     for path in paths:
-      if (arrays := _read(path)) is None:
+      if (found := _read(path)) is None:
         print(f"warning: {path} is damaged; trying the one before it.", file=sys.stderr)
         continue
+      arrays, sha256 = found
       with arrays:
         meta = _meta(arrays)
         self._refuse(path, meta)  # Before its arrays are found to differ.
-        yield Restored(_unflatten(like, arrays, path, only), meta, path)
+        yield Restored(unflatten(like, arrays, path, only), meta, path, sha256)
 
   def _unwanted(self, newest: Path) -> list[Path]:
     """Return the checkpoints that are neither among the newest nor the best.
@@ -189,10 +216,16 @@ class Checkpoints:
     """Return the validation loss of a checkpoint; infinite if it is unknown."""
     if path not in self._losses:
       self._losses[path] = math.inf
-      if (arrays := _read(path)) is not None:
-        with arrays:
-          self._losses[path] = _loss_of(_meta(arrays))
+      if (found := _read(path)) is not None:
+        with found[0] as arrays:
+          self._losses[path] = _loss_of(step_of(path), _meta(arrays))
     return self._losses[path]
+
+
+def common_steps(several: Sequence[Checkpoints]) -> list[int]:
+  """Return the steps of which all folders have a checkpoint, newest first."""
+  steps = [set(map(step_of, each.paths())) for each in several]
+  return sorted(set.intersection(*steps), reverse=True)
 
 
 def restore_together(several: Sequence[Checkpoints], like: Any) -> list[Restored]:
@@ -201,8 +234,8 @@ def restore_together(several: Sequence[Checkpoints], like: Any) -> list[Restored
   The folders differ if a program of several runs was killed between two saves. The result
   is empty if they have no step in common; errors are those of `Checkpoints.restore`.
   """
-  steps = set.intersection(*({step_of(p) for p in each.paths()} for each in several))
-  for step in sorted(steps, reverse=True):
+  steps = common_steps(several)
+  for step in steps:
     found = [restored for each in several if (restored := each.at(like, step))]
     if len(found) == len(several):
       return found
@@ -219,18 +252,19 @@ def _all_damaged(several: Sequence[Checkpoints]) -> UserError:
   )
 
 
-def _read(path: Path) -> Any:
-  """Return the arrays of a file; None if it is damaged or not a checkpoint."""
+def _read(path: Path) -> tuple[Any, str] | None:
+  """Return the arrays of a file and its sha256; None if it is damaged or unreadable."""
   try:
     content = read_regular(path)
   except (OSError, UserError):  # Also a folder, a link or a pipe of this name.
     return None
-  if not path.stem.endswith("-" + hashlib.sha256(content).hexdigest()[:DIGEST_LENGTH]):
+  sha256 = hashlib.sha256(content).hexdigest()
+  if not path.stem.endswith("-" + sha256[:DIGEST_LENGTH]):
     return None
   try:
     arrays = npz.load(content)
-    refuse_malformed(path, _meta(arrays), {"validation_loss?": OrNull(float)})
-    return arrays
+    refuse_malformed(path, _meta(arrays), OF_META)
+    return arrays, sha256
   except (ValueError, KeyError, UserError):
     return None
 
@@ -240,46 +274,22 @@ def _meta(arrays: Any) -> dict[str, Any]:
   return meta
 
 
-def _loss_of(meta: dict[str, Any]) -> float:
-  loss = meta.get("validation_loss")
-  return math.inf if loss is None else float(loss)
+def _loss_of(step: int, meta: dict[str, Any]) -> float:
+  """Return the validation loss of a checkpoint; infinite if it has none of its own.
+
+  A checkpoint between two validations records the last one, with its step.
+  """
+  validated = meta.get("validated")  # Earlier versions did not record it.
+  if meta.get("validation_loss") is None or (validated and validated[0] != step):
+    return math.inf
+  return float(meta["validation_loss"])
 
 
 def _is_checkpoint(path: Path) -> bool:
   step, _, digest = path.stem.partition("-")
-  return step.isdecimal() and len(digest) == DIGEST_LENGTH
+  return path.suffix == ".npz" and step.isdecimal() and len(digest) == DIGEST_LENGTH
 
 
 def step_of(path: Path) -> int:
   """Return the step in the name of a checkpoint."""
   return int(path.stem.partition("-")[0])
-
-
-def _named_leaves(tree: Any) -> list[tuple[str, Any]]:
-  leaves = jax.tree_util.tree_leaves_with_path(tree)
-  return [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
-
-
-def _unflatten(like: Any, arrays: Any, path: Path, only: str) -> Any:
-  """Return the arrays in the structure of `like`, with the same shapes and dtypes.
-
-  All arrays whose names begin with `only` have to be in `like`.
-  """
-  leaves = []
-  expected = _named_leaves(like)
-  for name, leaf in expected:
-    if name not in arrays:
-      raise UserError(f"{path} is of another model: it has no {name}.")
-    array = arrays[name]
-    if (array.shape, array.dtype) != (leaf.shape, leaf.dtype):
-      raise UserError(
-        f"{path} is of another model: {name} is {array.dtype}{list(array.shape)}, "
-        f"expected {leaf.dtype}{list(leaf.shape)}."
-      )
-    leaves.append(array)
-  known = {name for name, _ in expected} | {META}
-  own = {name for name in arrays if not name.startswith(FILES)}
-  surplus = {name for name in own if name.startswith(only)} - known
-  if surplus:
-    raise UserError(f"{path} is of another model: it also has {sorted(surplus)[0]}.")
-  return jax.tree.unflatten(jax.tree.structure(like), leaves)

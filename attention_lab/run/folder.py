@@ -17,6 +17,7 @@ from attention_lab.errors import UserError
 from attention_lab.run.checkpoint import Checkpoints
 from attention_lab.system import lock as locks
 from attention_lab.system.files import (
+  is_missing,
   make_folder,
   remove_partial,
   write_file,
@@ -72,7 +73,7 @@ def stored(workdir: Path) -> dict[str, Any] | None:
     UserError: it is malformed.
   """
   path = workdir / CONFIG
-  if not os.path.exists(path):
+  if is_missing(path):
     return None
   return read_shaped(path, CONTENT)
 
@@ -97,7 +98,7 @@ def new_folder(*words: str) -> Path:
 
 def existing(workdir: str | None) -> Path:
   """Return `workdir`; raise `UserError` if it holds no run, naming the newest one."""
-  if workdir and os.path.exists(Path(workdir) / CONFIG):
+  if workdir and not is_missing(Path(workdir) / CONFIG):
     return Path(workdir)
   found = filter(os.path.exists, RUNS.glob(f"*/{CONFIG}"))  # A link may lead nowhere.
   newest = max(found, key=os.path.getmtime, default=None)
@@ -178,20 +179,9 @@ def held(workdir: Path, new: bool = False) -> Iterator[None]:
 
 def mark_saved(workdir: Path) -> None:
   """Record that a run has saved a checkpoint."""
-  if not os.path.lexists(workdir / SAVED):
+  if is_missing(workdir / SAVED):
     with writing(workdir / SAVED):
       write_file(workdir / SAVED, b"")
-
-
-def refuse_lost_checkpoints(workdir: Path) -> None:
-  """Raise `UserError` if a run has saved checkpoints, and none is left."""
-  saved = any(os.path.exists(workdir / name) for name in (SAVED, SUMMARY))
-  if saved and not Checkpoints(workdir / CHECKPOINTS, 1).paths():
-    raise UserError(
-      f"The run in {workdir} has no checkpoint left, so it cannot be resumed. Restore "
-      f"{workdir / CHECKPOINTS}, name another --workdir, or remove {workdir} to train "
-      f"from the start."
-    )
 
 
 def record(
@@ -277,15 +267,6 @@ def provenance(workdir: Path) -> dict[str, Any]:
 def command() -> str:
   """Return the command line that was typed."""
   return shlex.join(["python", "-m", "attention_lab.main", *sys.argv[1:]])
-
-
-def refuse_lost(workdir: Path) -> None:
-  """Raise `UserError` if a run's folder was removed or renamed while it trains."""
-  if not os.path.exists(workdir / CONFIG):
-    raise UserError(
-      f"{workdir / CONFIG} is gone: the folder was removed or renamed while the run "
-      f"trained, so it stops. Leave the folder in place, and train again."
-    )
 
 
 def refuse_other_data(workdir: Path, fingerprint: str) -> None:

@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from attention_lab.errors import UserError
-from attention_lab.system.files import finite_or_named, write_file, writing
+from attention_lab.system.files import (
+  finite_or_named,
+  is_missing,
+  write_file,
+  writing,
+)
 from attention_lab.system.regular import no_follow, read_regular
 from attention_lab.system.shape import AtLeast, refuse_malformed
 
@@ -96,9 +101,16 @@ def unpack(copy: str) -> bytes:
 
 
 def records(path: Path) -> list[dict[str, Any]]:
-  """Return the records of a file, up to a damaged line; none if it is missing."""
-  records = []
-  content = read_regular(path) if os.path.lexists(path) else b""
+  """Return the records of a file, up to a damaged line; none if it is missing.
+
+  A file that cannot be read has none either, and is named on standard error.
+  """
+  records, content = [], b""
+  if not is_missing(path):
+    try:
+      content = read_regular(path)
+    except OSError as error:
+      print(f"warning: cannot read {path}: {error.strerror}.", file=sys.stderr)
   for line in content.decode("utf-8", "replace").split("\n"):
     try:
       record = json.loads(line)

@@ -17,7 +17,8 @@ SETTINGS: Mapping[str, Setting] = {
   ),
   "evaluation.checkpoint": Changeable(
     "newest",
-    "Checkpoint to evaluate, to sample from, or to start from with --from.",
+    "Checkpoint to evaluate, to sample from, or to start from with --from. The best has "
+    "the lowest validation loss of those saved at the step of a validation.",
     choices=("newest", "best"),
   ),
   "evaluation.average": Changeable(

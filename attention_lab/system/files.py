@@ -1,6 +1,7 @@
 """Files that exist completely or not at all, even after a power failure."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
@@ -18,7 +19,24 @@ from attention_lab.system.regular import no_follow, read_regular
 SUFFIX = ".partial"  # Suffix of files that are being written.
 DEEPEST = 64  # Levels of nesting of JSON that is read.
 ROOM = "Free some space, and resume with the same --workdir; its checkpoints are whole."
+RESUME = "Resume with the same --workdir once it can be written to."
+# Error numbers of a full disk, a quota, and a limit of a file's size.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 GONE = "The folder was removed or renamed while it was in use."
+# Error numbers of a path that nothing has.
+MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+
+
+def is_missing(path: Path) -> bool:
+  """Return whether nothing has this path.
+
+  An error of the disk, or a lack of permission, does not count as absence.
+  """
+  try:
+    os.lstat(path)
+  except OSError as error:
+    return error.errno in MISSING
+  return False
 
 
 @contextlib.contextmanager
@@ -38,7 +56,9 @@ def writing(path: Path, remedy: str = "") -> Iterator[None]:
 
 def advice_after(error: OSError) -> str:
   """Return what the user can do after an error of writing to a run's folder."""
-  return GONE if isinstance(error, FileNotFoundError) else ROOM
+  if isinstance(error, FileNotFoundError):
+    return GONE
+  return ROOM if error.errno in FULL else RESUME
 
 
 def write_atomically(

@@ -71,6 +71,8 @@ def alone(path: Path, remedy: str) -> Iterator[None]:
       acquired = _lock(file, wait=False)
     except Unsupported:
       acquired = stack.enter_context(_exclusive_file(path))
+    except OSError as error:
+      raise UserError(f"Cannot lock {path}: {error.strerror}. {remedy}") from None
     if not acquired:
       raise UserError(f"{path.parent} is in use by {_holder(file)}. {remedy}")
     file.truncate(0)

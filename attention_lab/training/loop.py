@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from attention_lab.distributed.devices import unreplicate
 from attention_lab.errors import UserError
 from attention_lab.run import folder as run_folder
+from attention_lab.run import lost
 from attention_lab.system.signals import Interrupt
 from attention_lab.training import due, messages, validation
 from attention_lab.training.divergence import advance
@@ -134,11 +135,15 @@ class Loop:
     )
 
   def _save(self) -> list[Path]:
-    return [run.save(self._stepper.step, self._stepper.seconds) for run in self._runs]
+    step, seconds = self._stepper.step, self._stepper.seconds
+    paths = [run.save(step, seconds) for run in self._runs]
+    for run, path in zip(self._runs, paths, strict=True):
+      run.saved(path)
+    return paths
 
   def _refuse_lost(self) -> None:
     for run in self._runs if self._group.first else ():
-      run_folder.refuse_lost(run.folder)
+      lost.refuse_lost_folder(run.folder)
 
   def _interrupted(self, signal: int) -> int:
     self._print(messages.interrupted(self._runs, self._stepper.step, self._save()))

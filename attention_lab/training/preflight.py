@@ -42,6 +42,7 @@ from attention_lab.plugin import attribution, usage
 from attention_lab.position.base.position import positions
 from attention_lab.run import code as run_code
 from attention_lab.run import folder as run_folder
+from attention_lab.run import lost
 from attention_lab.run.disk_space import bytes_to_come, refuse_full
 from attention_lab.schedule.base.schedule import schedules
 from attention_lab.system.code_hash import used_code
@@ -157,8 +158,8 @@ def _refuse_changes(
   config: Config, folders: Sequence[Path], dataset: Dataset, code: Mapping[str, str]
 ) -> None:
   """Raise `UserError` if a folder's run lost its checkpoints, or had other data or code."""
+  lost.refuse_lost_checkpoints(folders)
   for folder in folders:
-    run_folder.refuse_lost_checkpoints(folder)
     run_folder.refuse_other_data(folder, dataset.fingerprint)
     run_code.refuse_other_code(folder, code, config.checkpoint.changed_code)
 

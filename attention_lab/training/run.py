@@ -121,7 +121,7 @@ class Run:
     self.clock.resume(meta["seconds"], meta["training_seconds"])
 
   def save(self, step: int, spent: float) -> Path:
-    """Save a checkpoint.
+    """Save a checkpoint; `saved` has to follow.
 
     Args:
       step: steps taken.
@@ -142,9 +142,13 @@ class Run:
       "seconds": self.clock.seconds(),
       "training_seconds": self.clock.training_seconds(spent),
     }
-    path = self.checkpoints.save(step, state, meta)
-    run_folder.mark_saved(self.folder)
-    return path
+    return self.checkpoints.save(step, state, meta)
+
+  def saved(self, path: Path) -> None:
+    """Remove old checkpoints, once all runs of the program have saved this one."""
+    if self.group.first:
+      run_folder.mark_saved(self.folder)
+      self.checkpoints.remove_old(path)
 
   def tokens_per_second(self, step: int, spent: float) -> float:
     """Return tokens per second of training, over all starts and by all sibling runs."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import multiprocessing
+import shutil
 import sys
 
 import jax
@@ -220,9 +221,24 @@ def test_learning_the_vocabulary_is_deterministic(own, tmp_path_factory):
   models = []
   for _ in range(2):
     models.append(pairs(own).vocabulary.model)
-    for path in own.glob("parallel_text/*/vocabulary.model"):
-      path.unlink()
+    for path in own.glob("parallel_text/*/sha256.json"):
+      path.unlink()  # As in the cache of an earlier version.
   assert models[0] == models[1]
+
+
+@pytest.mark.parametrize("how", ["flip", "cut", "missing"])
+def test_a_damaged_vocabulary_is_refused(own, how):
+  assert pairs(own).vocabulary.size
+  (path,) = own.glob("parallel_text/*/vocabulary.model")
+  content = bytearray(path.read_bytes())
+  content[len(content) // 2] ^= 1
+  path.write_bytes(content if how == "flip" else content[:-1])
+  if how == "missing":
+    path.unlink()
+  with pytest.raises(UserError, match=rf"in {path.parent} are damaged\. Remove that"):
+    _ = pairs(own).vocabulary
+  shutil.rmtree(path.parent)
+  assert pairs(own).vocabulary.size
 
 
 @pytest.mark.parametrize("line", ["Quark " * 800, "Quark ▅ Quark"])
@@ -320,8 +336,9 @@ def test_interrupted_preparation_keeps_only_complete_files_and_resumes(
 ):
   monkeypatch.setattr(token_file, "CHUNK", 40)
   expected = whole_pass(pairs(own), "train")
+  (model,) = own.glob("parallel_text/*/vocabulary.model")
   for path in made(own):
-    if path.name != "vocabulary.model":
+    if path.parent != model.parent:
       path.unlink()
   encode, calls = SubwordVocabulary.encode_lines, []
 
@@ -335,11 +352,8 @@ def test_interrupted_preparation_keeps_only_complete_files_and_resumes(
   with pytest.raises(KeyboardInterrupt):
     pairs(own).size("train")
   left = made(own)
-  names = {path.name for path in left}
-  assert names == (
-    {"vocabulary.model"}
-    | ({"tokens", "ends.npy", "sha256.json"} if chunks > 2 else set())
-  )
+  names = {path.name for path in left if path.parent != model.parent}
+  assert names == ({"tokens", "ends.npy", "sha256.json"} if chunks > 2 else set())
   monkeypatch.setattr(SubwordVocabulary, "encode_lines", encode)
   jax.tree.map(np.testing.assert_array_equal, expected, whole_pass(pairs(own), "train"))
   assert left.items() <= made(own).items()  # Complete files are not made again.
@@ -347,10 +361,10 @@ def test_interrupted_preparation_keeps_only_complete_files_and_resumes(
 
 def test_partial_file_of_a_killed_process_is_removed(own):
   pairs(own).size("train")
-  ends = next(own.glob("parallel_text/*/ends.npy"))
-  partial = ends.parent / ".123.partial"
+  digests = next(own.glob("parallel_text/*/ends.npy")).with_name("sha256.json")
+  partial = digests.parent / ".123.partial"
   partial.write_bytes(b"half")
-  ends.unlink()
+  digests.unlink()
   pairs(own).size("train")
   assert not partial.exists()
 

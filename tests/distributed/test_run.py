@@ -28,8 +28,14 @@ def killed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def resumed(killed):
-  """Resume the killed run to its end; return its folder and the results."""
+  """Resume the killed run to its end; return its folder and the results.
+
+  Its newest checkpoint cannot be read.
+  """
   workdir, _ = killed
+  newest = max((workdir / "checkpoints").glob("*.npz"))
+  newest.unlink()
+  newest.mkdir()
   return workdir, ended(runs.start_all([f"--workdir={workdir}"]), runs.TIMEOUT)
 
 
@@ -45,6 +51,7 @@ def test_only_the_first_process_prints(resumed):
   _, ((first, out, err), (second, other, _)) = resumed
   assert (first, second) == (0, 0), err
   assert "Resuming at step" in out
+  assert "is damaged; trying the one before it" in err
   assert "validation" in out
   assert "step" not in other
 

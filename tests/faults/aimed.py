@@ -7,65 +7,16 @@ python -m tests.faults.aimed "save twice" "metrics lost"
 import signal
 import socket
 import sys
-import time
 import traceback
 from functools import partial
 
 import numpy as np
 
 from attention_lab.errors import nearest
-from tests.faults import faults, processes
+from tests.faults import faults, processes, storage
+from tests.faults.scene import STEPS, Scene, wait_for_step
 
-STEPS = 24
 STEP_OF = {"compilation": 0, "warm-up": 1, "step": 13, "evaluation": 7, "save": 5}
-STARTED = 12  # Steps of a run before faults of other kinds.
-
-
-class Scene:
-  """A run in its own folder, and its expected outcome.
-
-  Args:
-    folder: folder to be created.
-    expected: the `processes.outcome` of an undisturbed run.
-  """
-
-  def __init__(self, folder, expected):
-    folder.mkdir()
-    self.workdir = folder / "run"
-    self.expected = expected
-
-  def run(self, inject=lambda: None, words=()):
-    """Run a process until it ends, and return its result."""
-    ended = processes.run(self.workdir, STEPS, inject, words=words)
-    assert "Traceback" not in ended.err, ended.err
-    return ended
-
-  def begin(self, words=()):
-    """Run until a signal in the middle; the run has several checkpoints then."""
-    ended = self.run(faults.signalled("step", signal.SIGTERM, 1), words)
-    assert ended.status == 128 + signal.SIGTERM, ended
-    assert processes.saved_step(self.workdir) > STARTED
-    assert len(processes.checkpoints(self.workdir)) > 1
-
-  def resume(self, err=""):
-    """Resume the run to its end, and assert its outcome.
-
-    Args:
-      err: text expected on standard error; "" if nothing may be printed there.
-    """
-    saved = processes.saved_step(self.workdir)
-    ended = self.run()
-    assert ended.status == 0, ended
-    assert (err in ended.err) if err else not ended.err, ended.err
-    assert not saved or f"Resuming at step {saved} in" in ended.out, ended.out
-    assert processes.outcome(self.workdir) == self.expected
-    assert not list(self.workdir.rglob("*.partial"))
-
-  def assert_rejected(self, ended, *fragments):
-    """Assert that a process ended with status 2 and one line with these fragments."""
-    assert ended.status == 2, ended
-    assert ended.err.count("error: ") == ended.err.count("\n") == 1, ended.err
-    assert all(fragment in ended.err for fragment in fragments), ended.err
 
 
 def signalled(place, times, number, scene):
@@ -94,46 +45,6 @@ def kill_in(phase, scene):
   scene.resume()
 
 
-def full(fragment, count, scene):
-  """Fill the disk for files of one kind, from the count-th file on."""
-  scene.begin()
-  before = processes.checkpoints(scene.workdir)
-  ended = scene.run(faults.full_under(fragment, count))
-  scene.assert_rejected(ended, "No space left on device", "Free some space")
-  assert processes.checkpoints(scene.workdir) == before
-  scene.resume()
-
-
-def full_tensorboard(scene):
-  """Fill the disk of TensorBoard's events: the run continues without them."""
-  words = ["--config.log.tensorboard=true"]
-  ended = processes.run(
-    scene.workdir, STEPS, faults.full_under("tensorboard"), words=words
-  )
-  assert ended.status == 0, ended
-  assert ended.err.startswith("warning: TensorBoard missed"), ended.err
-  assert ended.err.count("\n") == 1, ended.err
-  assert processes.outcome(scene.workdir) == scene.expected
-
-
-def full_output(scene):
-  """Fill the disk of standard output: the run continues after one warning."""
-  ended = scene.run(faults.full_output)
-  assert ended.status == 0, ended
-  warning = "warning: nothing more can be printed: No space left on device.\n"
-  assert ended.err == warning, ended.err
-  scene.resume()
-
-
-def read_only(scene):
-  """Remove the permission to write to the folder."""
-  scene.begin()
-  ended = scene.run(faults.no_rights(scene.workdir))
-  scene.assert_rejected(ended, f"Cannot write to {scene.workdir}", "Permission denied")
-  scene.workdir.chmod(0o755)
-  scene.resume()
-
-
 def more_devices(scene):
   """Resume on other devices: the losses are equal up to rounding."""
   words = ["--config.model.dropout=0.0"]  # Each device has its own dropout mask.
@@ -157,10 +68,7 @@ def second_process(scene):
   """Start a second process in the same folder, and then kill the first one."""
   stop = faults.signalled("step", signal.SIGSTOP, 1)
   pid = processes.start(scene.workdir, STEPS, stop)
-  until = time.monotonic() + processes.TIMEOUT
-  while processes.reached_step(scene.workdir) < STARTED:
-    assert time.monotonic() < until
-    time.sleep(0.02)
+  wait_for_step(scene)
   try:
     ended = scene.run()
   finally:
@@ -178,46 +86,37 @@ def jumping_clock(scene):
   scene.resume()
 
 
-def truncate_metrics(size, scene):
-  """Truncate metrics.jsonl, also before the step of the checkpoint, or remove it."""
-  scene.begin()
-  path = scene.workdir / "metrics.jsonl"
-  content = path.read_bytes()
-  path.unlink() if size is None else path.write_bytes(content[:size])
-  scene.resume(err="they are taken from the checkpoint")
-
-
-def damage(how, scene):
-  """Damage or remove the newest checkpoint: the run resumes from the one before."""
-  scene.begin()
-  newest = next(iter(processes.checkpoints(scene.workdir)))
-  rng = np.random.default_rng(0)
-  assert faults.damage_newest(scene.workdir, rng, how) == how
-  assert processes.saved_step(scene.workdir) < int(newest.stem[:9])
-  scene.resume(err="" if how == "missing" else f"{newest} is damaged")
+def kill_between_seeds(scene):
+  """Kill a program of two seeds between the saves of their checkpoints of one step."""
+  words = ["--seeds=2", "--config.checkpoint.keep=1"]
+  undisturbed = scene.workdir.with_name("undisturbed")
+  assert processes.run(undisturbed, STEPS, words=words).status == 0
+  for phase, count in (("half", 4), ("half", 4), ("unlink", 7)):
+    ended = scene.run(faults.die_in(phase, count), words)
+    assert ended.status == -signal.SIGKILL, (phase, ended)
+  saved = [processes.saved_step(scene.workdir / f"seed{i}") for i in range(2)]
+  ended = scene.run(words=words)
+  assert (ended.status, ended.err) == (0, ""), ended
+  assert f"Resuming at step {min(saved)} in" in ended.out, (saved, ended.out)
+  for seed in ("seed0", "seed1"):
+    folders = undisturbed / seed, scene.workdir / seed
+    expected, actual = map(processes.outcome, folders)
+    assert actual == expected
 
 
 TERM, INT = signal.SIGTERM, signal.SIGINT
+SAVING = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)  # Besides SIGTERM and SIGINT.
 SCENES = {
   **{f"{p} once": partial(signalled, p, 1, TERM) for p in STEP_OF},
   **{f"{p} twice": partial(signalled, p, 2, TERM) for p in STEP_OF},
   "Ctrl-C twice": partial(signalled, "step", 2, INT),
-  **{f"{p}: SIGHUP": partial(signalled, p, 1, signal.SIGHUP) for p in STEP_OF},
+  **{f"{p}: {x.name}": partial(signalled, p, 1, x) for x in SAVING for p in STEP_OF},
   **{f"killed: {p}": partial(kill_in, p) for p in faults.PHASES},
-  # The first files are the empty ones with which a run tests for write permission.
-  "full: checkpoints": partial(full, "checkpoints", 2),
-  "full: metrics": partial(full, "metrics.jsonl", 1),
-  "full: config": partial(full, ".partial", 3),
-  "full: tensorboard": full_tensorboard,
-  "full: printing": full_output,
-  "read-only": read_only,
   "devices": more_devices,
   "second process": second_process,
   "clock": jumping_clock,
-  "metrics cut in the last line": partial(truncate_metrics, -2),
-  "metrics cut in the middle": partial(truncate_metrics, 400),
-  "metrics lost": partial(truncate_metrics, None),
-  **{f"newest: {how}": partial(damage, how) for how in ("flip", "cut", "missing")},
+  "killed between two seeds": kill_between_seeds,
+  **storage.SCENES,
 }
 
 

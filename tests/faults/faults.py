@@ -6,6 +6,8 @@ fault into the process in which it is called.
 
 import builtins
 import ctypes
+import errno
+import fcntl
 import os
 import resource
 import signal
@@ -24,6 +26,16 @@ SIGNALS = {
   "term": (signal.SIGTERM,),
   "term twice": (signal.SIGTERM, signal.SIGTERM),
   "int twice": (signal.SIGINT, signal.SIGINT),
+  "hup": (signal.SIGHUP,),
+  "usr1": (signal.SIGUSR1,),
+  "usr2": (signal.SIGUSR2,),
+}
+# Error numbers of files on a bad disk or a network mount, and of mounts without locks.
+UNREADABLE = {"EIO": errno.EIO, "EACCES": errno.EACCES, "ESTALE": errno.ESTALE}
+LOCKLESS = {
+  "ENOLCK": errno.ENOLCK,
+  "EOPNOTSUPP": errno.EOPNOTSUPP,
+  "ENOSYS": errno.ENOSYS,
 }
 
 
@@ -99,6 +111,27 @@ def full_under(fragment, count=1):
   return inject
 
 
+def failing(owner, name, path, number, times=1000):
+  """Let a function fail for one path, the first `times` times."""
+  remaining = [times]
+
+  def fail(first, *_):
+    if str(first) == str(path) and remaining[0]:
+      remaining[0] -= 1
+      raise OSError(number, os.strerror(number), str(path))
+
+  return lambda: call_before(owner, name, fail)
+
+
+def lockless(number):
+  """Let locks fail, as on a mount without them."""
+
+  def fail(*_):
+    raise OSError(number, os.strerror(number))
+
+  return lambda: call_before(fcntl, "flock", fail)
+
+
 def full_output():
   """Fill the disk of standard output."""
   os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
@@ -159,6 +192,25 @@ def signalled(place, number, times):
       send()
 
   return lambda: call_before(owner, name, send_once)
+
+
+def at_step(step, act):
+  """Call `act` once, before the run goes on from a step."""
+  from attention_lab.training.stepper import Stepper
+
+  done = []
+
+  def act_once(stepper, *_):
+    if stepper.step == step and not done:
+      done.append(act())
+
+  return lambda: call_before(Stepper, "advance", act_once)
+
+
+def replace_by_link(path, elsewhere):
+  """Replace a file or folder by a link to something else, which is returned."""
+  path.rename(path.with_name(f"{path.name}.moved"))
+  path.symlink_to(elsewhere)
 
 
 def jumping_clock(rng):

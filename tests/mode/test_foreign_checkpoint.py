@@ -86,16 +86,19 @@ def test_an_average_over_a_foreign_checkpoint_is_refused(run, finished, command)
   assert_refused(command(*words), CHANGES[exchange])
 
 
-@pytest.mark.parametrize("finished_too", [True, False])
+MARKS = ("summary.json", ".saved")
+
+
+@pytest.mark.parametrize(
+  "lost", [(), MARKS[:1], MARKS], ids=["finished", "unfinished", "earlier version"]
+)
 @pytest.mark.parametrize("whole", [True, False])
-def test_a_run_without_its_checkpoints_does_not_start_anew(
-  run, command, whole, finished_too
-):
+def test_a_run_without_its_checkpoints_does_not_start_anew(run, command, whole, lost):
   shutil.rmtree(run / "checkpoints")
   if not whole:
     (run / "checkpoints").mkdir()
-  if not finished_too:
-    (run / "summary.json").unlink()
+  for name in lost:
+    (run / name).unlink()
   before = records(run)
   result = command(f"--workdir={run}", "--mode=train")
   assert_refused(result, f"The run in {run} has no checkpoint left")
@@ -105,8 +108,11 @@ def test_a_run_without_its_checkpoints_does_not_start_anew(
 
 def test_a_run_that_was_killed_before_its_first_checkpoint_starts_anew(run, command):
   shutil.rmtree(run / "checkpoints")
-  for name in ("summary.json", ".saved"):
+  for name in MARKS:
     (run / name).unlink()
+  lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
+  until = [line for line in lines if json.loads(line)["step"] <= 2]  # Saved every 2.
+  (run / "metrics.jsonl").write_text("".join(until))
   status, out, _ = command(f"--workdir={run}")
   assert status == 0
   assert f"New run in {run}" in out

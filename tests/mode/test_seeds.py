@@ -13,6 +13,7 @@ from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
 from attention_lab.mode import evaluate, train
 from attention_lab.nn import cross_entropy
+from attention_lab.run.checkpoint import Checkpoints
 from attention_lab.training import loop, preflight
 from attention_lab.training.preflight import seed_configs
 from attention_lab.training.seeds import make_stepper, select, side_by_side_pays
@@ -149,6 +150,46 @@ def test_an_interrupted_run_goes_on_bit_for_bit(stopped, together, capsys):
   assert f"Seed {SEED + 1} was at" not in out
   for seed in (SEED, SEED + 1):
     assert_same_bits(folder / f"seed{seed}", together / f"seed{seed}")
+
+
+@pytest.mark.parametrize("place", ["save", "remove_old"])
+def test_a_kill_between_the_saves_of_two_seeds_loses_one_interval(
+  tmp_path, monkeypatch, capsys, together, place
+):
+  config, folder = a_config(seeds=2), tmp_path / "run"
+  config.checkpoint.keep, real = 1, getattr(Checkpoints, place)
+
+  def die(checkpoints, *words):
+    if last_step(folder) == STEPS and f"seed{SEED + 1}" in str(checkpoints.folder):
+      raise KeyboardInterrupt
+    return real(checkpoints, *words)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(Checkpoints, place, die)
+    with pytest.raises(KeyboardInterrupt):
+      train.run(config, str(folder))
+  capsys.readouterr()
+  assert train.run(config, str(folder)) == 0
+  step = STEPS // 2 if place == "save" else STEPS
+  assert f"Resuming at step {step} in" in capsys.readouterr().out
+  for seed in (SEED, SEED + 1):
+    assert_same_bits(folder / f"seed{seed}", together / f"seed{seed}")
+  assert len(list(folder.rglob("*.npz"))) <= 2 * 2  # The newest and the best.
+
+
+def last_step(folder):
+  return Checkpoints(folder / f"seed{SEED}" / "checkpoints", 1).last_step()
+
+
+def test_seeds_without_a_common_step_are_not_started_anew(stopped):
+  folder, _ = stopped
+  for number, seed in enumerate((SEED, SEED + 1)):
+    saved = sorted((folder / f"seed{seed}" / "checkpoints").iterdir())
+    saved[number].unlink()
+  before = sorted(folder.rglob("*"))
+  with pytest.raises(UserError, match="seeds have no checkpoint of one step in common"):
+    train.run(a_config(seeds=2), str(folder))
+  assert sorted(folder.rglob("*")) == before
 
 
 def test_one_seed_goes_on_alone(stopped, alone):

@@ -1,12 +1,15 @@
 """Proves that a checkpoint comes back bit for bit, or not at all and never unnoticed."""
 
+import errno
+import os
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 from attention_lab.errors import UserError
-from attention_lab.run.checkpoint import Checkpoints
+from attention_lab.run.checkpoint import Checkpoints, restore_together
+from attention_lab.system import regular
 
 FLIPS = 80  # Random single-bit flips, and as many truncations.
 
@@ -28,8 +31,10 @@ def state(step=0):
   )
 
 
-def save(checkpoints, step, loss=None):
-  return checkpoints.save(step, state(step), {"validation_loss": loss})
+def save(checkpoints, step, loss=None, **meta):
+  path = checkpoints.save(step, state(step), {"validation_loss": loss, **meta})
+  checkpoints.remove_old(path)
+  return path
 
 
 def restored_step(folder, which="newest"):
@@ -109,10 +114,108 @@ def test_a_loss_that_is_not_a_number_is_never_the_best(tmp_path, checkpoints):
   assert restored_step(tmp_path, "best") == 1
 
 
-def test_where_no_loss_is_known_the_newest_is_the_best(tmp_path, checkpoints):
+def test_where_no_loss_is_known_the_newest_is_taken_and_this_is_said(
+  tmp_path, checkpoints, capsys
+):
   for step in (1, 2):
     save(checkpoints, step)
   assert restored_step(tmp_path, "best") == 2
+  assert "was validated at its own step; the newest is used" in capsys.readouterr().err
+
+
+def test_the_loss_of_an_earlier_step_makes_no_checkpoint_the_best(
+  tmp_path, checkpoints
+):
+  for step, loss, validated in ((4, 2.0, 4), (6, 1.0, 5), (8, 1.0, 5), (10, 3.0, 10)):
+    save(checkpoints, step, loss, validated=[validated, 1])
+  for reopened in (checkpoints, Checkpoints(tmp_path, 3)):
+    assert int(reopened.restore(state(), "best").tree.step) == 4
+
+
+UNREADABLE = [errno.EIO, errno.EACCES, errno.ESTALE]
+
+
+def fail_to(call, path, number, monkeypatch):
+  """Let the opening of a file, its status or its reading fail, as on a bad disk."""
+  real_open, real_read, ours = os.open, os.fdopen, set()
+
+  def fail():
+    raise OSError(number, os.strerror(number), str(path))
+
+  def open_(name, *args, **kwargs):
+    if call == "open" and str(name) == str(path):
+      fail()
+    descriptor = real_open(name, *args, **kwargs)
+    (ours.add if str(name) == str(path) else ours.discard)(descriptor)
+    return descriptor
+
+  def opened(descriptor, *args, **kwargs):
+    file = real_read(descriptor, *args, **kwargs)
+    if call == "read" and descriptor in ours:
+      file.close()
+      fail()
+    return file
+
+  def status(descriptor, real=os.fstat):
+    if call == "stat" and descriptor in ours:
+      fail()
+    return real(descriptor)
+
+  monkeypatch.setattr(os, "open", open_)
+  monkeypatch.setattr(os, "fstat", status)
+  monkeypatch.setattr(regular, "open", opened, raising=False)
+
+
+@pytest.mark.parametrize("call", ["open", "stat", "read"])
+@pytest.mark.parametrize("number", UNREADABLE)
+@pytest.mark.parametrize("which", ["newest", "best"])
+def test_a_checkpoint_that_cannot_be_read_is_passed_over(
+  tmp_path, checkpoints, monkeypatch, capsys, call, number, which
+):
+  save(checkpoints, 1, loss=2.0)
+  fail_to(call, path := save(checkpoints, 2, loss=1.0), number, monkeypatch)
+  assert int(checkpoints.restore(state(), which).tree.step) == 1
+  assert capsys.readouterr().err == (
+    f"warning: {path} is damaged; trying the one before it.\n"
+  )
+  assert checkpoints.at(state(), 2) is None
+  assert [int(x.tree.step) for x in checkpoints.newest(state(), 2)] == [1]
+  (step,) = {int(x.tree.step) for x in restore_together([checkpoints] * 2, state())}
+  assert step == 1
+
+
+@pytest.mark.parametrize("number", UNREADABLE)
+@pytest.mark.parametrize("call", ["listdir", "lstat"])
+def test_a_folder_that_cannot_be_listed_is_no_empty_folder(
+  tmp_path, checkpoints, monkeypatch, call, number
+):
+  save(checkpoints, 1)
+  real = getattr(os, call)
+
+  def fail(path, *args):
+    if str(path) == str(tmp_path):
+      raise OSError(number, os.strerror(number))
+    return real(path, *args)
+
+  monkeypatch.setattr(os, call, fail)
+  if call == "lstat":
+    assert restored_step(tmp_path) == 1
+  else:
+    with pytest.raises(UserError, match=f"Cannot read {tmp_path}: "):
+      restored_step(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["folder", "dangling link"])
+def test_what_has_the_name_of_a_checkpoint_does_no_harm(
+  tmp_path, checkpoints, kind, capsys
+):
+  other = tmp_path / f"000000001-{'0' * 16}.npz"
+  other.mkdir() if kind == "folder" else other.symlink_to("nowhere")
+  for step in range(2, 8):
+    save(checkpoints, step)
+  assert restored_step(tmp_path) == 7
+  assert other.is_dir() == (kind == "folder")
+  assert capsys.readouterr().err.count("cannot remove") == (kind == "folder")
 
 
 @pytest.mark.parametrize("how", ["flip", "truncate"])
@@ -232,15 +335,15 @@ def test_after_a_fall_back_the_steps_that_were_lost_go(tmp_path, checkpoints):
 def test_a_step_that_is_saved_again_replaces_what_was_there(tmp_path, keep):
   checkpoints = Checkpoints(tmp_path, keep)
   for seconds in range(8):  # As a run does that was interrupted twice at one step.
-    path = checkpoints.save(5, state(5), {"validation_loss": None, "seconds": seconds})
+    path = save(checkpoints, 5, seconds=seconds)
     assert checkpoints.paths() == [path]
 
 
 def test_a_damaged_step_that_is_saved_again_is_gone(tmp_path, capsys):
   checkpoints = Checkpoints(tmp_path, 1)
   for seconds in range(8):
-    damage(checkpoints.save(5, state(5), {"seconds": seconds}), 1000)
-    saved = checkpoints.save(5, state(5), {"seconds": -seconds - 1})
+    damage(save(checkpoints, 5, seconds=seconds), 1000)
+    saved = save(checkpoints, 5, seconds=-seconds - 1)
     assert Checkpoints(tmp_path, 1).restore(state()).path == saved
   assert capsys.readouterr().err == ""
 

@@ -13,6 +13,7 @@ import pytest
 from attention_lab import config as configs
 from attention_lab.errors import UserError
 from attention_lab.run import folder as run_folder
+from attention_lab.run import lost
 from attention_lab.system.processor import processor
 from attention_lab.training import changes
 
@@ -256,7 +257,7 @@ def test_a_new_folder_that_exists_is_refused(workdir):
 
 
 def test_a_folder_that_was_removed_is_reported(workdir):
-  run_folder.refuse_lost(workdir)
+  lost.refuse_lost_folder(workdir)
   workdir.rename(workdir.with_name("other"))
   with pytest.raises(UserError, match="the folder was removed or renamed while"):
-    run_folder.refuse_lost(workdir)
+    lost.refuse_lost_folder(workdir)

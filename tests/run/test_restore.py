@@ -47,7 +47,8 @@ def saved(experiment, tmp_path):
   made = list(states(experiment, range(1, 6)))
   for state in made:
     loss = {"validation_loss": float(state.step)}
-    Checkpoints(folder, KEEP).save(int(state.step), state, EMPTY | loss)
+    checkpoints = Checkpoints(folder, KEEP)
+    checkpoints.remove_old(checkpoints.save(int(state.step), state, EMPTY | loss))
   return made
 
 

@@ -1,14 +1,6 @@
-"""Lines of tokens on disk: written once as a stream, then mapped into memory.
+"""Lines of tokens on disk: written once as a stream, then mapped into memory."""
 
-The sha256 of the files is written with them, and compared when a process first maps them:
-the text that they were made of takes longer to hash, which every start does too.
-"""
-
-import functools
-import hashlib
-import io
 import itertools
-import json
 import os
 import sys
 import time
@@ -18,16 +10,15 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from attention_lab.errors import UserError
-from attention_lab.system.files import (
-  made_once,
-  sha256_of,
-  write_atomically,
-  write_file,
-  write_json,
+from attention_lab.dataset.base.digests import (
+  DIGESTS,
+  damaged,
+  refuse_damaged,
+  write_digests,
 )
+from attention_lab.system.files import made_once, write_atomically
 
-TOKENS, ENDS, DIGESTS = "tokens", "ends.npy", "sha256.json"
+TOKENS, ENDS = "tokens", "ends.npy"
 CHUNK = 10_000  # Lines encoded at a time.
 SECONDS = 5.0  # Least time between two progress messages.
 
@@ -81,49 +72,29 @@ def token_file(
       file.write(np.fromiter(itertools.chain(*encoded), dtype).tobytes())
     file.write(np.zeros(1, dtype).tobytes())
 
+  def write_ends(file: IO[bytes]) -> None:
+    np.save(file, np.cumsum(np.concatenate(lengths)))
+
   def make(path: Path) -> None:
     write_atomically(folder, write, lambda _: TOKENS)
-    saved = io.BytesIO()
-    np.save(saved, np.cumsum(np.concatenate(lengths)))
-    ends = saved.getvalue()
-    whole = {
-      TOKENS: sha256_of(folder / TOKENS),
-      ENDS: hashlib.sha256(ends).hexdigest(),
-    }
-    write_json(folder / DIGESTS, whole)
-    write_file(path, ends)
+    write_atomically(folder, write_ends, lambda _: ENDS)
+    write_digests(folder, (TOKENS, ENDS))
 
-  made_once(folder / ENDS, make, "data_dir")
+  made_once(folder / DIGESTS, make, "data_dir")
   return _mapped(folder, dtype)
 
 
 def _mapped(folder: Path, dtype: np.dtype) -> Lines:
   """Map the files of a folder into memory; raise `UserError` if they are damaged."""
+  refuse_damaged(folder, (TOKENS, ENDS))
   try:
-    digests = json.loads((folder / DIGESTS).read_bytes())
-    if any(_known_sha256(folder / name) != digests[name] for name in (TOKENS, ENDS)):
-      raise ValueError
     ends = np.load(folder / ENDS, mmap_mode="r", allow_pickle=False)
     tokens = np.memmap(os.fspath(folder / TOKENS), dtype, "r")
     if ends.ndim != 1 or len(tokens) != ends[-1] + 1:
       raise ValueError
-  except (ValueError, EOFError, OSError, IndexError, KeyError, TypeError):
-    raise UserError(
-      f"The tokens in {folder} are damaged. Remove that folder to encode them again."
-    ) from None
+  except (ValueError, EOFError, OSError, IndexError):
+    raise damaged(folder) from None
   return Lines(tokens, ends)
-
-
-def _known_sha256(path: Path) -> str:
-  """Return the sha256 of a file, which is read again only if it has changed."""
-  status = os.stat(path)
-  return _cached_sha256(path, status.st_size, status.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=256)
-def _cached_sha256(path: Path, size: int, modified: int) -> str:
-  del size, modified
-  return sha256_of(path)
 
 
 def _chunks(lines: Iterable[str]) -> Iterator[list[str]]:

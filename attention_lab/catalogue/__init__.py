@@ -1,0 +1,1 @@
+"""Catalogue: what the registries hold, described from docstrings and signatures."""
