@@ -4,8 +4,13 @@ import json
 import re
 from pathlib import Path
 
+import haiku as hk
+import jax
+import jax.numpy as jnp
 import pytest
 
+from attention_lab.norm.base.norm import norms
+from attention_lab.plugin import discovery
 from attention_lab.plugin.registry import REGISTRIES
 from tests.parts import TINY
 
@@ -40,3 +45,13 @@ def test_the_components_of_the_guide_train_together(plugins, command, tmp_path):
   assert "train.schedule=falling" in out
   code = json.loads((folder / "config.json").read_text())["code"][-1]
   assert {f"plugin_{i}.py" for i in range(4)} <= {Path(name).name for name in code}
+
+
+def test_the_norm_of_the_guide_has_a_gradient_at_zero(plugins):
+  """An attention gives zeros to a token that no weight reaches."""
+  discovery.load([flag.removeprefix("--plugin=") for flag in plugins])
+  norm = hk.transform(lambda x: norms["scale_norm"](name="norm")(x).sum())
+  zeros = jnp.zeros((1, 4))
+  params = norm.init(None, zeros)
+  gradient = jax.grad(lambda x: norm.apply(params, None, x))(zeros)
+  assert jnp.isfinite(gradient).all()

@@ -56,6 +56,16 @@ def test_norms_of_halves_compute_in_float32(name):
   np.testing.assert_allclose(y, wide, rtol=2e-3)
 
 
+@pytest.mark.parametrize("name", norms)
+def test_the_gradient_at_zero_is_finite(name):
+  """A token that attends to nothing has an output of zeros."""
+  norm = hk.transform(lambda x: norms[name](name="norm")(x))
+  zeros = jnp.zeros((1, 4))
+  params = norm.init(None, zeros)
+  _, pull = jax.vjp(lambda params, x: norm.apply(params, None, x), params, zeros)
+  assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(pull(zeros + 1)))
+
+
 def test_a_bias_of_a_norm_that_has_none_is_refused():
   config = tiny_config(model__norm_layer="rms_norm", model__norm_offset=True)
   with pytest.raises(UserError, match="'rms_norm' has no bias. Use one of: layer_norm"):
