@@ -2,6 +2,7 @@
 
 python -m attention_lab.main --mode=list
 python -m attention_lab.main --mode=list --attention=forgetting
+python -m attention_lab.main --mode=list --config.train.optimizer=muon
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,18 +11,23 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
+from attention_lab import config as configs
 from attention_lab.architecture.base.architecture import architectures
 from attention_lab.attention.base.attention import KINDS, attentions
 from attention_lab.block.base import options as model_options
+from attention_lab.block.base.block import blocks
 from attention_lab.catalogue.attention import Facts, claims, facts
 from attention_lab.catalogue.docstring import describe, paper_url
 from attention_lab.catalogue.option import options
 from attention_lab.config import Config
 from attention_lab.conformance.check import LAWS
 from attention_lab.dataset.base.dataset import datasets
+from attention_lab.norm.base.norm import norms
+from attention_lab.optimizer.base.optimizer import optimizers
 from attention_lab.plugin import spec as specs
 from attention_lab.plugin.registry import REGISTRIES, Registry
 from attention_lab.position.base.position import positions
+from attention_lab.schedule.base.schedule import schedules
 from attention_lab.settings.flags import named_settings
 
 # Registries with a flag of their own, by the setting of that flag.
@@ -31,10 +37,20 @@ NAMED = {
   "dataset": datasets,
   "architecture.name": architectures,
 }
+# The other registries, by the setting that names one of their components.
+UNFLAGGED = {
+  "model.block": blocks,
+  "model.norm_layer": norms,
+  "train.optimizer": optimizers,
+  "train.schedule": schedules,
+}
 
 
 def run(config: Config, workdir: str | None) -> int:
-  """Print the components that flags name in full, or else a table per registry."""
+  """Print in full the components that flags name and those that are not the default.
+
+  Without any, print a table per registry.
+  """
   del workdir
   console = Console(highlight=False, markup=False, emoji=False)
   named = [
@@ -42,6 +58,12 @@ def run(config: Config, workdir: str | None) -> int:
     for key, text in named_settings()
     if key in NAMED
     for spec in dict.fromkeys(map(str, specs.parse_pattern(text)))
+  ]
+  values, defaults = (dict(configs.flatten(x)) for x in (config, configs.get_config()))
+  named += [
+    (registry, values[key])
+    for key, registry in UNFLAGGED.items()
+    if values[key] != defaults[key]
   ]
   for registry, spec in named:
     registry.bind(spec)  # Refuses unknown names and options before anything is printed.

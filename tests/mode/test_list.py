@@ -69,6 +69,23 @@ def test_other_components_are_shown_in_full(shown):
   assert "properties" not in out
 
 
+@pytest.mark.parametrize(
+  "setting",
+  [
+    "model.block=parallel",
+    "model.norm_layer=rms_norm",
+    "train.optimizer=muon",
+    "train.schedule=warmup_stable_decay(decay=0.1)",
+  ],
+)
+def test_a_component_without_a_flag_is_shown_in_full(shown, setting):
+  out = shown(f"--config.{setting}")
+  spec = setting.partition("=")[2]
+  assert re.match(rf"(block|norm|optimizer|schedule) {re.escape(spec)}\n", out)
+  assert "equation\n" in out
+  assert "standard" not in out
+
+
 def test_an_unknown_name_is_refused_before_anything_is_printed(command):
   status, out, err = command("--mode=list", "--position=rope", "--dataset=copi")
   assert (status, out) == (2, "")
