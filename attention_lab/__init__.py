@@ -1,10 +1,27 @@
 """attention_lab: one file to write an attention, one command to try it.
 
-The public names load what they need when they are first used, so that
-`import attention_lab` is quick and flags are read before jax starts.
+An attention in your own code:
+  attention(name, num_heads=8): a Haiku module, inside a transform.
+  functions(name, num_heads=8): pure functions init, apply and decode, for plain JAX.
+  flax.Attention, equinox.Attention: modules of these libraries.
+
+Experiments, with the name of an attention or with a class of your own:
+  check(Mine): whether the laws that every attention obeys hold.
+  train("standard", steps=300): the trained model with its metrics.
+  load(folder): the trained model of a run; evaluate and sample measure and use it.
+  compare("standard", Mine, seeds=3): differences with confidence intervals.
+  benchmark("standard", Mine): time and memory by length.
+
+Parts of your own inherit from Attention, Weighted, MultiHead, Position, Dataset, Text,
+Generated, PairDataset, Architecture, Block or Norm. The functions register_attention,
+register_optimizer and so on give them names for settings and for the command line.
+
+A mistake raises `attention_lab.errors.UserError`, on one line. The public names load what
+they need when they are first used, so `import attention_lab` is quick.
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -94,7 +111,8 @@ def __getattr__(name: str) -> Any:
   if name in _PACKAGES:
     return importlib.import_module(f"{__name__}.{name}")
   if name not in _HOME:
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message, name=name, obj=sys.modules[__name__])
   home = f"{__name__}.{_HOME[name]}"
   if _HOME[name] == "api":
     return importlib.import_module(f"{home}.{name}")

@@ -1,7 +1,7 @@
-"""Attentions: one file each. `--attention=name` is the file is the registered name.
+"""Attentions: one file each, named as the attention that it registers.
 
-The package is callable, because `attention_lab.attention` is also a function of the API:
-see help(attention_lab.api.attention).
+The package is callable, because `attention_lab.attention` is also a function of the API,
+whose documentation help() shows.
 """
 
 from attention_lab.system.callable_package import make_callable

@@ -24,6 +24,13 @@ class _Callable(ModuleType):
     return getattr(importlib.import_module(module), name)
 
   @property
+  def __doc__(self) -> str:  # type: ignore[override]
+    """The function's documentation, which help() shows in place of the package's."""
+    summary, _, rest = str(inspect.getdoc(self.__wrapped__)).partition("\n\n")
+    parameters = "".join(f"  {x},\n" for x in self.__signature__.parameters.values())
+    return f"{summary}\n\n{self.__name__}(\n{parameters})\n\n{rest}"
+
+  @property
   def __signature__(self) -> inspect.Signature:
     return inspect.signature(self.__wrapped__)
 
