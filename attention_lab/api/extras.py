@@ -5,7 +5,7 @@ import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
-from attention_lab.errors import UserError
+from attention_lab.errors import not_installed
 
 
 def load(package: str, homes: Mapping[str, str], extra: str, name: str) -> Any:
@@ -22,10 +22,7 @@ def load(package: str, homes: Mapping[str, str], extra: str, name: str) -> Any:
     UserError: the library is not installed.
   """
   if name not in homes:
-    raise AttributeError(f"module {package!r} has no attribute {name!r}")
+    raise AttributeError(f"module 'attention_lab.{extra}' has no attribute {name!r}")
   if importlib.util.find_spec(extra) is None:
-    raise UserError(
-      f"{package}.{name} needs {extra}: pip install {extra}, or the extra [{extra}] of "
-      f"attention_lab."
-    )
+    raise not_installed(f"attention_lab.{extra}.{name}", extra, extra)
   return getattr(importlib.import_module(f"{package}.{homes[name]}"), name)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from attention_lab.attention.base.attention import Attention, register_attention
-from attention_lab.errors import UserError
+from attention_lab.errors import not_installed
 from attention_lab.kernel.mask import Mask
 from attention_lab.nn.linear import Linear
 
@@ -70,8 +70,5 @@ def _import() -> Any:
   try:
     import equinox
   except ImportError:
-    raise UserError(
-      "The attention 'equinox' needs that library: pip install equinox, or the extra "
-      "[equinox] of this one."
-    ) from None
+    raise not_installed("The attention 'equinox'", "equinox", "equinox") from None
   return equinox

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from attention_lab.errors import UserError
+from attention_lab.errors import not_installed
 from attention_lab.system.files import write_file
 
 
@@ -20,10 +20,7 @@ def new_figure(**options: Any) -> Any:
   try:
     from matplotlib.figure import Figure
   except ImportError:
-    raise UserError(
-      "Drawing figures needs matplotlib: pip install matplotlib, or the extra [plot] of "
-      "this library."
-    ) from None
+    raise not_installed("Drawing figures", "plot", "matplotlib") from None
 
   class NotebookFigure(Figure):
     """A figure that notebooks show, though pyplot is not imported."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from attention_lab.compare.launch import Job, Listener, record_outcome, start
 from attention_lab.config import Config
-from attention_lab.errors import UserError
+from attention_lab.errors import UserError, not_installed
 from attention_lab.system.signals import Interrupt
 
 POLL = 2.0  # Seconds between two requests for the jobs' states.
@@ -81,10 +81,7 @@ def _executor(folder: Path, slurm: Config, cluster: str) -> Any:
   try:
     import submitit
   except ImportError:
-    raise UserError(
-      "--launcher=slurm needs submitit: pip install submitit, or install this library "
-      "with the extra [compare]."
-    ) from None
+    raise not_installed("--launcher=slurm", "compare", "submitit") from None
   try:
     executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
   except (RuntimeError, ValueError) as error:

@@ -2,7 +2,7 @@
 
 import importlib.util
 
-from attention_lab.errors import UserError
+from attention_lab.errors import not_installed
 
 PACKAGES = ("scipy", "jinja2", "matplotlib")
 
@@ -15,4 +15,4 @@ def refuse_missing(user: str) -> None:
   """
   missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
   if missing:
-    raise UserError(f"{user} needs {', '.join(missing)}: pip install -e '.[compare]'")
+    raise not_installed(user, "compare", *missing)

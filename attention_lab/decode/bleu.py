@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from attention_lab.errors import UserError
+from attention_lab.errors import UserError, not_installed
 
 
 class Score(NamedTuple):
@@ -47,8 +47,5 @@ def _import() -> Any:
   try:
     from sacrebleu import metrics
   except ImportError:
-    raise UserError(
-      "BLEU and chrF need sacrebleu: pip install sacrebleu, or the extra [translate] of "
-      "this library."
-    ) from None
+    raise not_installed("BLEU or chrF", "translate", "sacrebleu") from None
   return metrics

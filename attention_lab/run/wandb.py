@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import PIL.Image  # noqa: F401  Importing it on two threads at once fails.
 
-from attention_lab.errors import UserError, one_line
+from attention_lab.errors import UserError, not_installed, one_line
 from attention_lab.run.folder import WANDB_ID
 from attention_lab.run.tensorboard import Board
 from attention_lab.system.files import write_file, writing
@@ -33,10 +33,7 @@ def wandb_board(folder: Path, mode: str, config: Mapping[str, Any]) -> Board:
   try:
     import wandb
   except ImportError:
-    raise UserError(
-      f"--wandb={mode} needs the library: pip install wandb, or the extra [wandb] of "
-      f"this one."
-    ) from None
+    raise not_installed(f"--wandb={mode}", "wandb", "wandb") from None
   refuse_link(folder / "wandb")  # The library makes links below it itself.
   name = _id(folder / WANDB_ID)
   try:

@@ -23,7 +23,8 @@ def expected(params, x):
 def refuse_missing(monkeypatch, name, package):
   """Require one line where a library is not installed."""
   monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-  with pytest.raises(UserError, match=rf"{name} needs (\w+): pip install \1, or the"):
+  message = rf"attention_lab\.(\w+)\.{name} needs \1: pip install \1, or the"
+  with pytest.raises(UserError, match=message):
     getattr(package, name)
   assert dir(package) == package.__all__
 

@@ -78,7 +78,9 @@ def test_a_resumed_run_goes_on_with_its_own_curves(tmp_path, library):
 
 def test_a_missing_library_is_told_in_one_line(tmp_path, monkeypatch):
   monkeypatch.setitem(sys.modules, "wandb", None)
-  with pytest.raises(UserError, match="--wandb=online needs the library: pip install"):
+  with pytest.raises(
+    UserError, match="--wandb=online needs wandb: pip install wandb, or"
+  ):
     wandb_board(tmp_path, "online", {})
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from attention_lab.errors import UserError
+from attention_lab.errors import not_installed
 
 # Relative range of equal differences, from rounding in the subtraction.
 _ROUNDING = 8 * np.finfo(np.float64).eps
@@ -199,5 +199,5 @@ def special() -> Any:
   try:
     from scipy import special
   except ImportError:
-    raise UserError("--mode=compare needs scipy: pip install -e '.[compare]'") from None
+    raise not_installed("--mode=compare", "compare", "scipy") from None
   return special

@@ -30,7 +30,7 @@ from attention_lab.compare.report.figures.seeds import dots
 from attention_lab.compare.report.figures.svg import Figure
 from attention_lab.compare.report.figures.sweeps import sweep
 from attention_lab.compare.report.figures.tuning import tuning_curves
-from attention_lab.errors import UserError
+from attention_lab.errors import not_installed
 
 
 class Key(NamedTuple):
@@ -191,7 +191,7 @@ def _template() -> Any:
   try:
     import jinja2
   except ImportError:
-    raise UserError("report.html needs Jinja2: pip install -e '.[compare]'") from None
+    raise not_installed("report.html", "compare", "jinja2") from None
   environment = jinja2.Environment(
     autoescape=True,
     undefined=jinja2.StrictUndefined,

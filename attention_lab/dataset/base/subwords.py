@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from attention_lab.errors import UserError
+from attention_lab.errors import UserError, not_installed
 
 COVERAGE = 0.9995  # Share of the characters that become tokens; the rest are bytes.
 # sentencepiece leaves out, without a word, lines that are longer than 4,192 bytes by
@@ -111,8 +111,7 @@ def sentencepiece() -> Any:
   try:
     import sentencepiece
   except ImportError:
-    raise UserError(
-      "Subwords need sentencepiece: pip install sentencepiece, or the extra "
-      "[translate] of this library."
+    raise not_installed(
+      "A vocabulary of subwords", "translate", "sentencepiece"
     ) from None
   return sentencepiece

@@ -17,7 +17,7 @@ from attention_lab.compare.report.figures.marks import (
   dashes,
   marker,
 )
-from attention_lab.errors import UserError
+from attention_lab.errors import not_installed
 
 INK, GRID, ACCENT = "#010101", "#020202", "#040404"
 _VARIABLES = {INK: "--ink", GRID: "--grid", ACCENT: "--accent"}
@@ -102,9 +102,7 @@ def _matplotlib() -> tuple[Any, Any]:
     import matplotlib
     from matplotlib.figure import Figure as figure_type
   except ImportError:
-    raise UserError(
-      "The figures of report.html need matplotlib: pip install -e '.[compare]'"
-    ) from None
+    raise not_installed("report.html", "compare", "matplotlib") from None
   return matplotlib, figure_type
 
 
