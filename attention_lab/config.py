@@ -14,7 +14,7 @@ from ml_collections import config_dict
 
 from attention_lab.errors import UserError, nearest, one_line
 from attention_lab.settings.setting import Setting
-from attention_lab.settings.table import SETTINGS
+from attention_lab.settings.table import LISTED, SETTINGS
 
 Config: TypeAlias = config_dict.ConfigDict
 
@@ -137,7 +137,11 @@ def _setting(key: str) -> Setting:
   if key in SETTINGS:
     return SETTINGS[key]
   inside = [name for name in SETTINGS if name.startswith(f"{key}.")]
-  hint = f"It is a section: {', '.join(inside)}." if inside else nearest(key, SETTINGS)
+  hint = (
+    f"It is a section: {', '.join(inside)}."
+    if inside
+    else nearest(key, SETTINGS, LISTED)
+  )
   raise UserError(f"There is no setting --config.{key}. {hint}")
 
 

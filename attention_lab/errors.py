@@ -33,6 +33,20 @@ class UserError(Exception):
   """A mistake that the user can fix. `main` prints its message and exits with 2."""
 
 
+def not_installed(user: str, extra: str, *packages: str) -> UserError:
+  """Return the error about packages that are not installed.
+
+  Args:
+    user: what needs them, such as "--mode=compare".
+    extra: the extra of the installation that brings them.
+    *packages: their names.
+  """
+  return UserError(
+    f"{user} needs {', '.join(packages)}: pip install {' '.join(packages)}, or the extra "
+    f"[{extra}] of attention_lab."
+  )
+
+
 def printable(text: str) -> str:
   """Return a message as one line of at most `LONGEST` characters that prints as it is.
 
@@ -55,13 +69,19 @@ def print_error(text: str) -> None:
   print(f"error: {printable(text)}", file=sys.stderr, flush=True)
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-  """Return the known name closest to `name` as a question, or else all known names."""
+def nearest(name: str, known: Iterable[str], otherwise: str = "") -> str:
+  """Return the known name closest to `name` as a question, or else all known names.
+
+  Args:
+    name: the unknown name.
+    known: the known ones.
+    otherwise: what to say if none is close, where there are too many to list.
+  """
   known = sorted(known)
   close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
   if close:
     return f"Did you mean {close[0]!r}?"
-  return f"Known: {', '.join(known) or 'none'}."
+  return otherwise or f"Known: {', '.join(known) or 'none'}."
 
 
 def one_line(error: BaseException, within: str = "") -> str:

@@ -145,7 +145,7 @@ class AttentionLayer(Module):
     if jnp.ndim(x) == 2:
       y, state = self.extend(state, x[:, None], padding=padding)
       return y[:, 0], state
-    refuse_vectors("x", x, self._d_model, len(state.positions))
+    refuse_vectors("x", x, self._d_model, len(state.positions), "the state")
     at = positions_of("padding", padding, x, state.positions)
     assert at is not None
     x = self._cast(x)

@@ -19,7 +19,9 @@ class Masking(TypedDict, total=False):
   num_segments: int | None  # Most segments of a row; static.
 
 
-def refuse_vectors(name: str, x: Any, d_model: int | None, batch: int | None) -> None:
+def refuse_vectors(
+  name: str, x: Any, d_model: int | None, batch: int | None, other: str = "x"
+) -> None:
   """Raise `UserError` unless x is a floating-point array [B, T, D].
 
   Args:
@@ -27,6 +29,7 @@ def refuse_vectors(name: str, x: Any, d_model: int | None, batch: int | None) ->
     x: the array.
     d_model: D, or None for any.
     batch: B, or None for any.
+    other: what has this number of rows.
   """
   shape, dtype = jnp.shape(x), jnp.result_type(x)
   if len(shape) != 3:
@@ -41,7 +44,7 @@ def refuse_vectors(name: str, x: Any, d_model: int | None, batch: int | None) ->
   if d_model is not None and shape[2] != d_model:
     raise UserError(f"{name} has width {shape[2]}, but d_model={d_model}.")
   if batch is not None and shape[0] != batch:
-    raise UserError(f"{name} has {shape[0]} rows, but x has {batch}.")
+    raise UserError(f"{name} has {shape[0]} rows, but {other} has {batch}.")
 
 
 def positions_of(

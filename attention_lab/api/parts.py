@@ -127,7 +127,7 @@ def make_parts(
   if fields["key_size"] is not None:
     refuse_size("key_size", fields["key_size"])
   if (kernel := fields["kernel"]) not in NAMES:
-    raise UserError(f"kernel={kernel!r}: {nearest(str(kernel), NAMES)}")
+    raise UserError(f"There is no kernel={kernel!r}. {nearest(str(kernel), NAMES)}")
   fields["dtype"] = _floating(fields["dtype"])
   with _named(attention) as named:
     spec = _with_options(named, options, known)

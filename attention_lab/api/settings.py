@@ -8,7 +8,7 @@ from typing import Any
 from attention_lab import config as configs
 from attention_lab.config import Config
 from attention_lab.errors import UserError, nearest
-from attention_lab.settings.table import SETTINGS
+from attention_lab.settings.table import LISTED, SETTINGS
 
 KEYWORDS = {key.replace(".", "__"): key for key in SETTINGS}
 KEYWORDS |= {setting.flag: key for key, setting in SETTINGS.items() if setting.flag}
@@ -17,7 +17,7 @@ KEYWORDS |= {setting.flag: key for key, setting in SETTINGS.items() if setting.f
 def key_of(word: str) -> str:
   """Return the setting that a keyword names; raise `UserError` if there is none."""
   if word not in KEYWORDS:
-    raise UserError(f"There is no setting {word!r}. {nearest(word, KEYWORDS)}")
+    raise UserError(f"There is no setting {word!r}. {nearest(word, KEYWORDS, LISTED)}")
   return KEYWORDS[word]
 
 
@@ -60,7 +60,7 @@ def in_keywords(text: str, section: str = "") -> str:
   """Return a message with keyword arguments in place of flags.
 
   Args:
-    text: such as "--seeds=0: take a number above 0."
+    text: such as "--seeds=0: take a number above 0." Modes become functions, too.
     section: section of settings whose keywords the function takes without its name.
   """
 
@@ -68,15 +68,23 @@ def in_keywords(text: str, section: str = "") -> str:
     dotted, flag, value = found.groups()
     if flag == "plugin" and value:
       return f"plugins=[{value!r}]"
-    key = dotted or KEYWORDS.get(flag, "")
     if flag == "trust_plugins":
       return "trust_plugins=True"
-    if key not in SETTINGS and flag != "workdir":
+    if flag == "config" and value:
+      return str(value)  # The configuration's file is the first argument.
+    key = dotted or KEYWORDS.get(flag, "")
+    if key not in SETTINGS and not dotted and flag != "workdir":
       return found[0]
     name = _keyword(key, section) if key else flag
-    return name if value is None else f"{name}={value}"
+    kind = SETTINGS[key].type if key in SETTINGS else str
+    if value is None:
+      return f"{name}=True" if flag and kind is bool else name
+    return f"{name}={value!r}" if kind is str else f"{name}={value}"
 
-  return re.sub(r"--(?:config\.([\w.]*\w)|(\w+))(?:=([^\s,;:']+))?", keyword, text)
+  modes = r"--mode=(check|evaluate|sample)\b(?: --attention='[^']*')?"
+  text = re.sub(modes, r"attention_lab.\1", text)
+  pattern = r"--(?:config\.([\w.]*\w)|(\w+))(?:=([^\s,;:']*[^\s,;:'.]))?"
+  return re.sub(pattern, keyword, text)
 
 
 def _keyword(key: str, section: str) -> str:
@@ -84,5 +92,5 @@ def _keyword(key: str, section: str) -> str:
   own, _, rest = key.partition(".")
   if section and own == section:
     return rest
-  flag = SETTINGS[key].flag
+  flag = SETTINGS[key].flag if key in SETTINGS else ""
   return flag if flag.isidentifier() and not iskeyword(flag) else key.replace(".", "__")

@@ -14,8 +14,8 @@ from attention_lab.run.metrics_file import records
 from attention_lab.system.files import read_json
 
 
-@dataclasses.dataclass(frozen=True)
-class Training:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Training(show.Printed):
   """A run that has been trained to its end.
 
   Attributes:
@@ -33,8 +33,8 @@ class Training:
   train: Metrics
   validation: Metrics
   lengths: Mapping[int, Metrics]
-  metrics: tuple[Mapping[str, Any], ...] = dataclasses.field(repr=False)
-  summary: Mapping[str, Any] = dataclasses.field(repr=False)
+  metrics: tuple[Mapping[str, Any], ...]
+  summary: Mapping[str, Any]
   folder: Path | None
 
   @classmethod

@@ -12,11 +12,10 @@ from absl import flags
 
 import attention_lab
 from attention_lab.errors import UserError
-from attention_lab.settings.table import SETTINGS
+from attention_lab.settings.table import LISTED, SETTINGS
 
 FLAGS = flags.FLAGS
 OVERRIDE = "--config."
-PAGE = "docs/guides/settings.md"
 WRITTEN = "Settings are written --config.section.key=value."
 HELP = ("-h", "--h", "-help", "--help", "--helpshort", "--helpfull", "--helpxml")
 VERSION = ("-version", "--version")
@@ -246,7 +245,7 @@ def help_text(columns: int) -> str:
     "--mode=report FOLDER… joins the folders of finished runs and comparisons into one "
     "report; --workdir names its folder.",
     f"--config.section.key=value sets any other setting, for example "
-    f"--config.train.learning_rate=1e-3; {PAGE} lists them all.",
+    f"--config.train.learning_rate=1e-3. {LISTED}",
   )
   for text in ends:
     lines += ["", *textwrap.wrap(text, width)]

@@ -14,3 +14,5 @@ SETTINGS: Mapping[str, Setting] = {
   **commands.SETTINGS,
   **compare.SETTINGS,
 }
+# What to say where there are too many names to list.
+LISTED = "`python -m attention_lab.settings.page` prints all settings."

@@ -277,7 +277,7 @@ MISTAKES = [
   ({"num_heads": 0}, "num_heads=0: take a whole number"),
   ({"num_heads": 3}, "num_heads=3 does not divide d_model=8"),
   ({"num_heads": 3, "d_model": 8}, "num_heads=3 does not divide d_model=8"),
-  ({"kernel": "fast"}, "kernel='fast': Known"),
+  ({"kernel": "fast"}, "no kernel='fast'. Known"),
   ({"dtype": jnp.int32}, "take a floating-point dtype"),
   ({"dtype": "float33"}, "take a floating-point dtype"),
   ({"num_heads": None}, "num_heads=None: take a whole number"),
@@ -326,6 +326,9 @@ def test_mistakes_are_refused_in_one_line(given, message):
 
 def test_mistakes_of_decoding_are_refused_in_one_line():
   params = {}
+  decode = al.functions(num_heads=2, d_model=8, causal=True).decode
+  with pytest.raises(UserError, match="x has 2 rows, but the state has 3"):
+    decode.step(params, decode.init(params, 3, T), X)
   with pytest.raises(UserError, match="Only causal attention decodes"):
     al.functions(num_heads=2, d_model=8).decode.init(params, 2, T)
   with pytest.raises(UserError, match="pass d_model"):

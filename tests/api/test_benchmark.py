@@ -1,6 +1,8 @@
 """attention_lab.benchmark times attentions in this process."""
 
+import dataclasses
 import json
+import re
 
 import pytest
 
@@ -48,6 +50,13 @@ def test_results_are_text_table_and_figure(found):
   assert result._repr_html_().count("<tr>") == 1 + len(result.timings)
   names = [line.get_label() for line in result.plot().axes[0].lines]
   assert names == ["my_attention"]
+
+
+def test_times_at_a_single_length_are_text_too(found):
+  result = dataclasses.replace(found[0], sentences=())
+  assert re.match(r"my_attention, forward, 4 tokens: [\d.e-]+ ms\n", str(result))
+  assert "<ul>" not in result._repr_html_()
+  assert repr(result) == str(result)
 
 
 @pytest.mark.parametrize(

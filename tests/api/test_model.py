@@ -168,7 +168,7 @@ def test_changed_code_warns_and_is_not_evaluated(run, monkeypatch):
   monkeypatch.setattr(load.run_code, "changed_code", changed)
   with pytest.warns(UserWarning, match=r"has changed since \(attention_lab"):
     model = al.load(run)
-  with pytest.raises(UserError, match="checkpoint__changed_code=accept"):
+  with pytest.raises(UserError, match="checkpoint__changed_code='accept'"):
     model.evaluate()
   with warnings.catch_warnings(action="error"):
     assert model.generate("a|", length=1).text

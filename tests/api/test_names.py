@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import pydoc
 import re
 import subprocess
 import sys
@@ -9,6 +10,9 @@ import sys
 import pytest
 
 import attention_lab as al
+from attention_lab.api.settings import in_keywords
+from attention_lab.errors import UserError
+from attention_lab.settings.table import LISTED
 from tests.commands import ROOT
 
 # A user's file, with the type that each comment gives.
@@ -47,6 +51,53 @@ def test_functions_show_their_arguments():
     assert {"num_heads", "causal", "options"} <= set(
       inspect.signature(function).parameters
     )
+
+
+def test_help_shows_the_functions_that_are_packages_too():
+  for function in (al.attention, al.benchmark, al.compare):
+    text = pydoc.plain(pydoc.render_doc(function))
+    assert function.__wrapped__.__doc__.splitlines()[0] in text
+    assert f"{function.__name__}(\n" in text
+    assert "Raises:" in text
+
+
+def test_help_of_the_package_names_every_function():
+  functions = [name for name in al.__all__ if name.islower() and "_" not in name]
+  missing = [name for name in functions if name not in al.__doc__]
+  assert missing == ["softmax"]  # A helper for the authors of attentions.
+
+
+def test_python_suggests_the_nearest_name():
+  with pytest.raises(AttributeError) as caught:
+    _ = al.trian
+  assert (caught.value.name, caught.value.obj) == ("trian", al)
+
+
+@pytest.mark.parametrize(
+  ("text", "expected"),
+  [
+    (
+      "use --mode=check --attention='bad'; add --skip_checks.",
+      "use attention_lab.check; add skip_checks=True.",
+    ),
+    ("--config.model.norm=post: no.", "model__norm='post': no."),
+    (
+      "There is no setting --config.model.d_modl.",
+      "There is no setting model__d_modl.",
+    ),
+    ("--config=run.py: there is no such file.", "run.py: there is no such file."),
+    ("Name another folder with --workdir=...", "Name another folder with workdir=..."),
+    ("--steps=3, --match=none.", "steps=3, match='none'."),
+    ("Training needs --mode=compare.", "Training needs --mode=compare."),
+  ],
+)
+def test_messages_are_about_keywords(text, expected):
+  assert in_keywords(text) == expected
+
+
+def test_a_name_that_resembles_no_setting_is_told_in_one_line():
+  with pytest.raises(UserError, match=f"no setting 'mode'. {LISTED}"):
+    al.train("standard", mode="check")
 
 
 def test_importing_the_package_loads_no_jax():

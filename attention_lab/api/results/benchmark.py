@@ -44,9 +44,9 @@ class Timing:
     return cls(**{**record, "seconds_quartiles": quartiles and tuple(quartiles)})
 
 
-@dataclasses.dataclass(frozen=True)
-class Benchmark:
-  """Time and memory of attentions by length; printed, how they grow.
+@dataclasses.dataclass(frozen=True, repr=False)
+class Benchmark(show.Printed):
+  """Time and memory of attentions by length; printed, how they grow, if they do.
 
   Attributes:
     timings: one for each attention, kind and length.
@@ -59,7 +59,7 @@ class Benchmark:
   timings: tuple[Timing, ...]
   sentences: tuple[str, ...]
   device: str
-  record: Mapping[str, Any] = dataclasses.field(repr=False)
+  record: Mapping[str, Any]
 
   def to_pandas(self) -> Any:
     """Return a `pandas.DataFrame` with a line per attention, kind and length.
@@ -82,12 +82,14 @@ class Benchmark:
     return figure_of_benchmark(names, self.record["records"])
 
   def __str__(self) -> str:
-    return "\n".join(self.sentences)
+    times = ("{}, {}, {} tokens: {} ms".format(*_texts(each)) for each in self.timings)
+    return "\n".join(self.sentences or times)
 
   def _repr_html_(self) -> str:
     head = ["attention", "kind", "length", "ms", "MiB", "tokens/s"]
     said = "".join(f"<li>{html.escape(text)}</li>" for text in self.sentences)
-    return f"<ul>{said}</ul>{show.table(head, [_texts(each) for each in self.timings])}"
+    said = f"<ul>{said}</ul>" if said else ""
+    return f"{said}{show.table(head, [_texts(each) for each in self.timings])}"
 
 
 def _texts(timing: Timing) -> list[str]:

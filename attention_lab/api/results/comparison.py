@@ -23,8 +23,8 @@ from attention_lab.system.files import make_folder
 SHOWN = ("loss", "accuracy", "parameters")  # Metrics of the table in a notebook.
 
 
-@dataclasses.dataclass(frozen=True)
-class ComparisonReport:
+@dataclasses.dataclass(frozen=True, repr=False)
+class ComparisonReport(show.Printed):
   """The results of a comparison; printed, a sentence for each row.
 
   Attributes:
@@ -38,7 +38,7 @@ class ComparisonReport:
   rows: tuple[Line, ...]
   sentences: tuple[str, ...]
   messages: tuple[str, ...]
-  comparison: Comparison = dataclasses.field(repr=False)
+  comparison: Comparison
 
   @classmethod
   def of(cls, comparison: Comparison, messages: Sequence[str]) -> "ComparisonReport":

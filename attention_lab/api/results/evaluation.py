@@ -10,8 +10,8 @@ from attention_lab.decode.bleu import Score
 from attention_lab.errors import UserError, nearest
 
 
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Evaluation(show.Printed):
   """Metrics of a trained model on the splits of its dataset, and at other lengths.
 
   Attributes:
@@ -26,7 +26,7 @@ class Evaluation:
   splits: Mapping[str, Metrics]
   lengths: Mapping[int, Metrics]
   scores: Mapping[str, Score]
-  record: Mapping[str, Any] = dataclasses.field(repr=False)
+  record: Mapping[str, Any]
 
   @classmethod
   def of(cls, record: Mapping[str, Any], splits: Sequence[str]) -> Self:

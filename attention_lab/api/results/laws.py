@@ -9,8 +9,8 @@ from attention_lab.conformance import table
 from attention_lab.conformance.law import Verdict
 
 
-@dataclasses.dataclass(frozen=True)
-class Report:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Report(show.Printed):
   """The verdict on every law; printed, it is the table of --mode=check.
 
   Attributes:

@@ -21,8 +21,8 @@ class Sample:
   texts: tuple[str, ...]
 
 
-@dataclasses.dataclass(frozen=True)
-class Samples:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Samples(show.Printed):
   """Continuations of prompts, or translations of sources; printed, the texts alone.
 
   Attributes:

@@ -4,7 +4,14 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attention_lab.errors import UserError
+from attention_lab.errors import not_installed
+
+
+class Printed:
+  """A result that a Python session shows as it is printed: its fields are long."""
+
+  def __repr__(self) -> str:
+    return str(self)
 
 
 def pandas() -> Any:
@@ -16,7 +23,7 @@ def pandas() -> Any:
   try:
     import pandas as module
   except ImportError:
-    raise UserError("to_pandas needs pandas: pip install -e '.[pandas]'") from None
+    raise not_installed("to_pandas", "pandas", "pandas") from None
   return module
 
 
