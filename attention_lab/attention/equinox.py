@@ -17,7 +17,7 @@ INPUTS = ("query", "key", "value")  # Its projections that come in.
 @register_attention("equinox")
 @dataclasses.dataclass(kw_only=True)
 class Equinox(Attention):
-  """`equinox.nn.MultiheadAttention`; its parameters live in Haiku's tree, as `Linear`s.
+  """`equinox.nn.MultiheadAttention`; its parameters live in Haiku's tree, as of `Linear`.
 
   It is imported only here. Rotations and biases find no way into its scores. It
   computes in float32 at least, because the module would round scores to the dtype of

@@ -129,7 +129,7 @@ def test_a_configuration_is_accepted(form, tmp_path, monkeypatch):
     (
       None,
       {"train__start_from": "nowhere"},
-      "train__start_from=nowhere: there is no run",
+      "train__start_from='nowhere': there is no run",
     ),
   ],
 )

@@ -13,7 +13,7 @@ from attention_lab.api.masking import Masking
 
 
 class Attention(nnx.Module):
-  """An attention whose parameters are `nnx.Param`s.
+  """An attention whose parameters are variables, `nnx.Param`.
 
   Args:
     attention: name, spec or class, as for `attention_lab.attention`.
