@@ -20,7 +20,6 @@ from attention_lab.block.base.block import blocks
 from attention_lab.config import (
   Config,
   flatten,
-  from_stored,
   get_config,
   validate,
 )
@@ -162,26 +161,7 @@ def _refuse_changes(
   lost.refuse_lost_checkpoints(folders)
   for folder in folders:
     run_folder.refuse_other_data(folder, dataset.fingerprint)
-    past = _past_code(config, folder, code)
-    run_code.refuse_other_code(folder, past, config.checkpoint.changed_code)
-
-
-def _past_code(
-  config: Config, folder: Path, code: Mapping[str, str]
-) -> Mapping[str, str]:
-  """Return the code of a folder's run until now, as it is today.
-
-  A run that trains further has another schedule, whose files it did not use before.
-  """
-  stored = run_folder.stored_config(folder)
-  if stored is None:
-    return code
-  schedule = from_stored(stored).train.schedule
-  if schedule == config.train.schedule:
-    return code
-  past = config.copy_and_resolve_references()
-  past.train.schedule = schedule
-  return code_of(past)
+    run_code.refuse_other_code(folder, code, config.checkpoint.changed_code)
 
 
 def _refuse_data(config: Config, experiment: Experiment) -> None:
