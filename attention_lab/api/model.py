@@ -53,6 +53,7 @@ class TrainedModel:
     config: the run's configuration.
     step: training steps of the parameters.
     folder: the run's folder; None if it was temporary, or the model is from a file.
+    experiment: the model as functions, its dataset and its vocabulary.
     code: hashes of the code that the run depends on, as it is today.
     classes: classes and functions of the run that nothing registers, by setting.
     origin: what was recorded when the model was trained.
@@ -71,7 +72,7 @@ class TrainedModel:
     self.config, self.folder = config, folder
     self.parameters: Any = trained.params
     self.step = trained.step
-    self._experiment, self._trained = experiment, trained
+    self.experiment, self._trained = experiment, trained
     self.code, self.origin, self.classes = code, origin, classes
 
   def encode(self, text: str) -> np.ndarray:
@@ -80,12 +81,12 @@ class TrainedModel:
     Raises:
       UserError: the text has unknown characters.
     """
-    return np.asarray(self._experiment.dataset.vocabulary.encode(text), np.int32)
+    return np.asarray(self.experiment.dataset.vocabulary.encode(text), np.int32)
 
   def decode(self, tokens: Sequence[int] | np.ndarray) -> str:
     """Return the text of tokens [T]."""
     tokens = np.asarray(tokens, np.int32)
-    return self._experiment.dataset.vocabulary.decode(tokens.tolist())
+    return self.experiment.dataset.vocabulary.decode(tokens.tolist())
 
   @api_call()
   def logits(self, tokens: Any, source: Any = None) -> jax.Array:
@@ -101,7 +102,7 @@ class TrainedModel:
     Raises:
       UserError: the arrays have other shapes or dtypes, or hold other tokens.
     """
-    pairs = self._experiment.dataset.task == "pairs"
+    pairs = self.experiment.dataset.task == "pairs"
     if pairs != (source is not None):
       need = "a source beside the tokens" if pairs else "tokens alone"
       raise UserError(f"This model takes {need}.")
@@ -114,7 +115,7 @@ class TrainedModel:
   @cached_property
   def _apply(self) -> Any:
     """The jitted full pass: (parameters, tokens [B, T], source [B, S]) → logits."""
-    model, policy = self._experiment.model, self._experiment.policy
+    model, policy = self.experiment.model, self.experiment.policy
 
     def apply(params: Any, tokens: jax.Array, *source: jax.Array) -> jax.Array:
       params = policy.cast_to_compute(params)
@@ -125,7 +126,7 @@ class TrainedModel:
 
   def _rows(self, tokens: Any, name: str) -> np.ndarray:
     """Return tokens as [B, T] int32; raise `UserError` at what are no tokens."""
-    array, size = np.asarray(tokens), self._experiment.dataset.vocabulary.size
+    array, size = np.asarray(tokens), self.experiment.dataset.vocabulary.size
     if array.ndim not in (1, 2) or not np.issubdtype(array.dtype, np.integer):
       raise UserError(
         f"{name}: expected integers [T] or [B, T], got {array.dtype}{list(array.shape)}. "
@@ -133,7 +134,7 @@ class TrainedModel:
       )
     if array.size and not 0 <= array.min() <= array.max() < size:
       raise UserError(f"{name}: take numbers from 0 to {size - 1}.")
-    room = self._experiment.max_positions
+    room = self.experiment.max_positions
     if not array.shape[-1] or (room is not None and array.shape[-1] > room):
       most = f"1 to {room}" if room is not None else "1 or more"
       raise UserError(f"{name}: take {most} tokens, not {array.shape[-1]}.")
@@ -162,11 +163,11 @@ class TrainedModel:
     with self._in_use():
       for each in prompts:
         configs.set_value(config, "sample.prompt", each)
-        sampler = sampling.sampler_of(self._experiment, config)
+        sampler = sampling.sampler_of(self.experiment, config)
         decoding = sampling.decode(sampler, self.parameters)
         found += [Sample(text, tuple(texts)) for text, texts in decoding.decoded]
         note = note or decoding.note
-    return Samples(tuple(found), self._experiment.dataset.task == "pairs", note)
+    return Samples(tuple(found), self.experiment.dataset.task == "pairs", note)
 
   @api_call()
   def attention_weights(self, text: str, answer: str | None = None) -> AttentionMaps:
@@ -179,15 +180,15 @@ class TrainedModel:
     Raises:
       UserError: unknown characters, or no attention that forms weights.
     """
-    pairs = self._experiment.dataset.task == "pairs"
+    pairs = self.experiment.dataset.task == "pairs"
     if answer is not None and not pairs:
       raise UserError("answer is for models that learn pairs; omit it.")
     if pairs and answer is None:
       answer = self.generate(text).text
     with self._in_use():
       if answer is None:
-        return AttentionMaps(tuple(of_text(self._experiment, self.parameters, text)))
-      maps = of_pair(self._experiment, self.parameters, text, answer)
+        return AttentionMaps(tuple(of_text(self.experiment, self.parameters, text)))
+      maps = of_pair(self.experiment, self.parameters, text, answer)
       return AttentionMaps(tuple(maps))
 
   @api_call()
@@ -250,7 +251,7 @@ class TrainedModel:
     content = export.Content(
       config=self.config,
       trained=self._trained._replace(params=self.parameters),
-      files=self._experiment.dataset.files(),
+      files=self.experiment.dataset.files(),
       code=self.origin.code,
       data=self.origin.data,
     )
@@ -274,8 +275,8 @@ class TrainedModel:
   def _experiment_of(self, config: Config, changed: dict[str, Any]) -> Experiment:
     """Return the experiment to evaluate; raise `UserError` at another vocabulary."""
     if not changed:
-      return self._experiment
-    own = self._experiment.dataset
+      return self.experiment
+    own = self.experiment.dataset
     experiment = assemble(config, own.files())
     if "dataset" in changed:
       new = experiment.dataset.vocabulary
@@ -284,7 +285,7 @@ class TrainedModel:
 
   def _refuse_other_data(self) -> None:
     """Raise `UserError` if the data is not that of training."""
-    now, then = self._experiment.dataset.fingerprint, self.origin.data
+    now, then = self.experiment.dataset.fingerprint, self.origin.data
     if now != then:
       raise UserError(
         f"The data has changed since {self.origin.path} was trained (sha256 {then} then, "

@@ -108,9 +108,9 @@ def test_a_model_in_memory_with_a_class_is_saved(trained, tmp_path):
 def test_the_files_of_a_vocabulary_travel_with_the_model(file, monkeypatch, tmp_path):
   model = al.load(file)
   kept = {"vocabulary.json": bytes(range(256))}
-  monkeypatch.setattr(type(model._experiment.dataset), "files", lambda _: kept)
+  monkeypatch.setattr(type(model.experiment.dataset), "files", lambda _: kept)
   path = model.save(tmp_path / "kept.safetensors")
-  assert al.load(path)._experiment.dataset.kept == kept
+  assert al.load(path).experiment.dataset.kept == kept
 
 
 def test_other_data_is_not_evaluated(file, tmp_path):
