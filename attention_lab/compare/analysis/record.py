@@ -31,6 +31,7 @@ class Maps(NamedTuple):
 
   tokens: Sequence[str]  # The S tokens of the text.
   weights: np.ndarray  # [layers, heads, S, S] float32; softmax rows sum to 1.
+  layers: Sequence[int]  # Numbers of the layers, from 1.
 
 
 class Tuned(NamedTuple):
