@@ -33,7 +33,7 @@ ABOUT = {
 
 
 class Content(NamedTuple):
-  """What a file holds."""
+  """Content of a file."""
 
   config: Config  # The configuration that the model was trained with.
   trained: Trained  # Parameters; in a file that was read, arrays by flat name.

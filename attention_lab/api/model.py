@@ -34,7 +34,7 @@ from attention_lab.training import changes
 
 
 class Origin(NamedTuple):
-  """What was recorded of a model when it was trained."""
+  """Place of a model, and hashes that were recorded when it was trained."""
 
   path: Path  # The run's folder, or the file that the model was exported to.
   code: Mapping[str, str] | None  # Hashes of the code; None if they were not recorded.

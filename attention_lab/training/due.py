@@ -63,16 +63,17 @@ def attention_images(run: Run, params: Any) -> dict[str, np.ndarray]:
   maps = attention_weights(
     run.experiment, params, example.inputs, example.source, run.attention_weights
   )
-  if example.source is None:
-    names = labels(dataset, example.inputs[0])
-    axes, by_name = {"attention": (names, names)}, {"attention": maps}
-  else:
+  if isinstance(maps, dict):
+    assert example.source is not None
     rows = example.source[0], example.inputs[0], example.targets[0]
-    places = labels_of_pair(dataset, *rows)
-    axes = {f"attention/{place}": places[place] for place in places}
-    by_name = {f"attention/{place}": maps[place] for place in places}
+    axes = labels_of_pair(dataset, *rows)
+  else:
+    names = labels(dataset, example.inputs[0])
+    axes, maps = {"": (names, names)}, {"": maps}
   images = {
-    name: attention_image(per_layer(by_name[name], *both), *both)
-    for name, both in axes.items()
+    f"attention/{place}".rstrip("/"): attention_image(
+      per_layer(maps[place], *both), *both
+    )
+    for place, both in axes.items()
   }
   return {name: image for name, image in images.items() if image is not None}
