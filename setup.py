@@ -65,6 +65,7 @@ setup(
       "furo>=2024.8",
       "ipykernel>=6.29",
       "equinox>=0.13.2",
+      "flax>=0.12.6",
       "scipy>=1.15",
       "jinja2>=3.1",
       "matplotlib>=3.9",

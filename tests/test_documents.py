@@ -5,6 +5,7 @@ import re
 import shlex
 from itertools import chain
 
+import numpy as np
 import pytest
 from absl import flags
 
@@ -21,6 +22,7 @@ from tests.commands import ROOT
 from tests.parts import tiny_config
 
 README = ROOT / "README.md"
+CONTRIBUTING = ROOT / "docs" / "contributing.md"
 NOTES = ROOT / "BUILD_NOTES.md"
 MEASUREMENTS = ROOT / "docs" / "measurements"
 GUIDE = ROOT / "docs" / "guides" / "writing_an_attention.md"
@@ -205,7 +207,7 @@ def map_paths(text):
 
 
 def test_the_map_names_existing_files_and_every_folder():
-  section = text_of(README).partition("## Map")[2]
+  section = text_of(CONTRIBUTING).partition("## Map")[2]
   paths = list(map_paths(re.findall(r"```text\n(.*?)\n```", section, re.DOTALL)[0]))
   assert [path for path in paths if not (ROOT / path).exists()] == []
   package = ROOT / "attention_lab"
@@ -216,7 +218,7 @@ def test_the_map_names_existing_files_and_every_folder():
 
 
 def test_reading_order_names_existing_modules():
-  section = text_of(README).partition("## Map")[2]
+  section = text_of(CONTRIBUTING).partition("## Map")[2]
   order = re.findall(r"`([\w/]+\.py)`", section.partition("```")[0])
   assert order == ["main.py", "experiment.py", "update.py", "training/loop.py"]
   assert all((ROOT / "attention_lab" / name).exists() for name in order)
@@ -275,6 +277,14 @@ def test_snippets_about_using_an_attention_run(heading):
   for source in (sections(USING)["Haiku"], code):
     exec(compile(source, str(USING), "exec"), names)
   assert names["y"].shape in {(2, 10, 64), (2, 64)}
+
+
+def test_the_readme_uses_an_attention_in_python():
+  names = {}
+  exec(sections(README)["Use it in Python"], names)
+  assert names["y"].shape == names["x"].shape == (2, 16, 64)
+  params = names["init"](names["jax"].random.key(1), names["x"])
+  np.testing.assert_allclose(names["apply"](params, names["x"]), names["y"], atol=1e-5)
 
 
 @pytest.fixture

@@ -11,7 +11,11 @@ from attention_lab.block.base.block import Block, Mix, register_block
 @register_block("parallel")
 @dataclasses.dataclass(kw_only=True)
 class Parallel(Block):
-  """x + attention(norm(x)) + feed_forward(norm(x)), with one norm for both."""
+  """Attention and feed-forward network of the same normalised vectors.
+
+  Equation:
+    y = x + attention(norm(x)) + feed_forward(norm(x))
+  """
 
   norms: ClassVar[tuple[str, ...]] = ("pre",)
 

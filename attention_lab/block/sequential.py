@@ -15,10 +15,14 @@ NAMES = ("attention_norm", "cross_attention_norm")  # Of the attentions' norms.
 @register_block("sequential")
 @dataclasses.dataclass(kw_only=True)
 class Sequential(Block):
-  """x + f(norm(x)) for each sublayer f (pre-norm), or norm(x + f(x)) (post-norm).
+  """Sublayers f one after another: the attentions, then the feed-forward network.
 
-  The sublayers are the attentions and the feed-forward network. The Transformer is
-  post-norm, GPT-2 is pre-norm (arXiv:2002.04745).
+  The first equation is pre-norm (GPT-2; arXiv:2002.04745), the second post-norm, as in the
+  Transformer.
+
+  Equation:
+    y = x + f(norm(x))
+    y = norm(x + f(x))
   """
 
   has_cross: ClassVar[bool] = True

@@ -15,9 +15,12 @@ EPSILON = 1e-5
 @register_norm("layer_norm")
 @dataclasses.dataclass(kw_only=True)
 class LayerNorm(Norm):
-  """y = (x - mean) / √(variance + ε) · scale + offset, over the last axis.
+  """Layer normalisation over the last axis, in float32 at least.
 
-  Values and parameters are those of `hk.LayerNorm`; computed in float32 at least.
+  Values and parameters are those of `hk.LayerNorm`.
+
+  Equation:
+    y = (x - mean(x)) / √(variance(x) + ε) ∘ scale + offset
   """
 
   has_offset: ClassVar[bool] = True

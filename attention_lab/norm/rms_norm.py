@@ -13,7 +13,11 @@ from attention_lab.plugin.ranges import NonNegative
 @register_norm("rms_norm")
 @dataclasses.dataclass(kw_only=True)
 class RMSNorm(Norm):
-  """y = x / √(mean(x²) + ε) · scale, over the last axis; in float32 at least."""
+  """Root mean square normalisation over the last axis, in float32 at least.
+
+  Equation:
+    y = x / √(mean(x²) + ε) ∘ scale
+  """
 
   epsilon: NonNegative = 1e-6  # ε.
 

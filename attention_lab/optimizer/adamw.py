@@ -11,12 +11,18 @@ from attention_lab.schedule.base.schedule import Schedule
 @register_optimizer("adamw")
 def adamw(
   learning_rate: Schedule,
-  b1: Share = 0.9,
-  b2: Share = 0.999,
-  eps: Share = 1e-8,
-  weight_decay: NonNegative = 1e-4,
-  decay_all: bool = True,
+  b1: Share = 0.9,  # β_1, decay of the mean of the gradients m.
+  b2: Share = 0.999,  # β_2, decay of the mean of their squares v.
+  eps: Share = 1e-8,  # ε.
+  weight_decay: NonNegative = 1e-4,  # λ.
+  decay_all: bool = True,  # Whether biases and scales decay, too, not matrices alone.
 ) -> optax.GradientTransformation:
-  """Return AdamW; without `decay_all`, only matrices decay."""
+  """Return AdamW.
+
+  Equation:
+    m_t = β_1 m_{t-1} + (1 - β_1) g_t,  m̂_t = m_t / (1 - β_1^t)
+    v_t = β_2 v_{t-1} + (1 - β_2) g_t²,  v̂_t = v_t / (1 - β_2^t)
+    θ_t = θ_{t-1} - η_t (m̂_t / (√(v̂_t) + ε) + λ θ_{t-1})
+  """
   mask = decay.mask(decay_all)
   return optax.adamw(learning_rate, b1, b2, eps, weight_decay=weight_decay, mask=mask)

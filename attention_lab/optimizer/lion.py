@@ -11,11 +11,16 @@ from attention_lab.schedule.base.schedule import Schedule
 @register_optimizer("lion")
 def lion(
   learning_rate: Schedule,
-  b1: Share = 0.9,
-  b2: Share = 0.99,
-  weight_decay: NonNegative = 1e-3,
-  decay_all: bool = True,
+  b1: Share = 0.9,  # β_1, share of the momentum in the step.
+  b2: Share = 0.99,  # β_2, decay of the momentum m.
+  weight_decay: NonNegative = 1e-3,  # λ.
+  decay_all: bool = True,  # Whether biases and scales decay, too, not matrices alone.
 ) -> optax.GradientTransformation:
-  """Return Lion; without `decay_all`, only matrices decay."""
+  """Return Lion.
+
+  Equation:
+    θ_t = θ_{t-1} - η_t (sign(β_1 m_{t-1} + (1 - β_1) g_t) + λ θ_{t-1})
+    m_t = β_2 m_{t-1} + (1 - β_2) g_t
+  """
   mask = decay.mask(decay_all)
   return optax.lion(learning_rate, b1, b2, weight_decay=weight_decay, mask=mask)

@@ -42,21 +42,24 @@ def axes(params: Any) -> Any:
 @register_optimizer("muon")
 def muon(
   learning_rate: Schedule,
-  beta: Share = 0.95,
-  nesterov: bool = True,
-  ns_steps: Annotated[int, Range(1, 101)] = 5,
-  rms: Annotated[float, Range(0)] = 0.2,
-  b1: Share = 0.9,
-  b2: Share = 0.95,
-  eps: Share = 1e-8,
-  weight_decay: NonNegative = 0.1,
+  beta: Share = 0.95,  # β, decay of the momentum M.
+  nesterov: bool = True,  # Whether to orthogonalise a mixture of M and the gradient.
+  ns_steps: Annotated[int, Range(1, 101)] = 5,  # Newton-Schulz iterations.
+  rms: NonNegative = 0.2,  # ρ, about the root mean square of a step's entries over η.
+  b1: Share = 0.9,  # β_1 of AdamW.
+  b2: Share = 0.95,  # β_2 of AdamW.
+  eps: Share = 1e-8,  # ε of both.
+  weight_decay: NonNegative = 0.1,  # λ of both.
 ) -> optax.GradientTransformation:
   """Return Muon for the matrices of hidden layers, and AdamW for all other parameters.
 
-  The momentum of a matrix is orthogonalised by `ns_steps` Newton-Schulz iterations and
-  scaled so that the root mean square of its entries is about `rms`; at 0.2, learning rate
-  and decay can be those of AdamW (arXiv:2502.16982, section 2.2). Embeddings decay, too;
-  biases and scales do not.
+  The momentum of a matrix [A, B] is orthogonalised and scaled so that the root mean square
+  of its entries is about ρ; at 0.2, learning rate and decay can be those of AdamW
+  (arXiv:2502.16982, section 2.2). Embeddings decay, too; biases and scales do not.
+
+  Equation:
+    M_t = β M_{t-1} + (1 - β) G_t
+    W_t = W_{t-1} - η_t (ρ √(max(A, B)) orthogonal(M_t) + λ W_{t-1})
   """
   matrices = contrib.muon(
     learning_rate,

@@ -16,10 +16,10 @@ from attention_lab.schedule.base.schedule import (
 def continued(
   peak: float,
   steps: int,
-  of: str,
-  at: Annotated[int, Range(1)],
-  then: str = "constant",
-  rate: NonNegative | None = None,
+  of: str,  # The schedule that is continued.
+  at: Annotated[int, Range(1)],  # The number of steps that it was planned for.
+  then: str = "constant",  # The schedule from there on.
+  rate: NonNegative | None = None,  # Its peak over the peak; None for the rate reached.
 ) -> Schedule:
   """Return `of`, planned for `at` steps, and the schedule `then` from there on.
 

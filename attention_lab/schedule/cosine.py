@@ -9,11 +9,17 @@ from attention_lab.schedule.base.schedule import Schedule, register_schedule, ri
 
 @register_schedule("cosine")
 def cosine(
-  peak: float, steps: int, warmup: float = 0.0, final: NonNegative = 0.1
+  peak: float,
+  steps: int,
+  warmup: float = 0.0,  # Share of the steps that the increase takes.
+  final: NonNegative = 0.1,  # Last rate over the peak.
 ) -> Schedule:
   """Return a linear increase, then a cosine decay to `final` · peak.
 
-  The increase takes the share `warmup` of the steps.
+  s is the share of the decay that is over.
+
+  Equation:
+    η_t = peak (final + (1 - final) (1 + cos(π s)) / 2)
   """
   if not 0 <= warmup < 1:
     raise UserError(f"cosine(warmup={warmup}): take a share of the steps, 0 <= w < 1.")

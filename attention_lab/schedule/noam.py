@@ -9,10 +9,16 @@ from attention_lab.schedule.base.schedule import Schedule, register_schedule
 
 
 @register_schedule("noam")
-def noam(peak: float, warmup_steps: Annotated[int, Range(0)] = 4000) -> Schedule:
+def noam(
+  peak: float,
+  warmup_steps: Annotated[int, Range(0)] = 4000,  # W, steps of the increase.
+) -> Schedule:
   """Return a linear increase over `warmup_steps`, then a decay by 1/√step.
 
   The paper's rate is `peak` = 1 / √(d_model · warmup_steps).
+
+  Equation:
+    η_t = peak min(t / W, √(W / t))
   """
   start = max(1, warmup_steps)
 

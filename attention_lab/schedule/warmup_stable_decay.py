@@ -14,17 +14,21 @@ from attention_lab.schedule.base.schedule import Schedule, register_schedule, ri
 def warmup_stable_decay(
   peak: float,
   steps: int,
-  warmup: Share = 0.05,
-  decay: Share = 0.2,
-  final: NonNegative = 0.0,
-  shape: Literal["linear", "sqrt"] = "sqrt",
+  warmup: Share = 0.05,  # Share of the steps that the increase takes.
+  decay: Share = 0.2,  # Share of the steps that the decay takes, at the end.
+  final: NonNegative = 0.0,  # Last rate over the peak.
+  shape: Literal["linear", "sqrt"] = "sqrt",  # Of the decay: 1 - s, or 1 - √s.
 ) -> Schedule:
   """Return a rate that decays to `final` · peak over the last steps only.
 
-  The increase takes the share `warmup` of the steps, and the decay the share `decay`.
-  The peak is multiplied by 1 - t in `linear`, and by 1 - √t in `sqrt`, where t is the
-  share of the decay that is over (Hägele et al., arXiv:2405.18392); `final` = 0 ends at
-  0. MiniCPM decays exponentially instead.
+  s is the share of the decay that is over. The shape `sqrt` is that of Hägele et al.
+  (arXiv:2405.18392).
+
+  Equation:
+    η_t = peak (1 - (1 - final) √s)
+
+  Departures:
+    - MiniCPM decays exponentially.
   """
   if warmup + decay > 1:
     raise UserError(

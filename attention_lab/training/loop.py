@@ -15,7 +15,7 @@ from attention_lab.training.divergence import advance
 from attention_lab.training.listener import Listen
 from attention_lab.training.profiling import trace
 from attention_lab.training.progress import Show, spreads
-from attention_lab.training.run import Run
+from attention_lab.training.run import Run, save_all
 from attention_lab.training.stepper import Stepper
 from attention_lab.training.summary import summarise
 from attention_lab.training.watch import Interrupted, Watch
@@ -135,11 +135,7 @@ class Loop:
     )
 
   def _save(self) -> list[Path]:
-    step, seconds = self._stepper.step, self._stepper.seconds
-    paths = [run.save(step, seconds) for run in self._runs]
-    for run, path in zip(self._runs, paths, strict=True):
-      run.saved(path)
-    return paths
+    return save_all(self._runs, self._stepper.step, self._stepper.seconds)
 
   def _refuse_lost(self) -> None:
     for run in self._runs if self._group.first else ():

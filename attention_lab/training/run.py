@@ -154,3 +154,14 @@ class Run:
     """Return tokens per second of training, over all starts and by all sibling runs."""
     tokens = self.experiment.dataset.tokens_per_step(self.options.batch_size)
     return tokens * step / max(self.clock.training_seconds(spent), 1e-9)
+
+
+def save_all(runs: Sequence[Run], step: int, spent: float) -> list[Path]:
+  """Save a checkpoint of all runs of a program, as `Run.save`; return their paths.
+
+  Old checkpoints are removed when all runs have saved: a kill leaves a step that all have.
+  """
+  paths = [run.save(step, spent) for run in runs]
+  for run, path in zip(runs, paths, strict=True):
+    run.saved(path)
+  return paths

@@ -28,16 +28,22 @@ def pages() -> Iterator[tuple[str, str]]:
 
 
 def _target(name: str) -> Any:
-  """Return the object of a name; `compare` is a package that is a function, too."""
+  """Return the object of a name; some packages are functions, too."""
   found = getattr(attention_lab, name)
-  if isinstance(found, ModuleType):
-    return getattr(__import__(f"attention_lab.api.{name}", fromlist=[name]), name)
-  return found
+  return (
+    getattr(found, "__wrapped__", found) if isinstance(found, ModuleType) else found
+  )
+
+
+def _kind(target: Any) -> str:
+  if isinstance(target, ModuleType):
+    return "module"
+  return "class" if inspect.isclass(target) else "function"
 
 
 def _stem(name: str) -> str:
   """Return the name of the page's file, one that differs in more than capitals."""
-  return f"{'class' if inspect.isclass(_target(name)) else 'function'}-{name}"
+  return f"{_kind(_target(name))}-{name}"
 
 
 def _summary(name: str) -> str:
@@ -47,8 +53,19 @@ def _summary(name: str) -> str:
 
 def _page(name: str) -> str:
   target = _target(name)
-  own = name if target is getattr(attention_lab, name) else f"api.{name}.{name}"
-  kind = "class" if inspect.isclass(target) else "function"
-  lines = [f"# {name}", "", "```{eval-rst}", f".. auto{kind}:: attention_lab.{own}"]
-  lines += ["   :members:"] * (kind == "class")
-  return "\n".join([*lines, "```", ""])
+  if isinstance(target, ModuleType):
+    lines = [_summary(name), ""]
+    for each in (getattr(target, word) for word in target.__all__):
+      lines += _directive(each, f"{each.__module__}.{each.__name__}")
+  elif target is getattr(attention_lab, name):
+    lines = _directive(target, f"attention_lab.{name}")
+  else:
+    lines = _directive(target, f"{target.__module__}.{name}")
+  return "\n".join([f"# {name}", "", *lines])
+
+
+def _directive(target: Any, place: str) -> list[str]:
+  """Return the lines that document an object, imported from a place."""
+  kind = _kind(target)
+  members = ["   :members:"] * (kind == "class")
+  return ["```{eval-rst}", f".. auto{kind}:: {place}", *members, "```", ""]

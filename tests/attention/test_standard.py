@@ -1,7 +1,9 @@
 """Standard attention is its formula."""
 
+import copy
 import dataclasses
 
+import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +22,7 @@ from tests.parts import (
   attention_functions,
   default_positions,
   inputs,
+  make_attention,
   tiny_config,
 )
 
@@ -143,3 +146,14 @@ def test_a_window_counts_the_query_itself():
   seen = Mask(at, at, causal=True).dense(window=2)[0, 0].astype(int)
   expected = [[1, 0, 0, 0], [1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]]
   np.testing.assert_array_equal(seen, expected)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_of_an_attention_has_its_options(copied):
+  def run():
+    attention = make_attention("standard(num_kv_heads=1)")
+    other = copied(attention)
+    assert (other.num_kv_heads, other.d_model) == (1, attention.d_model)
+    assert other is not attention
+
+  hk.transform(run).apply({}, None)

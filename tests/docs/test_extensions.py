@@ -64,9 +64,9 @@ def test_every_public_name_has_a_page(extension):
   pages = dict(extension("api").pages())
   documented = "\n".join(pages.values())
   for name in attention_lab.__all__:
-    assert re.search(
-      rf"auto(class|function):: attention_lab\.(api\.\w+\.)?{name}\n", documented
-    )
+    own = f"{name}|api.{name}.{name}|api.{name}.\\w+.Attention"
+    found = re.search(rf"auto(class|function):: attention_lab\.({own})\n", documented)
+    assert found, name
     assert f"[`{name}`](" in pages["index.md"]
   assert len({stem.lower() for stem in pages}) == len(attention_lab.__all__) + 1
 

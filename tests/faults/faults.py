@@ -103,7 +103,10 @@ def full_under(fragment, count=1):
     def opened(file, mode="r", *args, **kwargs):
       if fragment in str(file) and set(mode) & set("wax+"):
         remaining[0] -= 1
-        file = file if remaining[0] > 0 else "/dev/full"
+        if remaining[0] <= 0:
+          # The device exists, and openers refuse devices.
+          file, mode = "/dev/full", mode.replace("x", "w")
+          kwargs.pop("opener", None)
       return original(file, mode, *args, **kwargs)
 
     builtins.open = opened

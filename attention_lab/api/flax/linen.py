@@ -5,7 +5,7 @@ from typing import Any, Unpack
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from attention_lab.api.functions import Functions
+from attention_lab.api.functions import Functions, Parameters
 from attention_lab.api.layer import DecodeState
 from attention_lab.api.masking import Masking
 
@@ -39,10 +39,10 @@ class LinenAttention(nn.Module):
     self, batch_size: int, length: int, dtype: Any = None
   ) -> DecodeState:
     """Return the empty decode state; see `AttentionLayer.initial_state`."""
-    params = self.get_variable("params", "attention")
+    params: Parameters = self.get_variable("params", "attention")
     return self.functions.decode.init(params, batch_size, length, dtype)
 
   def extend(self, state: DecodeState, x: Array) -> tuple[Array, DecodeState]:
     """Return the next tokens' results and state; see `AttentionLayer.extend`."""
-    params = self.get_variable("params", "attention")
+    params: Parameters = self.get_variable("params", "attention")
     return self.functions.decode.step(params, state, x)

@@ -46,15 +46,21 @@ class Attention(nnx.Module):
       **masking: padding, context_padding, segments and num_segments.
     """
     key = None if rngs is None else rngs.dropout()
-    return self.functions.apply(nnx.pure(self.params), x, context, key=key, **masking)
+    return self.functions.apply(self._arrays, x, context, key=key, **masking)
+
+  @property
+  def _arrays(self) -> Any:
+    """The parameters without their variables."""
+    is_variable = lambda x: isinstance(x, nnx.Variable)  # noqa: E731
+    return jax.tree.map(lambda x: x[...], self.params, is_leaf=is_variable)
 
   def initial_state(
     self, batch_size: int, length: int, dtype: Any = None
   ) -> DecodeState:
     """Return the empty decode state; see `AttentionLayer.initial_state`."""
     init = self.functions.decode.init
-    return init(nnx.pure(self.params), batch_size, length, dtype)
+    return init(self._arrays, batch_size, length, dtype)
 
   def extend(self, state: DecodeState, x: Array) -> tuple[Array, DecodeState]:
     """Return the next tokens' results and state; see `AttentionLayer.extend`."""
-    return self.functions.decode.step(nnx.pure(self.params), state, x)
+    return self.functions.decode.step(self._arrays, state, x)

@@ -95,6 +95,10 @@ class Attention(Module):
       )
     return super().__new__(cls)
 
+  def __getnewargs_ex__(self) -> tuple[tuple[()], dict[str, Any]]:
+    """Return the arguments that `__new__` gets in a copy."""
+    return (), {name: getattr(self, name) for name in SUPPLIED}
+
   @abc.abstractmethod
   def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:
     """Attend to `context` from every query.
