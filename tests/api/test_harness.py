@@ -1,9 +1,8 @@
 """The methods that lm-evaluation-harness calls give the model's own probabilities."""
 
-import importlib.util
 import json
 import sys
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -11,16 +10,19 @@ import pytest
 
 import attention_lab as al
 from attention_lab.errors import UserError
+from tests.api import lm_eval_stub
+
+needs_lm_eval = pytest.mark.skipif(
+  not lm_eval_stub.INSTALLED, reason="lm_eval is not installed."
+)
 
 
 @pytest.fixture(scope="module")
 def library():
-  """Stand in for the base class of lm_eval where it is not installed."""
+  """Stand in for lm_eval where it is not installed."""
   with pytest.MonkeyPatch.context() as patch:
-    if importlib.util.find_spec("lm_eval") is None:
-      modules = {name: ModuleType(name) for name in ("lm_eval", "lm_eval.api")}
-      modules["lm_eval.api.model"] = SimpleNamespace(LM=type("LM", (), {}))
-      for name, module in modules.items():
+    if not lm_eval_stub.INSTALLED:
+      for name, module in lm_eval_stub.modules().items():
         patch.setitem(sys.modules, name, module)
     yield
     sys.modules.pop("attention_lab.api.harness_model", None)
@@ -80,8 +82,10 @@ def test_a_long_text_is_scored_in_windows_with_one_token_of_context(scorer, mode
   assert found[2] == 0
 
 
+@needs_lm_eval
 def test_windows_are_those_of_the_harness(library):
-  utils = pytest.importorskip("lm_eval.utils")
+  from lm_eval import utils
+
   from attention_lab.api.harness_model import _windows
 
   for size in range(1, 14):
@@ -159,8 +163,10 @@ def test_a_missing_library_is_named(model, monkeypatch):
     al.harness(model)
 
 
+@needs_lm_eval
 def test_the_harness_scores_a_local_task(scorer, model, tmp_path, monkeypatch):
-  lm_eval = pytest.importorskip("lm_eval")
+  import lm_eval
+
   monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
   monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
   documents = [{"text": "ab|", "answer": "ab"}, {"text": "ca|", "answer": "ca"}]
