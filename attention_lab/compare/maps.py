@@ -53,9 +53,13 @@ def _compute(config: Config, cell: Path) -> Maps:
   layers = computed["decoder"] if isinstance(computed, dict) else computed
   names = labels(experiment.dataset, tokens[0])
   maps = per_layer(layers, names, names)
-  if len({len(heads) for heads in maps.values()}) != 1:
+  if not maps:
     return Maps(names, np.zeros((0,), np.float32), ())
-  return Maps(names, np.stack(list(maps.values())), tuple(maps))
+  most = max(map(len, maps.values()))
+  padded = [
+    np.pad(heads, ((0, most - len(heads)), (0, 0), (0, 0))) for heads in maps.values()
+  ]
+  return Maps(names, np.stack(padded), tuple(maps))
 
 
 def _store(path: Path, maps: Maps) -> None:

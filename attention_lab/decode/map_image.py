@@ -10,10 +10,8 @@ FRAME = 0.3  # Brightness of the lines around a map.
 INK = 0.8  # Brightness of text.
 FONT_SIZE, LINE = 10, 12  # Pixels.
 PAD = 4  # Pixels between labels and maps.
-SIDE = (
-  256  # Pixels that a map has at most, unless it has more than SIDE / CELLS[0] tokens.
-)
-CELLS = (4, 16)  # Smallest and largest side of a weight, in pixels.
+SIDE, WIDTH = 256, 2048  # Pixels of a map, and of all maps of a layer, at most.
+LARGEST = 16  # Pixels of a weight at most; it has at least one.
 LONGEST = 10  # Characters of a label.
 AXES = ("token", "attends to")  # Titles of the vertical and of the horizontal axis.
 # Visible forms of characters that the font lacks; others are escaped.
@@ -44,10 +42,12 @@ def attention_image(
     [_label(each) for each in queries[:size]],
     [_label(each) for each in contexts[:size]],
   )
+  side = min(SIDE, WIDTH // max(map(len, layers.values())))
+  cell = int(np.clip(side // max(map(len, names)), 1, LARGEST))
   rows = [
     _beside(
       [
-        _panel(f"layer {number}, head {head}", weights[:size, :size], *names)
+        _panel(f"layer {number}, head {head}", weights[:size, :size], cell, *names)
         for head, weights in enumerate(heads, 1)
       ]
     )
@@ -60,10 +60,21 @@ def attention_image(
 
 
 def _panel(
-  title: str, weights: np.ndarray, queries: Sequence[str], contexts: Sequence[str]
+  title: str,
+  weights: np.ndarray,
+  cell: int,
+  queries: Sequence[str],
+  contexts: Sequence[str],
 ) -> np.ndarray:
-  """Return the map of one head with its title and labels: [height, width]."""
-  cell = int(np.clip(SIDE // max(weights.shape), *CELLS))
+  """Return the map of one head with its title and labels: [height, width].
+
+  Args:
+    title: the title.
+    weights: [T, S].
+    cell: pixels of a weight.
+    queries: labels of the T queries.
+    contexts: labels of the S context tokens.
+  """
   across, down = [_text(each) for each in contexts], [_text(each) for each in queries]
   left, below = (PAD + max(text.shape[1] for text in texts) for texts in (down, across))
   height, width = (cell * length + 2 for length in weights.shape)

@@ -77,6 +77,13 @@ def test_many_tokens_are_labelled_at_intervals_and_cut(layers, texts):
   assert "64" not in texts
 
 
+def test_maps_of_many_heads_are_smaller():
+  names = [str(i) for i in range(64)]
+  image = attention_image({1: np.ones((32, 64, 64), np.float32)}, names, names)
+  assert len(frames(image)) == 32
+  assert image.shape[1] < 32 * 128
+
+
 def test_layers_of_fewer_heads_are_filled_up_with_black(layers):
   image = attention_image({1: layers[2], 2: layers[4][:1]}, "abc", "abc")
   *_, (top, left) = frames(image)
