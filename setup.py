@@ -41,6 +41,8 @@ setup(
     "translate": ["sentencepiece>=0.2.1", "sacrebleu>=2.4"],
     "compare": ["scipy>=1.15", "jinja2>=3.1", "matplotlib>=3.9", "submitit>=1.5"],
     "pandas": ["pandas>=2.2"],
+    "export": ["safetensors>=0.5"],
+    "harness": ["lm_eval>=0.4.9"],
     "browser": ["playwright>=1.49"],
     "test": [
       "pytest>=8",
@@ -55,6 +57,7 @@ setup(
       "scipy>=1.15",
       "jinja2>=3.1",
       "submitit>=1.5",
+      "safetensors>=0.5",
     ],
     "docs": [
       "sphinx>=8.1",

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
   from attention_lab.api.compare import compare as compare
   from attention_lab.api.evaluate import evaluate as evaluate
   from attention_lab.api.functions import functions as functions
+  from attention_lab.api.harness import harness as harness
   from attention_lab.api.load import load as load
   from attention_lab.api.sample import sample as sample
   from attention_lab.api.train import train as train
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
 _HOMES = {
   "api.check": ("check",),
   "api.evaluate": ("evaluate",),
+  "api.harness": ("harness",),
   "api.load": ("load",),
   "api.sample": ("sample",),
   "api.train": ("train",),

@@ -18,9 +18,10 @@ from attention_lab.architecture.base.architecture import Architecture
 from attention_lab.attention.base.attention import HOOKS, Attention, attentions
 from attention_lab.block.base.block import Block, blocks
 from attention_lab.block.base.options import Options
-from attention_lab.errors import UserError, line_of, one_line
+from attention_lab.errors import UserError, line_of
 from attention_lab.kernel.mask import Mask
 from attention_lab.norm.base.norm import Norm, norms
+from attention_lab.plugin.mistakes import running
 from attention_lab.position.base.position import Position, positions, shared_sample
 
 # Methods of an attention whose results may be None.
@@ -45,7 +46,7 @@ def refuse_incompatible(
     kinds: required kind of attention, by the attention's places in the architecture.
     dtype: dtype of the computation.
   """
-  try:
+  with running(f"The attention {attention!r}"):
     _refuse_kinds(attention, build, kinds)
     with _named_none():
       used = _hooks_used(attention, build)
@@ -58,10 +59,6 @@ def refuse_incompatible(
         f"(x_f, x_{{f+K/2}}), as in rope; --position={position} rotates otherwise. "
         f"Use --position=rope."
       )
-  except UserError:
-    raise
-  except (Exception, SystemExit) as error:  # A plugin may call sys.exit.
-    raise UserError(f"The attention {attention!r} fails: {one_line(error)}.") from error
   if missed := hooks & set(HOOKS) - used:
     usable = [
       name

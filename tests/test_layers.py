@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from attention_lab.plugin import discovery
+
 PACKAGE = Path(__file__).parents[1] / "attention_lab"
 # Each folder of the package, and each module in its root, with the number of its layer.
 # A module imports modules of its own folder and of folders with a smaller number.
@@ -56,16 +58,7 @@ LAYERS = {
   "__main__": 26,
 }
 # Folders whose modules are parts: they import from their base, never from each other.
-PARTS = (
-  "attention",
-  "position",
-  "dataset",
-  "architecture",
-  "block",
-  "norm",
-  "optimizer",
-  "schedule",
-)
+PARTS = discovery.FOLDERS
 
 
 def modules():

@@ -168,7 +168,7 @@ def test_run_on_other_data_is_not_resumed(command):
   ("text", "answer"),
   [
     ("{", "run/config.json is not JSON"),
-    ("{}", "it has no 'config'"),
+    ("{}", "config is missing"),
     ('{"config": {"removed": 1}}', "There is no setting --config.removed."),
     ('{"config": {"steps": "x"}}', "--config.steps='x': expected int."),
   ],

@@ -362,6 +362,13 @@ MAPS = {
       "weights.npy": array(np.ones((1, 1, 1, 1), np.float32)),
     }
   ),
+  "another number of layers": archive(
+    {
+      "tokens.npy": array(np.array(["a"])),
+      "weights.npy": array(np.ones((1, 1, 1, 1), np.float32)),
+      "layers.npy": array(np.array([1, 2])),
+    }
+  ),
   "another number of tokens": archive(
     {
       "tokens.npy": array(np.array(["a", "b"])),

@@ -1,37 +1,94 @@
-"""Classes in place of names: components that no file registers."""
+"""Classes and functions in place of names: components that no file registers."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypedDict
 
-from attention_lab.architecture.base.architecture import architectures
+from attention_lab.architecture.base.architecture import Architecture, architectures
 from attention_lab.attention.base.attention import Attention, attentions
-from attention_lab.dataset.base.dataset import datasets
+from attention_lab.block.base.block import Block, blocks
+from attention_lab.config import Config, flatten
+from attention_lab.dataset.base.dataset import Dataset, datasets
 from attention_lab.errors import UserError
+from attention_lab.norm.base.norm import Norm, norms
+from attention_lab.optimizer.base.optimizer import optimizers
 from attention_lab.plugin.registry import Registry
-from attention_lab.position.base.position import positions
+from attention_lab.position.base.position import Position, positions
+from attention_lab.schedule.base.schedule import schedules
 
-# The settings that a class may stand for, each with the registry of its components.
+# The settings that a class or function may stand for, each with the registry of its
+# components.
 REGISTRIES: Mapping[str, Registry] = {
   "attention": attentions,
   "position": positions,
   "dataset": datasets,
   "architecture.name": architectures,
+  "model.block": blocks,
+  "model.norm_layer": norms,
+  "train.optimizer": optimizers,
+  "train.schedule": schedules,
 }
-Classes = Mapping[str, type]  # By setting.
+Classes = Mapping[str, Callable[..., Any]]  # By setting.
 
 
-def classes_among(settings: Mapping[str, Any]) -> dict[str, type]:
-  """Return the classes among values of settings.
+class Components(TypedDict, total=False):
+  """Components of a run that nothing registers, by the keyword that `train` takes.
+
+  Attributes:
+    attention: the class, if the run was trained with one that is not registered.
+    position: as attention.
+    dataset: as attention.
+    architecture: as attention.
+    model__block: as attention.
+    model__norm_layer: as attention.
+    train__optimizer: the function.
+    train__schedule: the function.
+  """
+
+  attention: type[Attention]
+  position: type[Position]
+  dataset: type[Dataset]
+  architecture: type[Architecture]
+  model__block: type[Block]
+  model__norm_layer: type[Norm]
+  train__optimizer: Callable[..., Any]
+  train__schedule: Callable[..., Any]
+
+
+def classes_among(settings: Mapping[str, Any]) -> dict[str, Callable[..., Any]]:
+  """Return the classes and functions among values of settings.
 
   Raises:
-    UserError: a setting does not name a component, or its value is neither text nor class.
+    UserError: a setting whose value is one does not name a component.
   """
-  found = {key: value for key, value in settings.items() if isinstance(value, type)}
+  found = {key: value for key, value in settings.items() if _is_component(value)}
   for key, value in found.items():
     if key not in REGISTRIES:
-      raise UserError(f"{key} takes no class, and {value.__name__} is one.")
+      kind = "class" if isinstance(value, type) else "function"
+      raise UserError(f"{key} takes no {kind}, and {value.__name__} is one.")
   return found
+
+
+def _is_component(value: Any) -> bool:
+  return isinstance(value, type) or inspect.isfunction(value)
+
+
+def missing(config: Config, classes: Classes) -> Classes:
+  """Return the classes that a configuration names and nothing registers."""
+  names = _names(config)
+  return {key: x for key, x in classes.items() if names[key] not in REGISTRIES[key]}
+
+
+def held_as(config: Config, classes: Classes) -> contextlib.AbstractContextManager[Any]:
+  """Hold the classes of a run under the names that its configuration has."""
+  return held(classes, _names(config))
+
+
+def _names(config: Config) -> dict[str, str]:
+  """Return the names of components by setting, without their options."""
+  names = dict(flatten(config))
+  return {key: names[key].partition("(")[0] for key in REGISTRIES}
 
 
 @contextlib.contextmanager
@@ -39,11 +96,11 @@ def held(classes: Classes, names: Mapping[str, str] | None = None) -> Iterator[A
   """Hold classes in their registries for a context, which gets their names by setting.
 
   Args:
-    classes: the classes.
+    classes: the classes and functions.
     names: their names by setting; None for their own.
 
   Raises:
-    UserError: a class breaks the contract of its components.
+    UserError: a class or function breaks the contract of its components.
   """
   with contextlib.ExitStack() as stack:
     yield {

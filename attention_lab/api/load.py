@@ -1,22 +1,22 @@
-"""Trained models from the folders of their runs: `attention_lab.load`."""
+"""Trained models from folders of runs and from files: `attention_lab.load`."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Unpack
 
 from attention_lab import config as configs
-from attention_lab.api.components import Classes, held
-from attention_lab.api.model import TrainedModel
+from attention_lab.api import export
+from attention_lab.api.components import Classes, Components, classes_among, held_as
+from attention_lab.api.model import Origin, TrainedModel
 from attention_lab.api.process import api_call, jax_settings_kept
-from attention_lab.architecture.base.architecture import Architecture
-from attention_lab.attention.base.attention import Attention
+from attention_lab.api.settings import by_key
 from attention_lab.config import Config
-from attention_lab.dataset.base.dataset import Dataset
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
 from attention_lab.plugin import consent, discovery
-from attention_lab.position.base.position import Position
 from attention_lab.run import code as run_code
+from attention_lab.run import exported
 from attention_lab.run import folder as run_folder
 from attention_lab.training import changes
 from attention_lab.training.preflight import code_of
@@ -29,26 +29,23 @@ def load(
   checkpoint: str | int = "last",
   *,
   average: int = 1,
-  attention: type[Attention] | None = None,
-  position: type[Position] | None = None,
-  dataset: type[Dataset] | None = None,
-  architecture: type[Architecture] | None = None,
   plugins: Sequence[str] = (),
   trust_plugins: bool = False,
+  **components: Unpack[Components],
 ) -> TrainedModel:
-  """Return the trained model of a run. Nothing is written or printed.
+  """Return the trained model of a run or a file. Nothing is written or printed.
 
   Args:
-    folder: the run's folder.
-    checkpoint: "last", "best" (lowest validation loss), or the step of a checkpoint.
-    average: number of the last checkpoints whose mean is taken.
-    attention: the class, if the run was trained with one that is not registered.
-    position: as attention.
-    dataset: as attention.
-    architecture: as attention.
+    folder: the run's folder, or a file that `TrainedModel.save` has written, which ends
+      in ".safetensors".
+    checkpoint: of a folder, "last", "best" (lowest validation loss), or the step of a
+      checkpoint.
+    average: of a folder, number of the last checkpoints whose mean is taken.
     plugins: modules or .py files that register components of the run; loading one runs
       its code.
     trust_plugins: whether to load the plugins that the run names.
+    **components: classes and functions that the run was trained with and nothing
+      registers, by the keywords that `train` takes: see `Components`.
 
   Raises:
     UserError: there is no run, no such checkpoint, or an unknown component.
@@ -56,22 +53,65 @@ def load(
   Warns:
     UserWarning: code that the run depends on has changed since it was trained.
   """
-  given = {
-    "attention": attention,
-    "position": position,
-    "dataset": dataset,
-    "architecture.name": architecture,
-  }
-  classes = {key: value for key, value in given.items() if value is not None}
-  folder = run_folder.existing(str(folder))
-  config = changes.trained(folder)
+  classes = by_key(components, {})
+  for key, value in classes.items():
+    if not classes_among({key: value}):
+      raise UserError(f"{key}={value!r}: load takes a class or a function here.")
+  return loaded(folder, checkpoint, average, plugins, trust_plugins, lambda _: classes)
+
+
+def loaded(
+  folder: str | Path,
+  checkpoint: str | int,
+  average: int,
+  plugins: Sequence[str],
+  trust_plugins: bool,
+  classes_of: Callable[[Config], Classes],
+) -> TrainedModel:
+  """Return a trained model, as `load` does.
+
+  Args:
+    folder: as for `load`, and so are the arguments up to `trust_plugins`.
+    checkpoint: see folder.
+    average: see folder.
+    plugins: see folder.
+    trust_plugins: see folder.
+    classes_of: returns the classes of a configuration whose plugins have been loaded.
+  """
+  if (
+    path := Path(folder).expanduser()
+  ).suffix == exported.SUFFIX and not path.is_dir():
+    if (checkpoint, average) != ("last", 1):
+      raise UserError(f"{path} holds one step; omit checkpoint and average.")
+    content = export.read(path)
+    config = _known(content.config, plugins, trust_plugins)
+    model = _of_file(path, content._replace(config=config), classes_of(config))
+  else:
+    path = run_folder.existing(str(folder))
+    config = _known(changes.trained(path), plugins, trust_plugins)
+    model = read(config, path, classes_of(config), checkpoint, average)
+  if changed := model.origin.changed_code(model.code):
+    warnings.warn(run_code.message(path, changed), stacklevel=4)
+  return model
+
+
+def refuse_of_model(
+  checkpoint: str | int, plugins: Sequence[str], trust_plugins: bool
+) -> None:
+  """Raise `UserError` at arguments of `load` that a model in memory does not use."""
+  if checkpoint != "last" or plugins or trust_plugins:
+    raise UserError(
+      "checkpoint, plugins and trust_plugins are for a folder or a file; omit them for a "
+      "model that has been loaded."
+    )
+
+
+def _known(config: Config, plugins: Sequence[str], trust_plugins: bool) -> Config:
+  """Return the configuration of a run, whose plugins have been loaded with consent."""
   config.plugins = consent.merged(config.plugins, plugins, "", trust_plugins)
   configs.reset(config, {"compile_cache", "checkpoint.changed_code"})
   discovery.load(config.plugins)
-  model = read(config, folder, classes, checkpoint, average)
-  if changed := run_code.changed_code(folder, model.code):
-    warnings.warn(run_code.message(folder, changed), stacklevel=3)
-  return model
+  return config
 
 
 def read(
@@ -102,15 +142,25 @@ def read(
     raise UserError(f"average={average} takes the last checkpoints; omit checkpoint.")
   configs.set_value(chosen, "evaluation.average", average)
   configs.validate(chosen)
-  names = dict(configs.flatten(config))
-  with (
-    held(classes, {key: names[key] for key in classes}),
-    jax_settings_kept(config.compile_cache),
-  ):
+  with held_as(config, classes), jax_settings_kept(config.compile_cache):
     experiment = assemble(config, run_folder.kept(folder))
     code = code_of(config)
     trained = restore(experiment, folder, chosen, config, code, step)
-  return TrainedModel(config, experiment, trained, classes, folder, code)
+  data = run_folder.recorded_data(folder)
+  origin = Origin(folder, run_code.last_code(folder), data)
+  return TrainedModel(config, experiment, trained, classes, folder, code, origin)
+
+
+def _of_file(path: Path, content: export.Content, classes: Classes) -> TrainedModel:
+  """Return the model of a file whose components are known."""
+  config, trained, files, recorded, data = content
+  configs.validate(config)
+  with held_as(config, classes), jax_settings_kept(config.compile_cache):
+    experiment = assemble(config, files)
+    code = code_of(config)
+    params = export.nested(experiment, trained.params, path)
+  trained, origin = trained._replace(params=params), Origin(path, recorded, data)
+  return TrainedModel(config, experiment, trained, classes, None, code, origin)
 
 
 CHECKPOINTS = {"last": "newest", "best": "best"}  # With the values of the setting.

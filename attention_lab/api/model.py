@@ -1,17 +1,19 @@
 """A trained model in memory: logits, texts, attention weights, evaluations."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import jax
 import numpy as np
 
 from attention_lab import config as configs
-from attention_lab.api.components import Classes, classes_among, held
+from attention_lab.api import export
+from attention_lab.api.components import Classes, classes_among, held, held_as
 from attention_lab.api.display import BarListener
+from attention_lab.api.options import DecodeOptions
 from attention_lab.api.process import api_call, jax_settings_kept
 from attention_lab.api.results.evaluation import Evaluation
 from attention_lab.api.results.maps import AttentionMaps
@@ -31,30 +33,16 @@ from attention_lab.system.files import make_folder
 from attention_lab.training import changes
 
 
-class DecodeOptions(TypedDict, total=False):
-  """Options of decoding; those that are missing are as in the run's configuration.
+class Origin(NamedTuple):
+  """Place of a model, and hashes that were recorded when it was trained."""
 
-  Attributes:
-    length: tokens to generate; of translations, the most.
-    count: number of continuations, or of best translations.
-    temperature: temperature of sampling; 0 for the most likely token.
-    top_k: sample from the k most likely tokens; 0 for all.
-    top_p: sample from the most likely tokens that have this probability together.
-    seed: seed of sampling.
-    context: "trained" to read at most as many tokens at once as in training, or "extend".
-    beam_size: hypotheses of beam search, of translations.
-    length_penalty: α of arXiv:1609.08144, eq. 14, of translations.
-  """
+  path: Path  # The run's folder, or the file that the model was exported to.
+  code: Mapping[str, str] | None  # Hashes of the code; None if they were not recorded.
+  data: str | None  # The sha256 of the data.
 
-  length: int
-  count: int
-  temperature: float
-  top_k: int
-  top_p: float
-  seed: int
-  context: Literal["trained", "extend"]
-  beam_size: int
-  length_penalty: float
+  def changed_code(self, code: Mapping[str, str]) -> list[str]:
+    """Return the names in which code differs from that of training."""
+    return run_code.changed_since(self.code, code)
 
 
 class TrainedModel:
@@ -64,8 +52,11 @@ class TrainedModel:
     parameters: Haiku's parameters: module → name → array on the host, float32.
     config: the run's configuration.
     step: training steps of the parameters.
-    folder: the run's folder; None if it was temporary.
+    folder: the run's folder; None if it was temporary, or the model is from a file.
+    experiment: the model as functions, its dataset and its vocabulary.
     code: hashes of the code that the run depends on, as it is today.
+    classes: classes and functions of the run that nothing registers, by setting.
+    origin: what was recorded when the model was trained.
   """
 
   def __init__(
@@ -76,12 +67,13 @@ class TrainedModel:
     classes: Classes,
     folder: Path | None,
     code: dict[str, str],
+    origin: Origin,
   ):
     self.config, self.folder = config, folder
     self.parameters: Any = trained.params
     self.step = trained.step
-    self._experiment, self._trained = experiment, trained
-    self.code, self._classes = code, classes
+    self.experiment, self._trained = experiment, trained
+    self.code, self.origin, self.classes = code, origin, classes
 
   def encode(self, text: str) -> np.ndarray:
     """Return the tokens of a text: [T] int32.
@@ -89,12 +81,12 @@ class TrainedModel:
     Raises:
       UserError: the text has unknown characters.
     """
-    return np.asarray(self._experiment.dataset.vocabulary.encode(text), np.int32)
+    return np.asarray(self.experiment.dataset.vocabulary.encode(text), np.int32)
 
   def decode(self, tokens: Sequence[int] | np.ndarray) -> str:
     """Return the text of tokens [T]."""
     tokens = np.asarray(tokens, np.int32)
-    return self._experiment.dataset.vocabulary.decode(tokens.tolist())
+    return self.experiment.dataset.vocabulary.decode(tokens.tolist())
 
   @api_call()
   def logits(self, tokens: Any, source: Any = None) -> jax.Array:
@@ -110,20 +102,20 @@ class TrainedModel:
     Raises:
       UserError: the arrays have other shapes or dtypes, or hold other tokens.
     """
-    pairs = self._experiment.dataset.task == "pairs"
+    pairs = self.experiment.dataset.task == "pairs"
     if pairs != (source is not None):
       need = "a source beside the tokens" if pairs else "tokens alone"
       raise UserError(f"This model takes {need}.")
     rows = self._rows(tokens, "tokens")
     sources = (self._rows(source, "source"),) if pairs else ()
-    with jax_settings_kept(self.config.compile_cache):
+    with self._in_use():
       logits: jax.Array = self._apply(self.parameters, rows, *sources)
     return logits if np.ndim(tokens) == 2 else logits[0]
 
   @cached_property
   def _apply(self) -> Any:
     """The jitted full pass: (parameters, tokens [B, T], source [B, S]) → logits."""
-    model, policy = self._experiment.model, self._experiment.policy
+    model, policy = self.experiment.model, self.experiment.policy
 
     def apply(params: Any, tokens: jax.Array, *source: jax.Array) -> jax.Array:
       params = policy.cast_to_compute(params)
@@ -134,7 +126,7 @@ class TrainedModel:
 
   def _rows(self, tokens: Any, name: str) -> np.ndarray:
     """Return tokens as [B, T] int32; raise `UserError` at what are no tokens."""
-    array, size = np.asarray(tokens), self._experiment.dataset.vocabulary.size
+    array, size = np.asarray(tokens), self.experiment.dataset.vocabulary.size
     if array.ndim not in (1, 2) or not np.issubdtype(array.dtype, np.integer):
       raise UserError(
         f"{name}: expected integers [T] or [B, T], got {array.dtype}{list(array.shape)}. "
@@ -142,7 +134,7 @@ class TrainedModel:
       )
     if array.size and not 0 <= array.min() <= array.max() < size:
       raise UserError(f"{name}: take numbers from 0 to {size - 1}.")
-    room = self._experiment.max_positions
+    room = self.experiment.max_positions
     if not array.shape[-1] or (room is not None and array.shape[-1] > room):
       most = f"1 to {room}" if room is not None else "1 or more"
       raise UserError(f"{name}: take {most} tokens, not {array.shape[-1]}.")
@@ -168,14 +160,14 @@ class TrainedModel:
         raise UserError(f"There is no option {name!r}. {known}")
     config = self._with({f"sample.{name}": x for name, x in options.items()})
     found, note = list[Sample](), ""
-    with jax_settings_kept(config.compile_cache):
+    with self._in_use():
       for each in prompts:
         configs.set_value(config, "sample.prompt", each)
-        sampler = sampling.sampler_of(self._experiment, config)
+        sampler = sampling.sampler_of(self.experiment, config)
         decoding = sampling.decode(sampler, self.parameters)
         found += [Sample(text, tuple(texts)) for text, texts in decoding.decoded]
         note = note or decoding.note
-    return Samples(tuple(found), self._experiment.dataset.task == "pairs", note)
+    return Samples(tuple(found), self.experiment.dataset.task == "pairs", note)
 
   @api_call()
   def attention_weights(self, text: str, answer: str | None = None) -> AttentionMaps:
@@ -188,15 +180,15 @@ class TrainedModel:
     Raises:
       UserError: unknown characters, or no attention that forms weights.
     """
-    pairs = self._experiment.dataset.task == "pairs"
+    pairs = self.experiment.dataset.task == "pairs"
     if answer is not None and not pairs:
       raise UserError("answer is for models that learn pairs; omit it.")
     if pairs and answer is None:
       answer = self.generate(text).text
-    with jax_settings_kept(self.config.compile_cache):
+    with self._in_use():
       if answer is None:
-        return AttentionMaps(tuple(of_text(self._experiment, self.parameters, text)))
-      maps = of_pair(self._experiment, self.parameters, text, answer)
+        return AttentionMaps(tuple(of_text(self.experiment, self.parameters, text)))
+      maps = of_pair(self.experiment, self.parameters, text, answer)
       return AttentionMaps(tuple(maps))
 
   @api_call()
@@ -220,13 +212,16 @@ class TrainedModel:
       if not (configs.is_evaluable(key) or key.startswith(EVALUATED)):
         raise UserError(f"{key} cannot be changed for an evaluation; omit it.")
     with contextlib.ExitStack() as stack:
-      stack.enter_context(self._registered())
+      stack.enter_context(self._in_use())
       values |= stack.enter_context(held(classes_among(values)))
       config = self._with(values)
-      stack.enter_context(jax_settings_kept(config.compile_cache))
       changed = changes.evaluated_otherwise(self.config, config)
       prepared = evaluating.prepare(config, self._experiment_of(config, changed))
-      changed_code = self._refuse_other_code(config)
+      changed_code = self.origin.changed_code(self.code)
+      policy = config.checkpoint.changed_code
+      run_code.refuse_changed(self.origin.path, changed_code, policy)
+      if "dataset" not in changed:
+        self._refuse_other_data()
       show = stack.enter_context(contextlib.closing(BarListener(shown=progress)))
       folder = None if workdir is None else Path(workdir).expanduser()
       if folder is not None:
@@ -239,10 +234,37 @@ class TrainedModel:
       evaluating.write(folder, origin | measured)
     return Evaluation.of(origin | measured, prepared.experiment.dataset.splits)
 
-  def _registered(self) -> contextlib.AbstractContextManager[Any]:
-    """Hold the classes of the run under the names that its configuration has."""
-    names = dict(configs.flatten(self.config))
-    return held(self._classes, {key: names[key] for key in self._classes})
+  @api_call()
+  def save(self, path: str | Path) -> Path:
+    """Write the model to one file, which `load` reads, and return its path.
+
+    The file holds the parameters as "module/name", for any reader of safetensors. Its
+    metadata has what `load` needs: configuration, step, vocabulary, hashes of data, code
+    and content. The state of the optimizer is not in it. A file of this name is replaced.
+
+    Args:
+      path: the file, whose name ends in ".safetensors".
+
+    Raises:
+      UserError: safetensors is not installed, or the file cannot be written.
+    """
+    content = export.Content(
+      config=self.config,
+      trained=self._trained._replace(params=self.parameters),
+      files=self.experiment.dataset.files(),
+      code=self.origin.code,
+      data=self.origin.data,
+    )
+    return export.write(Path(path).expanduser(), content)
+
+  @contextlib.contextmanager
+  def _in_use(self) -> Iterator[None]:
+    """Hold the run's classes, which tracing looks up, and keep JAX's configuration."""
+    with (
+      held_as(self.config, self.classes),
+      jax_settings_kept(self.config.compile_cache),
+    ):
+      yield
 
   def _with(self, values: dict[str, Any]) -> Config:
     """Return the configuration with other values, by setting."""
@@ -253,21 +275,22 @@ class TrainedModel:
   def _experiment_of(self, config: Config, changed: dict[str, Any]) -> Experiment:
     """Return the experiment to evaluate; raise `UserError` at another vocabulary."""
     if not changed:
-      return self._experiment
-    own = self._experiment.dataset
+      return self.experiment
+    own = self.experiment.dataset
     experiment = assemble(config, own.files())
     if "dataset" in changed:
       new = experiment.dataset.vocabulary
       branch.refuse_other_vocabulary("The model was trained", own.vocabulary, new)
     return experiment
 
-  def _refuse_other_code(self, config: Config) -> list[str]:
-    """Return names of code that has changed since training, if that is accepted."""
-    if self.folder is None:
-      return []
-    policy = config.checkpoint.changed_code
-    run_code.refuse_other_code(self.folder, self.code, policy)
-    return run_code.changed_code(self.folder, self.code)
+  def _refuse_other_data(self) -> None:
+    """Raise `UserError` if the data is not that of training."""
+    now, then = self.experiment.dataset.fingerprint, self.origin.data
+    if now != then:
+      raise UserError(
+        f"The data has changed since {self.origin.path} was trained (sha256 {then} then, "
+        f"{now} now). Restore the old data."
+      )
 
   def __repr__(self) -> str:
     config = self.config

@@ -81,7 +81,7 @@ def figure_of_benchmark(
 
 
 def figure_of_maps(
-  layers: Sequence[np.ndarray],
+  layers: Mapping[int, np.ndarray],
   queries: Sequence[str],
   contexts: Sequence[str],
   title: str = "",
@@ -89,7 +89,8 @@ def figure_of_maps(
   """Return a figure of attention maps: a row per layer, a column per head.
 
   Args:
-    layers: [N, T, S] per layer, 0 or more; each map's largest weight is darkest.
+    layers: [N, T, S], 0 or more, by number of the layer; each map's largest weight is
+      darkest.
     queries: the names of the T queries, from top to bottom.
     contexts: the names of the S tokens they attend to, from left to right.
     title: title of the figure.
@@ -97,7 +98,7 @@ def figure_of_maps(
   Raises:
     UserError: matplotlib is missing.
   """
-  columns = max(len(heads) for heads in layers)
+  columns = max(len(heads) for heads in layers.values())
   across, down = (max(1.6, 0.17 * len(names) + 0.9) for names in (contexts, queries))
   figure = new_figure(figsize=(across * columns, down * len(layers) + 0.4), dpi=150)
   if title:
@@ -105,13 +106,13 @@ def figure_of_maps(
   figure.supxlabel("attends to", fontsize=7)
   figure.supylabel("token", fontsize=7)
   panels = figure.subplots(len(layers), columns, squeeze=False)
-  for layer, heads in enumerate(layers):
-    for head, panel in enumerate(panels[layer]):
+  for row, (layer, heads) in zip(panels, layers.items(), strict=True):
+    for head, panel in enumerate(row):
       if head >= len(heads):
         panel.set_axis_off()
         continue
       panel.imshow(heads[head], cmap="Greys", vmin=0, interpolation="nearest")
-      panel.set_title(f"layer {layer + 1}, head {head + 1}", fontsize=7)
+      panel.set_title(f"layer {layer}, head {head + 1}", fontsize=7)
       panel.set_xticks(range(len(contexts)), _literal(contexts), rotation=90)
       panel.set_yticks(range(len(queries)), _literal(queries))
       panel.tick_params(labelsize=6, length=0)

@@ -38,12 +38,12 @@ def of_run(config: Config, cell: Path, code: Mapping[str, str]) -> Maps | None:
   if path is None:
     return None
   if not path.exists():
-    _store(path, *_compute(config, cell))
+    _store(path, _compute(config, cell))
   return stored_maps.read(path)
 
 
-def _compute(config: Config, cell: Path) -> tuple[list[str], np.ndarray]:
-  """Return the text's tokens and the weights [layers, heads, S, S], or an empty array."""
+def _compute(config: Config, cell: Path) -> Maps:
+  """Return the maps; their weights are empty if there is nothing to show."""
   experiment = assemble(config, run_folder.kept(cell))
   example = experiment.dataset.examples("validation", 0, np.zeros(1, np.int64))
   tokens = example.inputs[:, :LONGEST]
@@ -51,15 +51,23 @@ def _compute(config: Config, cell: Path) -> tuple[list[str], np.ndarray]:
   params = restore(experiment, cell, config, config, code_of(config)).params
   computed: Any = attention_weights(experiment, params, tokens, source)
   layers = computed["decoder"] if isinstance(computed, dict) else computed
-  maps = [np.asarray(weights, np.float32)[0] for weights in per_layer(layers)]
   names = labels(experiment.dataset, tokens[0])
-  square = {(len(names), len(names))}
-  if {w.shape[1:] for w in maps} != square or len({len(w) for w in maps}) > 1:
-    return names, np.zeros((0,), np.float32)
-  return names, np.stack(maps)
+  maps = per_layer(layers, names, names)
+  if not maps:
+    return Maps(names, np.zeros((0,), np.float32), ())
+  most = max(map(len, maps.values()))
+  padded = [
+    np.pad(heads, ((0, most - len(heads)), (0, 0), (0, 0))) for heads in maps.values()
+  ]
+  return Maps(names, np.stack(padded), tuple(maps))
 
 
-def _store(path: Path, tokens: list[str], weights: np.ndarray) -> None:
+def _store(path: Path, maps: Maps) -> None:
   content = io.BytesIO()
-  np.savez_compressed(content, tokens=np.array(tokens), weights=weights)
+  np.savez_compressed(
+    content,
+    tokens=np.array(maps.tokens),
+    weights=maps.weights,
+    layers=np.array(maps.layers, np.int64),
+  )
   write_file(path, content.getvalue())

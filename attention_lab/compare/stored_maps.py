@@ -33,6 +33,7 @@ def read(path: Path) -> Maps | None:
   try:
     with npz.load(read_regular(path), expands_to=LARGEST) as stored:
       tokens, weights = stored["tokens"], stored["weights"]
+      layers = stored.get("layers")  # Earlier versions did not store numbers.
   except (OSError, ValueError, KeyError):
     raise _malformed(path) from None
   if weights.size == 0:
@@ -41,7 +42,11 @@ def read(path: Path) -> Maps | None:
   shown = weights.ndim == 4 and weights.shape[2:] == square
   if not (shown and weights.dtype == np.float32 and tokens.dtype.kind == "U"):
     raise _malformed(path)
-  return Maps(tokens.tolist(), weights)
+  if layers is None:
+    layers = np.arange(1, len(weights) + 1)
+  if layers.dtype.kind != "i" or layers.shape != weights.shape[:1]:
+    raise _malformed(path)
+  return Maps(tokens.tolist(), weights, layers.tolist())
 
 
 def _malformed(path: Path) -> UserError:

@@ -1,6 +1,6 @@
 """Attention maps of given texts: weights of a trained model, with their tokens."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +12,6 @@ from attention_lab.errors import UserError
 from attention_lab.experiment import Experiment
 from attention_lab.kernel.mask import default_positions
 
-FRAME = 0.3  # Brightness of the lines between attention maps.
 BLANKS = {" ": "␣", "\n": "⏎", "\t": "⇥"}
 
 
@@ -20,7 +19,8 @@ class Map(NamedTuple):
   """Attention weights of one place of the architecture."""
 
   place: str  # "encoder", "decoder" or "cross"; "" if there is one place.
-  layers: Sequence[np.ndarray]  # [N, T, S] float32 per layer that forms weights.
+  # Weights [N, T, S] float32 by number of the layer, from 1; see `per_layer`.
+  layers: Mapping[int, np.ndarray]
   queries: Sequence[str]  # Labels of the T queries.
   contexts: Sequence[str]  # Labels of the S context tokens.
 
@@ -39,7 +39,7 @@ def of_text(experiment: Experiment, params: Any, text: str) -> list[Map]:
   tokens = experiment.dataset.vocabulary.encode(text)
   names = labels(experiment.dataset, tokens)
   weights = _weights_of_row(experiment, params, tokens)
-  return _some([Map("", _formed(weights), names, names)])
+  return _some([Map("", per_layer(weights, names, names), names, names)])
 
 
 def of_pair(experiment: Experiment, params: Any, source: str, answer: str) -> list[Map]:
@@ -62,20 +62,41 @@ def of_pair(experiment: Experiment, params: Any, source: str, answer: str) -> li
   target = dataset.vocabulary.encode(answer)
   end = [] if dataset.end_token is None else [dataset.end_token]
   target = np.concatenate([[dataset.start_token], target, end]).astype(np.int32)
-  inputs, targets = labels(dataset, target[:-1]), labels(dataset, target[1:])
-  sources = labels(dataset, source_tokens)
   weights = _weights_of_row(experiment, params, target[:-1], source_tokens)
-  names = {
+  names = labels_of_pair(dataset, source_tokens, target[:-1], target[1:])
+  return _some(
+    [
+      Map(place, per_layer(weights[place], *axes), *axes)
+      for place, axes in names.items()
+    ]
+  )
+
+
+def labels_of_pair(
+  dataset: Dataset, source: np.ndarray, inputs: np.ndarray, targets: np.ndarray
+) -> dict[str, tuple[list[str], list[str]]]:
+  """Return the labels of queries and of context tokens by place, as in `of_pair`.
+
+  Args:
+    dataset: a dataset of pairs.
+    source: [S] int32.
+    inputs: [T] int32, what the decoder reads.
+    targets: [T] int32, what it predicts.
+  """
+  sources, read = labels(dataset, source), labels(dataset, inputs)
+  return {
     "encoder": (sources, sources),
-    "decoder": (inputs, inputs),
-    "cross": (targets, sources),
+    "decoder": (read, read),
+    "cross": (labels(dataset, targets), sources),
   }
-  return _some([Map(place, _formed(weights[place]), *names[place]) for place in names])
 
 
 def labels(dataset: Dataset, tokens: np.ndarray) -> list[str]:
-  """Return the labels of tokens [T]."""
-  names = [dataset.vocabulary.decode([token]) for token in tokens.tolist()]
+  """Return the labels of tokens [T]; padding, which is negative, has none."""
+  names = [
+    dataset.vocabulary.decode([token]) if token >= 0 else ""
+    for token in tokens.tolist()
+  ]
   special = {}
   if dataset.task == "pairs":
     pairs = as_pairs(dataset)
@@ -119,51 +140,36 @@ def _weights_of_row(
   return attention_weights(experiment, params, row, source_row)
 
 
-def _formed(layers: Any) -> list[np.ndarray]:
-  return [np.asarray(weights, np.float32)[0] for weights in per_layer(layers)]
-
-
 def _some(maps: list[Map]) -> list[Map]:
   formed = [one for one in maps if one.layers]
   if not formed:
     raise UserError(
-      "There is nothing to draw: no attention of this run forms weights. Omit the maps."
+      "There is nothing to draw: no attention of this run forms weights for each pair of "
+      "tokens. Omit the maps."
     )
   return formed
 
 
-def attention_image(layers: Any, size: int = 64) -> np.ndarray | None:
-  """Return attention maps as an image: a row per layer, a column per head.
+def per_layer(
+  layers: Any, queries: Sequence[str], contexts: Sequence[str]
+) -> dict[int, np.ndarray]:
+  """Return the weights [N, T, S] float32 of a batch's first row, by number of the layer.
 
-  Args:
-    layers: as an architecture's `attention_weights` returns them.
-    size: number of queries and context tokens to show.
-
-  Returns:
-    [height, width] float32 from 0 to 1, each query's largest weight being 1; None if no
-    attention forms weights.
-  """
-  rows = []
-  for weights in per_layer(layers):
-    maps = np.asarray(weights, np.float32)[0, :, :size, :size]
-    maps = maps / np.maximum(maps.max(axis=-1, keepdims=True), 1e-9)
-    rows.append(
-      np.concatenate([np.pad(head, 1, constant_values=FRAME) for head in maps], axis=1)
-    )
-  if not rows:
-    return None
-  width = max(row.shape[1] for row in rows)
-  return np.concatenate(
-    [np.pad(row, ((0, 0), (0, width - row.shape[1]))) for row in rows]
-  )
-
-
-def per_layer(layers: Any) -> list[Any]:
-  """Return the weights [B, N, T, S] that were formed, in the order of the layers.
+  An attention that forms several weights for a pair of tokens, as the differential one
+  does, has the heads of the first, then those of the second. Layers that form no weights,
+  or not one for each pair of tokens, are left out.
 
   Args:
     layers: as an architecture's `attention_weights` returns them, for one place.
+    queries: labels of the T queries.
+    contexts: labels of the S context tokens.
   """
-  if isinstance(layers, list):
-    return [weights for layer in layers for weights in layer]
-  return [weights for stacked in zip(*layers, strict=True) for weights in stacked]
+  shape = len(queries), len(contexts)
+  if not isinstance(layers, list):  # Layers that were scanned are stacked.
+    layers = zip(*layers, strict=True)
+  found = {}
+  for number, formed in enumerate(layers, 1):
+    heads = [np.asarray(x, np.float32)[0] for x in formed if x.shape[-2:] == shape]
+    if heads:
+      found[number] = np.concatenate(heads)
+  return found

@@ -19,9 +19,19 @@ def changed_code(workdir: Path, code: Mapping[str, str]) -> list[str]:
     workdir: the folder.
     code: from `code_hash.used_code`.
   """
-  codes = run_folder.recorded_codes(workdir)
-  last = codes[-1] if codes else None
-  return [] if last is None else changes(last, code)
+  return changed_since(last_code(workdir), code)
+
+
+def last_code(workdir: Path) -> dict[str, str] | None:
+  """Return the code of a run's last start; None if there is no run, or none recorded."""
+  return (run_folder.recorded_codes(workdir) or [None])[-1]
+
+
+def changed_since(
+  recorded: Mapping[str, str] | None, code: Mapping[str, str]
+) -> list[str]:
+  """Return the names in which code differs from recorded code; none if none was."""
+  return [] if recorded is None else changes(recorded, code)
 
 
 def refuse_other_code(workdir: Path, code: Mapping[str, str], policy: str) -> None:
@@ -32,17 +42,27 @@ def refuse_other_code(workdir: Path, code: Mapping[str, str], policy: str) -> No
     code: from `code_hash.used_code`.
     policy: "refuse", or "accept" to raise nothing.
   """
-  changed = changed_code(workdir, code)
+  refuse_changed(workdir, changed_code(workdir, code), policy)
+
+
+def refuse_changed(path: Path, changed: Sequence[str], policy: str) -> None:
+  """Raise `UserError` if code has changed, unless the policy is "accept".
+
+  Args:
+    path: the folder of the run, or the file that it was exported to.
+    changed: names of the files.
+    policy: "refuse" or "accept".
+  """
   if changed and policy == "refuse":
     raise UserError(
-      f"{message(workdir, changed)} Restore it, name another --workdir, or type "
+      f"{message(path, changed)} Restore it, name another --workdir, or type "
       f"--config.checkpoint.changed_code=accept, which is recorded."
     )
 
 
-def message(workdir: Path, changed: Sequence[str]) -> str:
-  """Return that the code of a run has changed, as a sentence."""
-  return f"The code of the run in {workdir} has changed since ({named(changed)})."
+def message(path: Path, changed: Sequence[str]) -> str:
+  """Return that the code of the run in a folder or file has changed, as a sentence."""
+  return f"The code of the run in {path} has changed since ({named(changed)})."
 
 
 def named(changed: Sequence[str]) -> str:

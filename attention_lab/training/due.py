@@ -4,7 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from attention_lab.decode.attention_maps import attention_image, attention_weights
+from attention_lab.decode.attention_maps import (
+  attention_weights,
+  labels,
+  labels_of_pair,
+  per_layer,
+)
+from attention_lab.decode.map_image import attention_image
 from attention_lab.distributed.devices import unreplicate
 from attention_lab.training.run import Run
 from attention_lab.training.window import Window
@@ -52,12 +58,22 @@ def sample(run: Run, params: Any) -> str | None:
 
 def attention_images(run: Run, params: Any) -> dict[str, np.ndarray]:
   """Return the attention maps of the first validation example, by place."""
-  example = run.experiment.dataset.examples("validation", 0, np.zeros(1, np.int64))
+  dataset = run.experiment.dataset
+  example = dataset.examples("validation", 0, np.zeros(1, np.int64))
   maps = attention_weights(
     run.experiment, params, example.inputs, example.source, run.attention_weights
   )
-  by_name = {"attention": maps}
   if isinstance(maps, dict):
-    by_name = {f"attention/{place}": maps[place] for place in maps}
-  images = {name: attention_image(layers) for name, layers in by_name.items()}
+    assert example.source is not None
+    rows = example.source[0], example.inputs[0], example.targets[0]
+    axes = labels_of_pair(dataset, *rows)
+  else:
+    names = labels(dataset, example.inputs[0])
+    axes, maps = {"": (names, names)}, {"": maps}
+  images = {
+    f"attention/{place}".rstrip("/"): attention_image(
+      per_layer(maps[place], *both), *both
+    )
+    for place, both in axes.items()
+  }
   return {name: image for name, image in images.items() if image is not None}

@@ -51,7 +51,11 @@ from attention_lab.system.memory import (
   refuse_large_batches,
   refuse_large_state,
 )
-from attention_lab.training.changes import refuse_other_config, refuse_other_source
+from attention_lab.training.changes import (
+  refuse_other_config,
+  refuse_other_source,
+  trained,
+)
 from attention_lab.training.divergence import refuse_policy
 from attention_lab.training.evaluation import at_lengths
 from attention_lab.update import TrainState, count_parameters
@@ -161,7 +165,19 @@ def _refuse_changes(
   lost.refuse_lost_checkpoints(folders)
   for folder in folders:
     run_folder.refuse_other_data(folder, dataset.fingerprint)
-    run_code.refuse_other_code(folder, code, config.checkpoint.changed_code)
+    before = _code_before(folder, config, code)
+    run_code.refuse_other_code(folder, before, config.checkpoint.changed_code)
+
+
+def _code_before(
+  folder: Path, config: Config, code: Mapping[str, str]
+) -> Mapping[str, str]:
+  """Return today's code for the schedule of a folder's run, which may be continued."""
+  if run_folder.stored_config(folder) is None:
+    return code
+  own = config.copy_and_resolve_references()
+  own.train.schedule = trained(folder).train.schedule
+  return code if own.train.schedule == config.train.schedule else code_of(own)
 
 
 def _refuse_data(config: Config, experiment: Experiment) -> None:

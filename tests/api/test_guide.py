@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import sys
 
 import pytest
 
@@ -9,6 +10,7 @@ from attention_lab import config as configs
 from attention_lab.api.comparing import configuration
 from attention_lab.attention.base.attention import attentions
 from attention_lab.config import set_value
+from tests.api import lm_eval_stub
 from tests.api.cells import RUN
 from tests.commands import ROOT
 
@@ -52,6 +54,8 @@ def test_the_snippets_of_the_guide_run(call, defaults, tmp_path, monkeypatch, ca
   api = importlib.import_module("attention_lab.api.compare")
   monkeypatch.setattr(api, "compare", compare)
   monkeypatch.chdir(tmp_path)
+  for name, module in lm_eval_stub.modules().items():
+    monkeypatch.setitem(sys.modules, name, module)
   text = GUIDE.read_text()
   for old, new in SMALL.items():
     assert old in text, old
@@ -62,4 +66,6 @@ def test_the_snippets_of_the_guide_run(call, defaults, tmp_path, monkeypatch, ca
   assert names["relu"].step == 4
   assert names["logits"].shape == (4, 9)
   assert len(names["longer"].lengths) == 2
+  assert names["scores"]["results"]["answers"]["log_probability"] < 0
+  sys.modules.pop("attention_lab.api.harness_model")  # It has the stand-in as its base.
   assert "my_attention: " in capsys.readouterr().out

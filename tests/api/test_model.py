@@ -164,8 +164,8 @@ def test_a_folder_with_a_class_is_loaded_with_the_class(trained, run, tmp_path):
 
 
 def test_changed_code_warns_and_is_not_evaluated(run, monkeypatch):
-  changed = lambda folder, code: ["attention_lab/attention/standard.py"]  # noqa: E731
-  monkeypatch.setattr(load.run_code, "changed_code", changed)
+  changed = lambda recorded, code: ["attention_lab/attention/standard.py"]  # noqa: E731
+  monkeypatch.setattr(load.run_code, "changed_since", changed)
   with pytest.warns(UserWarning, match=r"has changed since \(attention_lab"):
     model = al.load(run)
   with pytest.raises(UserError, match="checkpoint__changed_code='accept'"):

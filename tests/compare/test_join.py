@@ -355,10 +355,12 @@ def test_stored_maps_are_shown(tmp_path):
   (one / "checkpoints").mkdir()
   (one / "checkpoints" / "000000100-abc.npz").touch()
   path = stored_maps.path_of(one, CODE)
-  np.savez_compressed(
-    path, tokens=np.array(["a"]), weights=np.ones((1, 1, 1, 1), np.float32)
-  )
+  stored = {"tokens": np.array(["a"]), "weights": np.ones((1, 1, 1, 1), np.float32)}
+  np.savez_compressed(path, **stored)
   assert joined(one).rows[0].maps.tokens == ["a"]
+  assert joined(one).rows[0].maps.layers == [1]  # As of earlier versions.
+  np.savez_compressed(path, **stored, layers=np.array([3]))
+  assert joined(one).rows[0].maps.layers == [3]
 
 
 def test_lines_carry_the_hashes_of_code_and_data(tmp_path):

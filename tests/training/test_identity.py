@@ -1,7 +1,9 @@
 """A checkpoint is used only by the run that wrote it."""
 
+import base64
 import dataclasses
 import json
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +16,7 @@ from attention_lab.settings.table import SETTINGS
 from attention_lab.training.identity import identity, refuse_foreign
 
 CODE, DATA = {"update.py": "1"}, "data"
+NO_RECORDS = base64.b64encode(zlib.compress(b"")).decode()
 # "steps" is among them if the schedule depends on it, which the default one does.
 OF_RESULTS = sorted(key for key, setting in SETTINGS.items() if not setting.resumable)
 
@@ -30,7 +33,14 @@ def folder(tmp_path):
 def checkpoint(config, code=CODE, data=DATA, step=8, name="000000008"):
   """Return the path and the meta data of a checkpoint, as they come from the disk."""
   written = {**identity(config, code, data), "step": step}
-  meta = json.loads(json.dumps({"identity": written}))
+  times = {"seconds": 1.0, "training_seconds": 1.0}
+  meta = {
+    "identity": written,
+    "window": [[], [], [], []],
+    "journal": NO_RECORDS,
+    **times,
+  }
+  meta = json.loads(json.dumps(meta))
   return Path(f"{name}-0123456789abcdef.npz"), meta
 
 
@@ -118,5 +128,6 @@ def test_other_code_is_used_if_the_user_accepts_it(folder):
 
 
 def test_a_checkpoint_of_an_earlier_version_is_used(folder):
-  path, _ = checkpoint(configs.get_config())
-  refuse_foreign(folder, configs.get_config(), CODE, path, {})
+  path, meta = checkpoint(configs.get_config())
+  del meta["identity"]
+  refuse_foreign(folder, configs.get_config(), CODE, path, meta)

@@ -18,8 +18,9 @@ class AttentionMap:
 
   Attributes:
     place: "encoder", "decoder" or "cross"; "" if the architecture has one place.
-    layer: number of the layer, from 1, among those that form weights.
-    head: number of the head, from 1.
+    layer: number of the layer, from 1.
+    head: number of the head, from 1; the second weights of an attention that forms several
+      follow the heads of the first.
     queries: the T tokens that attend.
     contexts: the S tokens that they attend to.
     weights: [T, S] float32.
@@ -38,20 +39,20 @@ class AttentionMaps:
   """The weights of every layer and head; iterated over, an `AttentionMap` each.
 
   Attributes:
-    maps: the weights by place: layers of [heads, T, S] float32, and the tokens.
+    maps: the weights by place: [heads, T, S] float32 by layer, and the tokens.
   """
 
   maps: tuple[Map, ...]
 
   def __iter__(self) -> Iterator[AttentionMap]:
     for place, layers, queries, contexts in self.maps:
-      for layer, heads in enumerate(layers, 1):
+      for layer, heads in layers.items():
         for head, weights in enumerate(heads, 1):
           labels = tuple(queries), tuple(contexts)
           yield AttentionMap(place, layer, head, *labels, weights)
 
   def __len__(self) -> int:
-    return sum(len(heads) for one in self.maps for heads in one.layers)
+    return sum(len(heads) for one in self.maps for heads in one.layers.values())
 
   def get(self, layer: int, head: int, place: str = "") -> AttentionMap:
     """Return the weights of a head.
@@ -136,4 +137,4 @@ class AttentionMaps:
 
 def _heads_and_tokens(one: Map) -> tuple[int, int, int]:
   """Return the largest number of heads of a layer, and the numbers T and S of tokens."""
-  return max(map(len, one.layers)), len(one.queries), len(one.contexts)
+  return max(map(len, one.layers.values())), len(one.queries), len(one.contexts)

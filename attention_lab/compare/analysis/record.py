@@ -30,7 +30,9 @@ class Maps(NamedTuple):
   """Attention weights of one trained model on a text that is the same for all rows."""
 
   tokens: Sequence[str]  # The S tokens of the text.
-  weights: np.ndarray  # [layers, heads, S, S] float32; softmax rows sum to 1.
+  # [layers, heads, S, S] float32; softmax rows sum to 1. 0 for heads that a layer lacks.
+  weights: np.ndarray
+  layers: Sequence[int]  # Numbers of the layers, from 1.
 
 
 class Tuned(NamedTuple):

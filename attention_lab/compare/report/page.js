@@ -57,17 +57,19 @@ const head = document.getElementById("head");
 
 function showMaps() {
   all("figure.maps").forEach((figure) => {
-    const { layers, heads, side, pitch } = figure.dataset;
-    const l = Math.min(layer.value, layers - 1);
+    const { heads, side, pitch } = figure.dataset;
+    const layers = figure.dataset.layers.split(",").map(Number);
+    // The layer itself, or the last one before it that has maps.
+    const l = Math.max(0, layers.findLastIndex((number) => number <= layer.value));
     const h = Math.min(head.value, heads - 1);
     figure
       .querySelector(".window")
       .setAttribute("viewBox", `${h * pitch} ${l * pitch} ${side} ${side}`);
-    figure.querySelector(".where").textContent = `Layer ${l + 1}, head ${h + 1}`;
+    figure.querySelector(".where").textContent = `Layer ${layers[l]}, head ${h + 1}`;
     all(".cell", figure).forEach((cell) =>
       cell.classList.toggle(
         "chosen",
-        Number(cell.dataset.layer) === l && Number(cell.dataset.head) === h
+        Number(cell.dataset.layer) === layers[l] && Number(cell.dataset.head) === h
       )
     );
   });

@@ -59,7 +59,8 @@ def maps(rng, layers, heads, tokens):
   scores = 2 * rng.normal(size=(layers, heads, size, size))
   scores -= 0.15 * np.abs(np.subtract.outer(np.arange(size), np.arange(size)))
   weights = np.exp(scores) * np.tri(size)
-  return Maps(tokens, (weights / weights.sum(-1, keepdims=True)).astype(np.float32))
+  weights = (weights / weights.sum(-1, keepdims=True)).astype(np.float32)
+  return Maps(tokens, weights, range(1, layers + 1))
 
 
 def costs(names, lengths=(128, 256, 512, 1024, 2048, 4096)):

@@ -132,10 +132,10 @@ def test_chosen_layer_and_head_are_shown(page):
   page.select_option("#layer", "2")
   page.click("#maps-1 .cell[data-layer='2'][data-head='3']")
   assert page.input_value("#head") == "3"
-  assert page.inner_text("#maps-0 .where") == "Layer 3, head 4"
+  assert page.inner_text("#maps-0 .where") == "Layer 2, head 4"
   pitch, side = 20, 19
   view = page.get_attribute("#maps-0 .window", "viewBox")
-  assert view == f"{3 * pitch} {2 * pitch} {side} {side}"
+  assert view == f"{3 * pitch} {1 * pitch} {side} {side}"
 
 
 def test_page_fits_a_phone(page):

@@ -76,7 +76,7 @@ def hostile():
     settings={"attention": HOSTILE, HOSTILE: HOSTILE},
     matched=HOSTILE,
     runs=[*rows[1].runs[:3], made_up.failed(9, HOSTILE)],
-    maps=Maps([HOSTILE, "</svg>"], np.ones((1, 1, 2, 2), np.float32)),
+    maps=Maps([HOSTILE, "</svg>"], np.ones((1, 1, 2, 2), np.float32), [1]),
   )
   swept = changed._replace(name=HOSTILE + "2", settings={HOSTILE: 0.1})
   return Comparison(
@@ -107,7 +107,7 @@ BARE = {
   ),
   "maps of nothing": made_up.comparison(
     made_up.row("standard", [1.5])._replace(
-      maps=Maps([], np.zeros((0, 0, 0, 0), np.float32))
+      maps=Maps([], np.zeros((0, 0, 0, 0), np.float32), [])
     )
   ),
 }
@@ -148,6 +148,23 @@ def test_every_figure_is_present(full):
   ids = set(Page(full).ids)
   assert {"loss-steps", "loss-seconds", "loss-flops", "lengths", "entropy"} <= ids
   assert {"cost-decode-memory", "cost-forward-time", "maps-0", "maps-3"} <= ids
+
+
+def test_maps_name_their_axes_layers_and_heads():
+  made = drawn.comparison()
+  row = made.rows[0]
+  hybrid = row.maps._replace(layers=[1, 2, 5, 9])
+  page = report(made._replace(rows=[row._replace(maps=hybrid), made.rows[1]]))
+  figure = page[page.index('<figure id="maps-0"') :].partition("</figure>")[0]
+  texts = re.findall(r'<text class="axis"[^>]*>([^<]*)<', figure)
+  numbers = [["attends to", "token", "head", "layer"], list("1234"), list("1259")]
+  assert texts == [text for part in numbers for text in part]
+  cells = re.findall(
+    r'class="cell" data-layer="(\d)" data-head="3" x="\d+" y="(\d+)"', figure
+  )
+  assert cells == [("1", "0"), ("2", "20"), ("5", "40"), ("9", "60")]
+  layers = re.search(r'<select id="layer">(.*?)</select>', page)[1]
+  assert re.findall(r">(\d)<", layers) == list("123459")
 
 
 def test_new_figures_are_present(full):

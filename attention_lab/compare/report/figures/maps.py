@@ -25,7 +25,7 @@ class Sheet(NamedTuple):
 
   number: int  # Index of the row.
   name: str  # Name of the row.
-  layers: int
+  layers: Sequence[int]  # Numbers of the layers.
   heads: int
   side: int  # Width and height of a map in pixels, one per token.
   pitch: int  # Pixels from one map to the next.
@@ -45,10 +45,15 @@ class Sheet(NamedTuple):
     return 8 + 5.0 * max(map(len, self.labels))
 
   @property
+  def unit(self) -> float:
+    """Size of the text beside the small maps, in their pixels."""
+    return max(self.size) / 34
+
+  @property
   def alternative(self) -> str:
     """Alternative text of the image."""
     return (
-      f"Attention maps of {self.name}: {counted(self.layers, 'layer')}, "
+      f"Attention maps of {self.name}: {counted(len(self.layers), 'layer')}, "
       f"{counted(self.heads, 'head')}. Mean entropy by layer: "
       f"{', '.join(f'{each:.2f}' for each in self.entropies)} nats; equal weights on all "
       f"{len(self.labels)} tokens would have {math.log(len(self.labels)):.2f}."
@@ -57,7 +62,7 @@ class Sheet(NamedTuple):
   @property
   def size(self) -> tuple[int, int]:
     """Width and height of the image in pixels."""
-    return self.heads * self.pitch, self.layers * self.pitch
+    return self.heads * self.pitch, len(self.layers) * self.pitch
 
 
 def sheets(comparison: Comparison) -> list[Sheet]:
@@ -92,14 +97,14 @@ def entropy(comparison: Comparison) -> list[Figure]:
   for index, row in enumerate(comparison.rows):
     if row.maps is not None and row.maps.weights.size:
       values = entropies(row.maps.weights)
-      series.append(Series(index, range(1, len(values) + 1), values.tolist()))
+      series.append(Series(index, list(row.maps.layers), values.tolist()))
   if not series:
     return []
-  last = max(len(one.x) for one in series)
+  numbers = sorted({number for one in series for number in one.x})
 
   def paint(axes: Any) -> None:
     paint_series(axes, series)
-    axes.set_xticks(range(1, last + 1))
+    axes.set_xticks(numbers)
     axes.set_ylim(0, 1.08 * max(0.1, *(max(one.y) for one in series)))
     axes.set(xlabel="layer", ylabel="entropy (nats)")
 
@@ -127,7 +132,7 @@ def _sheet(index: int, name: str, maps: Maps) -> Sheet:
       pixels[top : top + side, left : left + side] = levels[layer, head]
   every = max(1, int(np.ceil(side * _LABEL_HEIGHT / 300)))
   return Sheet(
-    *(index, name, layers, heads, side, pitch),
+    *(index, name, list(maps.layers), heads, side, pitch),
     image=_png(pixels),
     labels=[_label(token) for token in maps.tokens],
     every=every,
