@@ -8,7 +8,8 @@ An attention in your own code:
 Experiments, with the name of an attention or with a class of your own:
   check(Mine): whether the laws that every attention obeys hold.
   train("standard", steps=300): the trained model with its metrics.
-  load(folder): the trained model of a run; evaluate and sample measure and use it.
+  load(folder): the trained model of a run; evaluate and sample measure and use it, and
+    harness scores it on tasks of lm-evaluation-harness.
   compare("standard", Mine, seeds=3): differences with confidence intervals.
   benchmark("standard", Mine): time and memory by length.
 

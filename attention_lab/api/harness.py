@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from attention_lab.api.load import load
 from attention_lab.api.model import TrainedModel
-from attention_lab.errors import UserError
+from attention_lab.errors import not_installed
 
 if TYPE_CHECKING:
   from attention_lab.api.harness_model import HarnessModel
@@ -41,9 +41,6 @@ def harness(
   except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] != "lm_eval":
       raise
-    raise UserError(
-      "attention_lab.harness needs lm_eval: pip install lm_eval, or the extra [harness] "
-      "of attention_lab."
-    ) from None
+    raise not_installed("attention_lab.harness", "harness", "lm_eval") from None
   model = run if isinstance(run, TrainedModel) else load(run)
   return HarnessModel(model, prefix, max_length, batch_size, seed)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from attention_lab.errors import UserError
+from attention_lab.errors import UserError, not_installed
 from attention_lab.system.files import (
   finite_or_named,
   parse_json,
@@ -123,8 +123,5 @@ def _library() -> Any:
   try:
     from safetensors import numpy
   except ImportError:
-    raise UserError(
-      "Exporting a model, and loading it, needs safetensors: pip install safetensors, or "
-      "the extra [export] of attention_lab."
-    ) from None
+    raise not_installed("An exported model", "export", "safetensors") from None
   return numpy

@@ -55,12 +55,15 @@ def _page(name: str) -> str:
   target = _target(name)
   if isinstance(target, ModuleType):
     lines = [_summary(name), ""]
-    for each in (getattr(target, word) for word in target.__all__):
+    for word in target.__all__:
+      each = getattr(target, word)
+      lines += [f"`attention_lab.{name}.{word}`:", ""]
       lines += _directive(each, f"{each.__module__}.{each.__name__}")
   elif target is getattr(attention_lab, name):
     lines = _directive(target, f"attention_lab.{name}")
   else:
-    lines = _directive(target, f"{target.__module__}.{name}")
+    lines = [f"`attention_lab.{name}`:", ""]
+    lines += _directive(target, f"{target.__module__}.{name}")
   return "\n".join([f"# {name}", "", *lines])
 
 
