@@ -101,7 +101,7 @@ def test_a_model_in_memory_with_a_class_is_saved(trained, tmp_path):
   assert al.sample(path, "a|", length=1, attention=trained.cls).text
   with pytest.warns(UserWarning, match=r"The code of the run in .*mine\.safetensors"):
     other = al.load(path, attention=define(MINE, SCALE=3.0))
-  with pytest.raises(UserError, match="checkpoint__changed_code=accept"):
+  with pytest.raises(UserError, match="checkpoint__changed_code='accept'"):
     other.evaluate()
 
 
