@@ -130,7 +130,7 @@ def test_optional_setting_accepts_none(config, key):
     ("model.num_layer", "Did you mean 'model.num_layers'?"),
     ("stesp", "Did you mean 'steps'?"),
     ("model", "It is a section: model.num_layers, "),
-    ("", "Known: architecture.cross.attention, "),
+    ("", "`python -m attention_lab.settings.page` prints all settings."),
   ],
 )
 def test_unknown_setting_is_answered_with_the_nearest(config, change, key, answer):
