@@ -101,8 +101,11 @@ class Tokens(Windows):
     origin = "" if self.vocabulary_size else f" (largest found: {self._found():,})"
     return f"Tokens: {counts}; vocabulary of {self.vocabulary.size:,}{origin}"
 
-  def sequence(self, split: str) -> Shards:
-    return self._splits[split]
+  def length(self, split: str) -> int:
+    return len(self._splits[split])
+
+  def windows(self, split: str, starts: np.ndarray) -> np.ndarray:
+    return self._splits[split].take(starts, self.sequence_length + 1)
 
 
 def _refuse_common(splits: Mapping[str, Shards]) -> None:

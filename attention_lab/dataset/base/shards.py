@@ -1,8 +1,8 @@
 """Token files of other programs: their layout, and their tokens by place.
 
 Every start reads each file once, in blocks, for its sha256 and its largest token. Batches
-map a file into memory and release it again, since pages of a mapping that stays would count
-as memory of the process until the whole file is resident.
+read their windows alone, and without a mapping into memory: its pages are up to 2 MB large
+and count as memory of the process, so that 64 steps map a file of 1 GB as a whole.
 """
 
 import functools
@@ -12,7 +12,7 @@ import os
 import stat
 import sys
 import tokenize
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -54,16 +54,22 @@ class Shard(NamedTuple):
   farthest: int  # The largest token, or a negative one.
   place: int  # Number of that token, from 0.
 
-  def mapped(self) -> np.ndarray:
-    """Map the tokens into memory; raise `UserError` if the file has changed."""
-    layout = self.layout
+  def read(self, spans: Iterable[tuple[int, int]]) -> Iterator[np.ndarray]:
+    """Yield the tokens from a number to before another, for each such span.
+
+    Raises:
+      UserError: the file has changed since.
+    """
+    layout, size = self.layout, self.layout.dtype.itemsize
     try:
-      status = os.stat(self.path)
-      if (status.st_size, status.st_mtime_ns) != (layout.end, self.modified):
-        raise _changed(self.path)
-      return np.memmap(
-        os.fspath(self.path), layout.dtype, "r", layout.offset, (layout.length,)
-      )
+      with open(self.path, "rb", buffering=0) as file:
+        status = os.fstat(file.fileno())
+        if (status.st_size, status.st_mtime_ns) != (layout.end, self.modified):
+          raise _changed(self.path)
+        for first, last in spans:
+          place = layout.offset + first * size
+          content = os.pread(file.fileno(), (last - first) * size, place)
+          yield np.frombuffer(content, layout.dtype)
     except OSError as error:
       raise unreadable(self.path, error) from None
 
@@ -78,14 +84,23 @@ class Shards:
   def __len__(self) -> int:
     return int(self._ends[-1])
 
-  def take(self, at: np.ndarray, /) -> np.ndarray:
-    """Return the tokens at these places, int32 of the shape of `at`."""
-    numbers = np.searchsorted(self._ends, at, side="right")
-    found = np.empty(at.shape, np.int32)
-    for number in np.unique(numbers):
-      file, inside = self.files[number], numbers == number
-      start = self._ends[number] - file.layout.length
-      found[inside] = file.mapped()[at[inside] - start]
+  def take(self, starts: np.ndarray, length: int) -> np.ndarray:
+    """Return the `length` tokens from each start on, int32 [B, length]; 0 behind the end.
+
+    One file is open at a time, whatever the number of files.
+    """
+    found = np.zeros((len(starts), length), np.int32)
+    first = np.searchsorted(self._ends, starts.min(), side="right")
+    last = np.searchsorted(self._ends, starts.max() + length)
+    for number in range(first, min(last + 1, len(self.files))):
+      file, end = self.files[number], self._ends[number]
+      begin = end - file.layout.length
+      rows = np.flatnonzero((starts < end) & (starts + length > begin))
+      spans = np.stack([starts[rows], starts[rows] + length]).clip(begin, end)
+      places = (spans - starts[rows]).T.tolist()
+      pieces = file.read((spans - begin).T.tolist()) if len(rows) else ()
+      for row, (here, there), piece in zip(rows, places, pieces, strict=True):
+        found[row, here:there] = piece
     return found
 
 

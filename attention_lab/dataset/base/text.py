@@ -96,8 +96,12 @@ class Text(Windows):
   def characters_per_token(self) -> float:
     return 1.0
 
-  def sequence(self, split: str) -> np.ndarray:
-    return self._splits[split]
+  def length(self, split: str) -> int:
+    return len(self._splits[split])
+
+  def windows(self, split: str, starts: np.ndarray) -> np.ndarray:
+    at = starts[:, None] + np.arange(self.sequence_length + 1)
+    return self._splits[split].take(at, mode="clip")
 
 
 def read_text(path: Path) -> str:

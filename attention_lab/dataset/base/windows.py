@@ -2,22 +2,11 @@
 
 import abc
 import dataclasses
-from typing import Protocol
 
 import numpy as np
 
 from attention_lab.dataset.base.dataset import Batch, Dataset
 from attention_lab.errors import UserError
-
-
-class Sequence(Protocol):
-  """Tokens that are read by their place, such as an int32 array."""
-
-  def __len__(self) -> int:
-    """Return the number of tokens."""
-
-  def take(self, at: np.ndarray, /) -> np.ndarray:
-    """Return the tokens at these places, int32 of the shape of `at`."""
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -26,7 +15,8 @@ class Windows(Dataset):
 
   One pass over the training split cuts it into windows that do not overlap, from an offset
   that differs from pass to pass. Validation windows cover every token after the first
-  exactly once. A subclass writes `sequence` instead of `size` and `examples`.
+  exactly once. A subclass writes `length` and `windows` instead of
+  `size` and `examples`.
   """
 
   def __post_init__(self) -> None:
@@ -35,22 +25,29 @@ class Windows(Dataset):
         raise UserError(f"{option}={value}: take {least} or more.")
 
   @abc.abstractmethod
-  def sequence(self, split: str) -> Sequence:
-    """Return the tokens of a split."""
+  def length(self, split: str) -> int:
+    """Return the number of tokens of a split."""
+
+  @abc.abstractmethod
+  def windows(self, split: str, starts: np.ndarray) -> np.ndarray:
+    """Return the `sequence_length` + 1 tokens from each start on: int32 [B, T + 1].
+
+    Those behind the end of the split have weight 0; they may be any tokens.
+    """
 
   def size(self, split: str) -> int:
-    targets = len(self.sequence(split)) - 1
+    targets = self.length(split) - 1
     if split == "train":  # The offset, up to T - 1, may cost one window.
       return max(1, (targets - self.sequence_length + 1) // self.sequence_length)
     return -(-targets // self.sequence_length)
 
   def examples(self, split: str, epoch: int, indices: np.ndarray) -> Batch:
-    tokens, length = self.sequence(split), self.sequence_length
+    all_tokens, length = self.length(split), self.sequence_length
     offset = 0
     if split == "train":
-      room = min(length, len(tokens) - length)
+      room = min(length, all_tokens - length)
       offset = int(self.order.random(self.seed, epoch, 1).integers(room))
-    at = offset + indices[:, None] * length + np.arange(length + 1)
-    inside = (at[:, 1:] < len(tokens)).astype(np.float32)
-    windows = tokens.take(np.minimum(at, len(tokens) - 1))
-    return Batch(windows[:, :-1], windows[:, 1:], inside)
+    starts = offset + indices * length
+    tokens = self.windows(split, starts)
+    inside = starts[:, None] + np.arange(1, length + 1) < all_tokens
+    return Batch(tokens[:, :-1], tokens[:, 1:], inside.astype(np.float32))
