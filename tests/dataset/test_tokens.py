@@ -48,22 +48,29 @@ def shard(path, ids, magic=20240520, version=1, count=None):
 def test_a_training_pass_tiles_the_files_over_eight_shards(length):
   data = tokens(sequence_length=length)
   size = data.size("train")
-  steps = -(-size // 8)
-  for epoch in range(3):
-    first = np.arange(size)
-    whole = data.examples("train", epoch, first)
-    seen = []
-    for step in range(steps + 1):
-      parts = [data.batch("train", step, 8, (i, 8)) for i in range(8)]
-      together = each_array(lambda *arrays: np.concatenate(arrays), *parts)
-      seen += together.targets.tolist()
-      assert (together.targets == together.inputs + 1).all()  # Also between files.
-      assert together.weights.all()
-    passes = [data.examples("train", e, first).targets.tolist() for e in range(10)]
-    assert sorted(seen[:size]) == sorted(passes[0])
-    targets = whole.targets.ravel()
+  seen, count = [], 4 * size // 8 + 1
+  for step in range(count):
+    parts = [data.batch("train", step, 8, (i, 8)) for i in range(8)]
+    together = each_array(lambda *arrays: np.concatenate(arrays), *parts)
+    assert (together.targets == together.inputs + 1).all()  # Also between files.
+    assert together.weights.all()
+    seen += together.targets.tolist()
+  starts = set()
+  for epoch in range(4):
+    targets = np.ravel(sorted(seen[epoch * size : (epoch + 1) * size]))
     np.testing.assert_array_equal(targets, np.arange(len(targets)) + targets[0])
     assert len(TRAIN) - len(targets) <= 2 * length  # Before and behind the windows.
+    starts.add(targets[0])
+  assert len(starts) > 1 or length == 1
+
+
+def test_a_window_of_few_tokens_stays_within_them(folder):
+  shard(folder / "long.bin", TRAIN)
+  data = tokens(train="train_3.bin", validation="long.bin", sequence_length=60)
+  for step in range(30):
+    batch = data.batch("train", step, 1)
+    assert (batch.targets == batch.inputs + 1).all()
+    assert batch.weights.all()
 
 
 @pytest.mark.parametrize("length", [1, 4, 7])
@@ -118,10 +125,11 @@ def test_every_layout_has_the_same_tokens(folder, write):
 
 
 def test_a_name_with_brackets_folders_and_data_dir_are_searched(folder):
-  (folder / "a" / "b").mkdir(parents=True)
+  (folder / "a" / "b" / "c").mkdir(parents=True)
   shutil.copy("train_0.bin", "a/b/x[1].bin")
+  shutil.copy("train_3.bin", "a/b/c/y.bin")
   assert len(tokens(train="a/b/x[1].bin").fingerprint) == 64
-  assert tokens(train="a/**/*.bin").length("train") == 50
+  assert tokens(train="a/**/*.bin").length("train") == 127
   spec = "tokens(train='b/x[1].bin', validation='../validation.bin')"
   assert datasets.bind(spec)(data_dir="a", sequence_length=4).length("train") == 50
   os.symlink("b/x[1].bin", "a/link.bin")  # As caches of downloads have them.

@@ -90,7 +90,7 @@ class Shards:
     One file is open at a time, whatever the number of files.
     """
     found = np.zeros((len(starts), length), np.int32)
-    first = np.searchsorted(self._ends, starts.min(), side="right")
+    first = np.searchsorted(self._ends, starts.min())
     last = np.searchsorted(self._ends, starts.max() + length)
     for number in range(first, min(last + 1, len(self.files))):
       file, end = self.files[number], self._ends[number]
