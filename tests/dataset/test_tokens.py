@@ -311,6 +311,7 @@ def test_a_run_resumes_and_is_sampled_from_without_its_data(command, folder):
     *TINY[1:],
     f"{dataset}sequence_length=8)",
     "--skip_checks",
+    "--position=none",
     "--config.train.optimizer=sgd",
     "--config.train.steps_per_call=1",
     "--config.sample.length=2",
