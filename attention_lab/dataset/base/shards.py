@@ -99,8 +99,8 @@ class Shards:
       spans = np.stack([starts[rows], starts[rows] + length]).clip(begin, end)
       places = (spans - starts[rows]).T.tolist()
       pieces = file.read((spans - begin).T.tolist()) if len(rows) else ()
-      for row, (here, there), piece in zip(rows, places, pieces, strict=True):
-        found[row, here:there] = piece
+      for row, (left, right), piece in zip(rows, places, pieces, strict=True):
+        found[row, left:right] = piece
     return found
 
 
@@ -234,10 +234,10 @@ def _scan(path: Path, file: IO[bytes], layout: Layout) -> tuple[str, int, int]:
       raise _changed(path)
     digest.update(block)
     tokens = np.frombuffer(block, layout.dtype)
-    here = int(tokens.view(unsigned).argmax())
-    if int(tokens.view(unsigned)[here]) > largest:
-      largest, token = int(tokens.view(unsigned)[here]), int(tokens[here])
-      place = (start - layout.offset) // layout.dtype.itemsize + here
+    highest = int(tokens.view(unsigned).argmax())
+    if int(tokens.view(unsigned)[highest]) > largest:
+      largest, token = int(tokens.view(unsigned)[highest]), int(tokens[highest])
+      place = (start - layout.offset) // layout.dtype.itemsize + highest
   return digest.hexdigest(), token, place
 
 
