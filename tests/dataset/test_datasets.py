@@ -32,6 +32,7 @@ SPECS = {
   "shakespeare": "shakespeare(sequence_length=32)",
   "sort": f"sort(sequence_length=8, {SIZES})",
   "text_file": "text_file(path='text.txt', sequence_length=8)",
+  "tokens": "tokens(train='train_*.npy', validation='validation.bin', sequence_length=8)",
 }
 
 
@@ -41,6 +42,10 @@ def dataset(request, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   text = "".join(np.random.default_rng(0).choice(list("abcdef \n"), size=400))
   (tmp_path / "text.txt").write_text(text)
+  if request.param == "tokens":
+    for number in range(3):
+      np.save(tmp_path / f"train_{number}", np.arange(130 * number, 130 * (number + 1)))
+    np.arange(70, dtype=np.uint16).tofile(tmp_path / "validation.bin")
   if request.param == "parallel_text":
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     write_corpus(tmp_path)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 CHARACTERS = "characters.txt"  # The vocabulary of a text: every character once, sorted.
+VOCABULARY_SIZE = "vocabulary_size.txt"  # The number of tokens, if they are numbers.
 PROMPT = "prompt.txt"  # The default prompt.
 MARK = "\ufeff"  # The byte-order mark that some programs begin a text with.
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from attention_lab.dataset.base.paths import unreadable
 from attention_lab.errors import UserError
 
 BLOCK = 1 << 20  # Bytes read at a time.
@@ -36,10 +37,7 @@ def file_info(path: Path) -> FileInfo:
     status = os.stat(path)
     return _file_info(path, status.st_size, status.st_mtime_ns)
   except OSError as error:
-    raise UserError(
-      f"Cannot read {path}: {error.strerror}. Paths start at the current folder or at "
-      f"--data_dir."
-    ) from None
+    raise unreadable(path, error) from None
 
 
 @functools.lru_cache(maxsize=256)

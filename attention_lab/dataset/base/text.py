@@ -11,21 +11,20 @@ from pathlib import Path
 
 import numpy as np
 
-from attention_lab.dataset.base.dataset import Batch, Dataset
 from attention_lab.dataset.base.kept import CHARACTERS, MARK, PROMPT, packed, unpacked
+from attention_lab.dataset.base.paths import unreadable
 from attention_lab.dataset.base.vocabulary import CharacterVocabulary
+from attention_lab.dataset.base.windows import Windows
 from attention_lab.errors import UserError
 
 MOST_UNKNOWN = 20  # Most characters that a message lists.
 
 
 @dataclasses.dataclass(kw_only=True)
-class Text(Dataset):
+class Text(Windows):
   """The first part of a text to train on, the last to validate on.
 
-  One pass over the training part cuts it into windows that do not overlap, from an
-  offset that differs from pass to pass. Validation windows cover every character after
-  the first exactly once. A run keeps the vocabulary and the default prompt.
+  A run keeps the vocabulary and the default prompt.
   """
 
   validation_fraction: float = 0.1  # Share of the text, at its end.
@@ -73,9 +72,6 @@ class Text(Dataset):
       raise UserError(
         f"validation_fraction={self.validation_fraction}: take a share between 0 and 1."
       )
-    for option, least in (("sequence_length", 1), ("seed", 0)):
-      if (value := getattr(self, option)) < least:
-        raise UserError(f"{option}={value}: take {least} or more.")
     tokens = self.vocabulary.encode(self.text)
     cut = int(len(tokens) * (1 - self.validation_fraction))
     splits = {"train": tokens[:cut], "validation": tokens[cut:]}
@@ -100,22 +96,12 @@ class Text(Dataset):
   def characters_per_token(self) -> float:
     return 1.0
 
-  def size(self, split: str) -> int:
-    targets = len(self._splits[split]) - 1
-    if split == "train":  # The offset, up to T - 1, may cost one window.
-      return max(1, (targets - self.sequence_length + 1) // self.sequence_length)
-    return -(-targets // self.sequence_length)
+  def length(self, split: str) -> int:
+    return len(self._splits[split])
 
-  def examples(self, split: str, epoch: int, indices: np.ndarray) -> Batch:
-    tokens, length = self._splits[split], self.sequence_length
-    offset = 0
-    if split == "train":
-      room = min(length, len(tokens) - length)
-      offset = int(self.order.random(self.seed, epoch, 1).integers(room))
-    at = offset + indices[:, None] * length + np.arange(length + 1)
-    inside = (at[:, 1:] < len(tokens)).astype(np.float32)
-    windows = tokens.take(at, mode="clip")
-    return Batch(windows[:, :-1], windows[:, 1:], inside)
+  def windows(self, split: str, starts: np.ndarray) -> np.ndarray:
+    at = starts[:, None] + np.arange(self.sequence_length + 1)
+    return self._splits[split].take(at, mode="clip")
 
 
 def read_text(path: Path) -> str:
@@ -133,7 +119,4 @@ def read_text(path: Path) -> str:
   except ValueError:
     raise UserError(f"{str(path)!r} is no path.") from None
   except OSError as error:
-    raise UserError(
-      f"Cannot read {path}: {error.strerror}. Paths start at the current folder or at "
-      f"--data_dir."
-    ) from None
+    raise unreadable(path, error) from None

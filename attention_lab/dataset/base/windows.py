@@ -1,0 +1,53 @@
+"""Sequences of tokens as examples: windows, in each the next token to predict."""
+
+import abc
+import dataclasses
+
+import numpy as np
+
+from attention_lab.dataset.base.dataset import Batch, Dataset
+from attention_lab.errors import UserError
+
+
+@dataclasses.dataclass(kw_only=True)
+class Windows(Dataset):
+  """Windows that share no target.
+
+  One pass over the training split cuts it into windows that do not overlap, from an offset
+  that differs from pass to pass. Validation windows cover every token after the first
+  exactly once. A subclass writes `length` and `windows` instead of
+  `size` and `examples`.
+  """
+
+  def __post_init__(self) -> None:
+    for option, least in (("sequence_length", 1), ("seed", 0)):
+      if (value := getattr(self, option)) < least:
+        raise UserError(f"{option}={value}: take {least} or more.")
+
+  @abc.abstractmethod
+  def length(self, split: str) -> int:
+    """Return the number of tokens of a split."""
+
+  @abc.abstractmethod
+  def windows(self, split: str, starts: np.ndarray) -> np.ndarray:
+    """Return the `sequence_length` + 1 tokens from each start on: int32 [B, T + 1].
+
+    Those behind the end of the split have weight 0; they may be any tokens.
+    """
+
+  def size(self, split: str) -> int:
+    targets = self.length(split) - 1
+    if split == "train":  # The offset, up to T - 1, may cost one window.
+      return max(1, (targets - self.sequence_length + 1) // self.sequence_length)
+    return -(-targets // self.sequence_length)
+
+  def examples(self, split: str, epoch: int, indices: np.ndarray) -> Batch:
+    all_tokens, length = self.length(split), self.sequence_length
+    offset = 0
+    if split == "train":
+      room = min(length, all_tokens - length)
+      offset = int(self.order.random(self.seed, epoch, 1).integers(room))
+    starts = offset + indices * length
+    tokens = self.windows(split, starts)
+    inside = starts[:, None] + np.arange(1, length + 1) < all_tokens
+    return Batch(tokens[:, :-1], tokens[:, 1:], inside.astype(np.float32))
