@@ -28,6 +28,7 @@ setup(
   package_data={
     "attention_lab": [
       "py.typed",
+      "catalogue/attention_costs.json",
       *(f"compare/report/page.{e}" for e in ("html.j2", "css", "js")),
     ]
   },

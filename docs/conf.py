@@ -24,7 +24,7 @@ extensions = [
   "extensions.repository",
   "extensions.docstrings",
 ]
-exclude_patterns = ["README.md", "data", "extensions", "static"]
+exclude_patterns = ["README.md", "extensions", "static"]
 nitpicky = (
   False  # Types of other projects have no pages; links are checked in the HTML.
 )

@@ -16,6 +16,7 @@ from attention_lab.architecture.base.architecture import architectures
 from attention_lab.attention.base.attention import KINDS, attentions
 from attention_lab.block.base import options as model_options
 from attention_lab.block.base.block import blocks
+from attention_lab.catalogue import costs
 from attention_lab.catalogue.attention import Facts, claims, facts
 from attention_lab.catalogue.docstring import describe, paper_url
 from attention_lab.catalogue.option import options
@@ -135,7 +136,7 @@ def _print_component(
     console.print(table)
   if registry is attentions:
     table = _plain_table("\nproperties")
-    for row in _properties(facts(spec, model)):
+    for row in (*_properties(facts(spec, model)), *_costs(spec)):
       table.add_row(*row)
     console.print(table)
   _print_list(
@@ -159,3 +160,17 @@ def _properties(found: Facts) -> Iterator[tuple[str, str]]:
   for length, size in found.state_bytes.items():
     yield f"state at {length:,} tokens", f"{size:,} bytes per sequence and layer"
   yield "laws", f"{len(found.laws)} of {len(LAWS)} apply; --mode=check tests them"
+
+
+def _costs(spec: str) -> Iterator[tuple[str, str]]:
+  """Yield the measured time of an attention with its default options, by length."""
+  found = costs.of_attention(spec, costs.read())
+  if found is None:
+    return
+  by_length: dict[int, list[str]] = {}
+  for each in found.costs[spec]:
+    by_length.setdefault(each.length, []).append(f"{each.kind} {each.ratio:.2g}")
+  for length, ratios in by_length.items():
+    times = f"times that of {found.baseline}"
+    yield f"time at {length:,} tokens", f"{', '.join(ratios)} {times}"
+  yield "measured on", found.machine

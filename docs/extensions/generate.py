@@ -9,7 +9,6 @@ from attention_lab.config import get_config
 from attention_lab.plugin import discovery
 from extensions import api, pictures, repository, results
 
-DATA = repository.DOCS / "data"
 COMPONENTS = repository.GENERATED / "components"
 
 
@@ -20,7 +19,7 @@ def generate(app: Any) -> None:
   discovery.load()
   sources = page.Sources(
     model=model_options.from_config(get_config().model.to_dict()),
-    measurements=costs.read(DATA / "attention_costs.json"),
+    measurements=costs.read(),
     results=results.by_component(),
     pictures=pictures.draw(COMPONENTS.parent / "pictures"),
   )

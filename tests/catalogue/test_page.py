@@ -14,11 +14,10 @@ from attention_lab.catalogue.page import Sources, pages
 from attention_lab.config import get_config, set_text
 from attention_lab.experiment import assemble
 from attention_lab.plugin.registry import REGISTRIES
-from tests.commands import ROOT
 from tests.parts import tiny_config
 
 MODEL = model_options.from_config(get_config().model.to_dict())
-STORED = costs.read(ROOT / "docs" / "data" / "attention_costs.json")
+STORED = costs.read()
 
 
 @pytest.fixture(scope="module")

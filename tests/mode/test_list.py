@@ -52,6 +52,7 @@ def test_one_attention_is_shown_in_full(shown):
   assert "Heads of keys and values; None for num_heads." in out
   assert "state at 1,024 tokens   544,788 bytes per sequence and layer" in out
   assert "- Only -c_j is added to the scores" in out
+  assert re.search(r"time at 512 tokens +forward [\d.]+, gradient [\d.]+, decode", out)
   assert "talking_heads" not in out
 
 
