@@ -129,9 +129,10 @@ def run(*command, cwd=None):
 
 def test_installed_attention_is_listed_with_its_options(python, tmp_path):
   listed = run(python, "-m", "attention_lab.main", "--mode=list", cwd=tmp_path)
-  (line,) = [line for line in listed.split("\n") if "third_party_mean" in line]
+  line, kinds = [line for line in listed.split("\n") if "third_party_mean" in line]
   assert "Mean over the past, of a third party." in line
   assert "sharpness=0.5" in line
+  assert "yes" in kinds
 
 
 def test_installed_attention_is_trained_by_its_name(python, tmp_path):

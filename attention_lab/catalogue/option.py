@@ -51,6 +51,8 @@ def _meanings(component: Component) -> dict[str, str]:
   """Return the comments of the fields of a class and its bases, or of the arguments."""
   classes = component.__mro__ if isinstance(component, type) else (component,)
   found: dict[str, str] = {}
+  if component.__name__ == "<lambda>":  # Its source is the statement around it.
+    return found
   for each in reversed(classes):
     try:
       source = textwrap.dedent(inspect.getsource(each))

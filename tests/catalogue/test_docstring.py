@@ -15,6 +15,7 @@ from attention_lab.norm.base.norm import norms
 from attention_lab.optimizer.base.optimizer import optimizers
 from attention_lab.plugin.registry import REGISTRIES
 from attention_lab.position.base.position import positions
+from attention_lab.schedule.base.schedule import schedules
 
 EQUATIONS = (attentions, positions, blocks, norms, optimizers)
 
@@ -116,3 +117,9 @@ def test_comments_beside_above_and_inside_a_definition_are_read():
     "bare": ("3", ""),
     "needed": ("", "No default."),
   }
+
+
+def test_a_lambda_is_described_without_meanings(monkeypatch):
+  monkeypatch.setattr(schedules, "_parts", dict(schedules._parts))
+  schedules.register("short")(lambda peak, share=0.5: lambda step: peak * share)
+  assert [each.meaning for each in options(schedules, "short")] == [""]

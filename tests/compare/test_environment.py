@@ -19,7 +19,7 @@ NEW = OLD | {"started": "2026-11-26T18:31:00+0000", "processor": "Abacus 9000, 2
 
 def run(folder, provenance, seed=0):
   folder.mkdir()
-  write_json(folder / run_folder.CONFIG, {"provenance": provenance})
+  write_json(folder / run_folder.CONFIG, {"config": {}, "provenance": provenance})
   return Run(seed, folder, "finished", summary={"dataset": "copy"})
 
 

@@ -20,7 +20,7 @@ from tests.parts import fill, tiny_config
 README = (commands.ROOT / "README.md").read_text()
 GUIDE = (commands.ROOT / "docs" / "guides" / "writing_an_attention.md").read_text()
 CODE = re.compile(r"```python\n(.*?)```", flags=re.DOTALL)
-(PLUGIN,) = CODE.findall(README)
+PLUGIN = CODE.findall(README)[0]
 WITH_OPTION = CODE.findall(GUIDE)[1]  # The attention `windowed`.
 
 

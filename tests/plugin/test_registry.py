@@ -32,6 +32,12 @@ class Window(Base):
   constant: ClassVar[int] = 3
 
 
+@pytest.fixture(autouse=True)
+def own_registries(monkeypatch):
+  """Forget the registries that a test makes."""
+  monkeypatch.setattr("attention_lab.plugin.registry.REGISTRIES", [])
+
+
 @pytest.fixture
 def registry():
   """Return a registry that holds `Window`."""
