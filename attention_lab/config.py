@@ -198,6 +198,8 @@ def differences(
   }
 
 
+# Settings that a stored run does not pass on: a folder of machine code, and a consent.
+NOT_PASSED_ON = frozenset({"compile_cache", "checkpoint.changed_code"})
 # The settings that name a run: its parts.
 PARTS = ("attention", "position", "architecture.name", "dataset")
 

@@ -63,8 +63,7 @@ def read_config(overrides: Sequence[str]) -> Config:
     config.plugins, FLAGS.plugin, run_folder.command(), by_user or FLAGS.trust_plugins
   )
   if base is not None:
-    # A folder of machine code, and a consent: the user gives them, not a stored run.
-    configs.reset(config, {"compile_cache", "checkpoint.changed_code"} - typed)
+    configs.reset(config, configs.NOT_PASSED_ON - typed)
   configs.validate(config)
   if stored is not None:
     from attention_lab.training import changes

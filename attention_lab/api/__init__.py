@@ -1,1 +1,1 @@
-"""Functions of the library's API that modes have, too."""
+"""The functions of `import attention_lab`, and the results that they return."""

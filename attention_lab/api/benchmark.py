@@ -18,6 +18,7 @@ from attention_lab.benchmark.timing import matmul_peak
 from attention_lab.config import Config
 from attention_lab.errors import UserError
 from attention_lab.mode import benchmark as mode
+from attention_lab.plugin import spec as specs
 
 # Settings that a benchmark does not use, with what to do instead.
 UNUSED = {
@@ -64,7 +65,7 @@ def benchmark(
     names = [stack.enter_context(named(each, "benchmark")) for each in attentions]
     values |= stack.enter_context(held(classes_among(values)))
     assign(config, values | {"attention": ",".join(names)})
-    names = mode.names_of(config)
+    names = specs.distinct(config.attention)
     mode.refuse_untrainable(config, names)
     stack.enter_context(jax_settings_kept(config.compile_cache))
     show = stack.enter_context(contextlib.closing(new_display(progress)))

@@ -71,8 +71,7 @@ def check(
   if isinstance(attention, str):
     return _report(attention, Subject(attention, **own), progress)
   if isinstance(attention, type) and issubclass(attention, Attention):
-    if attentions.contract is not None:
-      attentions.contract.refuse(attention)
+    attentions.contract.refuse(attention)
     name = attention.__name__
     return _report(name, Subject(name, attention=attention, **own), progress)
   if apply is None:

@@ -5,30 +5,16 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypedDict
 
-from attention_lab.architecture.base.architecture import Architecture, architectures
-from attention_lab.attention.base.attention import Attention, attentions
-from attention_lab.block.base.block import Block, blocks
+from attention_lab.architecture.base.architecture import Architecture
+from attention_lab.attention.base.attention import Attention
+from attention_lab.block.base.block import Block
 from attention_lab.config import Config, flatten
-from attention_lab.dataset.base.dataset import Dataset, datasets
+from attention_lab.dataset.base.dataset import Dataset
 from attention_lab.errors import UserError
-from attention_lab.norm.base.norm import Norm, norms
-from attention_lab.optimizer.base.optimizer import optimizers
-from attention_lab.plugin.registry import Registry
-from attention_lab.position.base.position import Position, positions
-from attention_lab.schedule.base.schedule import schedules
+from attention_lab.norm.base.norm import Norm
+from attention_lab.plugin.registry import by_setting
+from attention_lab.position.base.position import Position
 
-# The settings that a class or function may stand for, each with the registry of its
-# components.
-REGISTRIES: Mapping[str, Registry] = {
-  "attention": attentions,
-  "position": positions,
-  "dataset": datasets,
-  "architecture.name": architectures,
-  "model.block": blocks,
-  "model.norm_layer": norms,
-  "train.optimizer": optimizers,
-  "train.schedule": schedules,
-}
 Classes = Mapping[str, Callable[..., Any]]  # By setting.
 
 
@@ -64,7 +50,7 @@ def classes_among(settings: Mapping[str, Any]) -> dict[str, Callable[..., Any]]:
   """
   found = {key: value for key, value in settings.items() if _is_component(value)}
   for key, value in found.items():
-    if key not in REGISTRIES:
+    if key not in by_setting():
       kind = "class" if isinstance(value, type) else "function"
       raise UserError(f"{key} takes no {kind}, and {value.__name__} is one.")
   return found
@@ -76,8 +62,8 @@ def _is_component(value: Any) -> bool:
 
 def missing(config: Config, classes: Classes) -> Classes:
   """Return the classes that a configuration names and nothing registers."""
-  names = _names(config)
-  return {key: x for key, x in classes.items() if names[key] not in REGISTRIES[key]}
+  names, registries = _names(config), by_setting()
+  return {key: x for key, x in classes.items() if names[key] not in registries[key]}
 
 
 def held_as(config: Config, classes: Classes) -> contextlib.AbstractContextManager[Any]:
@@ -88,7 +74,7 @@ def held_as(config: Config, classes: Classes) -> contextlib.AbstractContextManag
 def _names(config: Config) -> dict[str, str]:
   """Return the names of components by setting, without their options."""
   names = dict(flatten(config))
-  return {key: names[key].partition("(")[0] for key in REGISTRIES}
+  return {key: names[key].partition("(")[0] for key in by_setting()}
 
 
 @contextlib.contextmanager
@@ -102,10 +88,11 @@ def held(classes: Classes, names: Mapping[str, str] | None = None) -> Iterator[A
   Raises:
     UserError: a class or function breaks the contract of its components.
   """
+  registries = by_setting()
   with contextlib.ExitStack() as stack:
     yield {
       key: stack.enter_context(
-        REGISTRIES[key].registered(component, names[key] if names else "")
+        registries[key].registered(component, names[key] if names else "")
       )
       for key, component in classes.items()
     }

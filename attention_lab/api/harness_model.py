@@ -11,9 +11,8 @@ from attention_lab.api.masking import refuse_size
 from attention_lab.api.model import TrainedModel
 from attention_lab.errors import UserError, nearest
 
-LENGTH = (
-  256  # Tokens that are generated where a task names no number, as elsewhere there.
-)
+# Tokens to generate if a task gives no number, as for the harness's own models.
+LENGTH = 256
 # Names that tasks use for the most tokens to generate; the first that is given counts.
 LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 SAMPLING = ("temperature", "top_k", "top_p")

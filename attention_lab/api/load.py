@@ -109,7 +109,7 @@ def refuse_of_model(
 def _known(config: Config, plugins: Sequence[str], trust_plugins: bool) -> Config:
   """Return the configuration of a run, whose plugins have been loaded with consent."""
   config.plugins = consent.merged(config.plugins, plugins, "", trust_plugins)
-  configs.reset(config, {"compile_cache", "checkpoint.changed_code"})
+  configs.reset(config, configs.NOT_PASSED_ON)
   discovery.load(config.plugins)
   return config
 

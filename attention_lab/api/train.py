@@ -138,7 +138,7 @@ def _base(
   if stored is None:
     return configs.get_config()
   config = configs.from_stored(stored)
-  configs.reset(config, {"compile_cache", "checkpoint.changed_code"})
+  configs.reset(config, configs.NOT_PASSED_ON)
   return config
 
 

@@ -8,19 +8,9 @@ from attention_lab.catalogue.attention import claims, usable_positions
 from attention_lab.catalogue.option import options
 from attention_lab.dataset.base.dataset import Dataset, datasets
 from attention_lab.plugin.registry import Registry
+from attention_lab.settings.table import SETTINGS
 
 PROGRAM = "python -m attention_lab.main"
-# The setting that names a component of a kind.
-SETTINGS = {
-  "attention": "attention",
-  "position": "position",
-  "dataset": "dataset",
-  "architecture": "architecture",
-  "block": "config.model.block",
-  "norm": "config.model.norm_layer",
-  "optimizer": "config.train.optimizer",
-  "schedule": "config.train.schedule",
-}
 DEFAULT_POSITION, OTHER_POSITION = "rope", "sinusoidal"
 
 
@@ -33,11 +23,10 @@ def command(registry: Registry, name: str) -> str:
 
 def settings(registry: Registry, name: str) -> dict[str, str]:
   """Return the flags of this command with their values; none if it needs options."""
-  if registry.kind not in SETTINGS or any(
-    not x.default for x in options(registry, name)
-  ):
+  if not registry.setting or any(not x.default for x in options(registry, name)):
     return {}
-  found = {SETTINGS[registry.kind]: name}
+  flag = SETTINGS[registry.setting].flag or f"config.{registry.setting}"
+  found = {flag: name}
   if registry is attentions:
     found |= _of_attention(name)
   elif registry is datasets:

@@ -37,9 +37,9 @@ OnRecords = Callable[[str, list[dict[str, Any]]], None]
 
 def run(config: Config, workdir: str | None) -> int:
   """Measure, print tables and write the files."""
-  names = names_of(config)
+  names = specs.distinct(config.attention)
   refuse_untrainable(config, names)
-  folder = Path(workdir) if workdir else run_folder.new_folder(*words(config))
+  folder = run_folder.given_or_new(workdir, words(config))
   console = Console(highlight=False, soft_wrap=True)
   dtype = jmp.get_policy(config.train.precision).compute_dtype
   peak = matmul_peak(dtype)
@@ -58,11 +58,6 @@ def run(config: Config, workdir: str | None) -> int:
     + (", benchmark.png" if plotted else " (benchmark.png: pip install matplotlib)")
   )
   return 0
-
-
-def names_of(config: Config) -> list[str]:
-  """Return the attentions that a configuration lists, each once."""
-  return list(dict.fromkeys(map(str, specs.parse_pattern(config.attention))))
 
 
 def refuse_untrainable(config: Config, names: Sequence[str]) -> None:

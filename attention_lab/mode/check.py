@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -40,14 +39,14 @@ WIDEST = 100  # Columns.
 
 def run(config: Config, workdir: str | None) -> int:
   """Check the attentions, print and write the verdicts; return 1 if a law is broken."""
-  names = list(dict.fromkeys(map(str, specs.parse_pattern(config.attention))))
+  names = specs.distinct(config.attention)
   # The laws have schemes of their own, unless the user names another than the default.
   position = None if config.position == get_config().position else config.position
   console = Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
   subjects = {}
   for name in names:  # Mistakes are refused before anything is written.
     subjects[name] = _subject(name, config.check.depth, position, console)
-  folder = Path(workdir) if workdir else run_folder.new_folder(*words(config))
+  folder = run_folder.given_or_new(workdir, words(config))
   make_folder(folder, "workdir")
   found: dict[str, list[Verdict]] = {}
   for name, subject in subjects.items():

@@ -12,39 +12,18 @@ from rich.padding import Padding
 from rich.table import Table
 
 from attention_lab import config as configs
-from attention_lab.architecture.base.architecture import architectures
 from attention_lab.attention.base.attention import KINDS, attentions
 from attention_lab.block.base import options as model_options
-from attention_lab.block.base.block import blocks
 from attention_lab.catalogue import costs
 from attention_lab.catalogue.attention import Facts, claims, facts
 from attention_lab.catalogue.docstring import describe, paper_url
 from attention_lab.catalogue.option import options
 from attention_lab.config import Config
 from attention_lab.conformance.check import LAWS
-from attention_lab.dataset.base.dataset import datasets
-from attention_lab.norm.base.norm import norms
-from attention_lab.optimizer.base.optimizer import optimizers
 from attention_lab.plugin import spec as specs
-from attention_lab.plugin.registry import REGISTRIES, Registry
-from attention_lab.position.base.position import positions
-from attention_lab.schedule.base.schedule import schedules
+from attention_lab.plugin.registry import REGISTRIES, Registry, by_setting
 from attention_lab.settings.flags import named_settings
-
-# Registries with a flag of their own, by the setting of that flag.
-NAMED = {
-  "attention": attentions,
-  "position": positions,
-  "dataset": datasets,
-  "architecture.name": architectures,
-}
-# The other registries, by the setting that names one of their components.
-UNFLAGGED = {
-  "model.block": blocks,
-  "model.norm_layer": norms,
-  "train.optimizer": optimizers,
-  "train.schedule": schedules,
-}
+from attention_lab.settings.table import SETTINGS
 
 
 def run(config: Config, workdir: str | None) -> int:
@@ -54,17 +33,17 @@ def run(config: Config, workdir: str | None) -> int:
   """
   del workdir
   console = Console(highlight=False, markup=False, emoji=False)
+  registries, values = by_setting(), dict(configs.flatten(config))
   named = [
-    (NAMED[key], spec)
+    (registries[key], spec)
     for key, text in named_settings()
-    if key in NAMED
-    for spec in dict.fromkeys(map(str, specs.parse_pattern(text)))
+    if key in registries
+    for spec in specs.distinct(text)
   ]
-  values, defaults = (dict(configs.flatten(x)) for x in (config, configs.get_config()))
   named += [
-    (registry, values[key])
-    for key, registry in UNFLAGGED.items()
-    if values[key] != defaults[key]
+    (registries[key], values[key])
+    for key, setting in SETTINGS.items()
+    if key in registries and not setting.flag and values[key] != setting.default
   ]
   for registry, spec in named:
     registry.bind(spec)  # Refuses unknown names and options before anything is printed.

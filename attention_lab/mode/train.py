@@ -42,7 +42,7 @@ def run(config: Config, workdir: str | None, listen: Listen = Show) -> int:
   """Train; return the exit status: 0, or 128 + the signal that interrupted it."""
   group, devices = current(), all_devices()
   configs = preflight.seed_configs(config)
-  root = share_path(group, lambda: _folder(config, workdir))
+  root = share_path(group, lambda: run_folder.given_or_new(workdir, words(config)))
   folders = seed_folders(root, [each.seed for each in configs])
   kept = kept_files(group, folders)
   own_folders = folders if group.first else []
@@ -97,12 +97,6 @@ def _checkpoints(
   return Checkpoints(
     folder / run_folder.CHECKPOINTS, config.checkpoint.keep, files, refuse
   )
-
-
-def _folder(config: Config, workdir: str | None) -> Path:
-  if workdir:
-    return Path(workdir)
-  return run_folder.new_folder(*words(config))
 
 
 def _restore(

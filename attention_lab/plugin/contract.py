@@ -71,7 +71,7 @@ class FunctionContract(NamedTuple):
   required: tuple[str, ...]  # Parameters that every function has.
   optional: tuple[
     str, ...
-  ] = ()  # Parameters that are supplied where a function has them.
+  ] = ()  # Parameters that are given to a function that has them.
 
   @property
   def given(self) -> tuple[str, ...]:
@@ -82,14 +82,16 @@ class FunctionContract(NamedTuple):
     """Raise `UserError` if what is registered breaks the contract."""
     if not inspect.isfunction(component):
       raise UserError("it must be a function.")
-    for name, parameter in inspect.signature(component).parameters.items():
-      if parameter.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD and (
-        parameter.kind is not inspect.Parameter.KEYWORD_ONLY
-      ):
+    known = inspect.signature(component).parameters
+    by_name = (
+      inspect.Parameter.POSITIONAL_OR_KEYWORD,
+      inspect.Parameter.KEYWORD_ONLY,
+    )
+    for name, parameter in known.items():
+      if parameter.kind not in by_name:
         raise UserError(
           f"{parameter} ({line_of(component)}) must have a name: {name}=."
         )
-    known = inspect.signature(component).parameters
     for name in self.required:
       if name not in known:
         hint = nearest(name, known) if known else ""

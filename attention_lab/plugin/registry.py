@@ -32,12 +32,18 @@ class Registry(Mapping[str, Callable[..., Any]]):
     kind: the word of the flag and of messages, such as "attention".
     contract: what every component must have.
     given: parameters that the experiment supplies, which are not options.
+    setting: the setting that names a component; "" if none does.
   """
 
   def __init__(
-    self, kind: str, contract: Contract | FunctionContract, given: Iterable[str]
+    self,
+    kind: str,
+    contract: Contract | FunctionContract,
+    given: Iterable[str],
+    setting: str = "",
   ):
     self.kind = kind
+    self.setting = setting
     self.contract = contract
     self.given = frozenset(given)
     self._parts: dict[str, Callable[..., Any]] = {}
@@ -167,6 +173,11 @@ class Registry(Mapping[str, Callable[..., Any]]):
       )
     refuse_outside(spec.name, component, spec.options)
     return partial(component, **spec.options)
+
+
+def by_setting() -> dict[str, Registry]:
+  """Return the registries by the setting that names their components."""
+  return {each.setting: each for each in REGISTRIES if each.setting}
 
 
 def _redefines(component: Any, taken: Any) -> bool:

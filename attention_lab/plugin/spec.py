@@ -55,6 +55,11 @@ def parse_pattern(text: str) -> tuple[Spec, ...]:
   return tuple(spec for spec, times in repeated for _ in range(times))
 
 
+def distinct(text: str) -> list[str]:
+  """Return the specs of a pattern as text, each once, in their order."""
+  return list(dict.fromkeys(map(str, parse_pattern(text))))
+
+
 def _repeated(node: ast.expr, text: str) -> tuple[Spec, int]:
   """Return a spec, and the number of layers that it stands for."""
   if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):

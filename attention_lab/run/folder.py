@@ -96,6 +96,11 @@ def new_folder(*words: str) -> Path:
   return RUNS / f"{moment}-{safe[:76].strip('-')}-{secrets.token_hex(3)}"
 
 
+def given_or_new(workdir: str | None, words: Sequence[str]) -> Path:
+  """Return `workdir`, or the path of a new folder if none is given."""
+  return Path(workdir) if workdir else new_folder(*words)
+
+
 def existing(workdir: str | None) -> Path:
   """Return `workdir`; raise `UserError` if it holds no run, naming the newest one."""
   if workdir and not is_missing(Path(workdir) / CONFIG):

@@ -13,10 +13,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from attention_lab.architecture.base.architecture import architectures
 from attention_lab.attention.base.attention import attentions
 from attention_lab.benchmark.utilisation import flops_per_step
-from attention_lab.block.base.block import blocks
 from attention_lab.config import (
   Config,
   flatten,
@@ -24,7 +22,7 @@ from attention_lab.config import (
   validate,
 )
 from attention_lab.conformance.leak import Calls, refuse_leak
-from attention_lab.dataset.base.dataset import Dataset, datasets
+from attention_lab.dataset.base.dataset import Dataset
 from attention_lab.dataset.base.validation import refuse_invalid_dataset
 from attention_lab.decode.sampler import SampleOptions, Sampler, make_sampler
 from attention_lab.decode.translator import Translator, refuse_unscored
@@ -36,15 +34,12 @@ from attention_lab.experiment import (
   assemble_plain,
   named_attentions,
 )
-from attention_lab.norm.base.norm import norms
-from attention_lab.optimizer.base.optimizer import optimizers
 from attention_lab.plugin import attribution, usage
-from attention_lab.position.base.position import positions
+from attention_lab.plugin.registry import by_setting
 from attention_lab.run import code as run_code
 from attention_lab.run import folder as run_folder
 from attention_lab.run import lost
 from attention_lab.run.disk_space import bytes_to_come, refuse_full
-from attention_lab.schedule.base.schedule import schedules
 from attention_lab.system.code_hash import used_code
 from attention_lab.system.memory import (
   out_of_memory,
@@ -132,17 +127,9 @@ def code_of(config: Config, common: str = "attention_lab.mode.train") -> dict[st
     config: the configuration; its components are known.
     common: module that computes the numbers; by default those of a training run.
   """
-  named = [
-    (architectures, config.architecture.name),
-    *((attentions, text) for text in named_attentions(config).values()),
-    (attentions, config.attention),
-    (positions, config.position),
-    (datasets, config.dataset),
-    (blocks, config.model.block),
-    (norms, config.model.norm_layer),
-    (optimizers, config.train.optimizer),
-    (schedules, config.train.schedule),
-  ]
+  values = dict(flatten(config))
+  named = [(registry, values[key]) for key, registry in by_setting().items()]
+  named += [(attentions, text) for text in named_attentions(config).values()]
   components = [usage.definitions_of(registry, text) for registry, text in named]
   return used_code([common], set[Any]().union(*components))
 

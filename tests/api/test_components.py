@@ -10,11 +10,11 @@ import optax
 import pytest
 
 import attention_lab as al
-from attention_lab.api.components import REGISTRIES
 from attention_lab.block.sequential import Sequential
 from attention_lab.dataset.copy import Copy
 from attention_lab.errors import UserError
 from attention_lab.plugin.registry import REGISTRIES as ALL
+from attention_lab.plugin.registry import by_setting
 from tests.api.cells import MINE, RUN, define
 
 CELL = """
@@ -61,7 +61,7 @@ def folder(components, tmp_path_factory):
 
 
 def test_every_registry_takes_classes_or_functions():
-  assert {id(each) for each in REGISTRIES.values()} == {id(each) for each in ALL}
+  assert {id(each) for each in by_setting().values()} == {id(each) for each in ALL}
 
 
 def test_a_run_of_classes_and_functions_is_used_with_them(components, folder):

@@ -127,10 +127,10 @@ def link(name, scene):
   elsewhere = scene.workdir.with_name("elsewhere")
   if name == "checkpoints":
     elsewhere.mkdir()
-    stranger = elsewhere / f"000000001-{'0' * 16}.npz"
+    outside = elsewhere / f"000000001-{'0' * 16}.npz"
   else:
-    stranger = elsewhere
-  stranger.write_bytes(b"not ours")
+    outside = elsewhere
+  outside.write_bytes(b"outside the run")
   path = scene.workdir / name
 
   def act():
@@ -139,7 +139,7 @@ def link(name, scene):
 
   ended = scene.run(faults.at_step(STARTED, act))
   kept = elsewhere.iterdir() if name == "checkpoints" else [elsewhere]
-  assert [x.read_bytes() for x in kept] == [b"not ours"]
+  assert [x.read_bytes() for x in kept] == [b"outside the run"]
   if name == "checkpoints":
     scene.assert_rejected(ended, f"{path} is a symbolic link")
   else:

@@ -91,7 +91,7 @@ def test_more_steps_of_a_constant_schedule_are_the_same_run(folder):
 
 @dataclasses.dataclass
 class Foreign:
-  """How a checkpoint of another run differs, and the message that refuses it."""
+  """A difference of a checkpoint from those of the run, and the message about it."""
 
   changes: dict
   answer: str

@@ -190,5 +190,7 @@ CONTRACT = Contract(
   {"places": Names(KINDS), "tasks": Names(TASKS)},
   more_arguments=1,  # The source of pairs.
 )
-architectures = Registry("architecture", CONTRACT, fields_of(Architecture))
+architectures = Registry(
+  "architecture", CONTRACT, fields_of(Architecture), "architecture.name"
+)
 register_architecture = architectures.register

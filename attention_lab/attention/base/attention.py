@@ -177,5 +177,5 @@ def append(buffer: jax.Array, new: jax.Array, filled: jax.Array) -> jax.Array:
 CONTRACT = Contract(
   Attention, {"kinds": Names(KINDS), "honours": Names(HOOKS, may_be_empty=True)}
 )
-attentions = Registry("attention", CONTRACT, fields_of(Attention))
+attentions = Registry("attention", CONTRACT, fields_of(Attention), "attention")
 register_attention = attentions.register

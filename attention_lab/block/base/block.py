@@ -85,5 +85,5 @@ class Block(Module):
 
 
 CONTRACT = Contract(Block, {"norms": Names(NORMS)})
-blocks = Registry("block", CONTRACT, fields_of(Block))
+blocks = Registry("block", CONTRACT, fields_of(Block), "model.block")
 register_block = blocks.register

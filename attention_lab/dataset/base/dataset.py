@@ -202,5 +202,7 @@ def _shuffled(dataset: Dataset, numbers: np.ndarray, size: int) -> Batch:
 
 
 CONTRACT = Contract(Dataset, {"tasks": Names(TASKS)})
-datasets = Registry("dataset", CONTRACT, given=("data_dir", "task", "kept", "order"))
+datasets = Registry(
+  "dataset", CONTRACT, ("data_dir", "task", "kept", "order"), "dataset"
+)
 register_dataset = datasets.register

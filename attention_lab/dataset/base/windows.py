@@ -15,8 +15,8 @@ class Windows(Dataset):
 
   One pass over the training split cuts it into windows that do not overlap, from an offset
   that differs from pass to pass. Validation windows cover every token after the first
-  exactly once. A subclass writes `length` and `windows` instead of
-  `size` and `examples`.
+  exactly once. A subclass writes `length` and `windows` instead of `size` and
+  `examples`.
   """
 
   def __post_init__(self) -> None:

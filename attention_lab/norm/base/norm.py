@@ -29,5 +29,5 @@ class Norm(Module):
     """Normalise the last axis: [..., D] → [..., D], of x's dtype."""
 
 
-norms = Registry("norm", Contract(Norm), fields_of(Norm))
+norms = Registry("norm", Contract(Norm), fields_of(Norm), "model.norm_layer")
 register_norm = norms.register

@@ -9,7 +9,7 @@ from attention_lab.plugin.registry import Registry
 from attention_lab.schedule.base.schedule import Schedule
 
 CONTRACT = FunctionContract(("learning_rate",))
-optimizers = Registry("optimizer", CONTRACT, CONTRACT.given)
+optimizers = Registry("optimizer", CONTRACT, CONTRACT.given, "train.optimizer")
 register_optimizer = optimizers.register
 
 

@@ -115,5 +115,5 @@ def current_sample() -> jax.Array | None:
   return _samples[-1] if _samples else None
 
 
-positions = Registry("position", Contract(Position), fields_of(Position))
+positions = Registry("position", Contract(Position), fields_of(Position), "position")
 register_position = positions.register

@@ -16,7 +16,7 @@ from attention_lab.plugin.registry import Registry
 Schedule = Callable[[Any], Any]
 
 CONTRACT = FunctionContract(("peak",), ("steps",))
-schedules = Registry("schedule", CONTRACT, CONTRACT.given)
+schedules = Registry("schedule", CONTRACT, CONTRACT.given, "train.schedule")
 register_schedule = schedules.register
 
 
