@@ -58,10 +58,6 @@ if TYPE_CHECKING:
   from attention_lab.dataset.base.generated import Generated as Generated
   from attention_lab.dataset.base.pairs import PairDataset as PairDataset
   from attention_lab.dataset.base.text import Text as Text
-  from attention_lab.dataset.base.vocabulary import (
-    CharacterVocabulary as CharacterVocabulary,
-  )
-  from attention_lab.dataset.base.vocabulary import WordVocabulary as WordVocabulary
   from attention_lab.kernel.mask import Mask as Mask
   from attention_lab.kernel.weights import softmax as softmax
   from attention_lab.norm.base.norm import Norm as Norm
@@ -76,6 +72,10 @@ if TYPE_CHECKING:
   from attention_lab.schedule.base.schedule import (
     register_schedule as register_schedule,
   )
+  from attention_lab.tokenizer.base.vocabulary import (
+    CharacterVocabulary as CharacterVocabulary,
+  )
+  from attention_lab.tokenizer.base.vocabulary import WordVocabulary as WordVocabulary
 
 _HOMES = {
   "api.check": ("check",),

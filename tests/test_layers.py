@@ -19,6 +19,8 @@ LAYERS = {
   "config": 4,
   "nn": 5,
   "kernel": 6,
+  "tokenizer.base": 5,
+  "tokenizer": 6,
   "position.base": 7,
   "dataset.base": 7,
   "position": 8,

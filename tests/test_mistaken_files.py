@@ -219,7 +219,7 @@ def test_attention_that_returns_nan_is_detected_before_the_first_step(command, m
 DATASET = (
   HEAD
   + """
-from attention_lab.dataset.base.vocabulary import CharacterVocabulary
+from attention_lab.tokenizer.base.vocabulary import CharacterVocabulary
 
 @attention_lab.register_dataset("mine")
 @dataclasses.dataclass(kw_only=True)

@@ -12,13 +12,13 @@ import pytest
 
 from attention_lab.dataset.base.bucketed import Bucketed
 from attention_lab.dataset.base.dataset import Batch, datasets, num_batches
-from attention_lab.dataset.base.vocabulary import CharacterVocabulary
 from attention_lab.distributed.devices import replicate
 from attention_lab.errors import UserError
 from attention_lab.mode import evaluate as evaluate_mode
 from attention_lab.mode import sample, train
 from attention_lab.nn.metrics import Measured
 from attention_lab.run import folder as run_folder
+from attention_lab.tokenizer.base.vocabulary import CharacterVocabulary
 from attention_lab.training.evaluation import evaluate
 from attention_lab.training.preflight import training_flops
 from attention_lab.training.seeds import make_stepper

@@ -12,8 +12,8 @@ from attention_lab.dataset.base import expressions
 from attention_lab.dataset.base.counter_random import CounterRandom
 from attention_lab.dataset.base.dataset import register_dataset
 from attention_lab.dataset.base.generated import Generated
-from attention_lab.dataset.base.vocabulary import WordVocabulary
 from attention_lab.errors import UserError
+from attention_lab.tokenizer.base.vocabulary import WordVocabulary
 
 WORDS = (*map(str, range(10)), "[MIN", "[MAX", "[MED", "[SM", "]", "=", "_")
 CLOSE, EQUALS, BLANK = 14, 15, 16

@@ -12,7 +12,7 @@ import numpy as np
 from attention_lab.dataset.base.counter_random import CounterRandom
 from attention_lab.dataset.base.dataset import register_dataset
 from attention_lab.dataset.base.generated import Generated
-from attention_lab.dataset.base.vocabulary import CharacterVocabulary
+from attention_lab.tokenizer.base.vocabulary import CharacterVocabulary
 
 OPERATORS = "+-*"
 

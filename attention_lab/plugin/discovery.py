@@ -31,6 +31,7 @@ FOLDERS = (
   "norm",
   "optimizer",
   "schedule",
+  "tokenizer",
 )
 ENTRY_POINTS = "attention_lab.plugins"
 # Begins the names of modules that are loaded from a file.

@@ -8,10 +8,10 @@ import jax
 import numpy as np
 import optax
 
-from attention_lab.dataset.base.vocabulary import Vocabulary
 from attention_lab.errors import UserError
 from attention_lab.run import folder as run_folder
 from attention_lab.run.checkpoint import Checkpoints, Restored
+from attention_lab.tokenizer.base.vocabulary import Vocabulary
 from attention_lab.update import TrainState
 
 

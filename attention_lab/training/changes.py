@@ -13,12 +13,12 @@ from attention_lab.config import (
   is_evaluable,
   stored_flags,
 )
-from attention_lab.dataset.base.vocabulary import Vocabulary
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
 from attention_lab.run import branch
 from attention_lab.run import folder as run_folder
 from attention_lab.run.checkpoint import Checkpoints
+from attention_lab.tokenizer.base.vocabulary import Vocabulary
 from attention_lab.training.identity import other_settings
 from attention_lab.update import TrainState
 

@@ -12,9 +12,9 @@ from attention_lab.dataset import shakespeare
 from attention_lab.dataset.base.dataset import datasets, num_batches
 from attention_lab.dataset.base.held_out import hold_out
 from attention_lab.dataset.base.text import Text
-from attention_lab.dataset.base.vocabulary import CharacterVocabulary, WordVocabulary
 from attention_lab.errors import UserError
 from attention_lab.nn.metrics import Measured, Sums
+from attention_lab.tokenizer.base.vocabulary import CharacterVocabulary, WordVocabulary
 from attention_lab.training.evaluation import evaluate
 
 

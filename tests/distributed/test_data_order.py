@@ -11,8 +11,8 @@ from attention_lab.dataset.base.bucketed import Bucketed
 from attention_lab.dataset.base.dataset import Batch, Dataset, with_order
 from attention_lab.dataset.base.order import Order
 from attention_lab.dataset.base.text import Text
-from attention_lab.dataset.base.vocabulary import WordVocabulary
 from attention_lab.experiment import assemble
+from attention_lab.tokenizer.base.vocabulary import WordVocabulary
 from attention_lab.training.prefetch import stack
 
 SIZE, BATCH = 37, 8  # SIZE is no multiple of BATCH: some batches span two passes.

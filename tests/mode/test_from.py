@@ -9,10 +9,10 @@ import jax
 import numpy as np
 import pytest
 
-from attention_lab.dataset.base.vocabulary import CharacterVocabulary
 from attention_lab.errors import UserError
 from attention_lab.mode import train
 from attention_lab.run import branch
+from attention_lab.tokenizer.base.vocabulary import CharacterVocabulary
 from attention_lab.training import loop
 from tests import commands
 from tests.parts import tiny_config

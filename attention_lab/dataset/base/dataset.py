@@ -9,9 +9,9 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from attention_lab.dataset.base.order import Order
-from attention_lab.dataset.base.vocabulary import Vocabulary
 from attention_lab.plugin.contract import Contract, Names
 from attention_lab.plugin.registry import Registry
+from attention_lab.tokenizer.base.vocabulary import Vocabulary
 
 SPLITS = ("train", "validation")
 # The forms of examples. "next_token": targets may be among the inputs, only for causal
@@ -105,6 +105,19 @@ class Dataset(abc.ABC):
   @property
   def characters_per_token(self) -> float | None:
     """Mean number of characters per target of the validation split; None if not text."""
+    return None
+
+  @property
+  def separator(self) -> int | None:
+    """The token in front of each document; None if there is none."""
+    return None
+
+  @property
+  def token_bytes(self) -> np.ndarray | None:
+    """Bytes of the original text per token of the vocabulary: int32 [V].
+
+    None if the data are not text, or bytes cannot be assigned to tokens.
+    """
     return None
 
   def prompt(self) -> str:

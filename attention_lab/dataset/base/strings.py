@@ -11,7 +11,7 @@ from attention_lab.dataset.base.counter_random import CounterRandom
 from attention_lab.dataset.base.dataset import Batch, each_array
 from attention_lab.dataset.base.generated import Generated
 from attention_lab.dataset.base.pairs import PairDataset
-from attention_lab.dataset.base.vocabulary import (
+from attention_lab.tokenizer.base.vocabulary import (
   MOST_WORDS,
   CharacterVocabulary,
   Vocabulary,

@@ -1,0 +1,1 @@
+"""Tokenizers: one file each, as in --dataset="text(path='notes.txt', tokenizer='name')"."""

@@ -1,0 +1,1 @@
+"""Contract of a tokenizer, and code that several tokenizers share."""
