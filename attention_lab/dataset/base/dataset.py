@@ -107,19 +107,6 @@ class Dataset(abc.ABC):
     """Mean number of characters per target of the validation split; None if not text."""
     return None
 
-  @property
-  def separator(self) -> int | None:
-    """The token in front of each document; None if there is none."""
-    return None
-
-  @property
-  def token_bytes(self) -> np.ndarray | None:
-    """Bytes of the original text per token of the vocabulary: int32 [V].
-
-    None if the data are not text, or bytes cannot be assigned to tokens.
-    """
-    return None
-
   def prompt(self) -> str:
     """Return the default prompt of a sample.
 

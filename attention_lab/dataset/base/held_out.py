@@ -99,14 +99,6 @@ class HeldOut(Dataset):
   def characters_per_token(self) -> float | None:
     return self.of.characters_per_token
 
-  @property
-  def separator(self) -> int | None:
-    return self.of.separator
-
-  @property
-  def token_bytes(self) -> np.ndarray | None:
-    return self.of.token_bytes
-
   def described(self, batch_size: int) -> str:
     return self.of.described(batch_size)
 

@@ -16,7 +16,10 @@ Document = str | bytes
 
 
 class TextVocabulary(Vocabulary, Protocol):
-  """Vocabulary of a text that is a sequence of documents."""
+  """Vocabulary of a text that is a sequence of documents.
+
+  `vocabulary.separator_of` and `vocabulary.token_bytes_of` read it of any vocabulary.
+  """
 
   @property
   def separator(self) -> int | None:

@@ -26,6 +26,21 @@ class Vocabulary(Protocol):
     """Return tokens as text."""
 
 
+def separator_of(vocabulary: Vocabulary) -> int | None:
+  """Return the token in front of each document; None if the vocabulary has none."""
+  found: int | None = getattr(vocabulary, "separator", None)
+  return found
+
+
+def token_bytes_of(vocabulary: Vocabulary) -> np.ndarray | None:
+  """Return the bytes of the original text per token: int32 [V], 0 for separators.
+
+  None if the tokens are not those of a text, or bytes cannot be assigned to them.
+  """
+  found: np.ndarray | None = getattr(vocabulary, "token_bytes", None)
+  return found
+
+
 @dataclasses.dataclass(frozen=True)
 class CharacterVocabulary:
   """Token i is the i-th of `characters`, which are distinct and sorted."""
