@@ -32,6 +32,7 @@ from attention_lab.optimizer.base.optimizer import make_optimizer
 from attention_lab.plugin import spec as specs
 from attention_lab.position.base.position import Position, positions, properties_of
 from attention_lab.schedule.base.schedule import Schedule, make_schedule
+from attention_lab.tokenizer.base.vocabulary import padding_of
 from attention_lab.update import Loss, Measure, TrainState, fresh_state
 
 
@@ -90,6 +91,7 @@ def assemble(
       bound,
       options=options,
       vocabulary_size=dataset.vocabulary.size,
+      padding=padding_of(dataset.vocabulary),
       attentions={
         place: tuple(builders[str(spec)] for spec in pattern)
         for place, pattern in patterns.items()

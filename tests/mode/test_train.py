@@ -143,6 +143,8 @@ DATASETS = {
   "python_docs": "sequence_length=512",
   "selective_copying": f"letters=2, {SMALL}",
   "text_file": None,  # It needs a file; python_docs is text as well.
+  "text_classification": None,  # It needs files; majority has labels as well.
+  "digits": "permuted=True",
   "tokens": None,  # It needs files; tests/dataset/test_tokens.py trains on some.
   "shakespeare": None,  # It needs a download.
 }

@@ -41,6 +41,16 @@ def token_bytes_of(vocabulary: Vocabulary) -> np.ndarray | None:
   return found
 
 
+def padding_of(vocabulary: Vocabulary) -> int | None:
+  """Return the token that fills examples up, behind their end; None if there is none.
+
+  Bidirectional architectures give it negative positions, so that no token attends to it;
+  causal ones need no mask, since it follows what counts.
+  """
+  found: int | None = getattr(vocabulary, "padding", None)
+  return found
+
+
 @dataclasses.dataclass(frozen=True)
 class CharacterVocabulary:
   """Token i is the i-th of `characters`, which are distinct and sorted."""
