@@ -9,10 +9,7 @@ import numpy as np
 
 from attention_lab.plugin.contract import Contract
 from attention_lab.plugin.registry import Registry
-from attention_lab.tokenizer.base.vocabulary import Vocabulary
-
-# A document as a tokenizer takes it: `bytes` if its `reads` is bytes, or `str`.
-Document = str | bytes
+from attention_lab.tokenizer.base.vocabulary import Document, Vocabulary
 
 
 class TextVocabulary(Vocabulary, Protocol):
@@ -45,9 +42,10 @@ class Tokenizer(abc.ABC):
   process, which reads these files and no documents.
   """
 
-  reads: ClassVar[type] = (
-    str  # Type of the documents: str, or bytes as they are stored.
-  )
+  # Type of the documents: str, or bytes as they are stored.
+  reads: ClassVar[type] = str
+  # Whether `learn` gets the documents of all splits, not only those to train on.
+  learns_of_every_split: ClassVar[bool] = False
 
   @abc.abstractmethod
   def learn(
@@ -56,7 +54,8 @@ class Tokenizer(abc.ABC):
     """Return the files that make a vocabulary: a pure function of the documents.
 
     Args:
-      documents: returns the training documents, as often as it is called.
+      documents: returns the training documents, as often as it is called; those of all
+        splits if `learns_of_every_split`.
       separated: whether the vocabulary needs a separator.
 
     Raises:
