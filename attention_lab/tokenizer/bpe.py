@@ -24,6 +24,7 @@ from attention_lab.tokenizer.base.subwords import (
 from attention_lab.tokenizer.base.tokenizer import Tokenizer, register_tokenizer
 from attention_lab.tokenizer.base.vocabulary import Document, text_of
 
+EXTRA = "tokenizers"  # Of the installation, with sentencepiece.
 MODEL = "subwords.model"  # The name of the file that a run keeps.
 LONGEST = 4_000  # Characters of a segment.
 AT_ONCE = 4_096  # Segments that are encoded at a time.
@@ -64,6 +65,7 @@ class Bpe(Tokenizer):
     self, documents: Callable[[], Iterable[Document]], separated: bool
   ) -> Mapping[str, bytes]:
     del separated  # Token 0 is always there.
+    sentencepiece(EXTRA)
     found = (each for each in _segments(documents()) if each != SPACE)
     lines = sample(found, self.learn_from)
     if (total := sum(map(len, lines))) > MANY:
@@ -95,7 +97,7 @@ class BpeVocabulary(Pieces):
 
   @functools.cached_property
   def _processor(self) -> Any:
-    return sentencepiece().SentencePieceProcessor(model_proto=self.model)
+    return sentencepiece(EXTRA).SentencePieceProcessor(model_proto=self.model)
 
   @functools.cached_property
   def pieces(self) -> tuple[bytes, ...]:
@@ -122,7 +124,7 @@ class BpeVocabulary(Pieces):
     return [self.pieces.index(bytes([byte])) for byte in SPACE.encode()]
 
   def tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
-    """Return the tokens of each text, int32 [subwords], encoded on all cores."""
+    """Return the tokens of each text, int32 [subwords]."""
     parts: list[list[np.ndarray]] = [[] for _ in texts]
     numbered = (
       (number, segment)
@@ -139,7 +141,8 @@ class BpeVocabulary(Pieces):
 
   def _encode(self, segments: list[str]) -> list[list[int]]:
     """Return the tokens of segments."""
-    encoded: list[list[int]] = self._processor.encode(segments, num_threads=-1)
+    # One thread, as several processes encode a large text.
+    encoded: list[list[int]] = self._processor.encode(segments, num_threads=1)
     return [
       self._space if segment == SPACE else tokens
       for segment, tokens in zip(segments, encoded, strict=True)

@@ -18,6 +18,8 @@ class Bytes(Tokenizer):
   """Each byte of the files is a token; a separator is token 256."""
 
   reads: ClassVar[type] = bytes
+  learns_from: ClassVar[str] = "none"
+  fast: ClassVar[bool] = True
 
   def learn(
     self, documents: Callable[[], Iterable[Document]], separated: bool

@@ -23,7 +23,8 @@ class Characters(Tokenizer):
   characters, since one that only the validation documents have could not be encoded.
   """
 
-  learns_of_every_split: ClassVar[bool] = True
+  learns_from: ClassVar[str] = "all"
+  fast: ClassVar[bool] = True
 
   def learn(
     self, documents: Callable[[], Iterable[Document]], separated: bool

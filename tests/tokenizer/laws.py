@@ -1,6 +1,7 @@
 """Laws of every tokenizer, as functions that raise AssertionError."""
 
 import dataclasses
+import pickle
 from collections.abc import Sequence
 from typing import Any
 
@@ -118,6 +119,8 @@ def is_restored(case: Case) -> None:
   )
   restored = other.vocabulary(files, True)
   assert learned == restored
+  learned.encode("The quick")
+  assert pickle.loads(pickle.dumps(learned)) == learned  # In another process.
   texts = [text for text in TRAINING if text]
   for text in texts:
     np.testing.assert_array_equal(learned.encode(text), restored.encode(text))

@@ -1,5 +1,6 @@
 """Subwords: what is learned, how a long text is encoded, and refusals."""
 
+import pickle
 import sys
 
 import numpy as np
@@ -126,6 +127,11 @@ def test_the_sizes_that_are_named_are_accepted():
     words = str(caught.value).partition(": take ")[2]
     number = int("".join(c for c in words.partition(",")[0] if c.isdigit()))
     assert learned(TRAINING, number + (size == 1)).size == number + (size == 1)
+
+
+def test_a_used_vocabulary_is_sent_as_its_model(vocabulary):
+  vocabulary.encode(TEXT)
+  assert len(pickle.dumps(vocabulary)) < len(vocabulary.model) + 500
 
 
 def test_half_of_a_surrogate_pair_is_refused(vocabulary):

@@ -199,7 +199,6 @@ def test_a_plugin_registers_a_tokenizer(spec, tmp_path, monkeypatch):
   discovery.load([str(path)])
   case = Case(spec)
   assert isinstance(case.make(), attention_lab.Tokenizer)
-  laws.is_restored(case)
   vocabulary = case.make().vocabulary({}, True)
   assert vocabulary.encode("A").tolist() == ([4, 1] if spec == "nibbles" else [1, 4])
   for law in (laws.has_no_separator, laws.encodes_one_by_one):

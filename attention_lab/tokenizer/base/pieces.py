@@ -4,6 +4,7 @@ import abc
 import dataclasses
 import functools
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,10 @@ class Pieces(abc.ABC):
   @abc.abstractmethod
   def tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
     """Return the tokens of each text, int32 [length]."""
+
+  def __getstate__(self) -> dict[str, Any]:
+    """Return the fields, without what is computed of them: libraries' objects."""
+    return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
   @property
   def size(self) -> int:

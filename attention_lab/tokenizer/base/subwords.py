@@ -111,12 +111,10 @@ def _explained(error: str, size: int) -> Exception:
   return RuntimeError(error)
 
 
-def sentencepiece() -> Any:
-  """Return the library; raise `UserError` if it is not installed."""
+def sentencepiece(extra: str = "translate") -> Any:
+  """Return the library; raise `UserError`, which names an extra, if it is missing."""
   try:
     import sentencepiece
   except ImportError:
-    raise not_installed(
-      "A vocabulary of subwords", "tokenizers", "sentencepiece"
-    ) from None
+    raise not_installed("A vocabulary of subwords", extra, "sentencepiece") from None
   return sentencepiece

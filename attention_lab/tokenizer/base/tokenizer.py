@@ -44,8 +44,15 @@ class Tokenizer(abc.ABC):
 
   # Type of the documents: str, or bytes as they are stored.
   reads: ClassVar[type] = str
-  # Whether `learn` gets the documents of all splits, not only those to train on.
-  learns_of_every_split: ClassVar[bool] = False
+
+  # The documents that `learn` reads: those of the training split; "all", if it could not
+  # encode a symbol that it has not met; or "none", if it reads none, but perhaps a file
+  # that an option names.
+  learns_from: ClassVar[str] = "training"
+
+  # Whether a text of some megabytes is learned from and encoded in less than a second.
+  # Each start does both then; other tokens are written to files, once.
+  fast: ClassVar[bool] = False
 
   @abc.abstractmethod
   def learn(
@@ -54,8 +61,8 @@ class Tokenizer(abc.ABC):
     """Return the files that make a vocabulary: a pure function of the documents.
 
     Args:
-      documents: returns the training documents, as often as it is called; those of all
-        splits if `learns_of_every_split`.
+      documents: returns the documents of `learns_from`, as often as it is called; of a
+        long document, consecutive pieces of about a megabyte, cut behind line ends.
       separated: whether the vocabulary needs a separator.
 
     Raises:
