@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import haiku as hk
 import jax
@@ -26,6 +27,8 @@ class T5(Position):
   Departures:
     - Each layer has a table of its own; the paper's layers share one.
   """
+
+  undecayed: ClassVar[tuple[str, ...]] = ("table",)
 
   buckets: int = 32  # Rows of the table.
   max_distance: int = 128  # Distance from which on all share the last bucket.
