@@ -19,7 +19,7 @@ SETTINGS: Mapping[str, Setting] = {
     "Dataset, with options.",
     flag="dataset",
     evaluable=True,
-    renamed={"text_file": "text"},
+    renamed=(("text_file", "text"),),
   ),
   "architecture.name": Setting(
     "decoder_only",

@@ -3,9 +3,7 @@
 import ast
 import dataclasses
 import math
-from collections.abc import Mapping
 from functools import partial
-from types import MappingProxyType
 from typing import Any
 
 from attention_lab.errors import UserError, nearest
@@ -38,7 +36,7 @@ class Setting:
       is refused where it does.
     former: its name in configurations that were stored by earlier versions.
     before: its value in stored configurations that lack it; None for the default.
-    renamed: components that had another name in earlier versions: former name → name.
+    renamed: components that had another name in earlier versions: (former name, name).
   """
 
   default: Any
@@ -57,7 +55,7 @@ class Setting:
   evaluable: bool = False
   former: str = ""
   before: Any = None
-  renamed: Mapping[str, str] = MappingProxyType({})
+  renamed: tuple[tuple[str, str], ...] = ()
 
   @property
   def type(self) -> type:
@@ -97,7 +95,7 @@ class Setting:
     if not (self.renamed and isinstance(value, str)):
       return value
     name, bracket, options = value.partition("(")
-    return self.renamed.get(name.strip(), name) + bracket + options
+    return dict(self.renamed).get(name.strip(), name) + bracket + options
 
   def refuse(self, flag: str, value: Any) -> None:
     """Raise `UserError` if the setting does not accept a value of its type.
