@@ -59,7 +59,7 @@ class Corpus:
 
   @property
   def recipe(self) -> list[Any]:
-    """What the documents depend on."""
+    """All that the documents depend on."""
     splits = [source.split for source in self.sources]
     digests = source_digests([source.path for source in self.sources], self.root)
     return [list(self.reading), splits, digests]
@@ -84,7 +84,7 @@ class LoadedCorpus:
 
   @property
   def recipe(self) -> list[Any]:
-    """What the document depends on."""
+    """All that the document depends on."""
     return [hashlib.sha256(self._load()).hexdigest()]
 
 
@@ -96,7 +96,7 @@ def _line_feeds(pieces: Iterable[bytes], count: Count) -> Iterator[bytes]:
 
 
 class Table(NamedTuple):
-  """What is known of each document, in order."""
+  """Facts of each document, in order."""
 
   keys: np.ndarray  # [D] uint64: the first 8 bytes of the sha256 of its content.
   sizes: np.ndarray  # [D] int64: its bytes.

@@ -57,13 +57,13 @@ def divide(table: Table, fractions: Fractions, seed: int) -> Division:
   documents of the same content are in the same split. Their order is random. Documents of
   files that are for one split stay there; a split leaves out those that a later one has.
   """
-  free = np.flatnonzero((table.splits == "") & (table.sizes > 0))
-  if len(free) == 1 and any(fractions):
-    ends = fractions.ends(int(table.characters[free[0]]))
-    return _cut(table, int(free[0]), ends, seed)
+  divided = np.flatnonzero((table.splits == "") & (table.sizes > 0))
+  if len(divided) == 1 and any(fractions):
+    ends = fractions.ends(int(table.characters[divided[0]]))
+    return _cut(table, int(divided[0]), ends, seed)
   splits = table.splits.copy()
-  splits[free] = "train"
-  ranked = _by_hash(table.keys[free], seed)  # Distinct keys.
+  splits[divided] = "train"
+  ranked = _by_hash(table.keys[divided], seed)  # Distinct keys.
   first = 0
   for split, share in (("test", fractions.test), ("validation", fractions.validation)):
     count = max(1, round(share * len(ranked))) if share else 0
@@ -92,11 +92,11 @@ def _cut(table: Table, number: int, ends: list[int], seed: int) -> Division:
   """Return the division that cuts one document; the others are for one split each."""
   starts = [0, *ends[:-1]]
   order: dict[str, np.ndarray] = {}
-  for part, split in enumerate(NAMES):
+  for index, split in enumerate(NAMES):
     own = np.flatnonzero((table.splits == split) & (table.sizes > 0))
     own[own > number] += len(NAMES) - 1
-    if starts[part] < ends[part]:
-      own = np.append(own, number + part)
+    if starts[index] < ends[index]:
+      own = np.append(own, number + index)
     order[split] = own
   return Division(_shuffled(order, seed), number, tuple(ends), False, 0)
 
@@ -140,8 +140,8 @@ def pieces(corpus: Corpus | LoadedCorpus, division: Division) -> Iterator[Piece]
   shift = 0
   for number, (_, document) in enumerate(corpus.documents()):
     if number == division.cut:
-      for part, content in parts(document.pieces, division):
-        yield Piece(number + part, document.origin, content)
+      for index, content in parts(document.pieces, division):
+        yield Piece(number + index, document.origin, content)
       shift = len(division.ends) - 1
       continue
     for content in document.pieces:
@@ -150,16 +150,16 @@ def pieces(corpus: Corpus | LoadedCorpus, division: Division) -> Iterator[Piece]
 
 def parts(contents: Iterable[bytes], division: Division) -> Iterator[tuple[int, bytes]]:
   """Yield pieces that do not cross the ends of parts, each with its part."""
-  part, done = 0, 0  # Units before the piece.
+  index, done = 0, 0  # Units before the piece.
   for content in contents:
     starts = None if division.by_bytes else np.flatnonzero(character_starts(content))
     units = len(content) if starts is None else len(starts)
     begin = 0
-    while part < len(division.ends) - 1 and division.ends[part] < done + units:
-      at = division.ends[part] - done
+    while index < len(division.ends) - 1 and division.ends[index] < done + units:
+      at = division.ends[index] - done
       end = at if starts is None else int(starts[at])
       if end > begin:
-        yield part, content[begin:end]
-      begin, part = end, part + 1
-    yield part, content[begin:]
+        yield index, content[begin:end]
+      begin, index = end, index + 1
+    yield index, content[begin:]
     done += units

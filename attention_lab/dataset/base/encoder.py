@@ -32,7 +32,7 @@ ENOUGH = 3.0  # Seconds of encoding that are not worth starting processes.
 
 
 class Encoding(NamedTuple):
-  """How a unit of text becomes tokens."""
+  """Means to encode a unit of text."""
 
   vocabulary: TextVocabulary
   decoded: bool  # Whether the vocabulary encodes str, not bytes.

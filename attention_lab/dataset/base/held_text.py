@@ -8,9 +8,9 @@ import numpy as np
 
 from attention_lab.dataset.base.corpus import count_characters
 from attention_lab.dataset.base.division import NAMES, parts
-from attention_lab.dataset.base.kept import packed
 from attention_lab.dataset.base.prepared import Facts, Prepared
 from attention_lab.dataset.base.rule import Rule
+from attention_lab.tokenizer.base.kept import packed
 from attention_lab.tokenizer.base.tokenizer import Tokenizer
 from attention_lab.tokenizer.base.vocabulary import Vocabulary, separator_of
 
@@ -71,12 +71,12 @@ class HeldText:
     dtype = np.min_scalar_type(vocabulary.size - 1)
     division = self._rule.of_single(len(self._bytes), count_characters(self._bytes))
     splits, facts = {}, {}
-    for part, content in parts([self._bytes], division):
+    for index, content in parts([self._bytes], division):
       tokens = encode(vocabulary, content, isinstance(self.content, str)).astype(dtype)
       separator = separator_of(vocabulary)
       if self.separated and separator is not None:
         tokens = np.concatenate([np.array([separator], dtype), tokens])
-      name = NAMES[part]
+      name = NAMES[index]
       splits[name] = Held(tokens)
       facts[name] = Facts(1, len(tokens), len(content), count_characters(content))
     return Prepared(None, splits, facts)

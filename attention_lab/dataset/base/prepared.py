@@ -56,7 +56,7 @@ class Prepared(NamedTuple):
 
 
 class Work(NamedTuple):
-  """What token files are made of."""
+  """The text and the vocabulary that token files are made of."""
 
   pieces: Callable[[], Iterator[Piece]]
   order: Mapping[str, np.ndarray]  # Split → numbers of its texts.

@@ -12,7 +12,7 @@ from attention_lab.dataset.base.division import (
 
 
 class Rule(NamedTuple):
-  """How a text is divided."""
+  """Options that divide a text."""
 
   fractions: Fractions
   seed: int

@@ -11,7 +11,7 @@ from attention_lab.dataset.base.corpus import LoadedCorpus
 from attention_lab.dataset.base.dataset import SPLITS
 from attention_lab.dataset.base.division import Fractions
 from attention_lab.dataset.base.held_text import HeldText
-from attention_lab.dataset.base.kept import CHARACTERS, PROMPT, packed, unpacked
+from attention_lab.dataset.base.kept import PROMPT
 from attention_lab.dataset.base.prepared import Prepared
 from attention_lab.dataset.base.rule import Rule
 from attention_lab.dataset.base.text_store import TextStore
@@ -19,6 +19,7 @@ from attention_lab.dataset.base.windows import Windows
 from attention_lab.dataset.reader.paths import cache_root
 from attention_lab.errors import UserError
 from attention_lab.plugin import spec as specs
+from attention_lab.tokenizer.base.kept import CHARACTERS, packed, unpacked
 from attention_lab.tokenizer.base.tokenizer import Tokenizer, tokenizers
 from attention_lab.tokenizer.base.vocabulary import Vocabulary, separator_of
 
@@ -60,7 +61,7 @@ class Text(Windows):
 
   @property
   def rule(self) -> Rule:
-    """How the text is divided."""
+    """The options that divide the text."""
     return Rule(Fractions(self.validation_fraction, self.test_fraction), self.seed)
 
   @functools.cached_property
@@ -200,8 +201,9 @@ def kept_tokenizer(
 
 
 def _too_few(found: Prepared, split: str, sequence_length: int) -> UserError:
-  counts = ", ".join(f"{len(x):,} in {name}" for name, x in found.splits.items())
+  """Return the error of a split that is too short, or has no document."""
+  count = len(found.splits[split]) if split in found.splits else 0
   return UserError(
-    f"The text has too few for windows of {sequence_length} tokens ({counts}): {split} "
-    f"needs more; lower sequence_length, or change the fractions."
+    f"{split} has {count:,} tokens, too few for windows of {sequence_length}. Use more "
+    f"text or other fractions, or lower sequence_length."
   )

@@ -21,8 +21,8 @@ from attention_lab.dataset.base.encoder import Encoding
 from attention_lab.dataset.base.prepared import Prepared, Work, prepared
 from attention_lab.dataset.base.rule import Rule
 from attention_lab.system.files import made_once, write_atomically, write_file
-from attention_lab.tokenizer.base.tokenizer import Document, TextVocabulary, Tokenizer
-from attention_lab.tokenizer.base.vocabulary import Vocabulary
+from attention_lab.tokenizer.base.tokenizer import TextVocabulary, Tokenizer
+from attention_lab.tokenizer.base.vocabulary import Document, Vocabulary
 
 FORMAT = 1  # Version of the files; another number makes new ones.
 TABLE = "documents.npz"
@@ -52,7 +52,7 @@ class TextStore:
 
   @functools.cached_property
   def table(self) -> Table:
-    """What is known of each document; every document is read if no file holds it."""
+    """Facts of each document; every document is read if no file holds them."""
     path = self._folder("documents", *self.corpus.recipe) / TABLE
 
     def make(path: Path) -> None:

@@ -15,7 +15,7 @@ class Document(NamedTuple):
 
 
 class Reading(NamedTuple):
-  """How files are read."""
+  """Options of reading a file."""
 
   field: str = "text"  # Name of the field, or of the column, that holds the text.
   decoded: bool = True  # Whether the text has to be UTF-8, which a tokenizer decodes.
@@ -24,8 +24,9 @@ class Reading(NamedTuple):
 def pieces_of(blocks: Iterable[bytes]) -> Iterator[bytes]:
   """Yield blocks as pieces, whatever the size of the blocks is.
 
-  A piece ends behind a line end, if there is one in its second half that no space follows;
-  else in front of a space; else between two characters of UTF-8.
+  A piece ends in front of a line end or else of a space in its second half, between two
+  characters that are no spaces: subwords do not cross these places. If there is none, it
+  ends between two characters of UTF-8.
   """
   rest = bytearray()
   for block in blocks:
@@ -43,14 +44,12 @@ def pieces_of(blocks: Iterable[bytes]) -> Iterator[bytes]:
 def _cut(content: bytearray, start: int) -> int:
   """Return the end of the piece that begins at `start`; more than it is there."""
   half, limit = start + PIECE // 2, start + PIECE
-  at = content.rfind(b"\n", half, limit)
-  while at >= 0 and content[at + 1] in SPACES:
-    at = content.rfind(b"\n", half, at)
-  if at >= 0:
-    return at + 1
-  at = content.rfind(b" ", half, limit)
-  if at >= 0:
-    return at
+  for space in (b"\r\n", b"\n", b" "):
+    at = content.rfind(space, half, limit)
+    while at >= 0 and (content[at - 1] in SPACES or content[at + len(space)] in SPACES):
+      at = content.rfind(space, half, at)
+    if at >= 0:
+      return at
   while limit > half and content[limit] & 0xC0 == 0x80:  # Within a character.
     limit -= 1
   return limit - (content[limit - 1 : limit + 1] == b"\r\n")

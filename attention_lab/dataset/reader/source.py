@@ -1,4 +1,4 @@
-"""Which files a path, a folder or a pattern names, and the reader of each."""
+"""The files that a path, a folder or a pattern names, and the reader of each."""
 
 import json
 import os

@@ -9,10 +9,7 @@ import numpy as np
 
 from attention_lab.plugin.contract import Contract
 from attention_lab.plugin.registry import Registry
-from attention_lab.tokenizer.base.vocabulary import Vocabulary
-
-# A document as a tokenizer takes it: `bytes` if its `reads` is bytes, or `str`.
-Document = str | bytes
+from attention_lab.tokenizer.base.vocabulary import Document, Vocabulary
 
 
 class TextVocabulary(Vocabulary, Protocol):
@@ -65,7 +62,7 @@ class Tokenizer(abc.ABC):
 
     Args:
       documents: returns the documents of `learns_from`, as often as it is called; of a
-        long document, consecutive pieces of about a megabyte, cut behind line ends.
+        long document, consecutive pieces of about a megabyte, cut in front of line ends.
       separated: whether the vocabulary needs a separator.
 
     Raises:
