@@ -14,11 +14,10 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from attention_lab.architecture.base.architecture import Architecture, architectures
+from attention_lab.architecture.base.architecture import Architecture
 from attention_lab.attention.base.attention import HOOKS, Attention, attentions
 from attention_lab.block.base.block import Block, blocks
 from attention_lab.block.base.options import Options
-from attention_lab.dataset.base.dataset import Dataset, datasets
 from attention_lab.errors import UserError, line_of
 from attention_lab.kernel.mask import Mask
 from attention_lab.norm.base.norm import Norm, norms
@@ -70,37 +69,6 @@ def refuse_incompatible(
       f"--position={position} acts by {' and '.join(sorted(missed))}, which the "
       f"attention {attention!r} does not use. Use one of: {', '.join(usable)}."
     )
-
-
-def common_task(architecture: str, dataset: str) -> str:
-  """Return the first form of examples that an architecture learns and a dataset offers.
-
-  Args:
-    architecture: spec of the architecture.
-    dataset: spec of the dataset.
-
-  Raises:
-    UserError: there is none.
-  """
-  wanted = _tasks(architectures.bind(architecture).func)
-  offered = _tasks(datasets.bind(dataset).func)
-  for task in wanted:
-    if task in offered:
-      return task
-  others = [
-    name for name in architectures if {*offered} & {*_tasks(architectures[name])}
-  ]
-  usable = [name for name in datasets if {*wanted} & {*_tasks(datasets[name])}]
-  raise UserError(
-    f"--architecture={architecture} learns {' or '.join(wanted)}, but the targets of "
-    f"--dataset={dataset} are {' or '.join(offered)}. Use --architecture="
-    f"{' or '.join(others)}, or one of the datasets {', '.join(usable)}."
-  )
-
-
-def _tasks(component: Any) -> tuple[str, ...]:
-  """Return the forms of examples that an architecture learns or a dataset offers."""
-  return cast(type[Architecture] | type[Dataset], component).tasks
 
 
 def refuse_layers(options: Options, architecture: type[Architecture]) -> None:

@@ -16,14 +16,11 @@ from attention_lab.architecture.base.architecture import (
   architectures,
   as_functions,
 )
+from attention_lab.architecture.base.common_task import common_task
 from attention_lab.architecture.base.head import recorded_heads
 from attention_lab.attention.base.attention import Attention, attentions
 from attention_lab.block.base import options as model_options
-from attention_lab.compatibility import (
-  common_task,
-  refuse_incompatible,
-  refuse_layers,
-)
+from attention_lab.compatibility import refuse_incompatible, refuse_layers
 from attention_lab.config import Config
 from attention_lab.dataset.base.dataset import Dataset, datasets
 from attention_lab.dataset.base.held_out import hold_out

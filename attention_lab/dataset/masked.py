@@ -32,9 +32,7 @@ class Masked(Wrapped):
   training pass hides other tokens; validation always hides the same ones.
   """
 
-  of: str = (
-    "python_docs"  # The dataset, with options if needed: of="text_file(path='…')".
-  )
+  of: str = "python_docs"  # The dataset, with options if it needs any.
   share: Share = 0.15  # Share of the tokens that are targets.
   hidden: float = 0.8  # Share of the targets that become [MASK].
   replaced: float = 0.1  # Share of the targets that become a random token.

@@ -21,7 +21,7 @@ SPECS = {
   "induction": f"induction(sequence_length=9, {SIZES})",
   "listops": f"listops(sequence_length=16, {SIZES})",
   "majority": f"majority(sequence_length=8, {SIZES})",
-  "masked": "masked(of=\"text_file(path='text.txt')\", sequence_length=8)",
+  "masked": "masked(of='python_docs', sequence_length=32)",
   "modular_arithmetic": f"modular_arithmetic(sequence_length=12, {SIZES})",
   "parallel_text": "parallel_text(source='{split}.en', target='{split}.de', "
   "vocabulary_size=300, sequence_length=24, buckets=3)",

@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from attention_lab.dataset.base.dataset import with_order
+from attention_lab.dataset.base.dataset import datasets, with_order
 from attention_lab.dataset.base.held_out import hold_out
 from attention_lab.dataset.base.order import Order
+from attention_lab.dataset.base.text import Text
 from attention_lab.dataset.masked import MASK, Masked, MaskedVocabulary
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
@@ -18,23 +19,25 @@ from attention_lab.training.evaluation import figures_of
 from tests.parts import tiny_config
 
 LENGTH = 40
+TEXT = "".join(np.random.default_rng(0).choice(list("abcdefgh \n"), size=4_003))
+
+
+@dataclasses.dataclass(kw_only=True)
+class Notes(Text):
+  """A text of 10 different characters, in memory."""
+
+  def load(self):
+    return TEXT
 
 
 @pytest.fixture(autouse=True)
-def text(tmp_path, monkeypatch):
-  """A text of 4,003 characters, in the current folder."""
-  monkeypatch.chdir(tmp_path)
-  text = "".join(np.random.default_rng(0).choice(list("abcdefgh \n"), size=4_003))
-  (tmp_path / "notes.txt").write_text(text)
-  return text
+def notes():
+  with datasets.registered(Notes, "notes"):
+    yield
 
 
 def masked(**options):
-  given = {
-    "of": "text_file(path='notes.txt')",
-    "sequence_length": LENGTH,
-    "data_dir": "",
-  }
+  given = {"of": "notes", "sequence_length": LENGTH, "data_dir": ""}
   return Masked(**{**given, **options})
 
 
@@ -61,11 +64,11 @@ def test_shares_are_those_of_the_paper():
   assert {*replaced} == {*range(10)}
 
 
-def test_targets_are_the_tokens_of_the_text(text):
+def test_targets_are_the_tokens_of_the_text():
   dataset = masked()
   batch = whole(dataset, "validation")
-  start = int(len(text) * 0.9)
-  expected = dataset.vocabulary.encode(text[start:])
+  start = int(len(TEXT) * 0.9)
+  expected = dataset.vocabulary.encode(TEXT[start:])
   np.testing.assert_array_equal(batch.targets.ravel()[:400], expected[:400])
 
 
@@ -166,10 +169,10 @@ def test_evaluation_at_other_lengths_and_held_out_examples():
   assert held.characters_per_token is None
 
 
-def test_options_and_the_text_are_in_the_fingerprint(tmp_path):
+def test_options_and_the_text_are_in_the_fingerprint(monkeypatch):
   changes = [{}, {"share": 0.2}, {"hidden": 0.9}, {"replaced": 0.0}, {"seed": 1}]
   prints = [masked(**change).fingerprint for change in changes]
-  (tmp_path / "notes.txt").write_text("other text " * 400)
+  monkeypatch.setattr(Notes, "load", lambda self: TEXT[:-1])
   prints.append(masked().fingerprint)
   assert len({*prints}) == len(prints)
 
@@ -185,7 +188,7 @@ def test_options_and_the_text_are_in_the_fingerprint(tmp_path):
     ({"of": "masked"}, "its targets are masked, not next_token"),
     ({"of": "python_dcos"}, "Did you mean 'python_docs'"),
     ({"of": ""}, "is not of the form"),
-    ({"of": "text_file"}, "needs an option"),
+    ({"of": "tokens"}, "needs an option"),
     ({"mask_token": "[X]"}, "not one token of the vocabulary"),
     ({"mask_token": "ab"}, "not one token of the vocabulary"),
     ({"sequence_length": -1}, "sequence_length=-1: take 1 or more"),
@@ -199,7 +202,7 @@ def test_mistakes_are_refused(options, message):
 
 
 def test_a_causal_model_is_refused():
-  config = tiny_config(dataset="masked(of=\"text_file(path='notes.txt')\")")
+  config = tiny_config(dataset="masked(of='notes(seed=1)')")
   with pytest.raises(UserError, match="Use --architecture=encoder") as error:
     assemble(config)
   assert "\n" not in str(error.value)
@@ -215,7 +218,7 @@ def test_a_loss_on_hidden_tokens_has_no_bits_per_character():
   assert masked().best_loss is None
 
 
-def test_a_run_keeps_the_vocabulary(tmp_path):
+def test_a_run_keeps_the_vocabulary(monkeypatch):
   kept = masked().files()
-  (tmp_path / "notes.txt").unlink()
+  monkeypatch.delattr(Notes, "load")  # Sampling and maps need no data.
   assert masked(kept=kept).vocabulary.encode(f"a{MASK}").tolist() == [2, 10]
