@@ -100,7 +100,7 @@ COMPONENTS = [
   ("--dataset=copy(length=8)", "has no option 'length'"),
   ("--dataset=masked", "Use --architecture=encoder, or one of the datasets"),
   ("--dataset=masked(share=1.5)", "take 0 or more and less than 1"),
-  ("--dataset=masked(of=\"copy(length=8)\")", "learns next_token"),
+  ('--dataset=masked(of="copy(length=8)")', "learns next_token"),
   ("--architecture=", "is not of the form"),
   ("--architecture=encoder", "learns labels"),
   ("--architecture=decoder_only(x=1)", "has no option 'x'"),

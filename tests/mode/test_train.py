@@ -139,6 +139,7 @@ SMALL = "sequence_length=8, validation_examples=8"
 DATASETS = {
   "associative_recall": f"pairs=2, vocabulary_size=16, {SMALL}",
   "listops": "sequence_length=16, validation_examples=8",
+  "majority": None,  # tests/architecture/test_encoder.py trains on it.
   "masked": f"of='copy({SMALL})'",
   "parallel_text": None,  # It needs files; tests/test_shapes.py trains on the like.
   "python_docs": "sequence_length=512",

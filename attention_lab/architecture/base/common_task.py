@@ -3,7 +3,8 @@
 from typing import Any, cast
 
 from attention_lab.architecture.base.architecture import Architecture, architectures
-from attention_lab.dataset.base.dataset import Dataset, datasets
+from attention_lab.dataset.base.dataset import datasets
+from attention_lab.dataset.base.wrapped import offered_tasks, tasks_of
 from attention_lab.errors import UserError
 
 
@@ -17,15 +18,15 @@ def common_task(architecture: str, dataset: str) -> str:
   Raises:
     UserError: there is none.
   """
-  wanted = _tasks(architectures.bind(architecture).func)
-  offered = _tasks(datasets.bind(dataset).func)
+  wanted = _learnt(architectures.bind(architecture).func)
+  offered = offered_tasks(dataset)
   for task in wanted:
     if task in offered:
       return task
   others = [
-    name for name in architectures if {*offered} & {*_tasks(architectures[name])}
+    name for name in architectures if {*offered} & {*_learnt(architectures[name])}
   ]
-  usable = [name for name in datasets if {*wanted} & {*_tasks(datasets[name])}]
+  usable = [name for name in datasets if {*wanted} & {*tasks_of(name)}]
   raise UserError(
     f"--architecture={architecture} learns {' or '.join(wanted)}, but the targets of "
     f"--dataset={dataset} are {' or '.join(offered)}. Use --architecture="
@@ -33,6 +34,6 @@ def common_task(architecture: str, dataset: str) -> str:
   )
 
 
-def _tasks(component: Any) -> tuple[str, ...]:
-  """Return the forms of examples that an architecture learns or a dataset offers."""
-  return cast(type[Architecture] | type[Dataset], component).tasks
+def _learnt(architecture: Any) -> tuple[str, ...]:
+  """Return the forms of examples that a registered architecture learns."""
+  return cast(type[Architecture], architecture).tasks

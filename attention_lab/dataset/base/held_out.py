@@ -31,6 +31,8 @@ def hold_out(dataset: Dataset, share: float) -> Dataset:
       "--config.train.held_out is for single sequences of one length, not for pairs; "
       "omit it."
     )
+  if isinstance(dataset, Wrapped) and not isinstance(dataset, HeldOut):
+    return dataset.over([hold_out(source, share) for source in dataset.sources])
   given: dict[str, Any] = {
     field.name: getattr(dataset, field.name) for field in dataclasses.fields(Dataset)
   }
