@@ -99,6 +99,7 @@ def assemble(
     )
   )
   schedule = make_schedule(train.schedule, train.learning_rate, config.steps)
+  rule = train.optimizer, schedule, train.clip_norm
   return Experiment(
     dataset=dataset,
     model=model,
@@ -107,7 +108,7 @@ def assemble(
     loss=partial(_loss, model, policy, train.label_smoothing),
     measure=partial(_measure, model, policy),
     schedule=schedule,
-    optimizer=make_optimizer(train.optimizer, schedule, train.clip_norm),
+    optimizer=make_optimizer(*rule, model.undecayed),
     policy=policy,
     max_positions=properties_of(position).reach,
     decodes=architecture.decodes,
