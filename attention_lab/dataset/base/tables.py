@@ -16,7 +16,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from attention_lab.dataset.base.paths import unreadable
+from attention_lab.dataset.reader.paths import refuse_irregular, unreadable
 from attention_lab.errors import UserError
 
 LABEL, TEXT = ("label", "Target"), ("text", "sentence", "Source")  # Usual names.
@@ -163,8 +163,7 @@ def _fields(
   path: Path, quoted: bool, digest: "hashlib._Hash | None" = None
 ) -> Iterator[tuple[int, list[bytes]]]:
   """Yield the number of each line, from 1, with its fields."""
-  if not path.is_file():
-    raise UserError(f"{path} is not a regular file.")
+  refuse_irregular(path)
   try:
     with open(path, "rb") as file:
       lines = _lines(file, digest)
