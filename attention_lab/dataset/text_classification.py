@@ -12,8 +12,8 @@ import numpy as np
 from attention_lab.dataset.base.dataset import SPLITS, Batch, Dataset, register_dataset
 from attention_lab.dataset.base.kept import PROMPT
 from attention_lab.dataset.base.labelled import LabelledVocabulary, labelled
-from attention_lab.dataset.reader.paths import find_files
 from attention_lab.dataset.base.tables import Columns, Table, columns_of, read_table
+from attention_lab.dataset.reader.paths import find_files
 from attention_lab.errors import UserError
 from attention_lab.tokenizer.base.kept import packed, unpacked
 

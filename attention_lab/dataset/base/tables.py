@@ -101,9 +101,7 @@ def read_table(
   Raises:
     UserError: a file cannot be read, or a line has no example.
   """
-  tokens, starts, labels = bytearray(), [], []
-  origins: dict[str, str] = {}
-  digest = hashlib.sha256()
+  read, digest = _Read(), hashlib.sha256()
   for path in paths:
     for line, row in _fields(path, quoted, digest):
       where = f"{path}, line {line:,}"
@@ -116,28 +114,43 @@ def read_table(
           f"{where}: it has {len(row)} columns between tabs, and the first line "
           f"{columns.width}."
         )
-      label = _label(row[columns.label], where)
-      labels.append(sys.intern(label))
-      origins.setdefault(label, where)
-      for text in columns.texts:
-        starts.append(len(tokens))
-        field = row[text]
-        tokens += (_words(field, words, where) if words else field)[:most]
-      starts.append(len(tokens))
-    if len(origins) > MOST_LABELS:
+      texts = (row[text] for text in columns.texts)
+      known = (_words(text, words, where) if words else text for text in texts)
+      read.add(
+        _label(row[columns.label], where), [text[:most] for text in known], where
+      )
+    if len(read.origins) > MOST_LABELS:
       raise UserError(
         f"{path} has more than {MOST_LABELS:,} different labels: is that column the text?"
       )
-  if not labels:
+  if not read.labels:
     raise UserError(f"{paths[0]} has no example.")
-  shape = len(labels), len(columns.texts) + 1
-  return Table(
-    np.frombuffer(bytes(tokens), np.uint8),
-    np.array(starts, np.int64).reshape(shape),
-    labels,
-    origins,
-    digest.hexdigest(),
-  )
+  return read.table(digest.hexdigest())
+
+
+class _Read:
+  """The examples that have been read."""
+
+  def __init__(self) -> None:
+    self.tokens = bytearray()
+    self.starts: list[list[int]] = []
+    self.labels: list[str] = []
+    self.origins: dict[str, str] = {}
+
+  def add(self, label: str, texts: Sequence[bytes], where: str) -> None:
+    """Add an example."""
+    self.labels.append(sys.intern(label))
+    self.origins.setdefault(label, where)
+    ends = itertools.accumulate(map(len, texts), initial=len(self.tokens))
+    self.starts.append(list(ends))
+    for text in texts:
+      self.tokens += text
+
+  def table(self, sha256: str) -> Table:
+    """Return all examples."""
+    tokens = np.frombuffer(self.tokens, np.uint8)
+    starts = np.array(self.starts, np.int64)
+    return Table(tokens, starts, self.labels, self.origins, sha256)
 
 
 def _label(field: bytes, where: str) -> str:
