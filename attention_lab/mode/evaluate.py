@@ -18,7 +18,6 @@ from attention_lab.distributed.devices import (
 )
 from attention_lab.errors import UserError
 from attention_lab.experiment import Experiment, assemble
-from attention_lab.nn.metrics import perplexity
 from attention_lab.run import code as run_code
 from attention_lab.run import folder as run_folder
 from attention_lab.run.restore import Trained
@@ -27,9 +26,11 @@ from attention_lab.system.regular import kept_if_possible
 from attention_lab.training import changes, leaks
 from attention_lab.training.evaluation import (
   at_lengths,
-  evaluate,
   evaluate_lengths,
+  figures_of,
   length_measures,
+  perplexities,
+  split_sums,
 )
 from attention_lab.training.listener import Listener
 from attention_lab.training.messages import format_figures
@@ -159,9 +160,9 @@ def _measured(prepared: Prepared, restored: Trained, show: Listener) -> dict[str
   result: dict[str, Any] = {}
   watch, size = show.batches, config.batch_size
   for split in dataset.splits:
-    figures = evaluate(measure, params, dataset, split, size, devices, watch(split))
-    result[split] = figures | {"perplexity": perplexity(figures["loss"])}
-    show.line(f"step {step}  {split}: {format_figures(figures)}")
+    sums = split_sums(measure, params, dataset, split, size, devices, watch(split))
+    result[split] = figures_of(dataset, sums) | perplexities(dataset, split, sums)
+    show.line(f"step {step}  {split}: {format_figures(result[split])}")
   if lengths:
     result["lengths"] = evaluate_lengths(
       measures, params, lengths, size, devices, watch

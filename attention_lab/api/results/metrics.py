@@ -9,6 +9,12 @@ from attention_lab.decode.bleu import Score
 from attention_lab.nn.metrics import perplexity
 
 
+NUMBERS = (
+  *("loss", "accuracy", "sequence_accuracy"),
+  *("bits_per_byte", "bits_per_character", "word_perplexity"),
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class Metrics:
   """Metrics of a model on a split.
@@ -18,7 +24,10 @@ class Metrics:
     accuracy: share of these tokens that are the most likely ones, from 0 to 1.
     sequence_accuracy: share of sequences whose tokens are all right; None unless the
       dataset is of pairs.
-    bits_per_character: None unless the dataset is a text.
+    bits_per_byte: bits per byte of the original text; None unless the dataset is a text
+      and the bytes of its tokens are known.
+    bits_per_character: in results that version 1 stored; None in others.
+    word_perplexity: exp(all nats / number of words) of a whole split, in an evaluation.
     bleu: BLEU of translations; None if none were scored.
     chrf: chrF of translations; None if none were scored.
   """
@@ -26,15 +35,16 @@ class Metrics:
   loss: float
   accuracy: float
   sequence_accuracy: float | None = None
+  bits_per_byte: float | None = None
   bits_per_character: float | None = None
+  word_perplexity: float | None = None
   bleu: Score | None = None
   chrf: Score | None = None
 
   @classmethod
   def of(cls, record: Mapping[str, Any]) -> Self:
     """Return the metrics in a record of summary.json or evaluation.json."""
-    names = ("loss", "accuracy", "sequence_accuracy", "bits_per_character")
-    numbers: dict[str, Any] = {k: float(record[k]) for k in names if k in record}
+    numbers: dict[str, Any] = {k: float(record[k]) for k in NUMBERS if k in record}
     scores: dict[str, Any] = {
       name: Score(**record[name]) for name in ("bleu", "chrf") if name in record
     }

@@ -96,8 +96,8 @@ class HeldOut(Dataset):
     return self.of.best_loss
 
   @property
-  def characters_per_token(self) -> float | None:
-    return self.of.characters_per_token
+  def token_bytes(self) -> np.ndarray | None:
+    return self.of.token_bytes
 
   def described(self, batch_size: int) -> str:
     return self.of.described(batch_size)

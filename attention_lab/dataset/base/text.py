@@ -92,10 +92,6 @@ class Text(Windows):
     kept = unpacked(self.kept, PROMPT)
     return super().prompt() if kept is None else kept
 
-  @property
-  def characters_per_token(self) -> float:
-    return 1.0
-
   def length(self, split: str) -> int:
     return len(self._splits[split])
 
