@@ -193,11 +193,21 @@ class TrainedModel:
 
   @api_call()
   def evaluate(
-    self, *, workdir: str | Path | None = None, progress: bool = True, **settings: Any
+    self,
+    *,
+    split: str = "all",
+    stride: int | None = None,
+    workdir: str | Path | None = None,
+    progress: bool = True,
+    **settings: Any,
   ) -> Evaluation:
-    """Measure loss and accuracy on every split of the dataset, and BLEU of translations.
+    """Measure the metrics of the dataset's splits, and BLEU of translations.
 
     Args:
+      split: the split to evaluate, or "all".
+      stride: tokens between the starts of the windows of a text, of which the last
+        `stride` targets count, so that each has a longer context; None for windows that
+        do not overlap. The training split is evaluated without.
       workdir: folder for evaluation.json and translations; None for no files.
       progress: whether to show a bar, on a terminal or in a notebook.
       **settings: settings that change the evaluation: dataset and position (names or
@@ -207,7 +217,8 @@ class TrainedModel:
       UserError: a setting is unknown, changes the model, or does not fit it; or the loss
         depends on future tokens; or the run's code has changed.
     """
-    values = by_key(settings, {})
+    values = by_key(settings, BY_ARGUMENT)
+    values |= {"evaluation.split": split, "evaluation.stride": stride}
     for key in values:
       if not (configs.is_evaluable(key) or key.startswith(EVALUATED)):
         raise UserError(f"{key} cannot be changed for an evaluation; omit it.")
@@ -301,5 +312,7 @@ class TrainedModel:
     )
 
 
+# Settings of an evaluation that are arguments of their own.
+BY_ARGUMENT = {f"evaluation.{x}": f"name it {x}" for x in ("split", "stride")}
 # Beginnings of further settings that an evaluation uses.
 EVALUATED = ("evaluation.", "sample.", "checkpoint.changed_code", "skip_checks")

@@ -111,7 +111,11 @@ def perplexities(
   """
   sums = added(totals).sums
   found = {"perplexity": perplexity(means(sums)["loss"])}
-  if split != "train" and isinstance(dataset, Windows) and (words := dataset.words(split)):
+  if (
+    split != "train"
+    and isinstance(dataset, Windows)
+    and (words := dataset.words(split))
+  ):
     found["word_perplexity"] = perplexity(sums.loss / words)
   return found
 

@@ -1,4 +1,4 @@
-"""Metrics of a text: bits per byte and perplexity per word, whatever the tokenizer."""
+"""Metrics of a text: per byte and per word, whatever the tokenizer; long contexts."""
 
 import dataclasses
 
@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from attention_lab.dataset.base import windows
-from attention_lab.dataset.base.dataset import datasets
+from attention_lab.dataset.base.dataset import datasets, num_batches
+from attention_lab.dataset.base.strided import strided
 from attention_lab.dataset.base.windows import Windows
 from attention_lab.distributed.devices import replicate
+from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
 from attention_lab.training.evaluation import (
   figures_of,
@@ -76,10 +78,10 @@ class Trained:
     self.params = replicate(self.host, self.devices)
     self.run = make_evaluate(self.experiment.measure, self.devices)
 
-  def sums(self, dataset, split="validation", batch_size=2):
+  def sums(self, dataset):
     quiet = lambda done, total: None  # noqa: E731
     return split_sums(
-      self.run, self.params, dataset, split, batch_size, self.devices, quiet
+      self.run, self.params, dataset, "validation", 2, self.devices, quiet
     )
 
   def nats(self, tokens):
@@ -132,3 +134,57 @@ def test_words_are_counted_by_documents(block, monkeypatch):
   monkeypatch.setattr(windows, "BLOCK", block)
   words = sum(len(document.split()) for document in DOCUMENTS)
   assert Documents(data_dir="").words("validation") == words
+
+
+@pytest.mark.parametrize("stride", range(1, LENGTH + 1))
+@pytest.mark.parametrize("length", [2, LENGTH, LENGTH + 1, LENGTH + 2, 40])
+def test_each_target_counts_once_with_a_long_context(stride, length, monkeypatch):
+  monkeypatch.setattr(Documents, "length", lambda self, split: length)
+  dataset = strided(Documents(data_dir=""), stride)
+  everything = Documents(data_dir="").tokens
+  contexts = {}  # By the place of the target.
+  for step in range(num_batches(dataset, "validation", 3)):
+    batch = dataset.batch("validation", step, 3)
+    for row, place in np.argwhere(batch.weights > 0):
+      at = (3 * step + row) * stride + place + 1
+      assert at not in contexts
+      contexts[at] = place + 1
+      assert batch.targets[row, place] == everything[at]
+  assert sorted(contexts) == list(range(1, length))
+  for at, context in contexts.items():
+    assert context >= min(at, LENGTH - stride + 1)
+
+
+def test_stride_1_is_a_loop_over_full_contexts(trained):
+  dataset = trained.experiment.dataset
+  sums = trained.sums(strided(dataset, 1))
+  tokens = dataset.tokens
+  nats = [
+    trained.nats(tokens[max(0, at - LENGTH) : at + 1]) for at in range(1, len(tokens))
+  ]
+  found = figures_of(dataset, sums)["loss"]
+  assert found == pytest.approx(np.mean(nats), rel=1e-4)
+  plain = figures_of(dataset, trained.sums(dataset))["loss"]
+  assert abs(found - plain) > 0.01
+
+
+def test_a_stride_as_long_as_a_window_is_none(trained):
+  dataset = trained.experiment.dataset
+  with_stride = figures_of(dataset, trained.sums(strided(dataset, LENGTH)))
+  assert with_stride == figures_of(dataset, trained.sums(dataset))
+
+
+@pytest.mark.parametrize(
+  ("dataset", "stride", "answer"),
+  [
+    (
+      Documents(data_dir=""),
+      LENGTH + 1,
+      "stride=7: windows of 6 tokens .* take 1 to 6",
+    ),
+    (datasets["copy"](data_dir=""), 1, "not consecutive windows .* omit it"),
+  ],
+)
+def test_a_stride_that_cannot_be_is_refused(dataset, stride, answer):
+  with pytest.raises(UserError, match=answer):
+    strided(dataset, stride)

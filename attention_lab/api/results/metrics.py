@@ -8,7 +8,6 @@ from attention_lab.api.results import show
 from attention_lab.decode.bleu import Score
 from attention_lab.nn.metrics import perplexity
 
-
 NUMBERS = (
   *("loss", "accuracy", "sequence_accuracy"),
   *("bits_per_byte", "bits_per_character", "word_perplexity"),

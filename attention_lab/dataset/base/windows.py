@@ -67,8 +67,7 @@ class Windows(Dataset):
       last = min(first + rows * self.sequence_length, length)
       starts = np.arange(first, last, self.sequence_length)
       tokens = self.windows(split, starts)[:, :-1].ravel()[: last - first]
-      ends = np.flatnonzero(tokens == separator) if separator is not None else []
-      *whole, rest = np.split(tokens, ends)
+      *whole, rest = np.split(tokens, np.flatnonzero(tokens == separator))
       for piece in whole:
         yield np.concatenate([*begun, piece])
         begun = []
