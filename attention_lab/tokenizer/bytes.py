@@ -6,11 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from attention_lab.tokenizer.base.tokenizer import (
-  Document,
-  Tokenizer,
-  register_tokenizer,
-)
+from attention_lab.tokenizer.base.tokenizer import Tokenizer, register_tokenizer
+from attention_lab.tokenizer.base.vocabulary import Document
 
 BYTES = 256
 

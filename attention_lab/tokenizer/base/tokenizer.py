@@ -9,10 +9,7 @@ import numpy as np
 
 from attention_lab.plugin.contract import Contract
 from attention_lab.plugin.registry import Registry
-from attention_lab.tokenizer.base.vocabulary import Vocabulary
-
-# A document as a tokenizer takes it: `bytes` if its `reads` is bytes, or `str`.
-Document = str | bytes
+from attention_lab.tokenizer.base.vocabulary import Document, Vocabulary
 
 
 class TextVocabulary(Vocabulary, Protocol):
