@@ -18,7 +18,7 @@ from attention_lab.api.process import api_call, jax_settings_kept
 from attention_lab.api.results.evaluation import Evaluation
 from attention_lab.api.results.maps import AttentionMaps
 from attention_lab.api.results.samples import Sample, Samples
-from attention_lab.api.settings import assign, by_key
+from attention_lab.api.settings import BY_ARGUMENT, assign, by_key, refuse_of_training
 from attention_lab.config import Config
 from attention_lab.decode.attention_maps import of_pair, of_text
 from attention_lab.errors import UserError, nearest
@@ -219,9 +219,7 @@ class TrainedModel:
     """
     values = by_key(settings, BY_ARGUMENT)
     values |= {"evaluation.split": split, "evaluation.stride": stride}
-    for key in values:
-      if not (configs.is_evaluable(key) or key.startswith(EVALUATED)):
-        raise UserError(f"{key} cannot be changed for an evaluation; omit it.")
+    refuse_of_training(values)
     with contextlib.ExitStack() as stack:
       stack.enter_context(self._in_use())
       values |= stack.enter_context(held(classes_among(values)))
@@ -310,9 +308,3 @@ class TrainedModel:
       f"TrainedModel({config.attention} attention, position {config.position}, on "
       f"{config.dataset}: {count:,} parameters, step {self.step:,})"
     )
-
-
-# Settings of an evaluation that are arguments of their own.
-BY_ARGUMENT = {f"evaluation.{x}": f"name it {x}" for x in ("split", "stride")}
-# Beginnings of further settings that an evaluation uses.
-EVALUATED = ("evaluation.", "sample.", "checkpoint.changed_code", "skip_checks")

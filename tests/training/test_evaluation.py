@@ -76,6 +76,7 @@ class Trained:
     self.devices = jax.local_devices()[:1]
     self.host = fill(jax.eval_shape(lambda: self.experiment.init(0)))
     self.params = replicate(self.host, self.devices)
+    self.logits = jax.jit(self.experiment.model.apply)
     self.run = make_evaluate(self.experiment.measure, self.devices)
 
   def sums(self, dataset):
@@ -84,11 +85,12 @@ class Trained:
       self.run, self.params, dataset, "validation", 2, self.devices, quiet
     )
 
-  def nats(self, tokens):
-    """The loss of the last of some tokens, given the others, by the logits."""
-    inputs = np.asarray(tokens[:-1])[None]
-    logits = self.experiment.model.apply(self.host, None, inputs, None)[0, -1]
-    return float(jax.nn.logsumexp(logits) - logits[tokens[-1]])
+  def nats(self, tokens, at):
+    """The loss of a token, given the window of tokens before it or the first ones."""
+    first = max(0, at - LENGTH)
+    inputs = tokens[first : first + LENGTH][None]
+    logits = self.logits(self.host, None, inputs, None)[0, at - 1 - first]
+    return float(jax.nn.logsumexp(logits) - logits[tokens[at]])
 
 
 @pytest.fixture(scope="module")
@@ -159,9 +161,7 @@ def test_stride_1_is_a_loop_over_full_contexts(trained):
   dataset = trained.experiment.dataset
   sums = trained.sums(strided(dataset, 1))
   tokens = dataset.tokens
-  nats = [
-    trained.nats(tokens[max(0, at - LENGTH) : at + 1]) for at in range(1, len(tokens))
-  ]
+  nats = [trained.nats(tokens, at) for at in range(1, len(tokens))]
   found = figures_of(dataset, sums)["loss"]
   assert found == pytest.approx(np.mean(nats), rel=1e-4)
   plain = figures_of(dataset, trained.sums(dataset))["loss"]

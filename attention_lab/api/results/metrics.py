@@ -25,7 +25,7 @@ class Metrics:
       dataset is of pairs.
     bits_per_byte: bits per byte of the original text; None unless the dataset is a text
       and the bytes of its tokens are known.
-    bits_per_character: in results that version 1 stored; None in others.
+    bits_per_character: of a text, in results of earlier versions; None in others.
     word_perplexity: exp(all nats / number of words) of a whole split, in an evaluation.
     bleu: BLEU of translations; None if none were scored.
     chrf: chrF of translations; None if none were scored.
@@ -59,7 +59,9 @@ class Metrics:
     return [f"{self.loss:.4f}", f"{self.accuracy:.4f}", f"{self.perplexity:.4g}"]
 
   def __str__(self) -> str:
-    return f"loss {self.loss:.4f} nats, accuracy {self.accuracy:.4f}"
+    bits = self.bits_per_byte
+    also = "" if bits is None else f", {bits:.4f} bits per byte"
+    return f"loss {self.loss:.4f} nats, accuracy {self.accuracy:.4f}{also}"
 
 
 def by_name(
