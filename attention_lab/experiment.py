@@ -98,6 +98,7 @@ def assemble(
     )
   )
   schedule = make_schedule(train.schedule, train.learning_rate, config.steps)
+  rule = train.optimizer, schedule, train.clip_norm
   return Experiment(
     dataset=dataset,
     model=model,
@@ -106,7 +107,7 @@ def assemble(
     loss=partial(_loss, model, policy, train.label_smoothing),
     measure=partial(_measure, partial(_output, model, policy), dataset.token_bytes),
     schedule=schedule,
-    optimizer=make_optimizer(train.optimizer, schedule, train.clip_norm),
+    optimizer=make_optimizer(*rule, model.undecayed),
     policy=policy,
     max_positions=properties_of(position).reach,
     decodes=architecture.decodes,
