@@ -189,7 +189,7 @@ def _measured(prepared: Prepared, restored: Trained, show: Listener) -> dict[str
   watch, size = show.batches, config.batch_size
   for split, own in splits.items():
     sums = split_sums(measure, params, own, split, size, devices, watch(split))
-    result[split] = figures_of(own, sums) | perplexities(own, split, sums)
+    result[split] = figures_of(own, split, sums) | perplexities(own, split, sums)
     show.line(f"step {step}  {split}{_stride(own)}: {format_figures(result[split])}")
     if isinstance(own, Strided):
       result[split]["stride"] = own.stride

@@ -30,9 +30,8 @@ def evaluate(
   on_batch: OnBatch = lambda done, total: None,
 ) -> dict[str, float]:
   """Return `figures_of` the batches of `split_sums`, which has the same arguments."""
-  return figures_of(
-    dataset, split_sums(run, params, dataset, split, batch_size, devices, on_batch)
-  )
+  sums = split_sums(run, params, dataset, split, batch_size, devices, on_batch)
+  return figures_of(dataset, split, sums)
 
 
 def split_sums(
@@ -83,7 +82,9 @@ def batch_sums(
   return totals
 
 
-def figures_of(dataset: Dataset, totals: Sequence[Measured]) -> dict[str, float]:
+def figures_of(
+  dataset: Dataset, split: str, totals: Sequence[Measured]
+) -> dict[str, float]:
   """Return loss (nats) and accuracy over batches, given the sums over each.
 
   Pairs also have the accuracy of whole answers, and texts the bits per byte.
@@ -92,6 +93,8 @@ def figures_of(dataset: Dataset, totals: Sequence[Measured]) -> dict[str, float]
   figures = means(sums)
   if dataset.task == "pairs":
     figures["sequence_accuracy"] = float(right / max(sequences, 1))
+  if not size and isinstance(dataset, Windows) and dataset.token_bytes is None:
+    size = sums.weight * (dataset.bytes_per_token(split) or 0)
   if size:
     figures["bits_per_byte"] = bits_per_byte(sums.loss, size)
   return figures
