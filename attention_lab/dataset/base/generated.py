@@ -15,11 +15,11 @@ STREAMS = {"train": 2, "validation": 3}  # Streams of random numbers, by split.
 
 
 @dataclasses.dataclass(kw_only=True)
-class Generated(Dataset):
-  """Examples generated from their number; each split has its own random numbers.
+class Numbered(Dataset):
+  """Examples that are made from their number; each split has its own random numbers.
 
   A target that counts is determined by the tokens before it, so a perfect model's loss is
-  0. A subclass writes `vocabulary` and `generate`, and checks its options in `check`.
+  0. A subclass writes `vocabulary` and `examples`, and checks its options in `check`.
   """
 
   primary: ClassVar[str] = "accuracy"
@@ -36,14 +36,6 @@ class Generated(Dataset):
   @abc.abstractmethod
   def check(self) -> None:
     """Raise `UserError`, by `require`, for an invalid option."""
-
-  @abc.abstractmethod
-  def generate(self, random: CounterRandom) -> tuple[np.ndarray, np.ndarray]:
-    """Return tokens [B, T + 1], and which of them count [B, T + 1], from random numbers.
-
-    Each row may use only its own random numbers. The first token cannot count, since there
-    is no input to predict it from.
-    """
 
   def require(self, option: str, met: bool, allowed: str) -> None:
     """Raise `UserError` unless a condition on an option is met."""
@@ -66,15 +58,31 @@ class Generated(Dataset):
   def size(self, split: str) -> int:
     return self.train_examples if split == "train" else self.validation_examples
 
+  def random(self, split: str, indices: np.ndarray) -> CounterRandom:
+    """Return the random numbers of some examples of a split."""
+    return CounterRandom(self.seed, STREAMS[split], indices)
+
+
+@dataclasses.dataclass(kw_only=True)
+class Generated(Numbered):
+  """Examples that are made from random numbers alone.
+
+  A subclass writes `vocabulary` and `generate`, and checks its options in `check`.
+  """
+
+  @abc.abstractmethod
+  def generate(self, random: CounterRandom) -> tuple[np.ndarray, np.ndarray]:
+    """Return tokens [B, T + 1], and which of them count [B, T + 1], from random numbers.
+
+    Each row may use only its own random numbers. The first token cannot count, since there
+    is no input to predict it from.
+    """
+
   def examples(self, split: str, epoch: int, indices: np.ndarray) -> Batch:
     del epoch
     tokens, counts = self.generate(self.random(split, indices))
     tokens = tokens.astype(np.int32)
     return Batch(tokens[:, :-1], tokens[:, 1:], counts[:, 1:].astype(np.float32))
-
-  def random(self, split: str, indices: np.ndarray) -> CounterRandom:
-    """Return the random numbers of some examples of a split."""
-    return CounterRandom(self.seed, STREAMS[split], indices)
 
   def last(self, rows: int) -> np.ndarray:
     """Return which tokens count if only the last one does: bool [B, T + 1]."""

@@ -1,0 +1,74 @@
+"""Splits whose examples are in named parts, each with metrics of its own."""
+
+import abc
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from attention_lab.dataset.base.dataset import Batch, Dataset, each_array
+
+
+class Parted(Dataset):
+  """Dataset whose splits, except for "train", have parts with metrics of their own.
+
+  No batch has examples of two parts.
+  """
+
+  @abc.abstractmethod
+  def parts(self, split: str, batch_size: int) -> dict[str, range]:
+    """Return the numbers of the batches of each part, of another split than "train"."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class EvenParts(Parted):
+  """Dataset whose parts have equally many examples, one part after another.
+
+  A subclass writes `part_names`, and a `size` that their number divides.
+  """
+
+  @property
+  @abc.abstractmethod
+  def part_names(self) -> Sequence[str]:
+    """The names of the parts, in order."""
+
+  def part_of(self, split: str, indices: np.ndarray) -> np.ndarray:
+    """Return the number of the part of each example: [B]."""
+    return indices * len(self.part_names) // self.size(split)
+
+  def parts(self, split: str, batch_size: int) -> dict[str, range]:
+    count = self._batches(split, batch_size)
+    return {
+      name: range(i * count, (i + 1) * count) for i, name in enumerate(self.part_names)
+    }
+
+  def _batches(self, split: str, batch_size: int) -> int:
+    """Return the number of batches of each part."""
+    return -(-self.size(split) // len(self.part_names) // batch_size)
+
+  def shapes(self, split: str, batch_size: int) -> dict[int, int]:
+    if split == "train":
+      return super().shapes(split, batch_size)
+    return {0: len(self.part_names) * self._batches(split, batch_size)}
+
+  def batches(
+    self,
+    split: str,
+    step: int,
+    count: int,
+    batch_size: int,
+    shard: tuple[int, int] = (0, 1),
+  ) -> Batch:
+    if split == "train":
+      return super().batches(split, step, count, batch_size, shard)
+    index, shards = shard
+    rows = batch_size // shards
+    part, batch = np.divmod(step + np.arange(count), self._batches(split, batch_size))
+    within = batch[:, None] * batch_size + index * rows + np.arange(rows)
+    each = self.size(split) // len(self.part_names)
+    inside = (within < each) & (part < len(self.part_names))[:, None]
+    numbers = np.where(inside, part[:, None] * each + within, 0).ravel()
+    found = self.examples(split, 0, numbers)
+    weights = found.weights * inside.reshape(-1, 1).astype(np.float32)
+    found = found._replace(weights=weights)
+    return each_array(lambda array: array.reshape(count, rows, -1), found)
