@@ -141,6 +141,7 @@ DATASETS = {
   "listops": "sequence_length=16, validation_examples=8",
   "majority": None,  # tests/architecture/test_encoder.py trains on it.
   "masked": f"of='copy({SMALL})'",
+  "mixture": f"of=('copy({SMALL})', 'copy({SMALL}, seed=1)')",
   "parallel_text": None,  # It needs files; tests/test_shapes.py trains on the like.
   "python_docs": "sequence_length=512",
   "selective_copying": f"letters=2, {SMALL}",
