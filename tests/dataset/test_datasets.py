@@ -34,7 +34,7 @@ SPECS = {
   "selective_copying": f"selective_copying(sequence_length=16, letters=4, {SIZES})",
   "shakespeare": "shakespeare(sequence_length=32)",
   "sort": f"sort(sequence_length=8, {SIZES})",
-  "text_file": "text_file(path='text.txt', sequence_length=8)",
+  "text": "text(path='text.txt', sequence_length=8)",
   "tokens": "tokens(train='train_*.npy', validation='validation.bin', sequence_length=8)",
 }
 
