@@ -159,11 +159,6 @@ class Text(Windows):
         break
     return found
 
-  @property
-  def characters_per_token(self) -> float:
-    facts = self.encoded.facts["validation"]
-    return facts.characters / facts.tokens
-
   def length(self, split: str) -> int:
     return len(self.encoded.splits[split])
 
