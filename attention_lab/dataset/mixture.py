@@ -84,6 +84,11 @@ class Mixture(Mixed):
     return first
 
   @property
+  def token_bytes(self) -> np.ndarray | None:
+    each = [source.token_bytes for source in self.sources]
+    return None if any(table is None for table in each) else each[0]
+
+  @property
   def best_loss(self) -> float | None:
     best = [each.best_loss for each in self.sources]
     known = [loss for loss in best if loss is not None]

@@ -124,11 +124,15 @@ def test_perplexity_per_word_is_that_of_all_nats(trained):
   sums = trained.sums(dataset)
   nats = sum(float(each.sums.loss) for each in sums)
   tokens, words = len(dataset.tokens) - 1, sum(len(x.split()) for x in DOCUMENTS)
-  assert perplexities(dataset, "validation", sums) == {
+  assert perplexities(
+    dataset, "validation", figures_of(dataset, sums)["loss"], sums
+  ) == {
     "perplexity": pytest.approx(np.exp(nats / tokens)),
     "word_perplexity": pytest.approx(np.exp(nats / words)),
   }
-  assert perplexities(dataset, "train", sums).keys() == {"perplexity"}  # A part of it.
+  assert perplexities(dataset, "train", 1.0, sums).keys() == {
+    "perplexity"
+  }  # A part of it.
 
 
 @pytest.mark.parametrize("block", [1, 2 * LENGTH, 1 << 20])
