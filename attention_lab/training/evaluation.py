@@ -83,7 +83,9 @@ def batch_sums(
   return totals
 
 
-def figures_of(dataset: Dataset, totals: Sequence[Measured]) -> dict[str, float]:
+def figures_of(
+  dataset: Dataset, split: str, totals: Sequence[Measured]
+) -> dict[str, float]:
   """Return loss (nats) and accuracy over batches, given the sums over each.
 
   Pairs also have the accuracy of whole answers, and texts the bits per byte.
@@ -92,6 +94,8 @@ def figures_of(dataset: Dataset, totals: Sequence[Measured]) -> dict[str, float]
   figures = means(sums)
   if dataset.task == "pairs":
     figures["sequence_accuracy"] = float(right / max(sequences, 1))
+  if not size and isinstance(dataset, Windows) and dataset.token_bytes is None:
+    size = sums.weight * (dataset.bytes_per_token(split) or 0)
   if size:
     figures["bits_per_byte"] = bits_per_byte(sums.loss, size)
   return figures
@@ -118,20 +122,20 @@ def split_figures(
     totals: the sums over each.
   """
   if not isinstance(dataset, Mixed) or split == "train":
-    return figures_of(dataset, totals)
+    return figures_of(dataset, split, totals)
   by_number = dict(zip(numbers, totals, strict=True))
-  parts = {
-    name: [by_number[i] for i in part if i in by_number]
-    for name, part in dataset.parts(split, batch_size).items()
-  }
-  of = {name: figures_of(dataset, sums) for name, sums in parts.items() if sums}
+  of = {}
+  parts = dataset.parts(split, batch_size).items()
+  for source, (name, part) in zip(dataset.sources, parts, strict=True):
+    if own := [by_number[i] for i in part if i in by_number]:
+      of[name] = figures_of(source, split, own)
   shares = np.array([dataset.shares[name] for name in of])
-  first = next(iter(of.values()))
   figures = {
     key: float(shares @ [own[key] for own in of.values()] / shares.sum())
-    for key in first
+    for key in next(iter(of.values()))
+    if all(key in own for own in of.values())
   }
-  each = [key for key in ("loss", "bits_per_byte") if key in first]
+  each = [key for key in ("loss", "bits_per_byte") if key in figures]
   return figures | {f"{key}/{name}": of[name][key] for key in each for name in of}
 
 

@@ -19,6 +19,8 @@ from attention_lab.dataset.base.text import Text
 from attention_lab.dataset.mixture import Mixture
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
+from attention_lab.nn.metrics import Measured, Sums
+from attention_lab.training.evaluation import split_figures, validation_subset
 from tests.parts import tiny_config
 
 LENGTH, BATCH = 8, 16
@@ -166,6 +168,44 @@ def test_sources_with_a_best_loss_have_their_mean():
   dataset = mixture(of=(f"copy({small})", f"copy({small}, seed=1)"))
   assert (dataset.best_loss, dataset.primary) == (0.0, "accuracy")
   assert mixture().best_loss is None
+
+
+def sums_of(loss, weight):
+  one = np.float32(weight)
+  sums = Sums(np.float32(loss * weight), one, one)
+  return Measured(sums, one, one, np.float32(0))
+
+
+def test_the_loss_is_the_mean_of_the_sources_weighted_by_their_shares():
+  dataset = mixture(names=("a", "b"))
+  parts = dataset.parts("validation", BATCH)
+  numbers = [*parts["a"], *parts["b"]]
+  totals = [sums_of(2.0, 50) for _ in parts["a"]] + [
+    sums_of(4.0, 7) for _ in parts["b"]
+  ]
+  found = split_figures(dataset, "validation", BATCH, numbers, totals)
+  assert found["loss/a"] == pytest.approx(2)
+  assert found["loss/b"] == pytest.approx(4)
+  assert found["loss"] == pytest.approx(0.75 * 2 + 0.25 * 4)  # Whatever their sizes.
+  assert found["bits_per_byte/b"] == pytest.approx(4 / np.log(2))
+  some = numbers[-1:]
+  found = split_figures(dataset, "validation", BATCH, some, totals[-1:])
+  assert {"loss", "loss/b"} <= {*found}
+  assert "loss/a" not in found
+  found = split_figures(dataset, "train", BATCH, numbers, totals)
+  assert not any("/" in key for key in found)
+
+
+def test_each_validation_while_training_has_batches_of_each_source():
+  dataset = mixture(of=("ones", "ones(letter='b', size_=400)"))
+  parts = dataset.parts("validation", 2).values()
+  assert [len(part) for part in parts] == [13, 3]
+  for most in (1, 2, 4, 9):
+    chosen = validation_subset(dataset, 2, most)
+    assert all({*part} & {*chosen} for part in parts)
+    assert len(chosen) <= most + 1
+    assert chosen == sorted(chosen)
+  assert validation_subset(dataset, 2, 0) == list(range(16))
 
 
 def test_equal_shares_are_the_default():

@@ -104,7 +104,7 @@ def test_bits_per_byte_are_of_the_original_text(trained):
   sums = trained.sums(dataset)
   nats = sum(float(each.sums.loss) for each in sums)
   size = sum(len(document.encode()) for document in DOCUMENTS)  # All but a separator.
-  assert figures_of(dataset, sums)["bits_per_byte"] == pytest.approx(
+  assert figures_of(dataset, "validation", sums)["bits_per_byte"] == pytest.approx(
     nats / np.log(2) / size
   )
 
@@ -115,8 +115,22 @@ def test_bits_per_byte_of_some_batches_are_exact(trained):
   targets = dataset.tokens[2 * LENGTH + 1 : 6 * LENGTH + 1]
   size = len(dataset.vocabulary.decode(targets[targets > 0]).encode())
   nats = sum(float(each.sums.loss) for each in sums)
-  found = figures_of(dataset, sums)["bits_per_byte"]
+  found = figures_of(dataset, "validation", sums)["bits_per_byte"]
   assert found == pytest.approx(nats / np.log(2) / size)
+
+
+def test_bits_per_byte_of_other_tokens_are_by_the_mean(trained):
+  """Where bytes cannot be assigned to tokens, each stands for the mean of the split."""
+
+  class Lossy(Documents):
+    token_bytes = None
+    bytes_per_token = lambda self, split: {"validation": 2.5}[split]  # noqa: E731
+
+  dataset, none = Lossy(data_dir=""), jax.numpy.zeros(1)
+  sums = [each._replace(size=none) for each in trained.sums(dataset)]
+  found = figures_of(dataset, "validation", sums)
+  assert found["bits_per_byte"] == pytest.approx(found["loss"] / np.log(2) / 2.5)
+  assert perplexities(dataset, "validation", sums).keys() == {"perplexity"}
 
 
 def test_perplexity_per_word_is_that_of_all_nats(trained):
@@ -166,16 +180,18 @@ def test_stride_1_is_a_loop_over_full_contexts(trained):
   sums = trained.sums(strided(dataset, 1))
   tokens = dataset.tokens
   nats = [trained.nats(tokens, at) for at in range(1, len(tokens))]
-  found = figures_of(dataset, sums)["loss"]
+  found = figures_of(dataset, "validation", sums)["loss"]
   assert found == pytest.approx(np.mean(nats), rel=1e-4)
-  plain = figures_of(dataset, trained.sums(dataset))["loss"]
+  plain = figures_of(dataset, "validation", trained.sums(dataset))["loss"]
   assert abs(found - plain) > 0.01
 
 
 def test_a_stride_as_long_as_a_window_is_none(trained):
   dataset = trained.experiment.dataset
-  with_stride = figures_of(dataset, trained.sums(strided(dataset, LENGTH)))
-  assert with_stride == figures_of(dataset, trained.sums(dataset))
+  with_stride = figures_of(
+    dataset, "validation", trained.sums(strided(dataset, LENGTH))
+  )
+  assert with_stride == figures_of(dataset, "validation", trained.sums(dataset))
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,10 @@ class Text(Windows):
         break
     return found
 
+  def bytes_per_token(self, split: str) -> float:
+    facts = self.encoded.facts[split]
+    return facts.bytes / facts.tokens
+
   def length(self, split: str) -> int:
     return len(self.encoded.splits[split])
 

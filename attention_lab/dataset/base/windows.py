@@ -43,6 +43,14 @@ class Windows(Dataset):
     Those behind the end of the split have weight 0; they may be any tokens.
     """
 
+  def bytes_per_token(self, split: str) -> float | None:
+    """Return the mean bytes of original text per token; None if unknown or no text.
+
+    They are needed where `token_bytes` is None.
+    """
+    del split
+    return None
+
   def words(self, split: str) -> int | None:
     """Return the number of words of a split, separated by whitespace; None if no text.
 
