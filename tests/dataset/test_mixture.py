@@ -173,7 +173,7 @@ def test_sources_with_a_best_loss_have_their_mean():
 def sums_of(loss, weight):
   one = np.float32(weight)
   sums = Sums(np.float32(loss * weight), one, one)
-  return Measured(sums, one, one, np.float32(0))
+  return Measured(sums, one, one, one)  # A byte per token.
 
 
 def test_the_loss_is_the_mean_of_the_sources_weighted_by_their_shares():
