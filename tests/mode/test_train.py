@@ -140,9 +140,11 @@ def test_a_prompt_with_unknown_characters_is_refused(finished):
 SMALL = "sequence_length=8, validation_examples=8"
 DATASETS = {
   "associative_recall": f"pairs=2, vocabulary_size=16, {SMALL}",
+  "copy": None,  # The mixture is of it.
   "listops": "sequence_length=16, validation_examples=8",
   "majority": None,  # tests/architecture/test_encoder.py trains on it.
   "masked": f"of='copy({SMALL})'",
+  "mixture": f"of=('copy({SMALL})', 'copy({SMALL}, seed=1)')",
   "parallel_text": None,  # It needs files; tests/test_shapes.py trains on the like.
   "python_docs": "sequence_length=512",
   "selective_copying": f"letters=2, {SMALL}",

@@ -3,6 +3,7 @@
 import abc
 import dataclasses
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -12,12 +13,26 @@ from attention_lab.dataset.base.dataset import Batch, Dataset, each_array
 class Parted(Dataset):
   """Dataset whose splits, except for "train", have parts with metrics of their own.
 
-  No batch has examples of two parts.
+  No batch has examples of two parts. A metric of a split is the mean over its parts,
+  weighted by `shares`.
   """
+
+  # The metrics of each part that are reported, as "METRIC/PART".
+  part_metrics: ClassVar[tuple[str, ...]] = ("loss", "bits_per_byte")
+
+  @property
+  @abc.abstractmethod
+  def shares(self) -> dict[str, float]:
+    """The weight of each part, by its name, in the order of the parts."""
 
   @abc.abstractmethod
   def parts(self, split: str, batch_size: int) -> dict[str, range]:
     """Return the numbers of the batches of each part, of another split than "train"."""
+
+  def part_source(self, name: str) -> Dataset:
+    """Return the dataset that a part has its examples from."""
+    del name
+    return self
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -27,10 +42,16 @@ class EvenParts(Parted):
   A subclass writes `part_names`, and a `size` that their number divides.
   """
 
+  part_metrics: ClassVar[tuple[str, ...]] = ("accuracy", "sequence_accuracy")
+
   @property
   @abc.abstractmethod
   def part_names(self) -> Sequence[str]:
     """The names of the parts, in order."""
+
+  @property
+  def shares(self) -> dict[str, float]:
+    return dict.fromkeys(self.part_names, 1 / len(self.part_names))
 
   def part_of(self, split: str, indices: np.ndarray) -> np.ndarray:
     """Return the number of the part of each example: [B]."""
