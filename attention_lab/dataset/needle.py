@@ -76,7 +76,7 @@ class Needle(EvenParts, Numbered):
     self.require("keys", alone, f"1 or more for the haystack of={self.of!r}")
     most = self._most_keys()
     known = len(LETTERS) ** self.letters
-    fits = self.keys or most >= 1
+    fits = self.keys > 0 or most >= 1
     self.require("sequence_length", fits, "more, so that needles and questions fit")
     known_queries = self.queries <= (self.keys or most)
     self.require("queries", known_queries, "at most the number of keys")

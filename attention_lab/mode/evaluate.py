@@ -35,6 +35,7 @@ from attention_lab.training.evaluation import (
 )
 from attention_lab.training.listener import Listener
 from attention_lab.training.messages import format_figures
+from attention_lab.training.part_table import lengths_of, part_table
 from attention_lab.training.preflight import code_of, sample_options
 from attention_lab.training.progress import Show
 from attention_lab.training.restoring import restore
@@ -200,6 +201,9 @@ def _measured(prepared: Prepared, restored: Trained, show: Listener) -> dict[str
     )
     for length, figures in result["lengths"].items():
       show.line(f"step {step}  length {length}: {format_figures(figures)}")
+  validation, others = result.get("validation", {}), result.get("lengths", {})
+  for line in part_table([lengths_of(dataset.sequence_length, validation, others)]):
+    show.line(line)
   return result
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from attention_lab.training.part_table import lengths_of, part_table
 from attention_lab.training.progress import spreads
 from attention_lab.training.run import Run
 from attention_lab.training.stepper import Stepper
@@ -76,6 +77,12 @@ def ending(
   for length in summaries[0].get("lengths", {}):
     figures = format_figures(*(x["lengths"][length] for x in summaries))
     yield f"{'length ' + length:>10}: {figures}"
+  yield from part_table(
+    [
+      lengths_of(x["sequence_length"], x["validation"], x.get("lengths", {}))
+      for x in summaries
+    ]
+  )
   names = ", ".join(f"seed{run.seed}" for run in runs)
   each = f", in each of {names}" if len(runs) > 1 else ""
   yield f"Written to {root}{each}: {runs[0].options.files}"

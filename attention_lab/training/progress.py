@@ -117,9 +117,14 @@ class Show:
 
 
 def figures_text(values: Mapping[str, Any]) -> str:
-  """Return metrics as text: "loss 1.319  accuracy 0.6426"."""
+  """Return metrics as text: "loss 1.319  accuracy 0.6426".
+
+  Accuracies of parts of a split are left out: a table has them, at the end.
+  """
   return "  ".join(
-    f"{name.replace('_', ' ')} {_short(x)}" for name, x in values.items()
+    f"{name.replace('_', ' ')} {_short(x)}"
+    for name, x in values.items()
+    if "accuracy/" not in name
   )
 
 

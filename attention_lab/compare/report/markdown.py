@@ -8,6 +8,7 @@ from attention_lab.compare.analysis.aggregate import aggregate
 from attention_lab.compare.analysis.differences import Difference
 from attention_lab.compare.analysis.lengths import by_length
 from attention_lab.compare.analysis.measures import METRICS, Metric
+from attention_lab.compare.analysis.parts import Parts, by_part
 from attention_lab.compare.analysis.record import Comparison
 from attention_lab.compare.analysis.sentences import (
   NOT_COMPARED,
@@ -53,6 +54,7 @@ def report(comparison: Comparison) -> str:
     _safe(notes(comparison)),
     *_differences(rows),
     *_lengths(comparison),
+    *_parts(comparison),
     *_tuning(comparison),
     *_tasks(comparison, rows),
     *_by_seed(rows),
@@ -152,6 +154,22 @@ def _lengths(comparison: Comparison) -> Iterable[str]:
     ]
     heading = f"## {metric.heading.capitalize()} by length in tokens"
     yield f"{heading}\n\n{_grid(['row', *map(table.heading, lengths)], body)}"
+
+
+def _parts(comparison: Comparison) -> Iterable[str]:
+  """Yield a table of each row whose validation split has parts, by length and part."""
+  for found in by_part(comparison):
+    body = [
+      [f"{n:,}", *(_cell(found, name, n) for name in found.names)]
+      for n in found.lengths
+    ]
+    heading = f"## {found.metric.heading.capitalize()} of {_safe(found.row)} by part"
+    yield f"{heading}\n\n{_grid(['tokens', *found.names], body)}"
+
+
+def _cell(found: Parts, name: str, length: int) -> str:
+  estimate = found.cells.get((name, length))
+  return "–" if estimate is None else estimate_text(found.metric, estimate)
 
 
 def _by_seed(rows: Sequence[Line]) -> Iterable[str]:

@@ -21,7 +21,7 @@ from attention_lab.compare.report.facts import header
 from attention_lab.compare.report.figures.costs import costs
 from attention_lab.compare.report.figures.curves import curves, lengths
 from attention_lab.compare.report.figures.differences import gaps
-from attention_lab.compare.report.figures.heatmaps import heatmaps
+from attention_lab.compare.report.figures.heatmaps import heatmaps, part_heatmaps
 from attention_lab.compare.report.figures.maps import entropy, sheets
 from attention_lab.compare.report.figures.marks import swatch
 from attention_lab.compare.report.figures.palette import Palette
@@ -167,6 +167,7 @@ def _groups(
   groups.append(Group("Two settings together", [], heatmaps(comparison, lines)))
   tables = by_length(comparison)
   groups.append(Group("Evaluation at other lengths", rows, lengths(comparison), tables))
+  groups.append(Group("Parts of the validation split", [], part_heatmaps(comparison)))
   attentions = dict.fromkeys(str(record["attention"]) for record in comparison.costs)
   keys = [Key(name, palette.index(name)) for name in attentions]
   groups.append(Group("Cost by length", keys, costs(comparison.costs, palette)))
