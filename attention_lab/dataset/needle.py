@@ -106,7 +106,7 @@ class Needle(EvenParts, Numbered):
       return None
     # An example is a function of its number alone, whatever the run.
     source = with_order(source_of(self.of, self, "next_token"), Order())
-    return of_length(source, self.sequence_length + 1)
+    return of_length(source, self.sequence_length)
 
   @functools.cached_property
   def vocabulary(self) -> Vocabulary:
@@ -149,10 +149,10 @@ class Needle(EvenParts, Numbered):
     return Batch(tokens[:, :-1], tokens[:, 1:], counts[:, 1:].astype(np.float32))
 
   def _haystacks(self, random: CounterRandom, split: str) -> np.ndarray:
-    """Return haystacks that are long enough: [B, T + 1] or [1, T + 1]."""
+    """Return haystacks that are long enough: [B, T] or [1, T]."""
     if self._source is None:
       noise = self.vocabulary.encode(NOISE)
-      return np.resize(noise, (1, self.sequence_length + 1))
+      return np.resize(noise, (1, self.sequence_length))
     full = max(1, self._source.size(split) - 1)  # The last window may be short.
     found = self._source.examples(split, 0, random.integers(full, 1)[:, 0]).inputs
     return found if self._renamed is None else self._renamed[found]
@@ -164,7 +164,7 @@ class Needle(EvenParts, Numbered):
 
     Args:
       random: the random numbers of the examples.
-      haystacks: [B, T + 1] or [1, T + 1].
+      haystacks: [B, T] or [1, T].
       depths: depth of the first needle of each example: [B].
     """
     keys = self.keys or self._most_keys()
@@ -203,7 +203,7 @@ class Needle(EvenParts, Numbered):
     Args:
       tokens: what is written.
       counts: what is written, with zeros.
-      haystack: [T + 1].
+      haystack: [T].
       names: the keys; the first ones are asked for.
       values: the value of each needle: needle i has the key i modulo the number of keys.
       at: depth of each needle, from 0 to 1.
