@@ -58,6 +58,7 @@ def read_config(overrides: Sequence[str]) -> Config:
     for key, text in assignments:
       configs.set_text(config, key, text)
   typed = {key for key, _ in assignments}
+  configs.replace_length(config, typed)
   by_user = bool(FLAGS.config) or "plugins" in typed
   config.plugins = consent.merged(
     config.plugins, FLAGS.plugin, run_folder.command(), by_user or FLAGS.trust_plugins

@@ -42,14 +42,14 @@ def configuration(attentions: Sequence[str], settings: Mapping[str, Any]) -> Con
   config, listed = configs.get_config(), dict[str, tuple[Any, ...]]()
   if not attentions:
     raise NOTHING
-  for key, value in (
-    {"attention": list(attentions)} | by_key(settings, UNUSED)
-  ).items():
+  given = {"attention": list(attentions)} | by_key(settings, UNUSED)
+  for key, value in given.items():
     values = _values(config, key, value)
     if len(values) > 1:
       listed[key] = values
   if not listed:
     raise NOTHING
+  configs.replace_length(config, given)
   config.compare.grid = tuple(listed.items())
   configs.validate(config)
   return config

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from attention_lab import config as configs
 from attention_lab.compare import (
+  budget,
   costs,
   estimate,
   extras,
@@ -66,6 +67,7 @@ def run(config: Config, workdir: str | None) -> int:
   """
   extras.refuse_missing("--mode=compare")
   launch.disable_preallocation()
+  budget.settle_length(config)
   folder = Path(workdir) if workdir else _folder(config)
   console = Console(highlight=False, soft_wrap=True, emoji=False)
   session = Session(
@@ -308,11 +310,10 @@ def _folder(config: Config) -> Path:
   settings: dict[str, Any] = {
     key: x for key, x in chosen if not configs.is_as_before(key, x[1])
   }
-  settings["grid"] = config.compare.grid
+  settings |= {"grid": config.compare.grid, "match": config.compare.match}
   # Runs do not depend on what their rows are compared with.
   if rows := named.read(config):
     settings["rows"] = [(row.name, dict(row.settings)) for row in rows]
-  settings["match"] = config.compare.match
   if config.compare.tune:
     settings["tune"] = config.compare.tune
   digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

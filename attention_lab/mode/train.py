@@ -41,10 +41,12 @@ from attention_lab.update import make_evaluate
 def run(config: Config, workdir: str | None, listen: Listen = Show) -> int:
   """Train; return the exit status: 0, or 128 + the signal that interrupted it."""
   group, devices = current(), all_devices()
-  configs = preflight.seed_configs(config)
+  seeds = [each.seed for each in preflight.seed_configs(config)]
   root = share_path(group, lambda: run_folder.given_or_new(workdir, words(config)))
-  folders = seed_folders(root, [each.seed for each in configs])
+  folders = seed_folders(root, seeds)
   kept = kept_files(group, folders)
+  preflight.settle_length(config, kept)
+  configs = preflight.seed_configs(config)
   own_folders = folders if group.first else []
   checked = preflight.check(config, devices, own_folders, kept, group.first)
   exact = group.highest(int(checked.exact))  # The first one's.

@@ -125,6 +125,14 @@ SETTINGS: Mapping[str, Setting] = {
   "model.rematerialise": Setting(
     False, "Recompute activations in the backward pass: less memory, more time."
   ),
+  "train.tokens": Changeable(
+    None,
+    "Training tokens, in place of steps: as many steps as see at least so many tokens of "
+    "examples. The run stores the steps.",
+    kind=int,
+    above=0,
+    below=10**15,
+  ),
   "train.optimizer": Setting(
     "adamw(b2=0.99, weight_decay=0.1, decay_all=False)", "Optimizer, with options."
   ),
