@@ -161,7 +161,6 @@ FLAGS = [
   ("--workdir=", "--workdir='' is not a path"),
   ("--workdir=a\0b", "is not a path"),
   ("--config=", "--config='' is not a path"),
-  ("--dry_run", "--dry_run is for --mode=compare"),
   ("--config.", "Write --config.=value"),
   ("--config.=3", "There is no setting --config.."),
   ("--config.train=", "There is no setting --config.train."),

@@ -14,7 +14,7 @@ from attention_lab.settings.table import SETTINGS
 UNUSED = {
   "attention": "name the attentions first, without a keyword",
   "plugins": "import the module instead",
-  "compare.dry_run": "it trains in this process",
+  "dry_run": "it trains in this process",
   "compare.folders": "join folders with --mode=report",
   "compare.grid": "give a list of values",
   "compare.jobs": "runs of this process take turns",

@@ -37,7 +37,6 @@ from attention_lab.compare.analysis.sentences import sentence
 from attention_lab.compare.analysis.table import lines
 from attention_lab.compare.analysis.tuning import choice_text
 from attention_lab.compare.analysis.wording import counted
-from attention_lab.compare.clock import duration
 from attention_lab.compare.collect import collect
 from attention_lab.compare.plan import Plan, Planned
 from attention_lab.compare.progress import Progress
@@ -46,6 +45,7 @@ from attention_lab.config import Config
 from attention_lab.errors import print_error
 from attention_lab.run import folder as run_folder
 from attention_lab.system.files import make_folder
+from attention_lab.training.forecast import duration
 from attention_lab.training.preflight import training_flops
 
 
@@ -77,7 +77,7 @@ def run(config: Config, workdir: str | None) -> int:
     command=_command(folder),
   )
   planned, trials = make_plan(config, folder, session)
-  if config.compare.dry_run:
+  if config.dry_run:
     return _print_plan(planned, trials, config, console)
   signal, reports = train(planned, trials, config, session)
   if signal:

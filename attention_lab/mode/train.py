@@ -20,12 +20,13 @@ from attention_lab.decode.translator import Translator, score_answers
 from attention_lab.distributed.devices import all_devices
 from attention_lab.distributed.group import Group
 from attention_lab.distributed.start import current, refuse_differences
+from attention_lab.errors import UserError
 from attention_lab.run import branch
 from attention_lab.run import folder as run_folder
 from attention_lab.run.checkpoint import Checkpoints, Restored, restore_together
 from attention_lab.run.recorder import Recorder, open_recorder
 from attention_lab.run.shared_folder import kept_files, share_path, share_restored
-from attention_lab.training import preflight
+from attention_lab.training import dry_run, preflight
 from attention_lab.training.clock import Clock
 from attention_lab.training.identity import identity, refuse_foreign
 from attention_lab.training.listener import Listen
@@ -64,6 +65,8 @@ def run(config: Config, workdir: str | None, listen: Listen = Show) -> int:
     checked.fresh,
   )
   files = dataset.files()
+  if config.dry_run:
+    return _describe(configs, root, folders, checked, stepper, devices, group)
   with contextlib.ExitStack() as resources:
     for folder in own_folders:
       resources.enter_context(run_folder.held(folder, new=not workdir))
@@ -89,6 +92,29 @@ def run(config: Config, workdir: str | None, listen: Listen = Show) -> int:
     for one in runs:
       resources.callback(one.recorder.close)
     return Loop(stepper, runs, root, listen).run()
+
+
+def _describe(
+  configs: list[Config],
+  root: Path,
+  folders: list[Path],
+  checked: Checked,
+  stepper: Stepper,
+  devices: list[jax.Device],
+  group: Group,
+) -> int:
+  """Print the sizes and times of the runs instead of training them; return 0."""
+  if group.count > 1:
+    raise UserError("--dry_run describes the run of one process; omit it in several.")
+  experiment = checked.experiment
+  files = experiment.dataset.files()
+  planned = dry_run.Planned(
+    *(experiment, _options(configs, root, checked), devices, stepper, folders),
+    *(preflight.training_flops(configs[0], files), checked.disk_bytes, files),
+  )
+  for line in dry_run.lines(planned):
+    print(line, flush=True)
+  return 0
 
 
 def _checkpoints(

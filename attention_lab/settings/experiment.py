@@ -55,6 +55,13 @@ SETTINGS: Mapping[str, Setting] = {
     "Train causal models without the leak check; the run records it.",
     flag="skip_checks",
   ),
+  "dry_run": Changeable(
+    False,
+    "With --mode=train or --mode=compare: print what would be run, its size and its time, "
+    "and stop.",
+    flag="dry_run",
+    former="compare.dry_run",
+  ),
   "compile_cache": Changeable(
     "",
     "Folder for compiled programs; '' for the user's cache folder, 'off' for none.",

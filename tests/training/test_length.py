@@ -1,12 +1,14 @@
 """The length of training as a budget of tokens, which becomes a number of steps."""
 
 import json
+import re
 
 import pytest
 
 from attention_lab.compare import budget
 from attention_lab.errors import UserError
 from attention_lab.mode import train
+from attention_lab.training import forecast
 from attention_lab.training.preflight import settle_length
 from tests.commands import assert_refused, last_checkpoint, records
 from tests.parts import tiny_config
@@ -40,7 +42,8 @@ def test_a_budget_that_is_no_number_of_steps_is_refused(tokens, answer):
     settle_length(tiny_config(train__tokens=tokens))
 
 
-def test_more_tokens_train_a_run_further(tmp_path, command):
+def test_more_tokens_train_a_run_further(tmp_path, command, monkeypatch):
+  monkeypatch.setattr(forecast, "STEPS_SECONDS", 0)
   quiet = {"log__tensorboard": False, "model__num_layers": 1, "evaluation__every": 9}
   folder, whole = tmp_path / "run", tmp_path / "whole"
   assert (
@@ -50,9 +53,15 @@ def test_more_tokens_train_a_run_further(tmp_path, command):
   assert (stored["steps"], stored["train"]["tokens"]) == (2, None)
   status, out, err = command(f"--workdir={folder}", "--config.train.tokens=192")
   assert (status, err) == (0, "")
-  assert "Resuming at step 2" in out
+  budget_line = "3 steps of 64 tokens: 192 tokens, "
+  assert re.search(f"Resuming at step 2 in .*\n{budget_line}.* passes over the", out)
   assert train.run(tiny_config(steps=3, **quiet), str(whole)) == 0
   assert records(folder)[-1]["step"] == 3
+  before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+  status, out, err = command(f"--workdir={folder}", "--steps=5", "--dry_run")
+  assert (status, err) == (0, "")
+  assert re.search("^steps +5, of which 3 are taken$", out, re.M)
+  assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
   one, two = map(last_checkpoint, (folder, whole))
   assert {key: x.tobytes() for key, x in one.items()} == {
     key: x.tobytes() for key, x in two.items()
