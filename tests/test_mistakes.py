@@ -103,7 +103,7 @@ COMPONENTS = [
   ('--dataset=masked(of="copy(length=8)")', "learns next_token"),
   ("--dataset=mixture(of='copy')", "expected tuple"),
   ("--dataset=mixture(of=('copy', 'copy'), weights=(1, 0))", "take numbers above 0"),
-  ("--dataset=mixture(of=('copy', 'sort'))", "Take one vocabulary for all"),
+  ("--dataset=mixture(of=('copy', 'copy(alphabet=4)'))", "Take one vocabulary"),
   ("--architecture=", "is not of the form"),
   ("--architecture=encoder", "learns labels"),
   ("--architecture=decoder_only(x=1)", "has no option 'x'"),

@@ -13,6 +13,7 @@ from attention_lab.dataset.base.dataset import (
   num_batches,
   with_order,
 )
+from attention_lab.dataset.base.guess import constant_guess
 from attention_lab.dataset.base.held_out import hold_out
 from attention_lab.dataset.base.order import Order
 from attention_lab.dataset.base.text import Text
@@ -206,6 +207,17 @@ def test_each_validation_while_training_has_batches_of_each_source():
     assert len(chosen) <= most + 1
     assert chosen == sorted(chosen)
   assert validation_subset(dataset, 2, 0) == list(range(16))
+
+
+def test_the_level_of_chance_is_that_of_the_mixture():
+  small = "sequence_length=16, train_examples=10, alphabet=4"
+  of = f"copy({small})", f"copy({small}, seed=1)"
+  whole = constant_guess(mixture(of=of, sequence_length=0))
+  each = [
+    constant_guess(x)["accuracy"] for x in mixture(of=of, sequence_length=0).sources
+  ]
+  assert whole["loss"] == pytest.approx(np.log(4), abs=0.01)
+  assert whole["accuracy"] <= 0.75 * each[0] + 0.25 * each[1] + 1e-9
 
 
 def test_equal_shares_are_the_default():
