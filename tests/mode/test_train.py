@@ -172,7 +172,7 @@ def every_part():
     fits = [p for p in positions if positions[p].acts() <= {"embed", *honours}]
     position = next((p for p in places if p in fits), fits[0])
     places = [p for p in places if p != position]
-    dataset = data.pop() if data else "copy"
+    dataset = data.pop() if data else "reverse"
     yield {"attention": ",".join(pair), "position": position, "dataset": dataset}
   others = ",".join(a for a in attentions if a not in causal)
   yield {"attention": others, **encoders}
