@@ -16,10 +16,15 @@ from attention_lab.architecture.base.architecture import (
   architectures,
   as_functions,
 )
+from attention_lab.architecture.base.documents import separator_for
 from attention_lab.architecture.base.head import recorded_heads
 from attention_lab.attention.base.attention import Attention, attentions
 from attention_lab.block.base import options as model_options
-from attention_lab.compatibility import refuse_incompatible, refuse_layers
+from attention_lab.compatibility import (
+  refuse_incompatible,
+  refuse_layers,
+  required_kinds,
+)
 from attention_lab.config import Config
 from attention_lab.dataset.base.dataset import Dataset, datasets
 from attention_lab.dataset.base.held_out import hold_out
@@ -84,6 +89,7 @@ def assemble(
   train = config.train
   policy = jmp.get_policy(f"params=float32,compute={train.precision},output=float32")
   patterns = _patterns(config, architecture, options.num_layers)
+  separator = separator_for(config, architecture, patterns, dataset)
   builders, causal = _attentions(config, architecture, patterns, options, position)
   model = as_functions(
     partial(
@@ -95,6 +101,7 @@ def assemble(
         for place, pattern in patterns.items()
       },
       position=position,
+      separator=separator,
     )
   )
   schedule = make_schedule(train.schedule, train.learning_rate, config.steps)
@@ -154,7 +161,7 @@ def _attentions(
     for spec in pattern
   }
   hooks, dtype = properties_of(position).hooks, jnp.dtype(config.train.precision)
-  required = _required_kinds(patterns, architecture)
+  required = required_kinds(patterns, architecture)
   for name, kinds in required.items():
     refuse_incompatible(name, builders[name], config.position, hooks, kinds, dtype)
   causal = {
@@ -270,17 +277,6 @@ def _patterns(
     place: _pattern(named.get(place, config.attention), num_layers)
     for place in architecture.places
   }
-
-
-def _required_kinds(
-  patterns: Patterns, architecture: type[Architecture]
-) -> dict[str, dict[str, str]]:
-  """Return the kind that each attention has to be, by its spec and place."""
-  required: dict[str, dict[str, str]] = {}
-  for place, pattern in patterns.items():
-    for spec in pattern:
-      required.setdefault(str(spec), {})[place] = architecture.places[place]
-  return required
 
 
 def _pattern(text: str, num_layers: int) -> tuple[specs.Spec, ...]:

@@ -43,7 +43,7 @@ class GatedLinear(Recurrent):
     k = where_real(mask.context_positions, k * self.key_size**-0.5)
     v = self.project(context, "value")
     log_decay = where_real(mask.context_positions, self._log_decay(context))
-    heads, memory = decayed(q, k, v, log_decay, state.memory, self.chunk)
+    heads, memory = decayed(q, k, v, log_decay, state.memory, self.chunk, mask.starts)
     return heads, Memory(memory)
 
   def finish(self, heads: jax.Array, query: jax.Array) -> jax.Array:

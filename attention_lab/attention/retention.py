@@ -40,7 +40,7 @@ class Retention(Recurrent):
     log_decay = jnp.log1p(-(2.0 ** (-5 - jnp.arange(self.num_heads))))  # log γ
     log_decay = jnp.broadcast_to(log_decay, (*context.shape[:2], self.num_heads))
     log_decay = where_real(mask.context_positions, log_decay)
-    heads, memory = decayed(q, k, v, log_decay, state.memory, self.chunk)
+    heads, memory = decayed(q, k, v, log_decay, state.memory, self.chunk, mask.starts)
     return heads, Memory(memory)
 
   def finish(self, heads: jax.Array, query: jax.Array) -> jax.Array:

@@ -35,6 +35,8 @@ class Architecture(Module):
   vocabulary_size: int
   attentions: Mapping[str, tuple[Build, ...]]  # By place, one per layer.
   position: Callable[[], Position]
+  # The token in front of each document, if no token may see another document.
+  separator: int | None = None
 
   # Places of attentions in the architecture, each with the kind of attention it needs
   # (one of `Attention.kinds`).
@@ -43,6 +45,9 @@ class Architecture(Module):
   # Tasks (`Dataset.tasks`) that the architecture can learn, the preferred one first. A
   # bidirectional architecture must not list "next_token": its inputs contain the targets.
   tasks: ClassVar[tuple[str, ...]] = ("next_token", "labels")
+
+  # Whether it keeps documents apart if it has a separator.
+  separates_documents: ClassVar[bool] = False
 
   # True if the architecture generates tokens one after another. If it does not, it needs
   # no `extend`.
@@ -167,6 +172,9 @@ class Model(NamedTuple):
   attention_weights: Callable[
     ..., Any
   ]  # (parameters, None, tokens, positions) → as above
+  # The token in front of each document, if they are kept apart. Only `apply` and
+  # `attention_weights` act on it; a caller of `extend` empties the state at each one.
+  separator: int | None
 
 
 def as_functions(build: Callable[[], Architecture]) -> Model:
@@ -182,7 +190,11 @@ def as_functions(build: Callable[[], Architecture]) -> Model:
     return call, (call, net.initial_state, net.extend, net.attention_weights)
 
   transformed = hk.multi_transform(methods)
-  return Model(transformed.init, *transformed.apply)
+  separator = hk.transform(lambda: build().separator).apply({}, None)
+  call, initial_state, extend, attention_weights = transformed.apply
+  return Model(
+    transformed.init, call, initial_state, extend, attention_weights, separator
+  )
 
 
 CONTRACT = Contract(

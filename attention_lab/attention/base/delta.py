@@ -51,7 +51,9 @@ class Delta(Recurrent):
     log_decay = self.log_decay(context)
     if log_decay is not None:
       log_decay = where_real(mask.context_positions, log_decay)
-    heads, memory = delta_rule(q, k, v, beta, log_decay, state.memory, self.chunk)
+    heads, memory = delta_rule(
+      q, k, v, beta, log_decay, state.memory, self.chunk, mask.starts
+    )
     return heads, Written(memory, recent)
 
   def initial_state(self, batch_size: int, length: int, dtype: Any) -> Written:
