@@ -89,7 +89,6 @@ def assemble(
   train = config.train
   policy = jmp.get_policy(f"params=float32,compute={train.precision},output=float32")
   patterns = _patterns(config, architecture, options.num_layers)
-  separator = separator_for(config, architecture, patterns, dataset)
   builders, causal = _attentions(config, architecture, patterns, options, position)
   model = as_functions(
     partial(
@@ -101,7 +100,9 @@ def assemble(
         for place, pattern in patterns.items()
       },
       position=position,
-      separator=separator,
+      separator=separator_for(
+        config.data.document_mask, architecture, patterns, dataset
+      ),
     )
   )
   schedule = make_schedule(train.schedule, train.learning_rate, config.steps)

@@ -94,7 +94,7 @@ def _scores_by_channel(
   are treated alike, stacked in G: with an axis of their own, XLA's CPU backend would abort
   at the eighth level (jax 0.12).
   """
-  count, size, width = q.shape
+  count, size, _ = q.shape
   if size % 2 or size <= DENSE:
     exponent = b[:, :, None] - b[:, None]
     related = lower(exponent.shape, row=-3)

@@ -6,7 +6,6 @@ from typing import Any
 
 from attention_lab.architecture.base.architecture import Architecture, architectures
 from attention_lab.attention.base.attention import attentions
-from attention_lab.config import Config
 from attention_lab.dataset.base.dataset import Dataset
 from attention_lab.errors import UserError
 from attention_lab.plugin.spec import Spec
@@ -16,26 +15,32 @@ WANTED = "--config.data.document_mask=true"
 
 
 def separator_for(
-  config: Config,
+  wanted: bool,
   architecture: type[Architecture],
   patterns: Mapping[str, tuple[Spec, ...]],
   dataset: Dataset,
 ) -> int | None:
-  """Return the separator by which documents are kept apart; None if they are not to be.
+  """Return the token by which a model keeps documents apart; None if it need not.
+
+  Args:
+    wanted: the setting `data.document_mask`.
+    architecture: the architecture.
+    patterns: the attention of each layer, by the architecture's places.
+    dataset: the dataset.
 
   Raises:
     UserError: the architecture, an attention or the dataset cannot keep documents apart.
   """
-  if not config.data.document_mask:
+  if not wanted:
     return None
   if not architecture.separates_documents:
     others = [name for name in architectures if _separates(architectures[name])]
     raise UserError(
-      f"{WANTED}: the architecture {config.architecture.name!r} does not keep documents "
-      f"apart. Use one of: {', '.join(others)}."
+      f"{WANTED}: this architecture does not keep documents apart. Use one of: "
+      f"{', '.join(others)}."
     )
   kinds = set(architecture.places.values())
-  for spec in dict.fromkeys(itertools.chain.from_iterable(patterns.values())):
+  for spec in itertools.chain.from_iterable(patterns.values()):
     if not _separates(attentions[spec.name]):
       others = [
         name
@@ -49,9 +54,8 @@ def separator_for(
   separator = separator_of(dataset.vocabulary)
   if separator is None:
     raise UserError(
-      f"{WANTED} needs a token in front of each document, and the vocabulary of "
-      f"--dataset={config.dataset} has none. For token files, name it: "
-      f"--dataset=\"tokens(train='…', validation='…', separator=50256)\"."
+      f"{WANTED} needs a token in front of each document, and this dataset names none. "
+      f"For token files: --dataset=\"tokens(train='…', validation='…', separator=50256)\"."
     )
   return separator
 
