@@ -82,11 +82,11 @@ def assemble(
   bound = architectures.bind(config.architecture.name)
   architecture = cast(type[Architecture], bound.func)
   dataset = _dataset(config, architecture, kept)
-  max_length = dataset.sequence_length
-  position = partial(positions.bind(config.position), max_length=max_length)
+  scheme = positions.bind(config.position)
+  position = partial(scheme, max_length=dataset.sequence_length)
   options = model_options.from_config(config.model.to_dict())
   refuse_layers(options, architecture)
-  train = config.train
+  train, apart = config.train, config.data.document_mask
   policy = jmp.get_policy(f"params=float32,compute={train.precision},output=float32")
   patterns = _patterns(config, architecture, options.num_layers)
   builders, causal = _attentions(config, architecture, patterns, options, position)
@@ -100,9 +100,7 @@ def assemble(
         for place, pattern in patterns.items()
       },
       position=position,
-      separator=separator_for(
-        config.data.document_mask, architecture, patterns, dataset
-      ),
+      separator=separator_for(apart, architecture, patterns, dataset),
     )
   )
   schedule = make_schedule(train.schedule, train.learning_rate, config.steps)
