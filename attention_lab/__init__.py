@@ -14,8 +14,9 @@ Experiments, with the name of an attention or with a class of your own:
   benchmark("standard", Mine): time and memory by length.
 
 Parts of your own inherit from Attention, Weighted, MultiHead, Position, Dataset, Text,
-Generated, PairDataset, Architecture, Block or Norm. The functions register_attention,
-register_optimizer and so on give them names for settings and for the command line.
+Generated, PairDataset, Tokenizer, Architecture, Block or Norm. The functions
+register_attention, register_optimizer and so on give them names for settings and for the
+command line.
 
 A mistake raises `attention_lab.errors.UserError`, on one line. The public names load what
 they need when they are first used, so `import attention_lab` is quick.
@@ -72,6 +73,10 @@ if TYPE_CHECKING:
   from attention_lab.schedule.base.schedule import (
     register_schedule as register_schedule,
   )
+  from attention_lab.tokenizer.base.tokenizer import Tokenizer as Tokenizer
+  from attention_lab.tokenizer.base.tokenizer import (
+    register_tokenizer as register_tokenizer,
+  )
   from attention_lab.tokenizer.base.vocabulary import (
     CharacterVocabulary as CharacterVocabulary,
   )
@@ -97,7 +102,8 @@ _HOMES = {
   "dataset.base.generated": ("Generated",),
   "dataset.base.pairs": ("PairDataset",),
   "dataset.base.text": ("Text",),
-  "dataset.base.vocabulary": ("CharacterVocabulary", "WordVocabulary"),
+  "tokenizer.base.tokenizer": ("Tokenizer", "register_tokenizer"),
+  "tokenizer.base.vocabulary": ("CharacterVocabulary", "WordVocabulary"),
   "norm.base.norm": ("Norm", "register_norm"),
   "optimizer.base.optimizer": ("register_optimizer",),
   "position.base.position": ("Position", "register_position"),

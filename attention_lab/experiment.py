@@ -89,21 +89,19 @@ def assemble(
   train, apart = config.train, config.data.document_mask
   policy = jmp.get_policy(f"params=float32,compute={train.precision},output=float32")
   patterns = _patterns(config, architecture, options.num_layers)
-  builders, causal = _attentions(config, architecture, patterns, options, position)
+  placed, causal = _attentions(config, architecture, patterns, options, position)
   model = as_functions(
     partial(
       bound,
       options=options,
       vocabulary_size=dataset.vocabulary.size,
-      attentions={
-        place: tuple(builders[str(spec)] for spec in pattern)
-        for place, pattern in patterns.items()
-      },
+      attentions=placed,
       position=position,
       separator=separator_for(apart, architecture, patterns, dataset),
     )
   )
   schedule = make_schedule(train.schedule, train.learning_rate, config.steps)
+  rule = train.optimizer, schedule, train.clip_norm
   return Experiment(
     dataset=dataset,
     model=model,
@@ -112,7 +110,7 @@ def assemble(
     loss=partial(_loss, model, policy, train.label_smoothing),
     measure=partial(_measure, model, policy),
     schedule=schedule,
-    optimizer=make_optimizer(train.optimizer, schedule, train.clip_norm),
+    optimizer=make_optimizer(*rule, model.undecayed),
     policy=policy,
     max_positions=properties_of(position).reach,
     decodes=architecture.decodes,
@@ -148,8 +146,8 @@ def _attentions(
   patterns: "Patterns",
   options: model_options.Options,
   position: Any,
-) -> tuple[Builders, Builders]:
-  """Return the builders of all attentions, and of those that are causal.
+) -> tuple[Mapping[str, tuple[Callable[[], Attention], ...]], Builders]:
+  """Return the builders of each place, one per layer, and of the causal attentions.
 
   Raises:
     UserError: an attention does not go with the positional scheme, or with its place.
@@ -168,7 +166,11 @@ def _attentions(
     for name, kinds in required.items()
     if "causal" in kinds.values()
   }
-  return builders, causal
+  placed = {
+    place: tuple(builders[str(spec)] for spec in pattern)
+    for place, pattern in patterns.items()
+  }
+  return placed, causal
 
 
 def _dataset(

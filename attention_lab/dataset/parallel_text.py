@@ -18,7 +18,7 @@ import numpy as np
 from attention_lab.dataset.base.bucketed import Bucketed
 from attention_lab.dataset.base.dataset import Batch, register_dataset
 from attention_lab.dataset.base.digests import DIGESTS, refuse_damaged, write_digests
-from attention_lab.dataset.base.kept import PROMPT, packed, unpacked
+from attention_lab.dataset.base.kept import PROMPT
 from attention_lab.dataset.base.lines import read_lines
 from attention_lab.dataset.base.pairs import PairDataset
 from attention_lab.dataset.base.parallel_files import (
@@ -27,14 +27,15 @@ from attention_lab.dataset.base.parallel_files import (
   Names,
   ParallelFiles,
 )
-from attention_lab.dataset.base.subwords import (
+from attention_lab.dataset.base.token_file import Lines, token_file
+from attention_lab.errors import UserError
+from attention_lab.system.files import made_once, write_file
+from attention_lab.tokenizer.base.kept import packed, unpacked
+from attention_lab.tokenizer.base.subwords import (
   SubwordVocabulary,
   learn_subwords,
   sentencepiece,
 )
-from attention_lab.dataset.base.token_file import Lines, token_file
-from attention_lab.errors import UserError
-from attention_lab.system.files import made_once, write_file
 
 VOCABULARY = "vocabulary.model"
 LEARN_FROM = 4_000_000  # Largest number of lines that subwords are learned from.
@@ -219,6 +220,6 @@ def _learn(files: ParallelFiles, size: int, path: Path) -> None:
       f"Learning {size:,} subwords from {total // every:,} lines …", file=sys.stderr
     )
   lines = itertools.chain.from_iterable(read_lines(side, every) for side in paths)
-  model = learn_subwords(lines, size)
+  model = learn_subwords(lines, size, bos_id=1, eos_id=2)
   write_file(path.with_name(VOCABULARY), model)
   write_digests(path.parent, [VOCABULARY])

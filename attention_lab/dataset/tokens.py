@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from attention_lab.dataset.base.dataset import SPLITS, register_dataset
-from attention_lab.dataset.base.kept import PROMPT, VOCABULARY_SIZE, packed, unpacked
+from attention_lab.dataset.base.kept import PROMPT, VOCABULARY_SIZE
 from attention_lab.dataset.base.shards import Shard, Shards, find_files, read_shards
 from attention_lab.dataset.base.windows import Windows
 from attention_lab.errors import UserError
+from attention_lab.tokenizer.base.kept import packed, unpacked
 from attention_lab.tokenizer.base.vocabulary import MOST_WORDS, WordVocabulary
 
 

@@ -6,11 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from attention_lab.tokenizer.base.tokenizer import (
-  Document,
-  Tokenizer,
-  register_tokenizer,
-)
+from attention_lab.tokenizer.base.tokenizer import Tokenizer, register_tokenizer
+from attention_lab.tokenizer.base.vocabulary import Document
 
 BYTES = 256
 
@@ -21,6 +18,8 @@ class Bytes(Tokenizer):
   """Each byte of the files is a token; a separator is token 256."""
 
   reads: ClassVar[type] = bytes
+  learns_from: ClassVar[str] = "none"
+  fast: ClassVar[bool] = True
 
   def learn(
     self, documents: Callable[[], Iterable[Document]], separated: bool

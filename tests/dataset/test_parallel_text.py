@@ -13,8 +13,8 @@ from attention_lab.dataset import parallel_text
 from attention_lab.dataset.base import token_file
 from attention_lab.dataset.base.bucketed import bucket_lengths
 from attention_lab.dataset.base.dataset import datasets, num_batches
-from attention_lab.dataset.base.subwords import SubwordVocabulary, learn_subwords
 from attention_lab.errors import UserError
+from attention_lab.tokenizer.base.subwords import SubwordVocabulary, learn_subwords
 from tests.corpus import SIZES, sentences, write_corpus
 
 B = 4
@@ -245,7 +245,9 @@ def test_a_damaged_vocabulary_is_refused(own, how):
 def test_no_line_is_left_out_of_the_vocabulary(line):
   """sentencepiece leaves out lines of more than 4,192 bytes, and lines with a ▅."""
   words = ["das Haus ist grün"] * 3
-  common = SubwordVocabulary(learn_subwords([*words, *[line] * 3], 275))
+  common = SubwordVocabulary(
+    learn_subwords([*words, *[line] * 3], 275, bos_id=1, eos_id=2)
+  )
   assert len(common.encode("Quark")) < len("Quark")
 
 
@@ -405,7 +407,9 @@ def test_subwords_are_learned_from_a_sample_of_many_lines(own, monkeypatch):
   monkeypatch.setattr(parallel_text, "LEARN_FROM", 60)
   seen = []
   monkeypatch.setattr(
-    parallel_text, "learn_subwords", lambda lines, size: seen.extend(lines) or b"model"
+    parallel_text,
+    "learn_subwords",
+    lambda lines, size, **_: seen.extend(lines) or b"model",
   )
   assert pairs(own).vocabulary.model == b"model"
   sources, targets = zip(*sentences("train"), strict=True)

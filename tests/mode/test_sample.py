@@ -229,7 +229,7 @@ def test_a_mark_at_the_start_of_a_prompt_is_dropped(texts, pairs, command, heard
 
 def test_an_answer_is_one_line(pairs, monkeypatch, command):
   monkeypatch.setattr(
-    "attention_lab.dataset.base.subwords.SubwordVocabulary.decode",
+    "attention_lab.tokenizer.base.subwords.SubwordVocabulary.decode",
     lambda self, tokens: "eins\nzwei\rdrei",
   )
   words = [f"--workdir={pairs / 'run'}", "--mode=sample", "--prompt=am Weg"]

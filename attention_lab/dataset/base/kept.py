@@ -1,18 +1,5 @@
 """Files that a run keeps of a text, so that it can be sampled from without its data."""
 
-from collections.abc import Mapping
-
-CHARACTERS = "characters.txt"  # The vocabulary of a text: every character once, sorted.
 VOCABULARY_SIZE = "vocabulary_size.txt"  # The number of tokens, if they are numbers.
 PROMPT = "prompt.txt"  # The default prompt.
 MARK = "\ufeff"  # The byte-order mark that some programs begin a text with.
-
-
-def packed(text: str) -> bytes:
-  """Return a text as the content of a file."""
-  return text.encode("utf-8", "surrogatepass")
-
-
-def unpacked(kept: Mapping[str, bytes], name: str) -> str | None:
-  """Return the text of a file that a run keeps; None if it does not keep it."""
-  return kept[name].decode("utf-8", "surrogatepass") if name in kept else None

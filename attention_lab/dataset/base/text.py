@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from attention_lab.dataset.base.kept import CHARACTERS, MARK, PROMPT, packed, unpacked
+from attention_lab.dataset.base.kept import MARK, PROMPT
 from attention_lab.dataset.base.paths import unreadable
 from attention_lab.dataset.base.windows import Windows
 from attention_lab.errors import UserError
+from attention_lab.tokenizer.base.kept import CHARACTERS, packed, unpacked
 from attention_lab.tokenizer.base.vocabulary import CharacterVocabulary
 
 MOST_UNKNOWN = 20  # Most characters that a message lists.

@@ -9,10 +9,7 @@ import numpy as np
 
 from attention_lab.plugin.contract import Contract
 from attention_lab.plugin.registry import Registry
-from attention_lab.tokenizer.base.vocabulary import Vocabulary
-
-# A document as a tokenizer takes it: `bytes` if its `reads` is bytes, or `str`.
-Document = str | bytes
+from attention_lab.tokenizer.base.vocabulary import Document, Vocabulary
 
 
 class TextVocabulary(Vocabulary, Protocol):
@@ -45,9 +42,17 @@ class Tokenizer(abc.ABC):
   process, which reads these files and no documents.
   """
 
-  reads: ClassVar[type] = (
-    str  # Type of the documents: str, or bytes as they are stored.
-  )
+  # Type of the documents: str, or bytes as they are stored.
+  reads: ClassVar[type] = str
+
+  # The documents that `learn` reads: those of the training split; "all", if it could not
+  # encode a symbol that it has not met; or "none", if it reads none, but perhaps a file
+  # that an option names.
+  learns_from: ClassVar[str] = "training"
+
+  # Whether a text of some megabytes is learned from and encoded in less than a second.
+  # Each start does both then; other tokens are written to files, once.
+  fast: ClassVar[bool] = False
 
   @abc.abstractmethod
   def learn(
@@ -56,7 +61,8 @@ class Tokenizer(abc.ABC):
     """Return the files that make a vocabulary: a pure function of the documents.
 
     Args:
-      documents: returns the training documents, as often as it is called.
+      documents: returns the documents of `learns_from`, as often as it is called; of a
+        long document, consecutive pieces of about a megabyte, cut behind line ends.
       separated: whether the vocabulary needs a separator.
 
     Raises:

@@ -2,13 +2,15 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
 
 from attention_lab.errors import UserError
 
+# A document as a tokenizer takes it: `bytes` if its `reads` is bytes, or `str`.
+Document = str | bytes
 MOST_WORDS = 1_000_000  # Largest number of words in a vocabulary.
 
 
@@ -41,11 +43,21 @@ def token_bytes_of(vocabulary: Vocabulary) -> np.ndarray | None:
   return found
 
 
+def text_of(document: Document) -> str:
+  """Return a document of a tokenizer that reads `str`."""
+  assert isinstance(document, str), type(document)
+  return document
+
+
 @dataclasses.dataclass(frozen=True)
 class CharacterVocabulary:
-  """Token i is the i-th of `characters`, which are distinct and sorted."""
+  """Token i is the i-th of `characters`, which are distinct and sorted.
+
+  A separator is the token after the last character.
+  """
 
   characters: str
+  separated: bool = False  # Whether there is a separator.
 
   @classmethod
   def of(cls, text: str) -> "CharacterVocabulary":
@@ -55,13 +67,24 @@ class CharacterVocabulary:
   @property
   def size(self) -> int:
     """Number of tokens."""
-    return len(self.characters)
+    return len(self.characters) + self.separated
+
+  @property
+  def separator(self) -> int | None:
+    """The token in front of each document; None if the text is one document."""
+    return len(self.characters) if self.separated else None
+
+  @functools.cached_property
+  def token_bytes(self) -> np.ndarray:
+    """Bytes of each character in UTF-8, and 0 for a separator: int32 [V]."""
+    sizes = [len(c.encode("utf-8", "surrogatepass")) for c in self.characters]
+    return np.array(sizes + [0] * self.separated, np.int32)
 
   @functools.cached_property
   def _table(self) -> np.ndarray:
     """Token of each code point; -1 for none."""
     table = np.full(max(map(ord, self.characters)) + 2, -1, np.int32)
-    table[[ord(c) for c in self.characters]] = np.arange(self.size)
+    table[[ord(c) for c in self.characters]] = np.arange(len(self.characters))
     return table
 
   def encode(self, text: str) -> np.ndarray:
@@ -76,9 +99,16 @@ class CharacterVocabulary:
       )
     return tokens
 
+  def encode_documents(self, documents: Sequence[Document]) -> list[np.ndarray]:
+    """Return the characters of each document, int32 [length]."""
+    return [self.encode(text_of(document)) for document in documents]
+
   def decode(self, tokens: Iterable[int]) -> str:
-    """Return tokens as text."""
-    return "".join(self.characters[int(token)] for token in tokens)
+    """Return tokens as text, without separators."""
+    count = len(self.characters)
+    return "".join(
+      self.characters[int(token)] for token in tokens if 0 <= token < count
+    )
 
 
 @dataclasses.dataclass(frozen=True)

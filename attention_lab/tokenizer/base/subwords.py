@@ -20,11 +20,12 @@ COVERAGE = 0.9995  # Share of the characters that become tokens; the rest are by
 # default, and lines with a character that it uses itself, which is encoded as bytes.
 LONGEST = 2**30  # Bytes of a line; sentencepiece takes no more.
 RESERVED = "▅"
+UNKNOWN = 0  # Never the token of a text, since unknown characters are bytes.
 
 
 @dataclasses.dataclass(frozen=True)
 class SubwordVocabulary:
-  """The tokens of a sentencepiece model.
+  """The tokens of a sentencepiece model of translations.
 
   Leading, trailing and repeated spaces are lost.
   """
@@ -64,8 +65,13 @@ class SubwordVocabulary:
     return str(self._processor.decode([int(token) for token in tokens if token >= 0]))
 
 
-def learn_subwords(lines: Iterable[str], size: int) -> bytes:
+def learn_subwords(lines: Iterable[str], size: int, **options: Any) -> bytes:
   """Return the sentencepiece model of `size` subwords, a pure function of its arguments.
+
+  Args:
+    lines: the text; line ends at the end of a line are not learned.
+    size: number of tokens, the 256 bytes and the reserved ones included.
+    **options: of sentencepiece, besides those that all models here have.
 
   Raises:
     UserError: the text has too many characters for this number of subwords, or too few
@@ -82,12 +88,11 @@ def learn_subwords(lines: Iterable[str], size: int) -> bytes:
       byte_fallback=True,
       max_sentence_length=LONGEST,
       normalization_rule_name="identity",  # Scores compare unchanged text.
-      unk_id=0,
-      bos_id=1,
-      eos_id=2,
+      unk_id=UNKNOWN,
       pad_id=-1,
       num_threads=1,
       minloglevel=2,
+      **options,
     )
   except RuntimeError as error:
     raise _explained(str(error), size) from None
@@ -106,12 +111,10 @@ def _explained(error: str, size: int) -> Exception:
   return RuntimeError(error)
 
 
-def sentencepiece() -> Any:
-  """Return the library; raise `UserError` if it is not installed."""
+def sentencepiece(extra: str = "translate") -> Any:
+  """Return the library; raise `UserError`, which names an extra, if it is missing."""
   try:
     import sentencepiece
   except ImportError:
-    raise not_installed(
-      "A vocabulary of subwords", "translate", "sentencepiece"
-    ) from None
+    raise not_installed("A vocabulary of subwords", extra, "sentencepiece") from None
   return sentencepiece
