@@ -31,7 +31,6 @@ class Fourier(Attention):
   honours: ClassVar[tuple[str, ...]] = ()
   kinds: ClassVar[tuple[str, ...]] = ("bidirectional",)
   ignores_padding: ClassVar[bool] = False
-  separates_documents: ClassVar[bool] = False
 
   def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:
     mask.refuse_causal("fourier")

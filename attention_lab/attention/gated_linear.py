@@ -1,7 +1,7 @@
 """Gated linear attention: each channel forgets at its rate (Yang, arXiv:2312.06635)."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 
@@ -31,6 +31,8 @@ class GatedLinear(Recurrent):
     - A chunk is halved recursively, so that all of it stays matrix products and no
       exponent is positive.
   """
+
+  separates_documents: ClassVar[bool] = True
 
   rank: int = 16  # Columns of W1.
   temperature: float = 16.0  # τ; the larger, the slower it forgets.

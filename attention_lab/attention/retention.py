@@ -1,7 +1,7 @@
 """Retention: a decay of its own for every head (Sun et al., arXiv:2307.08621)."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,8 @@ class Retention(Recurrent):
   Departures:
     - Values are as wide as keys.
   """
+
+  separates_documents: ClassVar[bool] = True
 
   def advance(
     self, query: jax.Array, context: jax.Array, mask: Mask, state: Any

@@ -48,8 +48,8 @@ def separator_for(
         if _separates(attentions[name]) and kinds <= set(attentions[name].kinds)  # type: ignore[attr-defined]
       ]
       raise UserError(
-        f"{WANTED}: the attention {spec.name!r} mixes all tokens of a sequence, so it "
-        f"cannot keep documents apart. Use one of: {', '.join(others)}."
+        f"{WANTED}: the attention {spec.name!r} does not keep documents apart. Use one of: "
+        f"{', '.join(others)}."
       )
   separator = separator_of(dataset.vocabulary)
   if separator is None:

@@ -1,7 +1,7 @@
 """Base of attentions with the delta rule: unit keys, strengths (arXiv:2406.06484)."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +31,8 @@ class Delta(Recurrent):
   that products depend on distances. A subclass writes `finish`, and `log_decay` where α is
   not 1.
   """
+
+  separates_documents: ClassVar[bool] = True
 
   convolution: int = 4  # Tokens that make q, k and v, their own included; 0: none.
 

@@ -163,6 +163,7 @@ class Normalised(Recurrent):
   """
 
   kinds: ClassVar[tuple[str, ...]] = KINDS
+  separates_documents: ClassVar[bool] = True
 
   @property
   @abc.abstractmethod
