@@ -16,6 +16,7 @@ from attention_lab.architecture.base.architecture import (
   architectures,
   as_functions,
 )
+from attention_lab.architecture.base.common_task import common_task
 from attention_lab.architecture.base.documents import separator_for
 from attention_lab.architecture.base.head import recorded_heads
 from attention_lab.attention.base.attention import Attention, attentions
@@ -81,9 +82,9 @@ def assemble(
   """
   bound = architectures.bind(config.architecture.name)
   architecture = cast(type[Architecture], bound.func)
-  dataset = _dataset(config, architecture, kept)
-  scheme = positions.bind(config.position)
-  position = partial(scheme, max_length=dataset.sequence_length)
+  dataset = _dataset(config, kept)
+  max_length = dataset.sequence_length
+  position = partial(positions.bind(config.position), max_length=max_length)
   options = model_options.from_config(config.model.to_dict())
   refuse_layers(options, architecture)
   train, apart = config.train, config.data.document_mask
@@ -108,7 +109,7 @@ def assemble(
     causal=causal,
     output=partial(_output, model),
     loss=partial(_loss, model, policy, train.label_smoothing),
-    measure=partial(_measure, model, policy),
+    measure=partial(_measure, partial(_output, model, policy), dataset.token_bytes),
     schedule=schedule,
     optimizer=make_optimizer(*rule, model.undecayed),
     policy=policy,
@@ -173,36 +174,20 @@ def _attentions(
   return placed, causal
 
 
-def _dataset(
-  config: Config, architecture: type[Architecture], kept: Mapping[str, bytes]
-) -> Dataset:
+def _dataset(config: Config, kept: Mapping[str, bytes]) -> Dataset:
   """Return the dataset, in the first form that the architecture learns and it offers.
 
   Raises:
     UserError: the dataset has no such form.
   """
-  dataset = datasets.bind(config.dataset)
-  offered, wanted = _tasks(dataset.func), architecture.tasks
-  task = next((task for task in wanted if task in offered), None)
-  if task is None:
-    usable = [name for name in datasets if set(_tasks(datasets[name])) & set(wanted)]
-    raise UserError(
-      f"--architecture={config.architecture.name} learns {' or '.join(wanted)}, but the "
-      f"targets of --dataset={config.dataset} are {' or '.join(offered)}. Use one of: "
-      f"{', '.join(usable)}."
-    )
+  task = common_task(config.architecture.name, config.dataset)
   order = Order(config.seed if config.train.data_order == "seed" else None)
-  made: Dataset = dataset(
+  made: Dataset = datasets.bind(config.dataset)(
     data_dir=config.data_dir, task=task, kept=dict(kept), order=order
   )
   if task == "pairs":
     as_pairs(made)  # Refuses a plugin that offers pairs without their contract.
   return hold_out(made, share) if (share := config.train.held_out) else made
-
-
-def _tasks(dataset: Any) -> tuple[str, ...]:
-  """Return the forms that a registered dataset offers."""
-  return cast(type[Dataset], dataset).tasks
 
 
 def _loss(
@@ -221,15 +206,15 @@ def _loss(
   return token_sums(output, batch.targets, batch.weights, smoothing)
 
 
-def _measure(model: Model, policy: jmp.Policy, params: Any, batch: Any) -> Measured:
-  """Return the sums of a batch over tokens and over whole sequences."""
-  output = _output(model, policy, params, None, batch)
+def _measure(of: Any, token_bytes: Any, params: Any, batch: Any) -> Measured:
+  """Return the sums of a batch over tokens, whole sequences and original text."""
+  output = of(params, None, batch)
   if isinstance(output, cross_entropy.Head):
     sums, hits = cross_entropy.head_hits(output, batch.targets, batch.weights)
   else:
     sums = token_sums(output, batch.targets, batch.weights)
     hits = jnp.argmax(output, axis=-1) == batch.targets
-  return measured(sums, hits, batch.weights)
+  return measured(sums, hits, batch.targets, batch.weights, token_bytes)
 
 
 def _output(

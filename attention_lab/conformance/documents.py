@@ -96,7 +96,8 @@ def _run(subject: Subject, packed: Packed, x: np.ndarray) -> tuple[Any, np.ndarr
 
 def _change(subject: Subject, packed: Packed) -> Error:
   """Return the largest change of a document if the others are replaced."""
-  other = subject.inputs(*packed.x.shape[:2], seed=3, scale=10.0)
+  batch, length, _ = packed.x.shape
+  other = subject.inputs(batch, length, seed=3, scale=10.0)
   changed = np.where(packed.own[..., None], packed.x, other)
   y, after = (_run(subject, packed, x)[0] for x in (packed.x, changed))
   return _of_document(packed, after, y)

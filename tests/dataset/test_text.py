@@ -24,7 +24,7 @@ def text_file(tmp_path, content, **options):
   path.write_bytes(content if isinstance(content, bytes) else content.encode())
   options = {"path": str(path), "sequence_length": 4, **options}
   spec = ", ".join(f"{key}={value!r}" for key, value in options.items())
-  return datasets.bind(f"text_file({spec})")(data_dir="")
+  return datasets.bind(f"text({spec})")(data_dir="")
 
 
 LETTERS = "".join(chr(ord("A") + i) for i in range(58))  # All distinct.
@@ -59,14 +59,14 @@ def test_training_pass_repeats_no_character(tmp_path):
 
 def test_file_is_found_in_data_dir(tmp_path):
   text_file(tmp_path, LETTERS)
-  data = datasets.bind("text_file(path='text.txt')")(data_dir=str(tmp_path))
+  data = datasets.bind("text(path='text.txt')")(data_dir=str(tmp_path))
   assert data.text == LETTERS
 
 
 @pytest.mark.parametrize(
   ("content", "options", "message"),
   [
-    ("", {}, "fewer than 2 distinct"),
+    ("", {}, "text.txt is empty"),
     ("aaaa", {}, "fewer than 2 distinct"),
     (b"\xff\xfe", {}, "not UTF-8 text \\(byte 0\\)"),
     (LETTERS, {"sequence_length": 200}, "too few for windows of 200"),
@@ -227,15 +227,14 @@ def test_invalid_options_of_copy_are_rejected(options):
     datasets.bind(f"copy({options})")(data_dir="")
 
 
-def test_evaluation_of_a_text_reports_bits_per_character(tmp_path):
-  """2 nats over 2 characters are 1 / ln 2 bits per character."""
+def test_evaluation_of_a_text_reports_bits_per_byte(tmp_path):
+  """2 nats over 3 bytes are 2 / (3 ln 2) bits per byte."""
   dataset = text_file(tmp_path, LETTERS)
   one = jnp.ones(1)
-  run = lambda params, batch: Measured(Sums(2 * one, one, 2 * one), one, one)  # noqa: E731
+  sums = Sums(2 * one, one, 2 * one)
+  run = lambda params, batch: Measured(sums, one, one, 3 * one)  # noqa: E731
   found = evaluate(run, None, dataset, "validation", 4, jax.devices()[:1])
   assert found["loss"] == 1
-  assert found["bits_per_character"] == pytest.approx(1 / np.log(2))
-  digits = datasets.bind("copy")(data_dir="")
-  assert "bits_per_character" not in evaluate(
-    run, None, digits, "validation", 100, jax.devices()[:1]
-  )
+  assert found["bits_per_byte"] == pytest.approx(2 / 3 / np.log(2))
+  assert dataset.token_bytes.tolist() == [1] * dataset.vocabulary.size
+  assert datasets.bind("copy")(data_dir="").token_bytes is None  # No text.

@@ -15,9 +15,10 @@ from attention_lab.tokenizer.base.vocabulary import Vocabulary
 
 SPLITS = ("train", "validation")
 # The forms of examples. "next_token": targets may be among the inputs, only for causal
-# models. "labels": targets are not among the inputs. "pairs": next tokens given a source,
-# which is an array of its own.
-TASKS = ("next_token", "labels", "pairs")
+# models. "labels": targets are not among the inputs. "masked": tokens hidden in the inputs,
+# only for models that see both sides. "pairs": next tokens given a source, which is an
+# array of its own.
+TASKS = ("next_token", "labels", "masked", "pairs")
 
 
 class Batch(NamedTuple):
@@ -103,8 +104,11 @@ class Dataset(abc.ABC):
     return None
 
   @property
-  def characters_per_token(self) -> float | None:
-    """Mean number of characters per target of the validation split; None if not text."""
+  def token_bytes(self) -> np.ndarray | None:
+    """Bytes of the original text that each token stands for: int32 [V], 0 for separators.
+
+    None if the data are no text, or bytes cannot be assigned to tokens.
+    """
     return None
 
   def prompt(self) -> str:
