@@ -58,8 +58,8 @@ def documents_are_separate(subject: Subject) -> Iterator[Case]:
         gradient = partial(_gradient, subject, packed)
         yield Case(f"{label}, gradients by the others", gradient, GRADIENT_ROUNDING)
         if subject.ignores_padding or causal:
-          alone = partial(_difference, subject, packed, causal)
-          yield Case(f"{label}, against rows of their own", alone, ROUNDING)
+          difference = partial(_difference, subject, packed)
+          yield Case(f"{label}, against rows of their own", difference, ROUNDING)
   if subject.decodes:
     yield Case(f"T={SHORT}, decoded", partial(_decoded, subject), 5e-5)
 
@@ -115,11 +115,24 @@ def _gradient(subject: Subject, packed: Packed) -> Error:
   return (error, f"row {row}, by input {token}") if error else 0.0
 
 
-def _difference(subject: Subject, packed: Packed, causal: bool) -> Error:
+def _difference(subject: Subject, packed: Packed) -> Error:
   """Return the largest difference from each document in a row of its own."""
-  alone = np.where(packed.own, np.asarray(packed.mask.query_positions), -1)
   y, _ = _run(subject, packed, packed.x)
-  return _of_document(packed, y, subject.run(packed.x, alone, causal=causal))
+  return _of_document(packed, y, _alone(subject, packed))
+
+
+def _alone(subject: Subject, packed: Packed) -> np.ndarray:
+  """Return the outputs of each document in a row of its own, at its place here.
+
+  There it comes first, so that what depends on a token's place in the row shows.
+  """
+  at = np.where(packed.own, np.asarray(packed.mask.query_positions), -1)
+  place = np.arange(at.shape[1]) + np.argmax(packed.own, axis=1)[:, None]
+  place %= at.shape[1]
+  x = np.take_along_axis(packed.x, place[..., None], axis=1)
+  at = np.take_along_axis(at, place, axis=1)
+  y = subject.run(x, at, causal=packed.mask.causal)
+  return np.take_along_axis(y, np.argsort(place, axis=1)[..., None], axis=1)
 
 
 def _of_document(packed: Packed, actual: np.ndarray, expected: np.ndarray) -> Error:
@@ -145,7 +158,4 @@ def _decoded(subject: Subject) -> Error:
     state = emptied(jnp.asarray(begins[:, i]), axes, state, empty)
     y, state = f.extend(params, packed.x[:, i : i + 1], state, at[:, i : i + 1])
     outputs.append(np.asarray(y))
-  alone = np.where(packed.own, at, -1)
-  return _of_document(
-    packed, np.concatenate(outputs, axis=1), subject.run(packed.x, alone, causal=True)
-  )
+  return _of_document(packed, np.concatenate(outputs, axis=1), _alone(subject, packed))
