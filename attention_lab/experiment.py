@@ -38,6 +38,7 @@ from attention_lab.optimizer.base.optimizer import make_optimizer
 from attention_lab.plugin import spec as specs
 from attention_lab.position.base.position import Position, positions, properties_of
 from attention_lab.schedule.base.schedule import Schedule, make_schedule
+from attention_lab.tokenizer.base.vocabulary import padding_of
 from attention_lab.update import Loss, Measure, TrainState, fresh_state
 
 
@@ -83,8 +84,8 @@ def assemble(
   bound = architectures.bind(config.architecture.name)
   architecture = cast(type[Architecture], bound.func)
   dataset = _dataset(config, kept)
-  max_length = dataset.sequence_length
-  position = partial(positions.bind(config.position), max_length=max_length)
+  scheme = positions.bind(config.position)
+  position = partial(scheme, max_length=dataset.sequence_length)
   options = model_options.from_config(config.model.to_dict())
   refuse_layers(options, architecture)
   train, apart = config.train, config.data.document_mask
@@ -96,6 +97,7 @@ def assemble(
       bound,
       options=options,
       vocabulary_size=dataset.vocabulary.size,
+      padding=padding_of(dataset.vocabulary),
       attentions=placed,
       position=position,
       separator=separator_for(apart, architecture, patterns, dataset),

@@ -18,7 +18,7 @@ from attention_lab.architecture.base.mixing import (
   self_mask,
 )
 from attention_lab.errors import UserError
-from attention_lab.kernel.mask import Mask
+from attention_lab.kernel.mask import Mask, default_positions
 
 
 @register_architecture("encoder")
@@ -60,7 +60,17 @@ class Encoder(Architecture):
         "--architecture='encoder(head=pooled)' labels a sequence as a whole, so it cannot "
         "keep documents apart. Omit --config.data.document_mask, or take head=token."
       )
-    return self_mask(tokens, positions, causal=False, separator=self.separator)
+    at = self._without_padding(tokens, positions)
+    return self_mask(tokens, at, causal=False, separator=self.separator)
+
+  def _without_padding(
+    self, tokens: jax.Array, positions: jax.Array | None
+  ) -> jax.Array | None:
+    """Return the positions [B, T] or None, negative where a token is padding."""
+    if self.padding is None:
+      return positions
+    at = default_positions(tokens) if positions is None else positions
+    return jnp.where(tokens == self.padding, -1, at)
 
   def _encode(
     self, tokens: jax.Array, positions: jax.Array, mix: Any
