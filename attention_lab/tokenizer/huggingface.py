@@ -172,6 +172,11 @@ def loaded(content: bytes) -> Any:
   except UnicodeDecodeError:
     raise UserError("It is no text, and so no tokenizer.json.") from None
   except Exception as error:  # As the library raises it.
+    if b'"model":' not in content:
+      raise UserError(
+        "It is not a tokenizer.json, which has a model. Files such as vocab.json and "
+        "tokenizer_config.json are another part of a tokenizer."
+      ) from None
     raise UserError(
       f"It is not a tokenizer.json that tokenizers {library.__version__} reads: {error}."
     ) from None
