@@ -76,6 +76,8 @@ def from_stored(stored: Mapping[str, Any], path: Path | None = None) -> Config:
     UserError: a setting is unknown, or has a value of another type.
   """
   values = {FORMER.get(key, key): value for key, value in flatten(stored)}
+  for key in values.keys() & SETTINGS.keys():
+    values[key] = SETTINGS[key].of_today(values[key])
   try:
     return _from_values((BEFORE | values).items())
   except UserError as error:

@@ -16,6 +16,7 @@ from attention_lab.architecture.base.architecture import (
   architectures,
   as_functions,
 )
+from attention_lab.architecture.base.common_task import common_task
 from attention_lab.architecture.base.head import recorded_heads
 from attention_lab.attention.base.attention import Attention, attentions
 from attention_lab.block.base import options as model_options
@@ -76,7 +77,7 @@ def assemble(
   """
   bound = architectures.bind(config.architecture.name)
   architecture = cast(type[Architecture], bound.func)
-  dataset = _dataset(config, architecture, kept)
+  dataset = _dataset(config, kept)
   max_length = dataset.sequence_length
   position = partial(positions.bind(config.position), max_length=max_length)
   options = model_options.from_config(config.model.to_dict())
@@ -98,6 +99,7 @@ def assemble(
     )
   )
   schedule = make_schedule(train.schedule, train.learning_rate, config.steps)
+  rule = train.optimizer, schedule, train.clip_norm
   return Experiment(
     dataset=dataset,
     model=model,
@@ -106,7 +108,7 @@ def assemble(
     loss=partial(_loss, model, policy, train.label_smoothing),
     measure=partial(_measure, model, policy),
     schedule=schedule,
-    optimizer=make_optimizer(train.optimizer, schedule, train.clip_norm),
+    optimizer=make_optimizer(*rule, model.undecayed),
     policy=policy,
     max_positions=properties_of(position).reach,
     decodes=architecture.decodes,
@@ -165,36 +167,20 @@ def _attentions(
   return builders, causal
 
 
-def _dataset(
-  config: Config, architecture: type[Architecture], kept: Mapping[str, bytes]
-) -> Dataset:
+def _dataset(config: Config, kept: Mapping[str, bytes]) -> Dataset:
   """Return the dataset, in the first form that the architecture learns and it offers.
 
   Raises:
     UserError: the dataset has no such form.
   """
-  dataset = datasets.bind(config.dataset)
-  offered, wanted = _tasks(dataset.func), architecture.tasks
-  task = next((task for task in wanted if task in offered), None)
-  if task is None:
-    usable = [name for name in datasets if set(_tasks(datasets[name])) & set(wanted)]
-    raise UserError(
-      f"--architecture={config.architecture.name} learns {' or '.join(wanted)}, but the "
-      f"targets of --dataset={config.dataset} are {' or '.join(offered)}. Use one of: "
-      f"{', '.join(usable)}."
-    )
+  task = common_task(config.architecture.name, config.dataset)
   order = Order(config.seed if config.train.data_order == "seed" else None)
-  made: Dataset = dataset(
+  made: Dataset = datasets.bind(config.dataset)(
     data_dir=config.data_dir, task=task, kept=dict(kept), order=order
   )
   if task == "pairs":
     as_pairs(made)  # Refuses a plugin that offers pairs without their contract.
   return hold_out(made, share) if (share := config.train.held_out) else made
-
-
-def _tasks(dataset: Any) -> tuple[str, ...]:
-  """Return the forms that a registered dataset offers."""
-  return cast(type[Dataset], dataset).tasks
 
 
 def _loss(

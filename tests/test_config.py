@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from attention_lab import config as configs
+from attention_lab.dataset.base.dataset import datasets
 from attention_lab.errors import UserError
 
 KEYS = [key for key, _ in configs.flatten(configs.get_config())]
@@ -207,6 +208,14 @@ def test_former_name_is_read_only_from_a_stored_configuration(
   ((former, _),) = configs.flatten(stored)
   with pytest.raises(UserError, match=f"There is no setting --config.{former}"):
     configs.set_value(config, former, value)
+
+
+@pytest.mark.parametrize("stored", ["text_file(path='a')", "text_file (path='a')"])
+def test_former_name_of_a_component_is_read_from_a_stored_configuration(stored):
+  assert configs.from_stored({"dataset": stored}).dataset == "text(path='a')"
+  assert configs.from_stored({"dataset": "copy"}).dataset == "copy"
+  with pytest.raises(UserError, match="'text_file' is not a dataset.*'text'"):
+    datasets.bind(stored)
 
 
 def test_unknown_stored_setting_is_named():

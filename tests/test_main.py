@@ -89,9 +89,9 @@ def store(**settings):
     (f"{COPY} --config.model.num_heads=3", "does not divide d_model=64"),
     (f"{COPY} --batch_size=12", "or 6 of the devices for a run that has begun"),
     # Data, prompts and folders.
-    ("--dataset=text_file(path='no.txt')", "Cannot read no.txt: No such file"),
-    ("--dataset=text_file", "needs an option: text_file(path=...)"),
-    (f"--dataset=text_file(path='{LONG}')", "File name too long"),
+    ("--dataset=text(path='no.txt')", "No file matches 'no.txt'"),
+    ("--dataset=text", "needs an option: text(path=...)"),
+    (f"--dataset=text(path='{LONG}')", "No file matches"),
     (f"{COPY} --prompt=", "--prompt is empty"),
     (f"{COPY} --prompt=abcX", "The character 'X' is not in this dataset's vocabulary"),
     (f"{COPY} --workdir=/proc/x", "Cannot write to /proc/x: "),
@@ -145,12 +145,12 @@ def test_invalid_plugin_gives_a_message_of_one_line(command, text, answer):
 
 def test_binary_file_as_text_gives_a_message_of_one_line(command):
   Path("data").write_bytes(b"abc\xff")
-  assert_refused(command("--dataset=text_file(path=data)"), "data is not UTF-8 text")
+  assert_refused(command("--dataset=text(path=data)"), "data is not UTF-8 text")
 
 
 def test_short_text_gives_a_message_of_one_line(command):
   write("data", "abc")
-  assert_refused(command("--dataset=text_file(path=data)"), "lower sequence_length.")
+  assert_refused(command("--dataset=text(path=data)"), "lower sequence_length.")
 
 
 def test_run_of_another_configuration_is_not_resumed(command):

@@ -51,25 +51,25 @@ def files():
 @pytest.mark.parametrize(
   ("path", "answer"),
   [
-    ("empty", "fewer than 2 distinct characters"),
+    ("empty", "empty is empty."),
     ("one", "fewer than 2 distinct characters"),
     ("same", "fewer than 2 distinct characters"),
     ("zeros", "fewer than 2 distinct characters"),
     ("binary", "binary is not UTF-8 text"),
     ("cut", "cut is not UTF-8 text"),
-    ("folder.py", "Cannot read folder.py: Is a directory"),
-    ("missing", "Cannot read missing: No such file"),
-    ("text/x", "Cannot read text/x: Not a directory"),
+    ("folder.py", "The folder folder.py has no file whose name ends in .txt"),
+    ("missing", "No file matches 'missing'"),
+    ("text/x", "No file matches 'text/x'"),
     ("/dev/full", "/dev/full is a device"),
     ("/dev/null", "/dev/null is a device"),
     ("/dev/zero", "/dev/zero is a device"),
-    ("", "Is a directory"),
-    ("a\\0b", "is no path"),
+    ("", "No file matches ''"),
+    ("a\\0b", "No file matches 'a\\x00b'"),
   ],
 )
 def test_unusable_text_is_rejected(refuse, path, answer):
   files()
-  refuse(answer, f"--dataset=text_file(path='{path}')")
+  refuse(answer, f"--dataset=text(path='{path}')")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_unusable_text_is_rejected(refuse, path, answer):
 )
 def test_invalid_option_of_a_text_is_rejected(refuse, options, answer):
   files()
-  refuse(answer, f"--dataset=text_file(path='text', {options})")
+  refuse(answer, f"--dataset=text(path='text', {options})")
 
 
 @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ def test_path_with_spaces_and_non_latin_letters_is_accepted(command):
     *TINY,
     "--skip_checks",
     "--steps=1",
-    f"--dataset=text_file(path='{folder}/mein Text (1).txt', sequence_length=8)",
+    f"--dataset=text(path='{folder}/mein Text (1).txt', sequence_length=8)",
     f"--plugin={folder}/my plugin.py",
     f"--workdir={folder}/der Lauf",
   ]

@@ -117,9 +117,9 @@ OF_A_RUN = [
     "--num_processes=2 --process_id=0 --coordinator=localhost:1",
     "runs in one process, and this is one of 2",
   ),
-  ("train", "--dataset=text_file", "needs an option: text_file(path=...)"),
-  ("train", "--dataset=text_file(path=3)", "text_file(path=3): expected str"),
-  ("train", "--dataset=text_file(path='blank')", "fewer than 2 distinct"),
+  ("train", "--dataset=text", "needs an option: text(path=...)"),
+  ("train", "--dataset=text(path=3)", "text(path=3): expected str"),
+  ("train", "--dataset=text(path='blank')", "fewer than 2 distinct"),
   ("train", "--dataset=parallel_text(source='blank')", "needs an option"),
 ]
 

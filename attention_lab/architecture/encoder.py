@@ -25,7 +25,8 @@ class Encoder(Architecture):
   """Embeds tokens, applies bidirectional layers, and labels each token or the sequence.
 
   Each token attends to the tokens after it, too. The encoder therefore takes no dataset
-  whose targets are its shifted inputs, and it generates no text.
+  whose targets are its shifted inputs, and it generates no text. On a text it learns masked
+  language modelling: --dataset="masked(of='python_docs')".
   """
 
   # Vectors that the logits are computed from: "token" for that of each token, "pooled"
@@ -34,7 +35,7 @@ class Encoder(Architecture):
   head: Literal["token", "pooled"] = "token"
 
   places: ClassVar[Mapping[str, str]] = MappingProxyType({"encoder": "bidirectional"})
-  tasks: ClassVar[tuple[str, ...]] = ("labels",)
+  tasks: ClassVar[tuple[str, ...]] = ("labels", "masked")
   decodes: ClassVar[bool] = False
 
   def __call__(self, tokens: jax.Array, positions: jax.Array | None) -> jax.Array:

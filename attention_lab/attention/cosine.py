@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import haiku as hk
 import jax
@@ -29,6 +30,8 @@ class Cosine(MultiHead):
   Departures:
     - Each head has a scale of its own.
   """
+
+  undecayed: ClassVar[tuple[str, ...]] = ("scale",)
 
   scale: float | None = (
     None  # Initial g; None: log2(n² - n) with n the training length.

@@ -32,6 +32,8 @@ class Nystrom(MultiHead):
     - The pseudo-inverse of each matrix has a start of its own.
   """
 
+  undecayed: ClassVar[tuple[str, ...]] = ("filters",)
+
   landmarks: int = 32  # Segments of the sequence.
   # Towards the pseudo-inverse. After 20 or more, float32's rounding grows where A is
   # nearly singular.

@@ -13,6 +13,7 @@ from attention_lab.errors import UserError
 from attention_lab.kernel.mask import Mask
 from attention_lab.kernel.weights import show_weights, softmax
 from attention_lab.nn.linear import Linear
+from attention_lab.position.base.position import bias_of
 
 
 @register_attention("selective_naive")
@@ -49,9 +50,8 @@ class SelectiveNaive(Attention):
       q.reshape(*q.shape[:2], self.num_heads, self.key_size), mask.query_positions
     )
     scores = jnp.einsum("BTNK,BTSNK->BNTS", q, k) / self.key_size**0.5
-    bias = self.position.bias(
-      mask.query_positions, mask.context_positions, self.num_heads
-    )
+    positions = mask.query_positions, mask.context_positions
+    bias = bias_of(self.position, *positions, self.num_heads, mask.causal)
     scores = scores if bias is None else scores + bias
     weights = show_weights(softmax(scores, mask.dense()))
     y = jnp.einsum("BNTS,BTSNK->BTNK", weights.astype(v.dtype), v)

@@ -1,6 +1,7 @@
 """Talking heads: they mix around the softmax (Shazeer et al., arXiv:2003.02436)."""
 
 import dataclasses
+from typing import ClassVar
 
 import haiku as hk
 import jax
@@ -25,6 +26,8 @@ class TalkingHeads(Weighted):
     - The matrices A and B [N, N] start as the identity: it begins as standard
       attention.
   """
+
+  undecayed: ClassVar[tuple[str, ...]] = ("mix_scores", "mix_weights")
 
   mix_scores: bool = True  # Whether heads mix before the softmax.
   mix_weights: bool = True  # Whether heads mix after it.

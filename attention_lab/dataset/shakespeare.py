@@ -8,7 +8,8 @@ import urllib.request
 from pathlib import Path
 
 from attention_lab.dataset.base.dataset import register_dataset
-from attention_lab.dataset.base.text import Text, read_text
+from attention_lab.dataset.base.text import Text
+from attention_lab.dataset.reader.raw import content_of, text_in
 from attention_lab.errors import UserError
 from attention_lab.system.files import make_folder, user_cache, write_file
 
@@ -42,11 +43,11 @@ def default_folder() -> Path:
 
 
 def _checked(path: Path) -> str:
-  text = read_text(path)
+  text = text_in(content_of(path), path)
   if hashlib.sha256(text.encode()).hexdigest() != SHA256:
     raise UserError(
       f"{path} is not Tiny Shakespeare (its sha256 differs). Remove it, or train on it "
-      f"as --dataset='text_file(path={str(path)!r})'."
+      f"as --dataset='text(path={str(path)!r})'."
     )
   return text
 

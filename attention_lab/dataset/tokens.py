@@ -10,8 +10,9 @@ import numpy as np
 
 from attention_lab.dataset.base.dataset import SPLITS, register_dataset
 from attention_lab.dataset.base.kept import PROMPT, VOCABULARY_SIZE
-from attention_lab.dataset.base.shards import Shard, Shards, find_files, read_shards
+from attention_lab.dataset.base.shards import Shard, Shards, read_shards
 from attention_lab.dataset.base.windows import Windows
+from attention_lab.dataset.reader.paths import find_files
 from attention_lab.errors import UserError
 from attention_lab.tokenizer.base.kept import packed, unpacked
 from attention_lab.tokenizer.base.vocabulary import MOST_WORDS, WordVocabulary

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import haiku as hk
 
@@ -17,6 +17,10 @@ class Module(hk.Module):
   submodules as `__call__` does, so that a helper method, or decoding in `extend`, uses the
   parameters of the full pass.
   """
+
+  # Names of its parameters of two or more axes that weight decay leaves alone, as it does
+  # all biases and scales: those that have another meaning than a matrix of weights.
+  undecayed: ClassVar[tuple[str, ...]] = ()
 
   def __init_subclass__(cls, **kwargs: Any):
     super().__init_subclass__(**kwargs)

@@ -7,7 +7,7 @@ import optax
 from optax import contrib
 
 from attention_lab.optimizer.base import decay
-from attention_lab.optimizer.base.optimizer import register_optimizer
+from attention_lab.optimizer.base.optimizer import Decays, register_optimizer
 from attention_lab.plugin.ranges import NonNegative, Range, Share
 from attention_lab.schedule.base.schedule import Schedule
 
@@ -42,6 +42,7 @@ def axes(params: Any) -> Any:
 @register_optimizer("muon")
 def muon(
   learning_rate: Schedule,
+  decays: Decays = decay.matrices,
   beta: Share = 0.95,  # β, decay of the momentum M.
   nesterov: bool = True,  # Whether to orthogonalise a mixture of M and the gradient.
   ns_steps: Annotated[int, Range(1, 101)] = 5,  # Newton-Schulz iterations.
@@ -72,6 +73,6 @@ def muon(
     consistent_rms=rms,
   )
   others = optax.adamw(
-    learning_rate, b1, b2, eps, weight_decay=weight_decay, mask=decay.matrices
+    learning_rate, b1, b2, eps, weight_decay=weight_decay, mask=decays
   )
   return optax.partition({"muon": matrices, "adamw": others}, labels)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from attention_lab.errors import UserError
 from attention_lab.position.base.position import (
   Position,
+  bias_of,
   current_sample,
   positions,
   register_position,
@@ -20,11 +21,12 @@ from attention_lab.position.base.position import (
 class Randomized(Position):
   """Applies another scheme at a sorted random sample of positions.
 
-  With a random key, as in training, `max_length` positions are sampled per forward
-  pass, the same for all rows, layers and hooks. Padding stays negative.
+  With a random key, as in training, a row of n tokens takes n of the positions below
+  `longest`, each choice as likely as any other. All layers and hooks, and all rows of the
+  same length, have the same ones. Padding stays negative.
 
   Equation:
-    x_t ↦ scheme(x_t, p_t),  0 ≤ p_0 < p_1 < … < longest
+    x_t ↦ scheme(x_t, p_t),  0 ≤ p_0 < p_1 < … < p_{n-1} < longest
 
   Departures:
     - Without a random key, in evaluation and decoding, position p becomes p · stride
@@ -71,7 +73,7 @@ class Randomized(Position):
     if key is None:
       return None
     sample = jax.random.permutation(key, self.longest)[: self.max_length]
-    return jnp.sort(sample).astype(jnp.int32)
+    return sample.astype(jnp.int32)
 
   def embed(self, x: jax.Array, positions: jax.Array) -> jax.Array:
     return self._scheme.embed(x, self._moved(positions))
@@ -83,17 +85,25 @@ class Randomized(Position):
     return self._scheme.rotate_keys(x, self._moved(positions))
 
   def bias(
-    self, query_positions: jax.Array, context_positions: jax.Array, num_heads: int
+    self,
+    query_positions: jax.Array,
+    context_positions: jax.Array,
+    num_heads: int,
+    causal: bool = True,
   ) -> jax.Array | None:
     query, context = self._moved(query_positions), self._moved(context_positions)
-    return self._scheme.bias(query, context, num_heads)
+    return bias_of(self._scheme, query, context, num_heads, causal)
 
   def _moved(self, positions: jax.Array) -> jax.Array:
-    """Return the scheme's positions; after the last sample they increase by 1."""
+    """Return the scheme's positions: [B, T] → [B, T]; after the last they increase by 1."""
     if self._sample is None:
       moved = positions * self.stride
     else:
       last = self.max_length - 1
+      # The first n of a random order are a random choice of n.
+      chosen = jnp.arange(self.max_length)[None] <= positions.max(-1, keepdims=True)
+      own = jnp.sort(jnp.where(chosen, self._sample[None], self.longest), axis=-1)
       beyond = jnp.maximum(positions - last, 0)
-      moved = self._sample[jnp.clip(positions, 0, last)] + beyond
+      at = jnp.clip(positions, 0, last)
+      moved = jnp.take_along_axis(own, at, axis=-1) + beyond
     return jnp.where(positions < 0, positions, moved)

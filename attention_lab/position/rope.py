@@ -16,7 +16,7 @@ from attention_lab.position.base.position import Position, register_position
 from attention_lab.position.base.rotation import frequencies, turn
 
 # YaRN: number of turns within the training length above which a pair is unchanged, and
-# below which it is interpolated.
+# below which it is interpolated. Between them is a ramp.
 BETA_FAST, BETA_SLOW = 32.0, 1.0
 
 
@@ -44,6 +44,9 @@ class Rope(Position):
   factor: float = 1.0  # Length to extend to, in training lengths.
   # Length that the parameters were trained at, for "yarn"; 0 for that of the dataset.
   original: int = 0
+  # What the ramp of "yarn" is linear in: the number of turns, as the paper says, or the
+  # index of the pair, as in the authors' code and in transformers.
+  ramp: Literal["turns", "dimensions"] = "turns"
 
   def __post_init__(self) -> None:
     super().__post_init__()
@@ -59,6 +62,8 @@ class Rope(Position):
       raise UserError(
         f"rope(original={self.original}): take a length, with scaling=yarn."
       )
+    if self.ramp != "turns" and self.scaling != "yarn":
+      raise UserError(f"rope(ramp={self.ramp}) needs scaling=yarn.")
     if self.scaling != "none" and self.factor <= 1:
       raise UserError(
         f"rope(scaling={self.scaling}) needs a factor above 1, not {self.factor}."
@@ -79,10 +84,24 @@ class Rope(Position):
     if self.scaling == "linear":
       frequency /= self.factor
     if self.scaling == "yarn":
-      turns = (self.original or self.max_length) * frequency / (2 * math.pi)
-      kept = jnp.clip((turns - BETA_SLOW) / (BETA_FAST - BETA_SLOW), 0, 1)
+      kept = self._kept(frequency)
       frequency *= kept + (1 - kept) / self.factor
     return jnp.pad(frequency, (0, (key_size - turned) // 2))
+
+  def _kept(self, frequency: jax.Array) -> jax.Array:
+    """Return YaRN's share of each frequency that is not interpolated: [F/2]."""
+    length = (self.original or self.max_length) / (2 * math.pi)
+    if self.ramp == "turns":
+      turns = length * frequency
+      return jnp.clip((turns - BETA_SLOW) / (BETA_FAST - BETA_SLOW), 0, 1)
+    pairs = len(frequency)
+    # The index f of the pair that turns n times: length · base^(-f / pairs) = n.
+    fast, slow = (
+      pairs * math.log(length / n) / math.log(self.base) for n in (BETA_FAST, BETA_SLOW)
+    )
+    first, last = max(math.floor(fast), 0), min(math.ceil(slow), 2 * pairs - 1)
+    # A ramp of no width is a step.
+    return 1 - jnp.clip((jnp.arange(pairs) - first) / max(last - first, 1e-3), 0, 1)
 
   def _base(self, turned: int) -> float:
     """Return the base; "ntk" scales it to interpolate only the lowest frequency."""

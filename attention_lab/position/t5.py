@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import haiku as hk
 import jax
@@ -27,48 +28,61 @@ class T5(Position):
     - Each layer has a table of its own; the paper's layers share one.
   """
 
+  undecayed: ClassVar[tuple[str, ...]] = ("table",)
+
   buckets: int = 32  # Rows of the table.
   max_distance: int = 128  # Distance from which on all share the last bucket.
-  bidirectional: bool = False  # Whether half of the buckets are for later positions.
+  # Whether half of the buckets are for later positions; None: if the mask is not causal.
+  bidirectional: bool | None = None
   stddev: float = 0.02  # Standard deviation of the table at the start.
 
   def __post_init__(self) -> None:
     super().__post_init__()
-    least = 4 if self.bidirectional else 2
-    if self.buckets < least or (self.bidirectional and self.buckets % 2):
-      raise UserError(
-        f"t5(buckets={self.buckets}): at least {least}"
-        + (", and an even number." if self.bidirectional else ".")
-      )
-    if self.max_distance <= self._side // 2:
-      raise UserError(
-        f"t5(max_distance={self.max_distance}): more than the {self._side // 2} "
-        f"distances that have a bucket of their own."
-      )
+    self._refuse_options(bool(self.bidirectional))
 
   def bias(
-    self, query_positions: jax.Array, context_positions: jax.Array, num_heads: int
+    self,
+    query_positions: jax.Array,
+    context_positions: jax.Array,
+    num_heads: int,
+    causal: bool = True,
   ) -> jax.Array:
+    both = not causal if self.bidirectional is None else self.bidirectional
+    self._refuse_options(both)
     distance = query_positions[:, :, None] - context_positions[:, None, :]
     shape, dtype = (self.buckets, num_heads), jnp.result_type(float)
     init = hk.initializers.RandomNormal(self.stddev)
     table = hk.get_parameter("table", shape, dtype, init=init)
     biases = table.astype(jnp.promote_types(table.dtype, jnp.float32))
-    return jnp.moveaxis(biases[self._bucket(distance)], -1, 1)
+    return jnp.moveaxis(biases[self._bucket(distance, both)], -1, 1)
 
-  @property
-  def _side(self) -> int:
-    """Number of buckets of past positions."""
-    return self.buckets // 2 if self.bidirectional else self.buckets
+  def _refuse_options(self, both: bool) -> None:
+    """Raise `UserError` at buckets that do not suffice for one side or for both."""
+    least = 4 if both else 2
+    if self.buckets < least or (both and self.buckets % 2):
+      raise UserError(
+        f"t5(buckets={self.buckets}): at least {least}"
+        + (", and an even number for both directions." if both else ".")
+      )
+    if self.max_distance <= (own := self._side(both) // 2):
+      raise UserError(
+        f"t5(max_distance={self.max_distance}): more than the {own} distances that have "
+        f"a bucket of their own."
+      )
 
-  def _bucket(self, distance: jax.Array) -> jax.Array:
+  def _side(self, both: bool) -> int:
+    """Return the number of buckets of past positions."""
+    return self.buckets // 2 if both else self.buckets
+
+  def _bucket(self, distance: jax.Array, both: bool) -> jax.Array:
     """Return the bucket of every distance; the future has distance 0 or its own buckets."""
-    of_distance = jnp.asarray(_buckets(self._side, self.max_distance), jnp.int32)
+    side = self._side(both)
+    of_distance = jnp.asarray(_buckets(side, self.max_distance), jnp.int32)
     past = of_distance[jnp.clip(distance, 0, self.max_distance)]
-    if not self.bidirectional:
+    if not both:
       return past
     future = of_distance[jnp.clip(-distance, 0, self.max_distance)]
-    return jnp.where(distance < 0, self._side + future, past)
+    return jnp.where(distance < 0, side + future, past)
 
 
 def _buckets(count: int, max_distance: int) -> np.ndarray:

@@ -15,7 +15,11 @@ SETTINGS: Mapping[str, Setting] = {
     "rope", "Positional scheme, with options.", flag="position", evaluable=True
   ),
   "dataset": Setting(
-    "python_docs", "Dataset, with options.", flag="dataset", evaluable=True
+    "python_docs",
+    "Dataset, with options.",
+    flag="dataset",
+    evaluable=True,
+    renamed=(("text_file", "text"),),
   ),
   "architecture.name": Setting(
     "decoder_only",

@@ -36,6 +36,7 @@ class Setting:
       is refused where it does.
     former: its name in configurations that were stored by earlier versions.
     before: its value in stored configurations that lack it; None for the default.
+    renamed: components that had another name in earlier versions: (former name, name).
   """
 
   default: Any
@@ -54,6 +55,7 @@ class Setting:
   evaluable: bool = False
   former: str = ""
   before: Any = None
+  renamed: tuple[tuple[str, str], ...] = ()
 
   @property
   def type(self) -> type:
@@ -87,6 +89,13 @@ class Setting:
       return self.type(text)
     except (KeyError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
       raise ValueError(text) from error
+
+  def of_today(self, value: Any) -> Any:
+    """Return a stored value, in which a component has its name of today."""
+    if not (self.renamed and isinstance(value, str)):
+      return value
+    name, bracket, options = value.partition("(")
+    return dict(self.renamed).get(name.strip(), name) + bracket + options
 
   def refuse(self, flag: str, value: Any) -> None:
     """Raise `UserError` if the setting does not accept a value of its type.

@@ -208,9 +208,10 @@ def test_dataset_of_next_tokens_is_refused(dataset):
     assemble(encoder_config(dataset=dataset))
   message = str(error.value)
   assert f"--dataset={dataset} are next_token" in message
-  labels = [name for name in datasets if "labels" in datasets[name].tasks]
-  assert "majority" in labels
-  assert message.endswith(f"Use one of: {', '.join(labels)}.")
+  learnt = [name for name in datasets if {"labels", "masked"} & {*datasets[name].tasks}]
+  assert {"majority", "masked"} <= {*learnt}
+  assert "Use --architecture=decoder_only" in message
+  assert message.endswith(f"one of the datasets {', '.join(learnt)}.")
   assert "\n" not in message
 
 

@@ -21,7 +21,7 @@ def rows(*assignments):
     ("standard,linear", ["standard", "linear"]),
     ("standard, linear(a=1, b=(2, 3))", ["standard", "linear(a=1, b=(2, 3))"]),
     ("standard,(linear*3,standard)", ["standard", "linear*3,standard"]),
-    ("text_file(path='a,b)'),copy", ["text_file(path='a,b)')", "copy"]),
+    ("text(path='a,b)'),copy", ["text(path='a,b)')", "copy"]),
     ("1e-4,3e-4", ["1e-4", "3e-4"]),
     ("a,", ["a", ""]),
   ],

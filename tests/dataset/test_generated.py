@@ -238,7 +238,7 @@ def test_best_loss_of_generated_data_is_zero(name):
 
 
 def test_best_loss_of_a_text_is_unknown():
-  assert make("text_file(path='a')").best_loss is None
+  assert make("text(path='a')").best_loss is None
 
 
 @pytest.mark.parametrize("name", GENERATED)

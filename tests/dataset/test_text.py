@@ -24,7 +24,7 @@ def text_file(tmp_path, content, **options):
   path.write_bytes(content if isinstance(content, bytes) else content.encode())
   options = {"path": str(path), "sequence_length": 4, **options}
   spec = ", ".join(f"{key}={value!r}" for key, value in options.items())
-  return datasets.bind(f"text_file({spec})")(data_dir="")
+  return datasets.bind(f"text({spec})")(data_dir="")
 
 
 LETTERS = "".join(chr(ord("A") + i) for i in range(58))  # All distinct.
@@ -59,14 +59,14 @@ def test_training_pass_repeats_no_character(tmp_path):
 
 def test_file_is_found_in_data_dir(tmp_path):
   text_file(tmp_path, LETTERS)
-  data = datasets.bind("text_file(path='text.txt')")(data_dir=str(tmp_path))
+  data = datasets.bind("text(path='text.txt')")(data_dir=str(tmp_path))
   assert data.text == LETTERS
 
 
 @pytest.mark.parametrize(
   ("content", "options", "message"),
   [
-    ("", {}, "fewer than 2 distinct"),
+    ("", {}, "text.txt is empty"),
     ("aaaa", {}, "fewer than 2 distinct"),
     (b"\xff\xfe", {}, "not UTF-8 text \\(byte 0\\)"),
     (LETTERS, {"sequence_length": 200}, "too few for windows of 200"),

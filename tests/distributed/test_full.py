@@ -266,7 +266,7 @@ def test_wrong_address_is_reported_in_one_line(tmp_path):
       "--config.log.every: 60 in process 0, 7 in process 1. Start all with the same.",
     ),
     (["--plugin=OTHER"], "differ in their code: faulty_dataset.py: "),
-    (["--dataset=text_file(path='OTHER', sequence_length=8)"], "settings: --config.da"),
+    (["--dataset=text(path='OTHER', sequence_length=8)"], "settings: --config.da"),
   ],
 )
 def test_difference_between_processes_is_rejected(tmp_path, others, cause):
@@ -303,7 +303,7 @@ def test_different_data_is_rejected(tmp_path, monkeypatch):
       "--num_processes=2",
       f"--process_id={i}",
     ]
-    dataset = "--dataset=text_file(path='text.txt', sequence_length=8)"
+    dataset = "--dataset=text(path='text.txt', sequence_length=8)"
     words = [*runs.WORDS, dataset, f"--workdir={tmp_path / 'run'}"]
     processes.append(commands.start(*words, *place))
   found = ended(processes, 90)

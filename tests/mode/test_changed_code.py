@@ -73,7 +73,7 @@ def test_an_edited_run_is_refused_by_name_until_the_edit_is_accepted(
 def test_replaced_data_are_refused_by_evaluation(tmp_path, command, after, answer):
   text, workdir = tmp_path / "text.txt", tmp_path / "run"
   text.write_text("to be or not to be, that is the question. " * 60)
-  words = [f"--dataset=text_file(path='{text}', sequence_length=8)", "--skip_checks"]
+  words = [f"--dataset=text(path='{text}', sequence_length=8)", "--skip_checks"]
   words += ["--steps=1", "--batch_size=8", "--config.model.num_layers=1"]
   words += ["--config.log.tensorboard=false", f"--workdir={workdir}"]
   words += ["--config.sample.length=4"]

@@ -34,7 +34,7 @@ def texts(tmp_path_factory):
   """A folder with a text, a run on it, and one that holds a part out."""
   folder = tmp_path_factory.mktemp("texts")
   (folder / "text.txt").write_text(TEXT)
-  dataset = "text_file(path='text.txt', sequence_length=8)"
+  dataset = "text(path='text.txt', sequence_length=8)"
   for name, share in {"run": 0.0, "held_out": 0.25}.items():
     config = tiny_config(
       dataset=dataset, data_dir=str(folder), train__held_out=share, steps=2, **QUIET
@@ -110,7 +110,7 @@ def test_a_text_of_an_earlier_version_is_sampled_with_its_data(texts, copy, samp
     (folder / "run" / name).unlink()
   assert sampled(folder / "run", folder) == expected
   (folder / "text.txt").unlink()
-  with pytest.raises(UserError, match="Cannot read"):
+  with pytest.raises(UserError, match="No file matches"):
     sampled(folder / "run", folder)
 
 

@@ -139,10 +139,12 @@ SMALL = "sequence_length=8, validation_examples=8"
 DATASETS = {
   "associative_recall": f"pairs=2, vocabulary_size=16, {SMALL}",
   "listops": "sequence_length=16, validation_examples=8",
+  "majority": None,  # tests/architecture/test_encoder.py trains on it.
+  "masked": f"of='copy({SMALL})'",
   "parallel_text": None,  # It needs files; tests/test_shapes.py trains on the like.
   "python_docs": "sequence_length=512",
   "selective_copying": f"letters=2, {SMALL}",
-  "text_file": None,  # It needs a file; python_docs is text as well.
+  "text": None,  # It needs a file; python_docs is text as well.
   "tokens": None,  # It needs files; tests/dataset/test_tokens.py trains on some.
   "shakespeare": None,  # It needs a download.
 }
@@ -153,7 +155,7 @@ def every_part():
   attentions in each: a layer of either."""
   # What fewest can take goes first.
   places = sorted(positions, key=lambda p: "bias" in positions[p].acts(), reverse=True)
-  encoders = {"architecture.name": "encoder", "dataset": "majority"}
+  encoders = {"architecture.name": "encoder", "dataset": "masked"}
   data = [n for n in datasets if DATASETS.get(n, SMALL) and n not in encoders.values()]
   data.sort(key="python_docs".__eq__)  # The first pair takes the longest examples.
   causal = [a for a in attentions if "causal" in attentions[a].kinds]

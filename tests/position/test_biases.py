@@ -73,6 +73,43 @@ def test_bidirectional_t5_has_separate_buckets_for_the_future(in_float64):
   np.testing.assert_array_equal(actual, by_loop(formula))
 
 
+def logits(spec, architecture, dataset):
+  """Return the logits of a tiny model whose parameters are all filled."""
+  config = tiny_config(position=spec, architecture__name=architecture, dataset=dataset)
+  experiment = assemble(config)
+  params = fill(jax.eval_shape(lambda: experiment.init(0)))
+  batch = experiment.dataset.examples("validation", 0, np.arange(2))
+  source = () if batch.source is None else (jnp.asarray(batch.source),)
+  return jax.jit(experiment.model.apply)(params, None, batch.inputs, None, *source)
+
+
+@pytest.mark.parametrize(
+  ("architecture", "dataset", "same", "other"),
+  [
+    ("encoder", "majority(sequence_length=9)", True, False),
+    ("decoder_only", "copy(sequence_length=8)", False, True),
+  ],
+)
+def test_t5_has_buckets_for_what_the_mask_shows(architecture, dataset, same, other):
+  found = logits("t5(buckets=8)", architecture, dataset)
+  expected, wrong = (
+    logits(f"t5(buckets=8, bidirectional={each})", architecture, dataset)
+    for each in (same, other)
+  )
+  np.testing.assert_array_equal(found, expected)
+  assert not np.allclose(found, wrong)
+
+
+def test_t5_follows_the_mask_of_each_place():
+  """The encoder's and the decoder's layers have the same spec."""
+  found = [
+    logits(f"t5(buckets=8{more})", "encoder_decoder", "reverse(sequence_length=8)")
+    for more in ("", ", bidirectional=True", ", bidirectional=False")
+  ]
+  assert not np.allclose(found[0], found[1])
+  assert not np.allclose(found[0], found[2])
+
+
 @pytest.mark.parametrize(
   ("variant", "formula"),
   [

@@ -31,6 +31,7 @@ OPTIONS = {
   ("rope", "scaling"): "scaling=linear, factor=2",
   ("rope", "factor"): "scaling=linear, factor=3",
   ("rope", "original"): "scaling=yarn, factor=3, original=700",
+  ("rope", "ramp"): "scaling=yarn, factor=3, original=700, ramp=dimensions",
   ("xpos", "base"): "base=10.0",
   ("xpos", "gamma"): "gamma=1.0",
   ("xpos", "scale_base"): "scale_base=100",
@@ -49,6 +50,7 @@ OPTIONS = {
 WITHOUT = {
   ("rope", "factor"): "rope(scaling=linear, factor=2)",
   ("rope", "original"): "rope(scaling=yarn, factor=3)",
+  ("rope", "ramp"): "rope(scaling=yarn, factor=3, original=700)",
 }
 AT = jnp.array([[0, 1, 5, 40, 150]], jnp.int32)
 

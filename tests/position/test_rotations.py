@@ -83,6 +83,25 @@ def test_yarn_equals_the_formula_of_the_paper(in_float64, base):
     assert 0 in kinds
 
 
+@pytest.mark.parametrize("base", [10_000, 50])
+def test_the_ramp_of_yarn_can_be_linear_in_the_dimensions(in_float64, base):
+  """As in the authors' code: between the rounded indices of two numbers of turns."""
+
+  def index(turns):
+    return K * math.log(LENGTH / (turns * 2 * math.pi)) / (2 * math.log(base))
+
+  low, high = max(math.floor(index(32)), 0), min(math.ceil(index(1)), K - 1)
+  assert 0 <= low < high
+
+  def multiplier(p, f):
+    theta = base ** (-2 * f / K)
+    interpolated = min(max((f - low) / (high - low), 0), 1)
+    stretched = interpolated * theta / 4 + (1 - interpolated) * theta
+    return (0.1 * math.log(4) + 1) * cmath.exp(1j * p * stretched)
+
+  close(f"rope(scaling=yarn, factor=4, base={base}.0, ramp=dimensions)", multiplier)
+
+
 def test_yarn_does_not_interpolate_fast_pairs(in_float64):
   """The first pair turns LENGTH / 2π = 32.5 times: it is not interpolated."""
   y = call(
@@ -113,6 +132,7 @@ def test_yarn_takes_the_length_of_training_at_other_lengths(in_float64):
     ("rope(scaling=linear)", "needs a factor above 1, not 1"),
     ("rope(scaling=yarn, factor=0.5)", "needs a factor above 1, not 0.5"),
     ("rope(original=8)", "original=8.: take a length, with scaling=yarn"),
+    ("rope(ramp=dimensions)", "ramp=dimensions. needs scaling=yarn"),
     ("rope(share=0)", "above 0 and at most 1"),
     ("rope(share=1.5)", "above 0 and at most 1"),
     ("rope(share=0.1)", "share=0.1.* turns no pair of 4 features"),

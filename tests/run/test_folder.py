@@ -165,7 +165,7 @@ def test_a_new_folders_name_tells_what_is_tried(config):
 
 
 def test_a_new_folders_name_is_no_path_and_not_too_long(config):
-  config.dataset = f"text_file(path='../{'x' * 300}')"
+  config.dataset = f"text(path='../{'x' * 300}')"
   path = run_folder.new_folder(*configs.words(config))
   assert path.parent == run_folder.RUNS
   assert len(path.name) <= 100

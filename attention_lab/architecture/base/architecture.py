@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
@@ -167,22 +167,34 @@ class Model(NamedTuple):
   attention_weights: Callable[
     ..., Any
   ]  # (parameters, None, tokens, positions) → as above
+  # Matrices that do not decay (`Module.undecayed`): a set that `init` fills when traced.
+  undecayed: Collection[tuple[str, str]]
 
 
 def as_functions(build: Callable[[], Architecture]) -> Model:
   """Transform the architecture that `build` makes into pure functions."""
+  undecayed: set[tuple[str, str]] = set()
+
+  def collect(
+    create: Any, shape: Any, dtype: Any, init: Any, context: Any
+  ) -> jax.Array:
+    module, _, name = context.full_name.rpartition("/")
+    if name in getattr(context.module, "undecayed", ()):
+      undecayed.add((module, name))
+    return create(shape, dtype, init)
 
   def methods() -> Any:
     net = build()
 
     def call(*inputs: Any) -> Any:
-      with shared_sample(net.position()):
+      with shared_sample(net.position()), hk.custom_creator(collect):
         return net(*inputs)
 
     return call, (call, net.initial_state, net.extend, net.attention_weights)
 
-  transformed = hk.multi_transform(methods)
-  return Model(transformed.init, *transformed.apply)
+  init, functions = hk.multi_transform(methods)
+  apply, initial_state, extend, weights = functions
+  return Model(init, apply, initial_state, extend, weights, undecayed)
 
 
 CONTRACT = Contract(

@@ -15,7 +15,7 @@ from attention_lab.kernel.choose import attend
 from attention_lab.kernel.mask import Mask
 from attention_lab.kernel.problem import Bias, Problem, is_constant
 from attention_lab.nn.linear import Linear
-from attention_lab.position.base.position import Position, current_sample
+from attention_lab.position.base.position import Position, bias_of, current_sample
 
 
 class KVMemory(NamedTuple):
@@ -121,7 +121,7 @@ class MultiHead(Attention):
   def position_bias(self, mask: Mask) -> jax.Array | float:
     """Return what the positional scheme adds to the scores: [B, N, T, S], or 0."""
     positions = mask.query_positions, mask.context_positions
-    bias = self.position.bias(*positions, self.num_heads)
+    bias = bias_of(self.position, *positions, self.num_heads, mask.causal)
     return 0.0 if bias is None else bias
 
   def dot_product(
@@ -208,7 +208,7 @@ def _kernel_bias(
   """
 
   def bias(query_positions: Any, context_positions: Any) -> jax.Array | None:
-    return position.bias(query_positions, context_positions, num_heads)
+    return bias_of(position, query_positions, context_positions, num_heads, mask.causal)
 
   first = (mask.query_positions[:, :1], mask.context_positions[:, :1])
   if bias(*first) is None:

@@ -15,9 +15,10 @@ from attention_lab.tokenizer.base.vocabulary import Vocabulary
 
 SPLITS = ("train", "validation")
 # The forms of examples. "next_token": targets may be among the inputs, only for causal
-# models. "labels": targets are not among the inputs. "pairs": next tokens given a source,
-# which is an array of its own.
-TASKS = ("next_token", "labels", "pairs")
+# models. "labels": targets are not among the inputs. "masked": tokens hidden in the inputs,
+# only for models that see both sides. "pairs": next tokens given a source, which is an
+# array of its own.
+TASKS = ("next_token", "labels", "masked", "pairs")
 
 
 class Batch(NamedTuple):

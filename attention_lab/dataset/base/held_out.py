@@ -2,8 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +9,7 @@ import numpy as np
 from attention_lab.dataset.base.bucketed import Bucketed
 from attention_lab.dataset.base.dataset import Batch, Dataset, with_order
 from attention_lab.dataset.base.order import Order
+from attention_lab.dataset.base.wrapped import Wrapped
 from attention_lab.errors import UserError
 
 # Examples between the two parts: the windows of a text start later in other passes.
@@ -32,6 +31,8 @@ def hold_out(dataset: Dataset, share: float) -> Dataset:
       "--config.train.held_out is for single sequences of one length, not for pairs; "
       "omit it."
     )
+  if isinstance(dataset, Wrapped) and not isinstance(dataset, HeldOut):
+    return dataset.over([hold_out(source, share) for source in dataset.sources])
   given: dict[str, Any] = {
     field.name: getattr(dataset, field.name) for field in dataclasses.fields(Dataset)
   }
@@ -39,7 +40,7 @@ def hold_out(dataset: Dataset, share: float) -> Dataset:
 
 
 @dataclasses.dataclass(kw_only=True)
-class HeldOut(Dataset):
+class HeldOut(Wrapped):
   """Validates on the last examples of the first training pass of another dataset.
 
   These are the same for all runs. All passes of the training split leave them out.
@@ -49,17 +50,14 @@ class HeldOut(Dataset):
   share: float  # Of the training examples, which validation uses.
 
   def __post_init__(self) -> None:
-    length = self.sequence_length
-    if self.of.sequence_length != length:  # After `dataclasses.replace`.
-      self.of = dataclasses.replace(self.of, sequence_length=length)
+    self.wrap(self.of)
     # An instance has these from the other dataset, not from a class.
     vars(self).update(primary=self.of.primary, tasks=self.of.tasks)
-    self._first = with_order(self.of, Order())
-    self._trained = self.of
+    self._first = with_order(self.source, Order())
 
   @functools.cached_property
   def _sizes(self) -> dict[str, int]:
-    whole = self.of.size("train")
+    whole = self.source.size("train")
     held = max(1, round(whole * self.share))
     if whole - held - GAP < 1:
       raise UserError(
@@ -69,13 +67,8 @@ class HeldOut(Dataset):
     return {"train": whole - held - GAP, "validation": held}
 
   @property
-  def vocabulary(self) -> Any:
-    return self.of.vocabulary
-
-  @property
-  def fingerprint(self) -> str:
-    recipe = f"{self.of.fingerprint}, {self.share} held out"
-    return hashlib.sha256(recipe.encode()).hexdigest()
+  def recipe(self) -> str:
+    return f"{self.share} held out"
 
   def size(self, split: str) -> int:
     return self._sizes[split]
@@ -84,23 +77,12 @@ class HeldOut(Dataset):
     if split == "validation":
       start = self._sizes["train"] + GAP
       return self._first.examples("train", 0, start + indices)
-    if self._trained.order is not self.order:
-      self._trained = with_order(self.of, self.order)
-    return self._trained.examples("train", epoch, indices)
-
-  def files(self) -> Mapping[str, bytes]:
-    return self.of.files()
+    return self.source.examples("train", epoch, indices)
 
   @property
   def best_loss(self) -> float | None:
-    return self.of.best_loss
+    return self.source.best_loss
 
   @property
   def characters_per_token(self) -> float | None:
-    return self.of.characters_per_token
-
-  def described(self, batch_size: int) -> str:
-    return self.of.described(batch_size)
-
-  def prompt(self) -> str:
-    return self.of.prompt()
+    return self.source.characters_per_token

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from attention_lab.dataset.base.paths import unreadable
+from attention_lab.dataset.reader.paths import unreadable
 from attention_lab.errors import UserError
 
 BLOCK = 1 << 20  # Bytes read at a time.

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 from attention_lab.dataset.base.lines import file_info
+from attention_lab.dataset.reader.paths import cache_root
 from attention_lab.errors import UserError
-from attention_lab.system.files import user_cache
 
 # Names that {split} may stand for.
 SPLIT_NAMES = {
@@ -81,10 +81,8 @@ class ParallelFiles:
 
   def cache_folder(self, *recipe: object) -> Path:
     """Return the folder of derived files: in the data's folder if it is writable."""
-    given = Path(self.data_dir).expanduser()
-    root = given if self.data_dir and _is_writable(given) else user_cache() / "data"
     key = hashlib.sha256(repr((RECIPE, *recipe)).encode()).hexdigest()
-    return root / "parallel_text" / key[:32]
+    return cache_root(self.data_dir) / "parallel_text" / key[:32]
 
   def _path(self, side: str, name: str) -> Path:
     path = Path(self.patterns[side].replace("{split}", name)).expanduser()
@@ -103,8 +101,3 @@ class ParallelFiles:
       if os.path.exists(self._path(side, name))
     )
     return tuple(itertools.islice(found, 1))
-
-
-def _is_writable(folder: Path) -> bool:
-  """Return whether the folder's mode allows writing; root may write anywhere."""
-  return os.access(folder, os.W_OK) and bool(os.stat(folder).st_mode & 0o222)

@@ -6,7 +6,6 @@ and count as memory of the process, so that 64 steps map a file of 1 GB as a who
 """
 
 import functools
-import glob
 import hashlib
 import os
 import stat
@@ -18,7 +17,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from attention_lab.dataset.base.paths import unreadable
+from attention_lab.dataset.reader.paths import unreadable
 from attention_lab.errors import UserError
 
 # The header of the shards of modded-nanogpt: words of int32, of which the third is the
@@ -103,24 +102,19 @@ class Shards:
         found[row, left:right] = piece
     return found
 
+  def pieces(self, spans: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield the tokens of spans [N, 2], by file: the row, the first number, the tokens.
 
-def find_files(pattern: str, data_dir: str) -> list[Path]:
-  """Return the files that a path or a pattern names, sorted.
-
-  Args:
-    pattern: the path, or a pattern in which "**" stands for any folders.
-    data_dir: folder to search if the current one has no such file; "" for none.
-
-  Raises:
-    UserError: there is none.
-  """
-  for folder in ("", data_dir):
-    path = os.path.join(*(os.path.expanduser(each) for each in (folder, pattern)))
-    found = [path] if os.path.lexists(path) else sorted(glob.glob(path, recursive=True))
-    if found:
-      return [Path(each) for each in found]
-  places = f"the current folder or {data_dir}" if data_dir else "the current folder"
-  raise UserError(f"No file matches {pattern!r}, searched for from {places}.")
+    A span that crosses the end of a file comes in several pieces. Spans are sorted.
+    """
+    for file, end in zip(self.files, self._ends, strict=True):
+      begin = end - file.layout.length
+      first = np.searchsorted(spans[:, 1], begin, "right")
+      rows = np.arange(first, np.searchsorted(spans[:, 0], end))
+      own = spans[rows].clip(begin, end)
+      if len(rows):
+        tokens = file.read((own - begin).tolist())
+        yield from zip(rows.tolist(), own[:, 0].tolist(), tokens, strict=True)
 
 
 def read_shards(paths: Sequence[Path]) -> Shards:
@@ -136,6 +130,14 @@ def read_shards(paths: Sequence[Path]) -> Shards:
   if total > MANY:
     print(f"Reading {total / 1e9:,.0f} GB of token files …", file=sys.stderr)
   return Shards([_read(path) for path in paths])
+
+
+def known_shard(path: Path, sha256: str) -> Shard:
+  """Return a file that `numpy.save` wrote, whose sha256 is known; it is not read."""
+  with open(path, "rb") as file:
+    status = os.fstat(file.fileno())
+    layout = _npy_layout(path, file, status.st_size)
+  return Shard(path, layout, status.st_mtime_ns, sha256, -1, 0)
 
 
 def _read(path: Path) -> Shard:

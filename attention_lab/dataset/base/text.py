@@ -1,38 +1,68 @@
-"""A text as examples: windows of characters, each to predict the next one."""
+"""A text as examples: windows of tokens, each to predict the next one."""
 
 import abc
 import dataclasses
 import functools
-import hashlib
-import os
-import stat
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
-from attention_lab.dataset.base.kept import MARK, PROMPT
-from attention_lab.dataset.base.paths import unreadable
+from attention_lab.dataset.base.corpus import LoadedCorpus
+from attention_lab.dataset.base.dataset import SPLITS
+from attention_lab.dataset.base.division import Fractions
+from attention_lab.dataset.base.held_text import HeldText
+from attention_lab.dataset.base.kept import PROMPT
+from attention_lab.dataset.base.prepared import Prepared
+from attention_lab.dataset.base.rule import Rule
+from attention_lab.dataset.base.text_store import TextStore
 from attention_lab.dataset.base.windows import Windows
+from attention_lab.dataset.reader.paths import cache_root
 from attention_lab.errors import UserError
+from attention_lab.plugin import spec as specs
 from attention_lab.tokenizer.base.kept import CHARACTERS, packed, unpacked
-from attention_lab.tokenizer.base.vocabulary import CharacterVocabulary
+from attention_lab.tokenizer.base.tokenizer import Tokenizer, tokenizers
+from attention_lab.tokenizer.base.vocabulary import Vocabulary, separator_of
 
 MOST_UNKNOWN = 20  # Most characters that a message lists.
+MOST_OF_PROMPT = 16  # Most tokens of the default prompt.
+# What a run keeps beside the files of its tokenizer: the tokenizer with its options, if it
+# is not "characters"; and a file that exists if documents have separators.
+TOKENIZER, SEPARATED = "tokenizer.txt", "separated.txt"
 
 
 @dataclasses.dataclass(kw_only=True)
 class Text(Windows):
   """The first part of a text to train on, the last to validate on.
 
-  A run keeps the vocabulary and the default prompt.
+  A run keeps what its tokens stand for and the default prompt. A text is encoded at each
+  start if that is quick; otherwise its tokens are written to files, once.
   """
 
-  validation_fraction: float = 0.1  # Share of the text, at its end.
+  tokenizer: str = "characters"  # What a token is, with options.
+  validation_fraction: float = 0.1  # Share to validate on: the end of the text.
+  test_fraction: float = 0.0  # Share of the split "test", behind it.
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    rest = 1 - self.validation_fraction - self.test_fraction
+    if not 0 < self.validation_fraction < 1:
+      raise UserError(
+        f"validation_fraction={self.validation_fraction}: take a share between 0 and 1."
+      )
+    if self.test_fraction < 0 or rest <= 0:
+      raise UserError(
+        f"test_fraction={self.test_fraction}: take a share from 0 to below "
+        f"{1 - self.validation_fraction:g}, what validation_fraction leaves."
+      )
 
   @abc.abstractmethod
   def load(self) -> str:
     """Return the text."""
+
+  @property
+  def rule(self) -> Rule:
+    """The options that divide the text."""
+    return Rule(Fractions(self.validation_fraction, self.test_fraction), self.seed)
 
   @functools.cached_property
   def text(self) -> str:
@@ -57,67 +87,123 @@ class Text(Windows):
     return text
 
   @functools.cached_property
-  def vocabulary(self) -> CharacterVocabulary:
-    known = unpacked(self.kept, CHARACTERS)
-    return (
-      CharacterVocabulary.of(self.text) if known is None else CharacterVocabulary(known)
+  def source(self) -> HeldText | TextStore:
+    """The text before it is encoded, and the means to do it."""
+    made: Tokenizer = tokenizers.bind(self.tokenizer)()
+    if made.fast:
+      content = self.text if made.reads is str else packed(self.text)
+      return HeldText(content, made, self.rule)
+    corpus = LoadedCorpus(lambda: packed(self.text), type(self).__name__)
+    return TextStore(
+      corpus, made, self.tokenizer, self.rule, cache_root(self.data_dir) / "text"
     )
 
   @functools.cached_property
-  def fingerprint(self) -> str:
-    return hashlib.sha256(packed(self.text)).hexdigest()
+  def vocabulary(self) -> Vocabulary:
+    tokenizer: Tokenizer = tokenizers.bind(self.tokenizer)()
+    files = kept_tokenizer(self.kept, self.tokenizer)
+    if files is not None:
+      return tokenizer.vocabulary(files, SEPARATED in self.kept)
+    return tokenizer.vocabulary(self._learned, self.source.separated)
 
   @functools.cached_property
-  def _splits(self) -> dict[str, np.ndarray]:
-    if not 0 < self.validation_fraction < 1:
-      raise UserError(
-        f"validation_fraction={self.validation_fraction}: take a share between 0 and 1."
-      )
-    tokens = self.vocabulary.encode(self.text)
-    cut = int(len(tokens) * (1 - self.validation_fraction))
-    splits = {"train": tokens[:cut], "validation": tokens[cut:]}
-    if len(splits["train"]) <= self.sequence_length or len(splits["validation"]) < 2:
-      raise UserError(
-        f"{len(tokens)} characters with validation_fraction={self.validation_fraction} "
-        f"leave too few for windows of {self.sequence_length}; lower sequence_length."
-      )
-    return splits
+  def _learned(self) -> Mapping[str, bytes]:
+    """The files of the tokenizer."""
+    kept = kept_tokenizer(self.kept, self.tokenizer)
+    return self.source.learned() if kept is None else kept
+
+  @property
+  def fingerprint(self) -> str:
+    return self.source.fingerprint
+
+  @functools.cached_property
+  def encoded(self) -> Prepared:
+    """The tokens of each split.
+
+    Raises:
+      UserError: a split has too few, or they cannot be made.
+    """
+    files = self._learned if _is_own(self) else {}
+    found = self.source.tokens(self.vocabulary, files)
+    for split in self.splits:
+      least = self.sequence_length + 1 if split == "train" else 2
+      if split not in found.splits or len(found.splits[split]) < least:
+        raise _too_few(found, split, self.sequence_length)
+    return found
+
+  @property
+  def splits(self) -> tuple[str, ...]:
+    return (*SPLITS, "test") if self.test_fraction else SPLITS
 
   def files(self) -> Mapping[str, bytes]:
     files = {PROMPT: packed(self.prompt())}
-    if isinstance(self.vocabulary, CharacterVocabulary):  # A plugin may have another.
-      files[CHARACTERS] = packed(self.vocabulary.characters)
-    return files
+    if not _is_own(self):
+      return files
+    if self.tokenizer != "characters":
+      files[TOKENIZER] = packed(self.tokenizer)
+    if separator_of(self.vocabulary) is not None:
+      files[SEPARATED] = b"yes\n"
+    return files | dict(self._learned)
 
   def prompt(self) -> str:
-    kept = unpacked(self.kept, PROMPT)
-    return super().prompt() if kept is None else kept
+    """Return the first tokens of the validation split that are a text."""
+    if (kept := unpacked(self.kept, PROMPT)) is not None:
+      return kept
+    length = min(self.length("validation"), MOST_OF_PROMPT)
+    tokens = self.encoded.splits["validation"].take(np.zeros(1, np.int64), length)[0]
+    start = int(tokens[0] == separator_of(self.vocabulary))
+    found = ""
+    for end in range(start + 1, length + 1):
+      found = self.vocabulary.decode(tokens[start:end])
+      if found and not found.endswith("\ufffd"):  # Not within a character.
+        break
+    return found
 
   @property
   def characters_per_token(self) -> float:
-    return 1.0
+    facts = self.encoded.facts["validation"]
+    return facts.characters / facts.tokens
 
   def length(self, split: str) -> int:
-    return len(self._splits[split])
+    return len(self.encoded.splits[split])
 
   def windows(self, split: str, starts: np.ndarray) -> np.ndarray:
-    at = starts[:, None] + np.arange(self.sequence_length + 1)
-    return self._splits[split].take(at, mode="clip")
+    return self.encoded.splits[split].take(starts, self.sequence_length + 1)
 
 
-def read_text(path: Path) -> str:
-  """Return the text of a UTF-8 file without a byte-order mark at its start.
+def _is_own(dataset: Text) -> bool:
+  """Return whether the vocabulary is the tokenizer's, not one that a plugin defines."""
+  return type(dataset).vocabulary is Text.vocabulary
+
+
+def kept_tokenizer(
+  kept: Mapping[str, bytes], tokenizer: str
+) -> Mapping[str, bytes] | None:
+  """Return the files of the tokenizer that a run keeps; None if it keeps none.
 
   Raises:
-    UserError: the file cannot be read.
+    UserError: it is another tokenizer.
   """
-  try:
-    if os.path.exists(path) and stat.S_ISCHR(path.stat().st_mode):
-      raise UserError(f"{path} is a device, not a file.")  # Reading one may never end.
-    return path.read_bytes().decode("utf-8").removeprefix(MARK)
-  except UnicodeDecodeError as error:
-    raise UserError(f"{path} is not UTF-8 text (byte {error.start}).") from None
-  except ValueError:
-    raise UserError(f"{str(path)!r} is no path.") from None
-  except OSError as error:
-    raise unreadable(path, error) from None
+  if TOKENIZER not in kept and CHARACTERS not in kept:
+    return None
+  trained = unpacked(kept, TOKENIZER) or "characters"
+  # A run keeps the files that an option `path` names.
+  one, other = (specs.parse(text) for text in (trained, tokenizer))
+  for spec in (one, other):
+    spec.options.pop("path", None)
+  if one != other:
+    raise UserError(
+      f"The run was trained with tokenizer={trained!r}, and the data is to be read with "
+      f"tokenizer={tokenizer!r}: its tokens would be others. Write the first."
+    )
+  ours = (PROMPT, TOKENIZER, SEPARATED)
+  return {name: content for name, content in kept.items() if name not in ours}
+
+
+def _too_few(found: Prepared, split: str, sequence_length: int) -> UserError:
+  """Return the error of a split that is too short, or has no document."""
+  count = len(found.splits[split]) if split in found.splits else 0
+  return UserError(
+    f"{split} has {count:,} tokens, too few for windows of {sequence_length}. Use more "
+    f"text or other fractions, or lower sequence_length."
+  )

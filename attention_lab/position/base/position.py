@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import inspect
 from collections.abc import Callable, Iterator
 from typing import ClassVar, NamedTuple
 
@@ -48,7 +49,8 @@ class Position(Module):
   ) -> jax.Array | None:
     """Return a bias of the scores: [B, T], [B, S], N → [B, N, T, S], or None.
 
-    The dtype is float32 or wider.
+    The dtype is float32 or wider. A method with a parameter `causal: bool = True` gets
+    that of the mask.
     """
     del query_positions, context_positions, num_heads
     return None
@@ -73,6 +75,19 @@ class Position(Module):
   def reach(self) -> int | None:
     """Number of distinct positions; None for no limit."""
     return self.max_length if self.bounded else None
+
+
+def bias_of(
+  position: Position,
+  query_positions: jax.Array,
+  context_positions: jax.Array,
+  num_heads: int,
+  causal: bool,
+) -> jax.Array | None:
+  """Return the bias of a scheme under a mask that is causal or not."""
+  takes = "causal" in inspect.signature(position.bias).parameters
+  given = {"causal": causal} if takes else {}
+  return position.bias(query_positions, context_positions, num_heads, **given)
 
 
 class Properties(NamedTuple):

@@ -62,7 +62,7 @@ class Tokenizer(abc.ABC):
 
     Args:
       documents: returns the documents of `learns_from`, as often as it is called; of a
-        long document, consecutive pieces of about a megabyte, cut behind line ends.
+        long document, consecutive pieces of about a megabyte, cut in front of line ends.
       separated: whether the vocabulary needs a separator.
 
     Raises:

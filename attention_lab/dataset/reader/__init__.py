@@ -1,0 +1,1 @@
+"""Readers of files of documents: one file per format."""
