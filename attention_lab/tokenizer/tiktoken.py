@@ -4,6 +4,7 @@ import base64
 import binascii
 import dataclasses
 import functools
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -90,7 +91,7 @@ class Tiktoken(Tokenizer):
   ) -> "TiktokenVocabulary":
     name = self.pattern or Path(self.path).name.partition(".")[0]
     known = ENCODINGS.get(name)
-    if known is None and (not self.pattern or name.isidentifier()):
+    if known is None and (not self.pattern or re.fullmatch(r"[\w.-]+", name)):
       which = f"pattern={name!r}" if self.pattern else "Its name"
       raise UserError(
         f"{which} is not that of an encoding. {nearest(name, ENCODINGS)} Set "
