@@ -59,7 +59,7 @@ class HuggingFace(Tokenizer):
     del documents
     files = {FILE: read_file(self.path, FILE)}
     try:
-      self.vocabulary(files, separated)
+      _ = self.vocabulary(files, separated).size  # Reads the content.
     except UserError as error:
       raise UserError(f"{self.path}: {error}") from None
     return files
@@ -67,9 +67,7 @@ class HuggingFace(Tokenizer):
   def vocabulary(
     self, files: Mapping[str, bytes], separated: bool
   ) -> "HuggingFaceVocabulary":
-    tokenizer = loaded(files[FILE])
-    name = _separator(tokenizer, self.separator) if separated or self.separator else ""
-    return HuggingFaceVocabulary(files[FILE], name if separated else "")
+    return HuggingFaceVocabulary(files[FILE], separated, self.separator)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,14 +75,16 @@ class HuggingFaceVocabulary(Pieces):
   """The tokens of a `tokenizer.json`."""
 
   content: bytes = dataclasses.field(repr=False)  # Of the file.
-  separator_name: str  # The special token in front of documents; "" for none.
+  separated: bool  # Whether there is a separator.
+  separator_name: str = ""  # The special token that it is; "" for a usual one.
 
   @functools.cached_property
   def _tokenizer(self) -> Any:
     tokenizer = loaded(self.content)
-    if self.separator_name:
+    if self.separated or self.separator_name:
+      name = _separator(tokenizer, self.separator_name)
       # Not a token of a document, even if the file does not call it special.
-      tokenizer.add_special_tokens([self.separator_name])
+      tokenizer.add_special_tokens([name] if self.separated else [])
     tokenizer.encode_special_tokens = True  # As plain text.
     return tokenizer
 
@@ -115,12 +115,13 @@ class HuggingFaceVocabulary(Pieces):
     """Bytes of the text that each token stands for: int32 [V]; None if inexact."""
     return self.piece_bytes() if self.is_exact else None
 
-  @property
+  @functools.cached_property
   def separator(self) -> int | None:
     """The token in front of each document; None if the text is one document."""
-    if not self.separator_name:
+    if not self.separated:
       return None
-    return int(self._tokenizer.token_to_id(self.separator_name))
+    name = _separator(self._tokenizer, self.separator_name)
+    return int(self._tokenizer.token_to_id(name))
 
   def decode(self, tokens: Iterable[int]) -> str:
     """Return tokens as text, without special tokens."""

@@ -109,9 +109,20 @@ def test_tokens_are_those_of_the_library(name, saved):
   assert vocabulary.size == made.get_vocab_size()
   assert vocabulary.decode(found[-1]) == made.decode(expected[-1].ids)
   assert (vocabulary.token_bytes is not None) == exact
+  assert vocabulary._spelling.lossless == exact  # By the file, without encoding.
   if exact:
     assert vocabulary.decode(found[-1]) == TEXT
     assert vocabulary.token_bytes[found[-1]].sum() == len(TEXT.encode())
+
+
+def test_a_loss_that_the_file_does_not_state_is_found_by_encoding(saved):
+  """The library reads the names of bytes in texts if the model is a unigram."""
+  names = [(name, -9.0) for name in library.BYTE_NAMES]
+  model = tokenizers.models.Unigram([("<unk>", 0.0), *names], 0, byte_fallback=True)
+  vocabulary = vocabulary_of(saved(tokenizers.Tokenizer(model)), separated=False)
+  assert vocabulary._spelling.lossless
+  assert vocabulary.encode("A<0x41>").size == 2
+  assert vocabulary.token_bytes is None
 
 
 def test_characters_stand_for_bytes_as_in_the_library():
@@ -140,7 +151,7 @@ def test_truncation_padding_dropout_and_special_tokens_are_off(saved):
   made = library.byte_level(special=["<pad>", "</s>"])
   expected = made.encode(TEXT).ids
   made.enable_truncation(3)
-  made.enable_padding(length=9)
+  made.enable_padding(length=99)
   made.model.dropout = 0.9
   made.post_processor = tokenizers.processors.TemplateProcessing(
     single="</s> $A </s>", special_tokens=[("</s>", 1)]
