@@ -35,6 +35,7 @@ class Architecture(Module):
   vocabulary_size: int
   attentions: Mapping[str, tuple[Build, ...]]  # By place, one per layer.
   position: Callable[[], Position]
+  padding: int | None = None  # Token that nothing attends to; see `padding_of`.
 
   # Places of attentions in the architecture, each with the kind of attention it needs
   # (one of `Attention.kinds`).
@@ -171,9 +172,15 @@ class Model(NamedTuple):
   undecayed: Collection[tuple[str, str]]
 
 
+class Declared(set[tuple[str, str]]):
+  """A set that is hashed by its identity: a `Model`, which has it, is a key of caches."""
+
+  __hash__ = object.__hash__  # type: ignore[assignment]
+
+
 def as_functions(build: Callable[[], Architecture]) -> Model:
   """Transform the architecture that `build` makes into pure functions."""
-  undecayed: set[tuple[str, str]] = set()
+  undecayed = Declared()
 
   def collect(
     create: Any, shape: Any, dtype: Any, init: Any, context: Any
