@@ -138,7 +138,7 @@ class HuggingFaceVocabulary(Pieces):
       return self._encode(texts)
     # A text may have the character that names have for a space: it is encoded as bytes.
     split = [text.split(space) for text in texts]
-    encoded = iter(self._encode([part for parts in split for part in parts]))
+    encoded = iter(self._encode([text for parts in split for text in parts]))
     between = [self.pieces.index(bytes([byte])) for byte in space.encode()]
     return [
       np.concatenate(

@@ -23,7 +23,7 @@ LARGEST = 2**24  # Exclusive bound of ranks.
 
 
 class Encoding(NamedTuple):
-  """What is known of an encoding by its name."""
+  """An encoding of OpenAI."""
 
   pattern: str  # Regular expression of the parts of a text that are encoded alone.
   separator: int  # Its token <|endoftext|>.

@@ -11,7 +11,7 @@ BYTES = range(256)
 
 
 class Spelling(NamedTuple):
-  """How the names of tokens are spelled."""
+  """Spelling of the names of tokens."""
 
   lossless: bool  # Whether every text is what the names of its tokens spell.
   byte_level: bool  # Whether a character stands for a byte.
