@@ -54,16 +54,7 @@ def run(config: Config, workdir: str | None, listen: Listen = Show) -> int:
   checked = checked._replace(exact=bool(exact))
   dataset = checked.experiment.dataset
   refuse_differences(group, "data", {"sha256": dataset.fingerprint})
-  stepper = make_stepper(
-    checked.experiment,
-    devices,
-    [each.seed for each in configs],
-    config.batch_size,
-    config.train.micro_batches,
-    config.train.steps_per_call,
-    group,
-    checked.fresh,
-  )
+  stepper = _stepper(config, seeds, checked, devices, group)
   files = dataset.files()
   if config.dry_run:
     return _describe(configs, root, folders, checked, stepper, devices, group)
@@ -92,6 +83,21 @@ def run(config: Config, workdir: str | None, listen: Listen = Show) -> int:
     for one in runs:
       resources.callback(one.recorder.close)
     return Loop(stepper, runs, root, listen).run()
+
+
+def _stepper(
+  config: Config,
+  seeds: list[int],
+  checked: Checked,
+  devices: list[jax.Device],
+  group: Group,
+) -> Stepper:
+  """Return what takes the steps of all seeds."""
+  train = config.train
+  return make_stepper(
+    *(checked.experiment, devices, seeds, config.batch_size, train.micro_batches),
+    *(train.steps_per_call, group, checked.fresh),
+  )
 
 
 def _describe(

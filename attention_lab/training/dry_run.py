@@ -102,12 +102,19 @@ def _times(planned: Planned) -> dict[str, str]:
   total = times.total(left, often * seeds)
   return {
     "compilation": f"{times.compiling:.1f} s",
-    "a step" + " of all seeds" * (seeds > 1): f"{1e3 * times.step:,.3g} ms",
-    "tokens per second": f"{tokens:,.0f}",
-    "an evaluation of the validation split": f"{times.evaluation:,.3g} s",
+    "a step" + " of all seeds" * (seeds > 1): _seconds(times.step),
+    "tokens per second": f"{tokens:,.0f}" if tokens >= 100 else f"{tokens:.3g}",
+    "an evaluation of the validation split": _seconds(times.evaluation),
     "time of the run, about": f"{forecast.duration(total)} on this machine, besides its "
     f"start, checkpoints and samples",
   }
+
+
+def _seconds(seconds: float) -> str:
+  """Return a duration as text, with its unit."""
+  if seconds >= 100:
+    return f"{seconds:,.0f} s"
+  return f"{seconds:.3g} s" if seconds >= 1 else f"{1e3 * seconds:.3g} ms"
 
 
 def _taken(planned: Planned) -> int:

@@ -59,6 +59,21 @@ def text_of(document: Document) -> str:
   return document
 
 
+def difference(one: Vocabulary, other: Vocabulary) -> tuple[int, str, str] | None:
+  """Return the first token that differs, and how both write it; None if they are equal."""
+  tokens = [
+    [each.decode([token]) for token in range(each.size)] for each in (one, other)
+  ]
+  if tokens[0] == tokens[1]:
+    return None
+  first = next(
+    (i for i, pair in enumerate(zip(*tokens, strict=False)) if pair[0] != pair[1]),
+    min(map(len, tokens)),
+  )
+  texts = [repr(each[first]) if first < len(each) else "none" for each in tokens]
+  return first, texts[0], texts[1]
+
+
 @dataclasses.dataclass(frozen=True)
 class CharacterVocabulary:
   """Token i is the i-th of `characters`, which are distinct and sorted.
@@ -126,13 +141,23 @@ class WordVocabulary:
   """Token i is the i-th of `words`, which are distinct; spaces stand between them."""
 
   words: tuple[str, ...]
+  separator: int | None = None  # The token in front of each document, if there is one.
 
   @classmethod
-  def numbers(cls, size: int) -> "WordVocabulary":
-    """Return the vocabulary of tokens that are written as numbers: "17 4 3"."""
+  def numbers(cls, size: int, separator: int | None = None) -> "WordVocabulary":
+    """Return the vocabulary of tokens that are written as numbers: "17 4 3".
+
+    Raises:
+      UserError: there are too many, or the separator is none of them.
+    """
     if size > MOST_WORDS:
       raise UserError(f"A vocabulary of {size} words: take at most {MOST_WORDS}.")
-    return cls(tuple(map(str, range(size))))
+    if separator is not None and not 0 <= separator < size:
+      raise UserError(
+        f"separator={separator} is outside the vocabulary of {size:,} tokens: take one of "
+        f"0 to {size - 1:,}."
+      )
+    return cls(tuple(map(str, range(size))), separator)
 
   @property
   def size(self) -> int:
