@@ -59,6 +59,13 @@ def text_of(document: Document) -> str:
   return document
 
 
+def special_token_of(vocabulary: Vocabulary, name: str) -> int | None:
+  """Return the special token of a name, which no text is encoded as; None if unknown."""
+  find = getattr(vocabulary, "special_token", None)
+  found: int | None = None if find is None else find(name)
+  return found
+
+
 def difference(one: Vocabulary, other: Vocabulary) -> tuple[int, str, str] | None:
   """Return the first token that differs, and how both write it; None if they are equal."""
   tokens = [
