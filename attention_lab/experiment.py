@@ -106,7 +106,7 @@ def assemble(
     causal=causal,
     output=partial(_output, model),
     loss=partial(_loss, model, policy, train.label_smoothing),
-    measure=partial(_measure, model, policy),
+    measure=partial(_measure, partial(_output, model, policy), dataset.token_bytes),
     schedule=schedule,
     optimizer=make_optimizer(*rule, model.undecayed),
     policy=policy,
@@ -199,15 +199,15 @@ def _loss(
   return token_sums(output, batch.targets, batch.weights, smoothing)
 
 
-def _measure(model: Model, policy: jmp.Policy, params: Any, batch: Any) -> Measured:
-  """Return the sums of a batch over tokens and over whole sequences."""
-  output = _output(model, policy, params, None, batch)
+def _measure(of: Any, token_bytes: Any, params: Any, batch: Any) -> Measured:
+  """Return the sums of a batch over tokens, whole sequences and original text."""
+  output = of(params, None, batch)
   if isinstance(output, cross_entropy.Head):
     sums, hits = cross_entropy.head_hits(output, batch.targets, batch.weights)
   else:
     sums = token_sums(output, batch.targets, batch.weights)
     hits = jnp.argmax(output, axis=-1) == batch.targets
-  return measured(sums, hits, batch.weights)
+  return measured(sums, hits, batch.targets, batch.weights, token_bytes)
 
 
 def _output(

@@ -60,6 +60,28 @@ OF_A_RUN = [
   ),
   (
     "evaluate",
+    "--workdir=run --config.evaluation.split=test",
+    "has the splits train, validation.",
+  ),
+  ("evaluate", "--workdir=run --config.evaluation.split=tset", "Did you mean 'test'?"),
+  ("evaluate", "--workdir=run --config.evaluation.stride=0", "take a number above 0"),
+  (
+    "evaluate",
+    "--workdir=run --config.evaluation.stride=2",
+    "are not consecutive windows of a text or of token files; omit it.",
+  ),
+  (
+    "evaluate",
+    "--workdir=pairs --config.evaluation.stride=1",
+    "not consecutive windows",
+  ),
+  (
+    "evaluate",
+    "--workdir=run --config.evaluation.split=train --config.evaluation.stride=1",
+    "the training split is evaluated on windows in random order",
+  ),
+  (
+    "evaluate",
     "--workdir=run --config.evaluation.extra_lengths=7",
     "take an even number, 2 or more",
   ),

@@ -199,7 +199,8 @@ def test_evaluation_uses_every_pair_once(pairs, split, count):
 
   def measure(params, batch):
     sums = bigram(params, None, batch)
-    return Measured(sums, jnp.zeros(()), jnp.sum(batch.weights.any(axis=1)))
+    sequences = jnp.sum(batch.weights.any(axis=1))
+    return Measured(sums, jnp.zeros(()), sequences, jnp.zeros(()))
 
   run = make_evaluate(measure, devices, pairs.num_shapes)
   figures = evaluate(watched, uniform, pairs, split, B, devices)

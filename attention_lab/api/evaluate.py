@@ -17,18 +17,22 @@ def evaluate(
   run: str | Path | TrainedModel,
   checkpoint: str | int = "last",
   *,
+  split: str = "all",
+  stride: int | None = None,
   workdir: str | Path | None = None,
   progress: bool = True,
   plugins: Sequence[str] = (),
   trust_plugins: bool = False,
   **settings: Any,
 ) -> Evaluation:
-  """Measure the metrics of a trained run on every split, and print nothing.
+  """Measure the metrics of a trained run on its splits, and print nothing.
 
   Args:
     run: the folder of a run, a file that `TrainedModel.save` has written, or a model from
       `load` or `train`.
     checkpoint: of a folder, "last", "best", or a step.
+    split: the split to evaluate, or "all".
+    stride: as that of `TrainedModel.evaluate`.
     workdir: folder for evaluation.json and translations; None for no files.
     progress: whether to show a bar, on a terminal or in a notebook.
     plugins: of a folder or file, as those of `load`.
@@ -39,9 +43,15 @@ def evaluate(
   Raises:
     UserError: there is no run or checkpoint, or it cannot be evaluated with the settings.
   """
+  given: dict[str, Any] = {
+    "split": split,
+    "stride": stride,
+    "workdir": workdir,
+    "progress": progress,
+  }
   if isinstance(run, TrainedModel):
     refuse_of_model(checkpoint, plugins, trust_plugins)
-    return run.evaluate(workdir=workdir, progress=progress, **settings)
+    return run.evaluate(**given, **settings)
   classes = classes_among(by_key(settings, {}))
   model = loaded(
     *(run, checkpoint, 1, plugins, trust_plugins),
@@ -49,4 +59,4 @@ def evaluate(
   )
   own = [word for word in settings if key_of(word) in model.classes]
   others = {word: value for word, value in settings.items() if word not in own}
-  return model.evaluate(workdir=workdir, progress=progress, **others)
+  return model.evaluate(**given, **others)

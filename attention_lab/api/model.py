@@ -18,7 +18,7 @@ from attention_lab.api.process import api_call, jax_settings_kept
 from attention_lab.api.results.evaluation import Evaluation
 from attention_lab.api.results.maps import AttentionMaps
 from attention_lab.api.results.samples import Sample, Samples
-from attention_lab.api.settings import assign, by_key
+from attention_lab.api.settings import BY_ARGUMENT, assign, by_key, refuse_of_training
 from attention_lab.config import Config
 from attention_lab.decode.attention_maps import of_pair, of_text
 from attention_lab.errors import UserError, nearest
@@ -193,11 +193,21 @@ class TrainedModel:
 
   @api_call()
   def evaluate(
-    self, *, workdir: str | Path | None = None, progress: bool = True, **settings: Any
+    self,
+    *,
+    split: str = "all",
+    stride: int | None = None,
+    workdir: str | Path | None = None,
+    progress: bool = True,
+    **settings: Any,
   ) -> Evaluation:
-    """Measure loss and accuracy on every split of the dataset, and BLEU of translations.
+    """Measure the metrics of the dataset's splits, and BLEU of translations.
 
     Args:
+      split: the split to evaluate, or "all".
+      stride: tokens between the starts of the windows of a text, of which the last
+        `stride` targets count, so that each has a longer context; None for windows that
+        do not overlap. The training split is evaluated without.
       workdir: folder for evaluation.json and translations; None for no files.
       progress: whether to show a bar, on a terminal or in a notebook.
       **settings: settings that change the evaluation: dataset and position (names or
@@ -207,10 +217,9 @@ class TrainedModel:
       UserError: a setting is unknown, changes the model, or does not fit it; or the loss
         depends on future tokens; or the run's code has changed.
     """
-    values = by_key(settings, {})
-    for key in values:
-      if not (configs.is_evaluable(key) or key.startswith(EVALUATED)):
-        raise UserError(f"{key} cannot be changed for an evaluation; omit it.")
+    values = by_key(settings, BY_ARGUMENT)
+    values |= {"evaluation.split": split, "evaluation.stride": stride}
+    refuse_of_training(values)
     with contextlib.ExitStack() as stack:
       stack.enter_context(self._in_use())
       values |= stack.enter_context(held(classes_among(values)))
@@ -299,7 +308,3 @@ class TrainedModel:
       f"TrainedModel({config.attention} attention, position {config.position}, on "
       f"{config.dataset}: {count:,} parameters, step {self.step:,})"
     )
-
-
-# Beginnings of further settings that an evaluation uses.
-EVALUATED = ("evaluation.", "sample.", "checkpoint.changed_code", "skip_checks")

@@ -1,7 +1,7 @@
 """Settings as keyword arguments: the name of a flag, or a name with `__` for each dot."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from keyword import iskeyword
 from typing import Any
 
@@ -12,6 +12,11 @@ from attention_lab.settings.table import LISTED, SETTINGS
 
 KEYWORDS = {key.replace(".", "__"): key for key in SETTINGS}
 KEYWORDS |= {setting.flag: key for key, setting in SETTINGS.items() if setting.flag}
+
+# Beginnings of the settings that an evaluation uses, besides those of `is_evaluable`.
+EVALUATED = ("evaluation.", "sample.", "checkpoint.changed_code", "skip_checks")
+# Those that are arguments of their own, with what to do instead.
+BY_ARGUMENT = {f"evaluation.{x}": f"name it {x}" for x in ("split", "stride")}
 
 
 def key_of(word: str) -> str:
@@ -54,6 +59,13 @@ def assign(config: Config, values: Mapping[str, Any]) -> None:
       raise UserError(f"{key}={value}: give one value; lists are for compare.")
     configs.set_value(config, key, tuple(value) if is_list else value)
   configs.validate(config)
+
+
+def refuse_of_training(keys: Iterable[str]) -> None:
+  """Raise `UserError` at a setting that cannot be changed for an evaluation."""
+  for key in keys:
+    if not (configs.is_evaluable(key) or key.startswith(EVALUATED)):
+      raise UserError(f"{key} cannot be changed for an evaluation; omit it.")
 
 
 def in_keywords(text: str, section: str = "") -> str:

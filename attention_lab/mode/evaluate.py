@@ -1,7 +1,7 @@
-"""--mode=evaluate: metrics of a trained run on every split, and BLEU of translations."""
+"""--mode=evaluate: metrics of a trained run on its splits, and BLEU of translations."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +9,7 @@ from attention_lab.config import Config
 from attention_lab.dataset.base.dataset import Dataset
 from attention_lab.dataset.base.lines import user_lines
 from attention_lab.dataset.base.pairs import sentences_of
+from attention_lab.dataset.base.strided import Strided, strided
 from attention_lab.decode.sampler import make_sampler
 from attention_lab.decode.translator import Translator, score_answers
 from attention_lab.distributed.devices import (
@@ -18,7 +19,6 @@ from attention_lab.distributed.devices import (
 )
 from attention_lab.errors import UserError
 from attention_lab.experiment import Experiment, assemble
-from attention_lab.nn.metrics import perplexity
 from attention_lab.run import code as run_code
 from attention_lab.run import folder as run_folder
 from attention_lab.run.restore import Trained
@@ -27,9 +27,11 @@ from attention_lab.system.regular import kept_if_possible
 from attention_lab.training import changes, leaks
 from attention_lab.training.evaluation import (
   at_lengths,
-  evaluate,
   evaluate_lengths,
+  figures_of,
   length_measures,
+  perplexities,
+  split_sums,
 )
 from attention_lab.training.listener import Listener
 from attention_lab.training.messages import format_figures
@@ -46,6 +48,7 @@ class Prepared(NamedTuple):
 
   config: Config
   experiment: Experiment
+  splits: dict[str, Dataset]  # The dataset to evaluate each split of.
   lengths: dict[int, Dataset]  # The dataset at other lengths.
   scorable: dict[str, Pairs]  # Sentences to translate, by split.
 
@@ -80,8 +83,34 @@ def prepare(config: Config, experiment: Experiment) -> Prepared:
     UserError: the settings cannot be evaluated.
   """
   refuse_indivisible(config.batch_size, 1, len(local_devices()))
+  splits = _splits(config, experiment.dataset)
   lengths = at_lengths(experiment, config.evaluation.extra_lengths)
-  return Prepared(config, experiment, lengths, _scorable(experiment, config))
+  scorable = _scorable(experiment, config, splits)
+  return Prepared(config, experiment, splits, lengths, scorable)
+
+
+def _splits(config: Config, dataset: Dataset) -> dict[str, Dataset]:
+  """Return the dataset to evaluate each split of, with overlapping windows or without.
+
+  Raises:
+    UserError: the dataset lacks the split, or cannot have such windows.
+  """
+  split, stride = config.evaluation.split, config.evaluation.stride
+  if split not in ("all", *dataset.splits):
+    raise UserError(
+      f"--config.evaluation.split={split}: --dataset={config.dataset} has the splits "
+      f"{', '.join(dataset.splits)}."
+    )
+  if split == "train" and stride is not None:
+    raise UserError(
+      f"--config.evaluation.stride={stride}: the training split is evaluated on windows "
+      f"in random order, which do not overlap; omit it."
+    )
+  found = dict.fromkeys(dataset.splits if split == "all" else (split,), dataset)
+  if stride is not None:
+    others = [each for each in found if each != "train"]
+    found.update(dict.fromkeys(others, strided(dataset, stride)))
+  return found
 
 
 def record(
@@ -112,7 +141,7 @@ def record(
 def measure(
   prepared: Prepared, restored: Trained, show: Listener, folder: Path | None
 ) -> dict[str, Any]:
-  """Return the metrics of every split and at other lengths, and scores of translations.
+  """Return the metrics of the splits and at other lengths, and scores of translations.
 
   Args:
     prepared: what is evaluated.
@@ -145,23 +174,25 @@ def _refuse_dataset(folder: Path, dataset: Dataset, other: bool) -> None:
 
 
 def _measured(prepared: Prepared, restored: Trained, show: Listener) -> dict[str, Any]:
-  """Return the metrics of every split and at other lengths, and show them."""
-  config, experiment, lengths, _ = prepared
+  """Return the metrics of the splits and at other lengths, and show them."""
+  config, experiment, splits, lengths, _ = prepared
   devices, dataset, step = local_devices(), experiment.dataset, restored.step
   params = replicate(restored.params, devices)
   measure = make_evaluate(experiment.measure, devices, dataset.num_shapes)
   measures = length_measures(experiment.measure, lengths, devices)
-  evaluations = [(measure, dataset, split, "") for split in dataset.splits]
+  evaluations = [(measure, own, split, "") for split, own in splits.items()]
   for length, other in lengths.items():
     words = f" at {length} tokens"
     evaluations.append((measures[length], other, "validation", words))
   _refuse_leak(config, experiment, step, params, evaluations)
   result: dict[str, Any] = {}
   watch, size = show.batches, config.batch_size
-  for split in dataset.splits:
-    figures = evaluate(measure, params, dataset, split, size, devices, watch(split))
-    result[split] = figures | {"perplexity": perplexity(figures["loss"])}
-    show.line(f"step {step}  {split}: {format_figures(figures)}")
+  for split, own in splits.items():
+    sums = split_sums(measure, params, own, split, size, devices, watch(split))
+    result[split] = figures_of(own, split, sums) | perplexities(own, split, sums)
+    show.line(f"step {step}  {split}{_stride(own)}: {format_figures(result[split])}")
+    if isinstance(own, Strided):
+      result[split]["stride"] = own.stride
   if lengths:
     result["lengths"] = evaluate_lengths(
       measures, params, lengths, size, devices, watch
@@ -169,6 +200,11 @@ def _measured(prepared: Prepared, restored: Trained, show: Listener) -> dict[str
     for length, figures in result["lengths"].items():
       show.line(f"step {step}  length {length}: {format_figures(figures)}")
   return result
+
+
+def _stride(dataset: Dataset) -> str:
+  """Return words about windows that overlap."""
+  return f" at stride {dataset.stride}" if isinstance(dataset, Strided) else ""
 
 
 def _refuse_leak(
@@ -204,15 +240,18 @@ def _refuse_leak(
       raise UserError(leaks.message(experiment, config.attention, leak, where))
 
 
-def _scorable(experiment: Experiment, config: Config) -> dict[str, Pairs]:
-  """Return the sentences to translate: of every split but training, or of given files.
+def _scorable(
+  experiment: Experiment, config: Config, splits: Iterable[str]
+) -> dict[str, Pairs]:
+  """Return the sentences to translate: of all splits but training, or of given files.
 
   Raises:
     UserError: the files do not fit the run, or each other.
   """
   dataset, files = experiment.dataset, config.evaluation.files
   if not files:
-    found = {split: sentences_of(dataset, split) for split in dataset.splits[1:]}
+    known = [split for split in splits if split != "train"]
+    found = {split: sentences_of(dataset, split) for split in known}
     return {split: pairs for split, pairs in found.items() if pairs is not None}
   flag = "config.evaluation.files"
   if dataset.task != "pairs":

@@ -22,6 +22,7 @@ class Measured(NamedTuple):
   sums: Sums
   right: Any  # Sequences whose counted positions are all correct.
   sequences: Any  # Sequences with a position that counts.
+  size: Any  # Bytes of original text that the targets which count stand for.
 
 
 def token_sums(
@@ -51,21 +52,46 @@ def token_sums(
   )
 
 
-def measured(sums: Sums, hits: jax.Array, weights: jax.Array) -> Measured:
-  """Return the sums with those of whole sequences, from hits and weights [B, T]."""
+def measured(
+  sums: Sums,
+  hits: jax.Array,
+  targets: jax.Array,
+  weights: jax.Array,
+  token_bytes: np.ndarray | None = None,
+) -> Measured:
+  """Return the sums with those of whole sequences and of original text.
+
+  Args:
+    sums: the sums over positions.
+    hits: where the target is the most likely token: bool [B, T].
+    targets: [B, T] integers; any number where the weight is 0.
+    weights: [B, T].
+    token_bytes: bytes of each token [V]; None if the tokens are not those of a text. Their
+      sum is exact up to 2²⁴ bytes per batch, as that of the weights.
+  """
   counts = weights > 0
+  size = jnp.zeros(())
+  if token_bytes is not None:
+    table = jnp.asarray(token_bytes, jnp.float32)
+    size = jnp.sum(weights * table.take(targets, mode="clip"))
   wrong = counts & ~hits
   counted = counts.any(axis=1)
   return Measured(
     sums=sums,
     right=jnp.sum(counted & ~wrong.any(axis=1), dtype=jnp.float32),
     sequences=jnp.sum(counted, dtype=jnp.float32),
+    size=size,
   )
 
 
 def perplexity(loss: float) -> float:
   """Return the exponential of a loss in nats; that of 700 for larger losses."""
   return math.exp(min(loss, 700))
+
+
+def bits_per_byte(nats: float, size: float) -> float:
+  """Return the bits per byte of `size` bytes of text whose loss is `nats` in total."""
+  return nats / math.log(2) / size
 
 
 def means(sums: Sums) -> dict[str, float]:

@@ -15,6 +15,20 @@ SETTINGS: Mapping[str, Setting] = {
     at_least=0,
     before=0,
   ),
+  "evaluation.split": Changeable(
+    "all",
+    "With --mode=evaluate: the split to evaluate. Of the training split, as many batches "
+    "are used as validation has.",
+    choices=("all", "train", "validation", "test"),
+  ),
+  "evaluation.stride": Changeable(
+    None,
+    "With --mode=evaluate: tokens between the starts of the windows of a text, at most "
+    "sequence_length, so that each target has a longer context; None for windows that do "
+    "not overlap. The training split is evaluated without.",
+    kind=int,
+    above=0,
+  ),
   "evaluation.checkpoint": Changeable(
     "newest",
     "Checkpoint to evaluate, to sample from, or to start from with --from. The best has "

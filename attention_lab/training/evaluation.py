@@ -1,7 +1,6 @@
 """Evaluates parameters on splits, and at other sequence lengths."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,10 +8,11 @@ import jax
 import numpy as np
 
 from attention_lab.dataset.base.dataset import Dataset, num_batches
+from attention_lab.dataset.base.windows import Windows
 from attention_lab.distributed.devices import unreplicate
 from attention_lab.errors import UserError
 from attention_lab.experiment import Experiment
-from attention_lab.nn.metrics import Measured, means
+from attention_lab.nn.metrics import Measured, bits_per_byte, means, perplexity
 from attention_lab.training.listener import OnBatch
 from attention_lab.training.prefetch import placed_batches
 from attention_lab.update import Measure, make_evaluate
@@ -29,7 +29,21 @@ def evaluate(
   devices: Sequence[jax.Device],
   on_batch: OnBatch = lambda done, total: None,
 ) -> dict[str, float]:
-  """Return loss (nats) and accuracy over a whole split, as `figures_of`.
+  """Return `figures_of` the batches of `split_sums`, which has the same arguments."""
+  sums = split_sums(run, params, dataset, split, batch_size, devices, on_batch)
+  return figures_of(dataset, split, sums)
+
+
+def split_sums(
+  run: Measure,
+  params: Any,
+  dataset: Dataset,
+  split: str,
+  batch_size: int,
+  devices: Sequence[jax.Device],
+  on_batch: OnBatch,
+) -> list[Measured]:
+  """Return the sums over each batch of a whole split.
 
   Of the training split, as many batches are used as the validation split has.
 
@@ -44,10 +58,7 @@ def evaluate(
   """
   whole = "validation" if split == "train" else split
   numbers = range(num_batches(dataset, whole, batch_size))
-  return figures_of(
-    dataset,
-    batch_sums(run, params, dataset, split, numbers, batch_size, devices, on_batch),
-  )
+  return batch_sums(run, params, dataset, split, numbers, batch_size, devices, on_batch)
 
 
 def batch_sums(
@@ -71,18 +82,50 @@ def batch_sums(
   return totals
 
 
-def figures_of(dataset: Dataset, totals: Sequence[Measured]) -> dict[str, float]:
+def figures_of(
+  dataset: Dataset, split: str, totals: Sequence[Measured]
+) -> dict[str, float]:
   """Return loss (nats) and accuracy over batches, given the sums over each.
 
-  Pairs also have the accuracy of whole answers, and texts the bits per character.
+  Pairs also have the accuracy of whole answers, and texts the bits per byte.
   """
-  sums, right, sequences = jax.tree.map(lambda *values: np.array(values), *totals)
+  sums, right, sequences, size = added(totals)
   figures = means(sums)
   if dataset.task == "pairs":
-    figures["sequence_accuracy"] = float(right.sum() / max(sequences.sum(), 1))
-  if characters := dataset.characters_per_token:
-    figures["bits_per_character"] = figures["loss"] / math.log(2) / characters
+    figures["sequence_accuracy"] = float(right / max(sequences, 1))
+  if not size and isinstance(dataset, Windows) and dataset.token_bytes is None:
+    size = sums.weight * (dataset.bytes_per_token(split) or 0)
+  if size:
+    figures["bits_per_byte"] = bits_per_byte(sums.loss, size)
   return figures
+
+
+def perplexities(
+  dataset: Dataset, split: str, totals: Sequence[Measured]
+) -> dict[str, float]:
+  """Return the perplexity per token of a whole split, and per word where it has words.
+
+  The latter is that of WikiText (arXiv:1609.07843): exp(all nats / number of words).
+
+  Args:
+    dataset: the dataset.
+    split: the split.
+    totals: from `split_sums`.
+  """
+  sums = added(totals).sums
+  found = {"perplexity": perplexity(means(sums)["loss"])}
+  if (
+    split != "train"
+    and isinstance(dataset, Windows)
+    and (words := dataset.words(split))
+  ):
+    found["word_perplexity"] = perplexity(sums.loss / words)
+  return found
+
+
+def added(totals: Sequence[Measured]) -> Measured:
+  """Return the sums over batches, added in float64, given the sums over each."""
+  return jax.tree.map(lambda *values: float(np.sum(values, dtype=np.float64)), *totals)
 
 
 def validation_subset(dataset: Dataset, batch_size: int, most: int | None) -> list[int]:

@@ -82,12 +82,15 @@ def ending(
 
 
 def format_figures(*seeds: Mapping[str, Any]) -> str:
-  """Return loss and accuracy as text: of one run, or the spread over several seeds."""
+  """Return metrics as text: of one run, or the spread over several seeds."""
   names = {
     "loss": "loss {} nats",
     "accuracy": "accuracy {}",
     "sequence_accuracy": "sequence accuracy {}",
+    "bits_per_byte": "{} bits per byte",
+    "perplexity": "perplexity {}",
+    "word_perplexity": "{} per word",
   }
   known = [{key: x[key] for key in names if key in x} for x in seeds]
-  spread = spreads(known, "{:.4f}".format)
+  spread = spreads(known, lambda x: f"{x:.4f}" if x < 1000 else f"{x:,.0f}")
   return ", ".join(names[key].format(spread[key]) for key in spread)

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+from attention_lab.nn.metrics import means
 from attention_lab.training import leaks
 from attention_lab.training.divergence import refuse_nonfinite
 from attention_lab.training.due import record_validation
 from attention_lab.training.evaluation import (
+  added,
   batch_sums,
   figures_of,
   validation_subset,
@@ -43,9 +45,9 @@ def validate(
       run.devices,
       watch.of("validation"),
     )
-    figures.append(figures_of(run.experiment.dataset, sums))
+    figures.append(figures_of(run.experiment.dataset, "validation", sums))
     of_subset = [sums[numbers.index(i)] for i in subset]
-    losses.append(figures_of(run.experiment.dataset, of_subset)["loss"])
+    losses.append(means(added(of_subset).sums)["loss"])
   for run, values in zip(runs, figures, strict=True):
     refuse_nonfinite(run, step, values["loss"])
   show.figures(step, "validation", spreads(figures))

@@ -109,10 +109,15 @@ def test_a_model_in_memory_is_evaluated(trained, model, tmp_path, capsys):
 def test_an_evaluation_may_have_other_data(model):
   found = al.evaluate(
     model,
+    split="validation",
     dataset="copy(sequence_length=4, validation_examples=8)",
     evaluation__extra_lengths=(8,),
   )
-  assert list(found.lengths) == [8]
+  assert (list(found.splits), list(found.lengths)) == (["validation"], [8])
+  with pytest.raises(UserError, match="evaluation__stride=2: .* not consecutive"):
+    al.evaluate(model, stride=2)
+  with pytest.raises(UserError, match="evaluation__split='test' .*; name it split"):
+    al.evaluate(model, evaluation__split="test")
   assert list(found.record["changed"]) == ["dataset"]
   with pytest.raises(UserError, match="The model was trained with 9 tokens"):
     al.evaluate(model, dataset="parity")

@@ -166,7 +166,7 @@ def test_evaluation_at_other_lengths_and_held_out_examples():
   first, second = (whole(each, "validation") for each in (one, other))
   np.testing.assert_array_equal(first.inputs, second.inputs)
   assert first.weights.sum() == 6 * held.size("validation")
-  assert held.characters_per_token is None
+  assert held.token_bytes is None
 
 
 def test_options_and_the_text_are_in_the_fingerprint(monkeypatch):
@@ -210,10 +210,10 @@ def test_a_causal_model_is_refused():
   assert not assemble(config).decodes
 
 
-def test_a_loss_on_hidden_tokens_has_no_bits_per_character():
+def test_a_loss_on_hidden_tokens_has_no_bits_per_byte():
   one = np.float32(3)
-  totals = [Measured(Sums(one, one, one), one, one)]
-  assert {*figures_of(masked(), totals)} == {"loss", "accuracy"}
+  totals = [Measured(Sums(one, one, one), one, one, np.float32(0))]
+  assert {*figures_of(masked(), "validation", totals)} == {"loss", "accuracy"}
   assert token_bytes_of(masked().vocabulary) is None
   assert masked().best_loss is None
 

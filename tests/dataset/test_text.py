@@ -227,15 +227,14 @@ def test_invalid_options_of_copy_are_rejected(options):
     datasets.bind(f"copy({options})")(data_dir="")
 
 
-def test_evaluation_of_a_text_reports_bits_per_character(tmp_path):
-  """2 nats over 2 characters are 1 / ln 2 bits per character."""
+def test_evaluation_of_a_text_reports_bits_per_byte(tmp_path):
+  """2 nats over 3 bytes are 2 / (3 ln 2) bits per byte."""
   dataset = text_file(tmp_path, LETTERS)
   one = jnp.ones(1)
-  run = lambda params, batch: Measured(Sums(2 * one, one, 2 * one), one, one)  # noqa: E731
+  sums = Sums(2 * one, one, 2 * one)
+  run = lambda params, batch: Measured(sums, one, one, 3 * one)  # noqa: E731
   found = evaluate(run, None, dataset, "validation", 4, jax.devices()[:1])
   assert found["loss"] == 1
-  assert found["bits_per_character"] == pytest.approx(1 / np.log(2))
-  digits = datasets.bind("copy")(data_dir="")
-  assert "bits_per_character" not in evaluate(
-    run, None, digits, "validation", 100, jax.devices()[:1]
-  )
+  assert found["bits_per_byte"] == pytest.approx(2 / 3 / np.log(2))
+  assert dataset.token_bytes.tolist() == [1] * dataset.vocabulary.size
+  assert datasets.bind("copy")(data_dir="").token_bytes is None  # No text.

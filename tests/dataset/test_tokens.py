@@ -1,12 +1,14 @@
 """Token files: each token once, over files and shards; layouts; mistakes in one line."""
 
 import functools
+import json
 import os
 import re
 import shutil
 
 import numpy as np
 import pytest
+from absl.testing import flagsaver
 
 from attention_lab.dataset.base import shards
 from attention_lab.dataset.base.dataset import datasets, each_array, num_batches
@@ -321,6 +323,22 @@ def test_a_run_resumes_and_is_sampled_from_without_its_data(command, folder):
   assert (status, err.count("error")) == (0, 0), err
   assert "vocabulary of 131 (largest found: 130)" in out
   assert command(*words, "--steps=3")[0] == 0  # The second pass begins.
+  test = (
+    dataset.replace("train_*", "train_0") + "test='train_3.bin', sequence_length=8)"
+  )
+  with flagsaver.flagsaver():
+    run = functools.partial(
+      command, "--workdir=run", "--mode=evaluate", "--config.evaluation.split=test"
+    )
+    assert_refused(run(), "has the splits train, validation.")
+    long = run(test, "--config.evaluation.stride=9")
+    assert_refused(long, "windows of 8 tokens that start so far apart leave tokens out")
+    status, out, err = run(test, "--config.evaluation.stride=3")
+  assert (status, err.count("error")) == (0, 0), err
+  assert re.search(r"^step 3  test at stride 3: loss .* nats, accuracy", out, re.M)
+  found = json.loads((folder / "run" / "evaluation.json").read_text())
+  assert found["test"]["stride"] == 3
+  assert not {"train", "validation", "bits_per_byte"} & {*found, *found["test"]}
   (folder / "validation.bin").write_bytes(bytes(60))
   assert_refused(command("--workdir=run", "--steps=4"), "The data has changed since")
   for path in folder.glob("*.bin"):

@@ -15,6 +15,7 @@ from attention_lab.decode.sampler import make_sampler
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
 from attention_lab.mode import evaluate, sample, train
+from attention_lab.nn.metrics import Measured, Sums
 from attention_lab.position.base.position import positions
 from attention_lab.training import loop
 from attention_lab.training.preflight import sample_options
@@ -103,8 +104,9 @@ def test_evaluation_repeats_the_summarys_figures(finished, capsys):
 
 def test_a_figure_that_is_not_finite_is_told_by_its_name(finished, capsys, monkeypatch):
   workdir, config = finished
-  figures = {"loss": float("nan"), "accuracy": 0.0}
-  monkeypatch.setattr(evaluate, "evaluate", lambda *args: figures)
+  zero = np.float32(0)
+  sums = Measured(Sums(np.float32("nan"), zero, np.float32(1)), zero, zero, zero)
+  monkeypatch.setattr(evaluate, "split_sums", lambda *args: [sums])
   assert evaluate.run(config, str(workdir)) == 0
   found = json.loads((workdir / "evaluation.json").read_text())["validation"]
   assert (found["loss"], found["perplexity"]) == ("nan", "nan")

@@ -71,6 +71,15 @@ def test_a_sequence_is_right_where_all_that_counts_is():
   targets = jnp.array([[0, 1], [0, 2], [0, 1], [0, 0]])
   weights = jnp.array([[1.0, 1.0], [1.0, 1.0], [0.0, 1.0], [0.0, 0.0]])
   sums = token_sums(logits, targets, weights)
-  found = measured(sums, jnp.argmax(logits, axis=-1) == targets, weights)
+  found = measured(sums, jnp.argmax(logits, axis=-1) == targets, targets, weights)
   assert (float(found.right), float(found.sequences)) == (2, 3)
   assert found.sums is sums
+  assert float(found.size) == 0
+
+
+def test_bytes_are_those_of_the_targets_that_count():
+  """A target that does not count may be any number; a separator has no byte."""
+  targets, weights = jnp.array([[0, 1], [2, 9]]), jnp.array([[1.0, 1.0], [1.0, 0.0]])
+  zeros = jnp.zeros((2, 2))
+  found = measured(None, zeros > 0, targets, weights, np.array([3, 0, 2], np.int32))
+  assert float(found.size) == 5

@@ -16,7 +16,7 @@ class Evaluation(show.Printed):
 
   Attributes:
     step: training steps of the parameters.
-    splits: metrics by split, such as "train" and "validation".
+    splits: metrics by split that was evaluated, such as "train" and "validation".
     lengths: metrics on the validation split by length in tokens.
     scores: BLEU and chrF of given files; empty unless evaluation__files names some.
     record: what evaluation.json holds.
@@ -39,7 +39,7 @@ class Evaluation(show.Printed):
     lengths = record.get("lengths", {}).items()
     return cls(
       step=record["step"],
-      splits={split: Metrics.of(record[split]) for split in splits},
+      splits={split: Metrics.of(record[split]) for split in splits if split in record},
       lengths={int(length): Metrics.of(found) for length, found in lengths},
       scores={key: Score(**found) for key, found in record.get("files", {}).items()},
       record=record,

@@ -171,9 +171,15 @@ class Model(NamedTuple):
   undecayed: Collection[tuple[str, str]]
 
 
+class Declared(set[tuple[str, str]]):
+  """A set that is hashed by its identity: a `Model`, which has it, is a key of caches."""
+
+  __hash__ = object.__hash__  # type: ignore[assignment]
+
+
 def as_functions(build: Callable[[], Architecture]) -> Model:
   """Transform the architecture that `build` makes into pure functions."""
-  undecayed: set[tuple[str, str]] = set()
+  undecayed = Declared()
 
   def collect(
     create: Any, shape: Any, dtype: Any, init: Any, context: Any

@@ -57,7 +57,8 @@ def _cost(
 _METRICS = (
   Metric("loss", "validation loss", "nats", "lower", ".4f", 1, True, True, "log"),
   Metric("accuracy", "top-1 accuracy", "%", "higher", ".2f", 100, True, True, "logit"),
-  Metric(
+  Metric("bits_per_byte", "bits per byte", "", "lower", ".4f", interval="log"),
+  Metric(  # Of runs that earlier versions stored.
     "bits_per_character", "bits per character", "", "lower", ".4f", interval="log"
   ),
   Metric(

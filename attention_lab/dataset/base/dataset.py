@@ -104,8 +104,11 @@ class Dataset(abc.ABC):
     return None
 
   @property
-  def characters_per_token(self) -> float | None:
-    """Mean number of characters per target of the validation split; None if not text."""
+  def token_bytes(self) -> np.ndarray | None:
+    """Bytes of the original text that each token stands for: int32 [V], 0 for separators.
+
+    None if the data are no text, or bytes cannot be assigned to tokens.
+    """
     return None
 
   def prompt(self) -> str:

@@ -84,5 +84,5 @@ class HeldOut(Wrapped):
     return self.source.best_loss
 
   @property
-  def characters_per_token(self) -> float | None:
-    return self.source.characters_per_token
+  def token_bytes(self) -> np.ndarray | None:
+    return self.source.token_bytes

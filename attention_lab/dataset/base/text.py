@@ -159,10 +159,9 @@ class Text(Windows):
         break
     return found
 
-  @property
-  def characters_per_token(self) -> float:
-    facts = self.encoded.facts["validation"]
-    return facts.characters / facts.tokens
+  def bytes_per_token(self, split: str) -> float:
+    facts = self.encoded.facts[split]
+    return facts.bytes / facts.tokens
 
   def length(self, split: str) -> int:
     return len(self.encoded.splits[split])

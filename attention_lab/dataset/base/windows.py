@@ -2,11 +2,15 @@
 
 import abc
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 
 from attention_lab.dataset.base.dataset import Batch, Dataset
 from attention_lab.errors import UserError
+from attention_lab.tokenizer.base.vocabulary import separator_of, token_bytes_of
+
+BLOCK = 1 << 20  # Tokens that are read at a time to count words.
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -24,6 +28,10 @@ class Windows(Dataset):
       if (value := getattr(self, option)) < least:
         raise UserError(f"{option}={value}: take {least} or more.")
 
+  @property
+  def token_bytes(self) -> np.ndarray | None:
+    return token_bytes_of(self.vocabulary)
+
   @abc.abstractmethod
   def length(self, split: str) -> int:
     """Return the number of tokens of a split."""
@@ -34,6 +42,45 @@ class Windows(Dataset):
 
     Those behind the end of the split have weight 0; they may be any tokens.
     """
+
+  def bytes_per_token(self, split: str) -> float | None:
+    """Return the mean bytes of original text per token; None if unknown or no text.
+
+    They are needed where `token_bytes` is None.
+    """
+    del split
+    return None
+
+  def words(self, split: str) -> int | None:
+    """Return the number of words of a split, separated by whitespace; None if no text.
+
+    Each document is decoded as a whole: where tokens meet inside a word, or a decoder
+    removes the space at the beginning, pieces would give another number.
+    """
+    if self.token_bytes is None:
+      return None
+    separator = separator_of(self.vocabulary)
+    texts = (
+      self.vocabulary.decode(document[document != separator])
+      for document in self._documents(split)
+    )
+    return sum(len(text.split()) for text in texts)
+
+  def _documents(self, split: str) -> Iterator[np.ndarray]:
+    """Yield the tokens of each document of a split, from its separator on."""
+    separator, length = separator_of(self.vocabulary), self.length(split)
+    rows = max(1, BLOCK // self.sequence_length)
+    begun: list[np.ndarray] = []  # Pieces of a document that has not ended.
+    for first in range(0, length, rows * self.sequence_length):
+      last = min(first + rows * self.sequence_length, length)
+      starts = np.arange(first, last, self.sequence_length)
+      tokens = self.windows(split, starts)[:, :-1].ravel()[: last - first]
+      *whole, rest = np.split(tokens, np.flatnonzero(tokens == separator))
+      for piece in whole:
+        yield np.concatenate([*begun, piece])
+        begun = []
+      begun.append(rest)
+    yield np.concatenate(begun)
 
   def size(self, split: str) -> int:
     targets = self.length(split) - 1
