@@ -19,7 +19,7 @@ from attention_lab.dataset.base.shards import Shards, known_shard
 from attention_lab.system.files import write_atomically
 
 UNIT = 1 << 20  # Bytes of text, at least, that are encoded at once.
-GROUP = 16  # Units of a group.
+GROUP = 4  # Units of a group.
 PREFIX = "group"
 
 
