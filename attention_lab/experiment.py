@@ -33,6 +33,7 @@ from attention_lab.optimizer.base.optimizer import make_optimizer
 from attention_lab.plugin import spec as specs
 from attention_lab.position.base.position import Position, positions, properties_of
 from attention_lab.schedule.base.schedule import Schedule, make_schedule
+from attention_lab.tokenizer.base.vocabulary import padding_of
 from attention_lab.update import Loss, Measure, TrainState, fresh_state
 
 
@@ -78,23 +79,21 @@ def assemble(
   bound = architectures.bind(config.architecture.name)
   architecture = cast(type[Architecture], bound.func)
   dataset = _dataset(config, kept)
-  max_length = dataset.sequence_length
-  position = partial(positions.bind(config.position), max_length=max_length)
+  scheme = positions.bind(config.position)
+  position = partial(scheme, max_length=dataset.sequence_length)
   options = model_options.from_config(config.model.to_dict())
   refuse_layers(options, architecture)
   train = config.train
   policy = jmp.get_policy(f"params=float32,compute={train.precision},output=float32")
   patterns = _patterns(config, architecture, options.num_layers)
-  builders, causal = _attentions(config, architecture, patterns, options, position)
+  placed, causal = _attentions(config, architecture, patterns, options, position)
   model = as_functions(
     partial(
       bound,
       options=options,
       vocabulary_size=dataset.vocabulary.size,
-      attentions={
-        place: tuple(builders[str(spec)] for spec in pattern)
-        for place, pattern in patterns.items()
-      },
+      padding=padding_of(dataset.vocabulary),
+      attentions=placed,
       position=position,
     )
   )
@@ -144,8 +143,8 @@ def _attentions(
   patterns: "Patterns",
   options: model_options.Options,
   position: Any,
-) -> tuple[Builders, Builders]:
-  """Return the builders of all attentions, and of those that are causal.
+) -> tuple[Mapping[str, tuple[Callable[[], Attention], ...]], Builders]:
+  """Return the builders of each place, one per layer, and of the causal attentions.
 
   Raises:
     UserError: an attention does not go with the positional scheme, or with its place.
@@ -164,7 +163,11 @@ def _attentions(
     for name, kinds in required.items()
     if "causal" in kinds.values()
   }
-  return builders, causal
+  placed = {
+    place: tuple(builders[str(spec)] for spec in pattern)
+    for place, pattern in patterns.items()
+  }
+  return placed, causal
 
 
 def _dataset(config: Config, kept: Mapping[str, bytes]) -> Dataset:

@@ -17,6 +17,7 @@ from attention_lab.architecture.base.mixing import (
   attend_with_weights,
   self_mask,
 )
+from attention_lab.kernel.mask import default_positions
 
 
 @register_architecture("encoder")
@@ -39,7 +40,7 @@ class Encoder(Architecture):
   decodes: ClassVar[bool] = False
 
   def __call__(self, tokens: jax.Array, positions: jax.Array | None) -> jax.Array:
-    mask = self_mask(tokens, positions, causal=False)
+    mask = self_mask(tokens, self._without_padding(tokens, positions), causal=False)
     x, embeddings, _ = self._encode(tokens, mask.query_positions, attend(mask))
     if self.head == "pooled":
       x = masked_mean(x, mask.query_positions)
@@ -47,8 +48,17 @@ class Encoder(Architecture):
     return jnp.broadcast_to(logits, (*tokens.shape, logits.shape[-1]))
 
   def attention_weights(self, tokens: jax.Array, positions: jax.Array) -> Any:
-    mask = self_mask(tokens, positions, causal=False)
-    return self._encode(tokens, positions, attend_with_weights(mask))[2]
+    mask = self_mask(tokens, self._without_padding(tokens, positions), causal=False)
+    return self._encode(tokens, mask.query_positions, attend_with_weights(mask))[2]
+
+  def _without_padding(
+    self, tokens: jax.Array, positions: jax.Array | None
+  ) -> jax.Array | None:
+    """Return the positions [B, T] or None, negative where a token is padding."""
+    if self.padding is None:
+      return positions
+    at = default_positions(tokens) if positions is None else positions
+    return jnp.where(tokens == self.padding, -1, at)
 
   def _encode(
     self, tokens: jax.Array, positions: jax.Array, mix: Any

@@ -17,6 +17,7 @@ SIZES = "train_examples=10, validation_examples=7"
 SPECS = {
   "associative_recall": f"associative_recall(sequence_length=16, pairs=3, {SIZES})",
   "copy": f"copy(sequence_length=8, {SIZES})",
+  "digits": "digits",
   "dyck": f"dyck(sequence_length=12, {SIZES})",
   "induction": f"induction(sequence_length=9, {SIZES})",
   "listops": f"listops(sequence_length=16, {SIZES})",
@@ -32,6 +33,8 @@ SPECS = {
   "selective_copying": f"selective_copying(sequence_length=16, letters=4, {SIZES})",
   "shakespeare": "shakespeare(sequence_length=32)",
   "sort": f"sort(sequence_length=8, {SIZES})",
+  "text_classification": "text_classification(train='labels.tsv', "
+  "validation='others.tsv', sequence_length=8)",
   "text": "text(path='text.txt', sequence_length=8)",
   "tokens": "tokens(train='train_*.npy', validation='validation.bin', sequence_length=8)",
 }
@@ -43,6 +46,9 @@ def dataset(request, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   text = "".join(np.random.default_rng(0).choice(list("abcdef \n"), size=400))
   (tmp_path / "text.txt").write_text(text)
+  for name, count in (("labels.tsv", 40), ("others.tsv", 7)):
+    lines = (f"{i % 2}\t{i}\n" for i in range(count))
+    (tmp_path / name).write_text("".join(lines))
   if request.param == "tokens":
     for number in range(3):
       np.save(tmp_path / f"train_{number}", np.arange(130 * number, 130 * (number + 1)))

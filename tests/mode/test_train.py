@@ -146,6 +146,8 @@ DATASETS = {
   "parallel_text": None,  # It needs files; tests/test_shapes.py trains on the like.
   "python_docs": "sequence_length=512",
   "selective_copying": f"letters=2, {SMALL}",
+  "text_classification": None,  # It needs files; majority has labels as well.
+  "digits": "permuted=True",
   "text": None,  # It needs a file; python_docs is text as well.
   "tokens": None,  # It needs files; tests/dataset/test_tokens.py trains on some.
   "shakespeare": None,  # It needs a download.

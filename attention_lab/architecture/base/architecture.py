@@ -35,6 +35,7 @@ class Architecture(Module):
   vocabulary_size: int
   attentions: Mapping[str, tuple[Build, ...]]  # By place, one per layer.
   position: Callable[[], Position]
+  padding: int | None = None  # Token that nothing attends to; see `padding_of`.
 
   # Places of attentions in the architecture, each with the kind of attention it needs
   # (one of `Attention.kinds`).

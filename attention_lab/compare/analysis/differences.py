@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from attention_lab.compare.analysis.measures import METRICS, Metric
+from attention_lab.compare.analysis.measures import BITS, METRICS, Metric
 from attention_lab.compare.analysis.pairs import Pair, families
 from attention_lab.compare.analysis.planning import Needed, needed
 from attention_lab.compare.analysis.record import Comparison
@@ -72,15 +72,22 @@ def differences(
   lost = lost_by_choices(comparison)
   for metric in METRICS.values():
     variances = {name: lost.get(name, {}).get(metric.key, 0.0) for name in by_row}
-    for pairs in families(comparison, compared) if metric.tested else ():
+    for pairs in families(comparison, compared):
       margins = {
-        pair: _margin(comparison, metric.key == primary[pair[0]]) for pair in pairs
+        pair: _margin(comparison, metric.key == primary[pair[0]])
+        for pair in pairs
+        if _is_tested(metric, primary[pair[0]])
       }
       for pair, difference in _of_family(
         metric, by_row, variances, margins, max(1, len(comparison.looks))
       ).items():
         found.setdefault(pair, {})[metric.key] = difference
   return found
+
+
+def _is_tested(metric: Metric, primary: str) -> bool:
+  """Return whether a metric of rows that are judged by another or the same is tested."""
+  return metric.key == BITS if primary == BITS else metric.tested
 
 
 def _margin(comparison: Comparison, is_primary: bool) -> float | str:

@@ -92,6 +92,7 @@ _METRICS = (
     "state_bytes_16384", "state at 16,384 tokens", "KiB", "lower", ",.1f", 2.0**-10
   ),
 )
+BITS = "bits_per_byte"
 METRICS: Mapping[str, Metric] = {metric.key: metric for metric in _METRICS}
 
 

@@ -5,17 +5,19 @@ from typing import Any, NamedTuple
 
 from attention_lab.compare.analysis.differences import (
   Difference,
+  Figures,
   differences,
   select,
 )
 from attention_lab.compare.analysis.measures import (
+  BITS,
   METRICS,
   Metric,
   cost_figures,
   figures,
   is_checked,
 )
-from attention_lab.compare.analysis.pairs import compared
+from attention_lab.compare.analysis.pairs import compared, value
 from attention_lab.compare.analysis.record import Comparison, Row, Run
 from attention_lab.compare.analysis.statistics import interval
 
@@ -89,7 +91,7 @@ def lines(comparison: Comparison) -> list[Line]:
   """Return the results of each row, in the order of the rows."""
   rows, others = comparison.rows, compared(comparison)
   by_row = {row.name: _figures(row) for row in rows}
-  primary = {row.name: primary_of(row) for row in rows}
+  primary = _primary(comparison, others, by_row)
   found = differences(comparison, others, by_row, primary)
   alone = _alone(others)
   return [
@@ -115,6 +117,31 @@ def lines(comparison: Comparison) -> list[Line]:
     )
     for row in rows
   ]
+
+
+def _primary(
+  comparison: Comparison,
+  others: Mapping[str, Sequence[str]],
+  by_row: Mapping[str, Figures],
+) -> dict[str, str]:
+  """Return the key of the metric that each row is judged by.
+
+  Losses per token cannot be compared across tokenizers: texts of different datasets that
+  a row names in `against` are judged by bits per byte.
+  """
+  rows = {row.name: row for row in comparison.rows}
+  primary = {name: primary_of(row) for name, row in rows.items()}
+  for name, compared_with in others.items():
+    for other in compared_with:
+      pair = rows[name], rows[other]
+      datasets = {value(comparison, row, "dataset") for row in pair}
+      if len(datasets) > 1 and all(_has_bits(by_row[row.name]) for row in pair):
+        primary |= dict.fromkeys((name, other), BITS)
+  return primary
+
+
+def _has_bits(by_seed: Figures) -> bool:
+  return bool(select(BITS, by_seed))
 
 
 def _alone(others: Mapping[str, Sequence[str]]) -> set[str]:

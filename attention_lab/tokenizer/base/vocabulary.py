@@ -43,6 +43,16 @@ def token_bytes_of(vocabulary: Vocabulary) -> np.ndarray | None:
   return found
 
 
+def padding_of(vocabulary: Vocabulary) -> int | None:
+  """Return the token that fills examples up, behind their end; None if there is none.
+
+  Bidirectional architectures give it negative positions, so that no token attends to it;
+  causal ones need no mask, since it follows what counts.
+  """
+  found: int | None = getattr(vocabulary, "padding", None)
+  return found
+
+
 def text_of(document: Document) -> str:
   """Return a document of a tokenizer that reads `str`."""
   assert isinstance(document, str), type(document)

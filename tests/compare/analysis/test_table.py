@@ -1,5 +1,7 @@
 """Estimates, differences, verdicts, sentences and sweeps of a comparison."""
 
+import math
+
 import pytest
 
 from attention_lab.compare.analysis import planning, statistics
@@ -167,6 +169,40 @@ def test_the_comparison_may_be_about_another_setting():
   )
   names = [line.baseline for line in found]
   assert names == ["", "standard, none", "", "linear, none"]
+
+
+def tokenized(name, losses, bytes_per_token, dataset, against=()):
+  """Return a row on a text with bits per byte."""
+  runs = [
+    run(seed, loss, bits_per_byte=loss / math.log(2) / bytes_per_token)
+    for seed, loss in enumerate(losses)
+  ]
+  return Row(name, {"dataset": dataset}, "", runs, against=against)
+
+
+def test_tokenizers_are_compared_by_bits_per_byte_and_not_by_loss():
+  """The loss per subword is higher, that per byte lower."""
+  characters = tokenized("characters", BASE, 1.0, "text(path='a')")
+  losses = [3 * loss for loss in BASE]
+  given = ("bpe", losses, 4.0, "text(path='a', tokenizer='bpe')")
+  found = lines(comparison(characters, tokenized(*given, against=("characters",))))
+  assert [line.primary for line in found] == ["bits_per_byte"] * 2
+  assert set(found[1].differences) == {"bits_per_byte"}
+  assert found[1].differences["bits_per_byte"].verdict == "better"
+  assert "bits per byte lower by 0.5641" in sentence(found[1], 5)
+  alone = lines(comparison(characters, tokenized(*given)))
+  assert [line.primary for line in alone] == ["loss"] * 2
+  assert alone[1].differences == {}
+
+
+def test_rows_on_one_text_are_compared_by_loss():
+  pair = [
+    tokenized(name, losses, 4.0, "text(path='a')", against)
+    for name, losses, against in (("one", BASE, ()), ("two", GOOD, ("one",)))
+  ]
+  found = lines(comparison(*pair))
+  assert [line.primary for line in found] == ["loss"] * 2
+  assert set(found[1].differences) == {"loss", "accuracy"}
 
 
 WIDE = {"model.d_ff": 320}
