@@ -96,7 +96,7 @@ def refuse_leak(
     settings,
     list(experiment.causal),
     [(case.shape, case.training) for case in cases],
-    experiment.dataset.vocabulary.size,
+    (experiment.dataset.vocabulary.size, experiment.model.separator),
     str(experiment.policy),
     jax.local_devices()[0].device_kind,
     jax.config.values.get("jax_default_matmul_precision"),

@@ -82,6 +82,13 @@ SETTINGS: Mapping[str, Setting] = {
     flag="batch_size",
     evaluable=True,
   ),
+  "data.document_mask": Setting(
+    False,
+    "Keep the documents of a sequence apart: no token sees another document, positions "
+    "and recurrent states begin anew. The dataset has to name its separator.",
+    evaluable=True,
+    before=False,
+  ),
   "model.num_layers": Setting(4, "Number of layers.", above=0, below=10_001),
   "model.num_heads": Setting(4, "Number of attention heads.", above=0),
   "model.d_model": Setting(64, "Width of the model.", above=0),

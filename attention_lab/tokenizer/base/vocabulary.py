@@ -131,13 +131,23 @@ class WordVocabulary:
   """Token i is the i-th of `words`, which are distinct; spaces stand between them."""
 
   words: tuple[str, ...]
+  separator: int | None = None  # The token in front of each document, if there is one.
 
   @classmethod
-  def numbers(cls, size: int) -> "WordVocabulary":
-    """Return the vocabulary of tokens that are written as numbers: "17 4 3"."""
+  def numbers(cls, size: int, separator: int | None = None) -> "WordVocabulary":
+    """Return the vocabulary of tokens that are written as numbers: "17 4 3".
+
+    Raises:
+      UserError: there are too many, or the separator is none of them.
+    """
     if size > MOST_WORDS:
       raise UserError(f"A vocabulary of {size} words: take at most {MOST_WORDS}.")
-    return cls(tuple(map(str, range(size))))
+    if separator is not None and not 0 <= separator < size:
+      raise UserError(
+        f"separator={separator} is outside the vocabulary of {size:,} tokens: take one of "
+        f"0 to {size - 1:,}."
+      )
+    return cls(tuple(map(str, range(size))), separator)
 
   @property
   def size(self) -> int:
