@@ -59,6 +59,21 @@ def text_of(document: Document) -> str:
   return document
 
 
+def difference(one: Vocabulary, other: Vocabulary) -> tuple[int, str, str] | None:
+  """Return the first token that differs, and how both write it; None if they are equal."""
+  tokens = [
+    [each.decode([token]) for token in range(each.size)] for each in (one, other)
+  ]
+  if tokens[0] == tokens[1]:
+    return None
+  first = next(
+    (i for i, pair in enumerate(zip(*tokens, strict=False)) if pair[0] != pair[1]),
+    min(map(len, tokens)),
+  )
+  texts = [repr(each[first]) if first < len(each) else "none" for each in tokens]
+  return first, texts[0], texts[1]
+
+
 @dataclasses.dataclass(frozen=True)
 class CharacterVocabulary:
   """Token i is the i-th of `characters`, which are distinct and sorted.
