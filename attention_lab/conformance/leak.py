@@ -254,15 +254,15 @@ def _describe_documents(found: Reading, where: str) -> str:
 
 def _describe_change(found: Reading, where: str) -> str:
   return (
-    f"to future tokens: with the tokens from {found.cut} on replaced, the logits of token {found.token} "
-    f"change by {percent(found.size)} {where}"
+    f"to future tokens: with the tokens from {found.cut} on replaced, the logits of "
+    f"token {found.token} change by {percent(found.size)} {where}"
   )
 
 
 def _describe_gradient(found: Reading, where: str) -> str:
   return (
-    f"to future tokens: the gradient of the logits before token {found.cut} with respect to token "
-    f"{found.token} is {percent(found.size)} of the largest {where}"
+    f"to future tokens: the gradient of the logits before token {found.cut} with respect "
+    f"to token {found.token} is {percent(found.size)} of the largest {where}"
   )
 
 
