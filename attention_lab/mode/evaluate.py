@@ -28,9 +28,9 @@ from attention_lab.training import changes, leaks
 from attention_lab.training.evaluation import (
   at_lengths,
   evaluate_lengths,
-  figures_of,
   length_measures,
   perplexities,
+  split_figures,
   split_sums,
 )
 from attention_lab.training.listener import Listener
@@ -189,7 +189,8 @@ def _measured(prepared: Prepared, restored: Trained, show: Listener) -> dict[str
   watch, size = show.batches, config.batch_size
   for split, own in splits.items():
     sums = split_sums(measure, params, own, split, size, devices, watch(split))
-    result[split] = figures_of(own, split, sums) | perplexities(own, split, sums)
+    figures = split_figures(own, split, size, range(len(sums)), sums)
+    result[split] = figures | perplexities(own, split, figures["loss"], sums)
     show.line(f"step {step}  {split}{_stride(own)}: {format_figures(result[split])}")
     if isinstance(own, Strided):
       result[split]["stride"] = own.stride

@@ -1,6 +1,5 @@
 """A new run that starts from the parameters of another run."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import optax
 from attention_lab.errors import UserError
 from attention_lab.run import folder as run_folder
 from attention_lab.run.checkpoint import Checkpoints, Restored
-from attention_lab.tokenizer.base.vocabulary import Vocabulary
+from attention_lab.tokenizer.base.vocabulary import Vocabulary, difference
 from attention_lab.update import TrainState
 
 
@@ -100,20 +99,12 @@ def refuse_other_vocabulary(why: str, there: Vocabulary, new: Vocabulary) -> Non
     there: the vocabulary that the parameters were trained with.
     new: the vocabulary to use them with.
   """
-  tokens = _tokens(there), _tokens(new)
-  if tokens[0] == tokens[1]:
+  found = difference(there, new)
+  if found is None:
     return
-  first = next(
-    (i for i, pair in enumerate(zip(*tokens, strict=False)) if pair[0] != pair[1]),
-    min(map(len, tokens)),
-  )
-  texts = [repr(one[first]) if first < len(one) else "none" for one in tokens]
+  token, text, other = found
   raise UserError(
     f"{why} with {there.size} tokens, and the dataset has {new.size}; the first that "
-    f"differs is token {first}: {texts[0]} there, {texts[1]} here. Name a dataset with the "
+    f"differs is token {token}: {text} there, {other} here. Name a dataset with the "
     f"same vocabulary."
   )
-
-
-def _tokens(vocabulary: Vocabulary) -> Sequence[str]:
-  return [vocabulary.decode([token]) for token in range(vocabulary.size)]

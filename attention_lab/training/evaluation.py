@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from attention_lab.dataset.base.dataset import Dataset, num_batches
+from attention_lab.dataset.base.mixed import Mixed
 from attention_lab.dataset.base.windows import Windows
 from attention_lab.distributed.devices import unreplicate
 from attention_lab.errors import UserError
@@ -29,9 +30,9 @@ def evaluate(
   devices: Sequence[jax.Device],
   on_batch: OnBatch = lambda done, total: None,
 ) -> dict[str, float]:
-  """Return `figures_of` the batches of `split_sums`, which has the same arguments."""
+  """Return `split_figures` of a whole split; the arguments are those of `split_sums`."""
   sums = split_sums(run, params, dataset, split, batch_size, devices, on_batch)
-  return figures_of(dataset, split, sums)
+  return split_figures(dataset, split, batch_size, range(len(sums)), sums)
 
 
 def split_sums(
@@ -100,8 +101,46 @@ def figures_of(
   return figures
 
 
+def split_figures(
+  dataset: Dataset,
+  split: str,
+  batch_size: int,
+  numbers: Sequence[int],
+  totals: Sequence[Measured],
+) -> dict[str, float]:
+  """Return `figures_of` batches of a split; of a mixture also those of its sources.
+
+  The metrics of a mixture are means over its sources, weighted by their shares;
+  "loss/NAME" and "bits_per_byte/NAME" are those of one source. The training split is mixed
+  in each batch, so there they are those of its batches.
+
+  Args:
+    dataset: the dataset.
+    split: one of its splits.
+    batch_size: examples in a batch, over all devices.
+    numbers: the numbers of the batches.
+    totals: the sums over each.
+  """
+  if not isinstance(dataset, Mixed) or split == "train":
+    return figures_of(dataset, split, totals)
+  by_number = dict(zip(numbers, totals, strict=True))
+  of = {}
+  parts = dataset.parts(split, batch_size).items()
+  for source, (name, batches) in zip(dataset.sources, parts, strict=True):
+    if own := [by_number[i] for i in batches if i in by_number]:
+      of[name] = figures_of(source, split, own)
+  shares = np.array([dataset.shares[name] for name in of])
+  figures = {
+    key: float(shares @ [own[key] for own in of.values()] / shares.sum())
+    for key in next(iter(of.values()))
+    if all(key in own for own in of.values())
+  }
+  each = [key for key in ("loss", "bits_per_byte") if key in figures]
+  return figures | {f"{key}/{name}": of[name][key] for key in each for name in of}
+
+
 def perplexities(
-  dataset: Dataset, split: str, totals: Sequence[Measured]
+  dataset: Dataset, split: str, loss: float, totals: Sequence[Measured]
 ) -> dict[str, float]:
   """Return the perplexity per token of a whole split, and per word where it has words.
 
@@ -110,16 +149,16 @@ def perplexities(
   Args:
     dataset: the dataset.
     split: the split.
+    loss: its loss, in nats per token.
     totals: from `split_sums`.
   """
-  sums = added(totals).sums
-  found = {"perplexity": perplexity(means(sums)["loss"])}
+  found = {"perplexity": perplexity(loss)}
   if (
     split != "train"
     and isinstance(dataset, Windows)
     and (words := dataset.words(split))
   ):
-    found["word_perplexity"] = perplexity(sums.loss / words)
+    found["word_perplexity"] = perplexity(added(totals).sums.loss / words)
   return found
 
 
@@ -132,7 +171,8 @@ def validation_subset(dataset: Dataset, batch_size: int, most: int | None) -> li
   """Return the numbers of the batches that each validation while training has.
 
   They are evenly spaced: batches of texts follow the text, and those of pairs are sorted
-  by length, so that the first ones alone would not represent the split.
+  by length, so that the first ones alone would not represent the split. Of a mixture, each
+  source has some.
 
   Args:
     dataset: source of the batches.
@@ -142,8 +182,14 @@ def validation_subset(dataset: Dataset, batch_size: int, most: int | None) -> li
   total = num_batches(dataset, "validation", batch_size)
   if most is None:
     most = max(1, int(VALIDATION_TOKENS // dataset.tokens_per_step(batch_size)))
-  count = min(total, most or total)
-  return [i * total // count for i in range(count)]
+  parts = [range(total)]
+  if isinstance(dataset, Mixed):
+    parts = list(dataset.parts("validation", batch_size).values())
+  found = []
+  for batches in parts:
+    count = max(1, min(total, most or total) * len(batches) // total)
+    found += [batches[i * len(batches) // count] for i in range(count)]
+  return found
 
 
 def at_lengths(experiment: Experiment, lengths: Sequence[int]) -> dict[int, Dataset]:

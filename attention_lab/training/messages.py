@@ -91,6 +91,9 @@ def format_figures(*seeds: Mapping[str, Any]) -> str:
     "perplexity": "perplexity {}",
     "word_perplexity": "{} per word",
   }
+  for key in seeds[0]:
+    if key.startswith("loss/"):  # Of one source of a mixture.
+      names[key] = f"{key.removeprefix('loss/')} {{}} nats"
   known = [{key: x[key] for key in names if key in x} for x in seeds]
   spread = spreads(known, lambda x: f"{x:.4f}" if x < 1000 else f"{x:,.0f}")
   return ", ".join(names[key].format(spread[key]) for key in spread)

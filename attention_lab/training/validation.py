@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 
-from attention_lab.nn.metrics import means
 from attention_lab.training import leaks
 from attention_lab.training.divergence import refuse_nonfinite
 from attention_lab.training.due import record_validation
 from attention_lab.training.evaluation import (
-  added,
   batch_sums,
-  figures_of,
+  split_figures,
   validation_subset,
 )
 from attention_lab.training.listener import Listener
@@ -35,19 +33,15 @@ def validate(
   numbers = whole if step >= runs[0].options.steps else subset
   losses, figures = [], []
   for run in runs:
+    dataset, size = run.experiment.dataset, run.options.batch_size
     sums = batch_sums(
-      run.measure,
-      run.state.params,
-      run.experiment.dataset,
-      "validation",
-      numbers,
-      run.options.batch_size,
-      run.devices,
-      watch.of("validation"),
+      *(run.measure, run.state.params, dataset, "validation", numbers),
+      *(size, run.devices, watch.of("validation")),
     )
-    figures.append(figures_of(run.experiment.dataset, "validation", sums))
+    figures.append(split_figures(dataset, "validation", size, numbers, sums))
     of_subset = [sums[numbers.index(i)] for i in subset]
-    losses.append(means(added(of_subset).sums)["loss"])
+    compared = split_figures(dataset, "validation", size, subset, of_subset)
+    losses.append(compared["loss"])
   for run, values in zip(runs, figures, strict=True):
     refuse_nonfinite(run, step, values["loss"])
   show.figures(step, "validation", spreads(figures))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from attention_lab.dataset.base.dataset import SPLITS, datasets, each_array, num_batches
+from attention_lab.dataset.base.mixed import Mixed
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
 from tests.corpus import write_corpus
@@ -23,6 +24,7 @@ SPECS = {
   "listops": f"listops(sequence_length=16, {SIZES})",
   "majority": f"majority(sequence_length=8, {SIZES})",
   "masked": "masked(of='python_docs', sequence_length=32)",
+  "mixture": "mixture(of=('python_docs', 'python_docs(seed=1)'), sequence_length=32)",
   "modular_arithmetic": f"modular_arithmetic(sequence_length=12, {SIZES})",
   "parallel_text": "parallel_text(source='{split}.en', target='{split}.de', "
   "vocabulary_size=300, sequence_length=24, buckets=3)",
@@ -105,6 +107,8 @@ def test_concatenated_shards_equal_the_whole_batch(dataset, split):
 
 
 def test_training_pass_contains_every_example_once(dataset):
+  if isinstance(dataset, Mixed):
+    pytest.skip("it draws by shares: tests/dataset/test_mixture.py")
   size = dataset.size("train")
   # One batch is the whole pass, or one per shape if there are several shapes.
   steps = num_batches(dataset, "train", size)

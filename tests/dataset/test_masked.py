@@ -214,7 +214,7 @@ def test_a_loss_on_hidden_tokens_has_no_bits_per_byte():
   one = np.float32(3)
   totals = [Measured(Sums(one, one, one), one, one, np.float32(0))]
   assert {*figures_of(masked(), "validation", totals)} == {"loss", "accuracy"}
-  assert token_bytes_of(masked().vocabulary) is None
+  assert masked().token_bytes is token_bytes_of(masked().vocabulary) is None
   assert masked().best_loss is None
 
 

@@ -140,9 +140,11 @@ def test_a_prompt_with_unknown_characters_is_refused(finished):
 SMALL = "sequence_length=8, validation_examples=8"
 DATASETS = {
   "associative_recall": f"pairs=2, vocabulary_size=16, {SMALL}",
+  "copy": None,  # The mixture is of it.
   "listops": "sequence_length=16, validation_examples=8",
   "majority": None,  # tests/architecture/test_encoder.py trains on it.
   "masked": f"of='copy({SMALL})'",
+  "mixture": f"of=('copy({SMALL})', 'copy({SMALL}, seed=1)')",
   "parallel_text": None,  # It needs files; tests/test_shapes.py trains on the like.
   "python_docs": "sequence_length=512",
   "selective_copying": f"letters=2, {SMALL}",
@@ -170,12 +172,13 @@ def every_part():
     fits = [p for p in positions if positions[p].acts() <= {"embed", *honours}]
     position = next((p for p in places if p in fits), fits[0])
     places = [p for p in places if p != position]
-    dataset = data.pop() if data else "copy"
+    dataset = data.pop() if data else "reverse"
     yield {"attention": ",".join(pair), "position": position, "dataset": dataset}
   others = ",".join(a for a in attentions if a not in causal)
   yield {"attention": others, **encoders}
+  for dataset in data:  # More datasets than pairs of attentions.
+    yield {"attention": "standard", "position": "none", "dataset": dataset}
   assert not places, f"no attention is left for {places}"
-  assert not data, f"no attention is left for {data}"
 
 
 @pytest.fixture

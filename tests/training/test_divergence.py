@@ -215,7 +215,7 @@ def test_seeds_side_by_side_only_stop(tmp_path):
 
 
 def test_a_validation_loss_that_is_no_number_is_not_reported(tmp_path, monkeypatch):
-  monkeypatch.setattr(validation, "figures_of", lambda *_: {"loss": float("nan")})
+  monkeypatch.setattr(validation, "split_figures", lambda *_: {"loss": float("nan")})
   with pytest.raises(UserError, match="At step 1 the validation loss of seed 0 is nan"):
     train.run(config(steps=1), str(tmp_path / "run"))
   assert not list((tmp_path / "run" / "checkpoints").iterdir())

@@ -130,7 +130,7 @@ def test_bits_per_byte_of_other_tokens_are_by_the_mean(trained):
   sums = [each._replace(size=none) for each in trained.sums(dataset)]
   found = figures_of(dataset, "validation", sums)
   assert found["bits_per_byte"] == pytest.approx(found["loss"] / np.log(2) / 2.5)
-  assert perplexities(dataset, "validation", sums).keys() == {"perplexity"}
+  assert perplexities(dataset, "validation", 1.0, sums).keys() == {"perplexity"}
 
 
 def test_perplexity_per_word_is_that_of_all_nats(trained):
@@ -138,11 +138,15 @@ def test_perplexity_per_word_is_that_of_all_nats(trained):
   sums = trained.sums(dataset)
   nats = sum(float(each.sums.loss) for each in sums)
   tokens, words = len(dataset.tokens) - 1, sum(len(x.split()) for x in DOCUMENTS)
-  assert perplexities(dataset, "validation", sums) == {
+  assert perplexities(
+    dataset, "validation", figures_of(dataset, "validation", sums)["loss"], sums
+  ) == {
     "perplexity": pytest.approx(np.exp(nats / tokens)),
     "word_perplexity": pytest.approx(np.exp(nats / words)),
   }
-  assert perplexities(dataset, "train", sums).keys() == {"perplexity"}  # A part of it.
+  assert perplexities(dataset, "train", 1.0, sums).keys() == {
+    "perplexity"
+  }  # A part of it.
 
 
 @pytest.mark.parametrize("block", [1, 2 * LENGTH, 1 << 20])

@@ -156,10 +156,10 @@ class Dataset(abc.ABC):
     rows = batch_size // shards
     steps = step + np.arange(count)[:, None]
     numbers = (steps * batch_size + index * rows + np.arange(rows)).ravel()
-    size = self.size(split)
     if split == "train":
-      batch = _shuffled(self, numbers, size)
+      batch = in_passes(self, numbers)
     else:
+      size = self.size(split)
       batch = self.examples(split, 0, np.minimum(numbers, size - 1))
       inside = (numbers < size)[:, None].astype(np.float32)
       batch = batch._replace(weights=batch.weights * inside)
@@ -191,11 +191,17 @@ def num_batches(dataset: Dataset, split: str, batch_size: int) -> int:
   return sum(dataset.shapes(split, batch_size).values())
 
 
-def _shuffled(dataset: Dataset, numbers: np.ndarray, size: int) -> Batch:
-  """Return training examples by their number in the endless sequence of passes."""
+def in_passes(dataset: Dataset, numbers: np.ndarray) -> Batch:
+  """Return training examples by their number in the endless sequence of passes.
+
+  Args:
+    dataset: the dataset.
+    numbers: the numbers, ascending: [B].
+  """
+  size = dataset.size("train")
   epochs, within = np.divmod(numbers, size)
   passes = []
-  for epoch in range(epochs[0], epochs[-1] + 1):  # A batch may span passes.
+  for epoch in map(int, np.unique(epochs)):  # A batch may span passes.
     indices = dataset.order.permutation(dataset.seed, epoch, size)[
       within[epochs == epoch]
     ]

@@ -111,7 +111,13 @@ def source_of(spec: str | Dataset, wrapper: Dataset, task: str) -> Dataset:
       f"{name}(of={spec!r}): its targets are {' or '.join(offered)}, not {task}. Use one "
       f"of: {', '.join(usable)}."
     )
-  made: Dataset = datasets.bind(spec)(
+  bound = datasets.bind(spec)
+  if cast(type[Dataset], bound.func).batches is not Dataset.batches:
+    raise UserError(
+      f"{name}(of={spec!r}): its batches are no sequence of single examples. Take "
+      f"another dataset; a mixture is made of others, as in mixture(of=('masked', …))."
+    )
+  made: Dataset = bound(
     data_dir=wrapper.data_dir, task=task, kept=wrapper.kept, order=wrapper.order
   )
   return made
