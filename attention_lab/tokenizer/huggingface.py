@@ -45,7 +45,7 @@ class HuggingFace(Tokenizer):
   is lost: BPE of bytes (as of GPT-2, without a space added in front), or with "▁" for
   spaces and tokens for all bytes (without one added in front, as of Gemma), no
   normalisation, and no splitting that removes spaces. Otherwise the text may read back
-  differently, and there are no bits per byte.
+  differently, and bits per byte take the mean number of bytes per token.
   """
 
   learns_from: ClassVar[str] = "none"
