@@ -36,7 +36,7 @@ OTHERS: Mapping[str, Flag] = {
   "mode": Flag(
     "train",
     "What to do.",
-    "train, compare, report, evaluate, sample, check, benchmark or list",
+    "train, prepare, compare, report, evaluate, sample, check, benchmark or list",
   ),
   "config": Flag(None, "Experiment file; --config.section.key=value sets one setting."),
   "plugin": Flag(

@@ -26,7 +26,7 @@ from attention_lab.dataset.base.shards import Shards, known_shard
 from attention_lab.system.files import made_once, write_json
 
 INDEX = "index.json"
-SHARD = 1 << 25  # Bytes of tokens per file.
+SHARD = 1 << 23  # Bytes of tokens per file.
 
 
 class Facts(NamedTuple):

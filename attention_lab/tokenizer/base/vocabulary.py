@@ -59,6 +59,18 @@ def text_of(document: Document) -> str:
   return document
 
 
+def special_token_of(vocabulary: Vocabulary, name: str) -> int | None:
+  """Return the special token of a name, which no text is encoded as; None if unknown."""
+  find = getattr(vocabulary, "special_token", None)
+  found: int | None = None if find is None else find(name)
+  return found
+
+
+def code_points(text: str) -> np.ndarray:
+  """Return the code point of each character of a text: uint32 [len(text)]."""
+  return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+
+
 def difference(one: Vocabulary, other: Vocabulary) -> tuple[int, str, str] | None:
   """Return the first token that differs, and how both write it; None if they are equal."""
   tokens = [
@@ -114,7 +126,7 @@ class CharacterVocabulary:
 
   def encode(self, text: str) -> np.ndarray:
     """Return a text as int32 [len(text)]; raise `UserError` for an unknown character."""
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    codes = code_points(text)
     tokens = self._table[np.minimum(codes, len(self._table) - 1)]
     if (tokens < 0).any():
       unknown = text[int(np.argmax(tokens < 0))]
