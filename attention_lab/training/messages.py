@@ -108,5 +108,5 @@ def format_figures(*seeds: Mapping[str, Any]) -> str:
     if key.startswith("loss/"):  # Of one source of a mixture.
       names[key] = f"{key.removeprefix('loss/')} {{}} nats"
   known = [{key: x[key] for key in names if key in x} for x in seeds]
-  spread = spreads(known, lambda x: f"{x:.4f}" if x < 1000 else f"{x:,.0f}")
+  spread = spreads(known, lambda x: f"{x:.4f}" if x < 1000 else f"{x:.4g}")
   return ", ".join(names[key].format(spread[key]) for key in spread)
