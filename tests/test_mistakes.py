@@ -104,6 +104,7 @@ COMPONENTS = [
   ("--dataset=mixture(of='copy')", "expected tuple"),
   ("--dataset=mixture(of=('copy', 'copy'), weights=(1, 0))", "take numbers above 0"),
   ("--dataset=mixture(of=('copy', 'copy(alphabet=4)'))", "Take one vocabulary"),
+  ("--config.data.document_mask=true", "separator=50256"),
   ("--architecture=", "is not of the form"),
   ("--architecture=encoder", "learns labels"),
   ("--architecture=decoder_only(x=1)", "has no option 'x'"),

@@ -45,7 +45,7 @@ class HuggingFace(Tokenizer):
   is lost: BPE of bytes (as of GPT-2, without a space added in front), or with "▁" for
   spaces and tokens for all bytes (without one added in front, as of Gemma), no
   normalisation, and no splitting that removes spaces. Otherwise the text may read back
-  differently, and there are no bits per byte.
+  differently, and bits per byte take the mean number of bytes per token.
   """
 
   learns_from: ClassVar[str] = "none"
@@ -122,6 +122,11 @@ class HuggingFaceVocabulary(Pieces):
       return None
     name = _separator(self._tokenizer, self.separator_name)
     return int(self._tokenizer.token_to_id(name))
+
+  def special_token(self, name: str) -> int | None:
+    """Return the special token of a name; None if there is none."""
+    added = self._tokenizer.get_added_tokens_decoder()
+    return next((token for token, x in added.items() if x.content == name), None)
 
   def decode(self, tokens: Iterable[int]) -> str:
     """Return tokens as text, without special tokens."""

@@ -231,8 +231,9 @@ def _check_leaks(
     fresh: seed → the state before the first step; None to leave the check to others.
     code: hashes of the code that the model depends on.
   """
-  if not experiment.causal:
-    return "not applicable", False
+  verdict = "passed" if experiment.causal else "not applicable"
+  if not experiment.causal and experiment.model.separator is None:
+    return verdict, False
   if config.skip_checks:
     return "skipped", False
   exact = False
@@ -247,7 +248,7 @@ def _check_leaks(
       exact = refuse_leak(
         experiment, calls, lambda: fresh(seed).params, config.attention, settings
       )
-  return "passed", exact
+  return verdict, exact
 
 
 def sample_options(config: Config) -> tuple[SampleOptions, list[str]]:
