@@ -1,5 +1,7 @@
-"""Refuses what does not fit into memory, before anything is allocated."""
+"""Memory of the machine: refuses what does not fit into it, and returns what is free."""
 
+import contextlib
+import ctypes
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -56,6 +58,12 @@ def refuse_large_state(state: Any, seeds: int, devices: "Sequence[jax.Device]") 
       f"Parameters and optimizer state take {size / GB:,.0f} GB, and there are "
       f"{room / GB:,.0f}. Lower --config.model.d_model or --config.model.num_layers."
     )
+
+
+def return_free_memory() -> None:
+  """Return memory that is free to the system; the C library may keep it otherwise."""
+  with contextlib.suppress(OSError, AttributeError):  # Other libraries than glibc.
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 def out_of_memory(error: BaseException) -> UserError | None:

@@ -123,6 +123,11 @@ class HuggingFaceVocabulary(Pieces):
     name = _separator(self._tokenizer, self.separator_name)
     return int(self._tokenizer.token_to_id(name))
 
+  def special_token(self, name: str) -> int | None:
+    """Return the special token of a name; None if there is none."""
+    added = self._tokenizer.get_added_tokens_decoder()
+    return next((token for token, x in added.items() if x.content == name), None)
+
   def decode(self, tokens: Iterable[int]) -> str:
     """Return tokens as text, without special tokens."""
     if self.is_exact:

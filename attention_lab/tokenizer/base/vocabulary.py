@@ -59,6 +59,13 @@ def text_of(document: Document) -> str:
   return document
 
 
+def special_token_of(vocabulary: Vocabulary, name: str) -> int | None:
+  """Return the special token of a name, which no text is encoded as; None if unknown."""
+  find = getattr(vocabulary, "special_token", None)
+  found: int | None = None if find is None else find(name)
+  return found
+
+
 def code_points(text: str) -> np.ndarray:
   """Return the code point of each character of a text: uint32 [len(text)]."""
   return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
