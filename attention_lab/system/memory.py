@@ -1,5 +1,7 @@
-"""Refuses what does not fit into memory, before anything is allocated."""
+"""Memory of the machine: refuses what does not fit into it, and returns what is free."""
 
+import contextlib
+import ctypes
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -81,6 +83,12 @@ def _room(devices: "Sequence[jax.Device]") -> tuple[int, int]:
   """Return the bytes of memory, and the number of devices that share them."""
   own = (devices[0].memory_stats() or {}).get("bytes_limit")
   return (host_memory(), len(devices)) if own is None else (own, 1)
+
+
+def return_free_memory() -> None:
+  """Return memory that is free to the system; the C library may keep it otherwise."""
+  with contextlib.suppress(OSError, AttributeError):  # Other libraries than glibc.
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 def out_of_memory(error: BaseException) -> UserError | None:
