@@ -22,6 +22,7 @@ from attention_lab.errors import UserError, line_of
 from attention_lab.kernel.mask import Mask
 from attention_lab.norm.base.norm import Norm, norms
 from attention_lab.plugin.mistakes import running
+from attention_lab.plugin.spec import Spec
 from attention_lab.position.base.position import Position, positions, shared_sample
 
 # Methods of an attention whose results may be None.
@@ -92,6 +93,17 @@ def refuse_layers(options: Options, architecture: type[Architecture]) -> None:
       f"--config.model.block={options.block} has no cross-attention, which this "
       f"architecture needs. Use one of: {', '.join(usable)}."
     )
+
+
+def required_kinds(
+  patterns: Mapping[str, tuple[Spec, ...]], architecture: type[Architecture]
+) -> dict[str, dict[str, str]]:
+  """Return the kind that each attention has to be, by its spec and place."""
+  required: dict[str, dict[str, str]] = {}
+  for place, pattern in patterns.items():
+    for spec in pattern:
+      required.setdefault(str(spec), {})[place] = architecture.places[place]
+  return required
 
 
 def _refuse_kinds(

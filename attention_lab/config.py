@@ -6,7 +6,7 @@ This module imports neither jax nor anything else that is slow: flags are read f
 import os
 import runpy
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,6 +17,10 @@ from attention_lab.settings.setting import Setting
 from attention_lab.settings.table import LISTED, SETTINGS
 
 Config: TypeAlias = config_dict.ConfigDict
+
+TWO_LENGTHS = (
+  "--steps and --config.train.tokens both say how long to train; omit one of them."
+)
 
 # Names in stored configurations of earlier versions → names today.
 FORMER = {setting.former: key for key, setting in SETTINGS.items() if setting.former}
@@ -88,6 +92,8 @@ def _from_values(values: Iterable[tuple[str, Any]]) -> Config:
   config = get_config()
   for key, value in values:
     set_value(config, str(key), tuple(value) if isinstance(value, list) else value)
+  if config.train.tokens is not None and config.steps != SETTINGS["steps"].default:
+    raise UserError(TWO_LENGTHS)
   return config
 
 
@@ -116,6 +122,22 @@ def set_text(config: Config, key: str, text: str) -> None:
       f"--config.{key}={text}: expected {_expected(key, text)}."
     ) from None
   set_value(config, key, value)
+
+
+def replace_length(config: Config, given: Collection[str]) -> None:
+  """Remove a budget of tokens, as of an experiment file, if a number of steps is given.
+
+  Args:
+    config: the configuration, which has the given values.
+    given: the settings that are given.
+
+  Raises:
+    UserError: both are given.
+  """
+  if {"steps", "train.tokens"} <= {*given}:
+    raise UserError(TWO_LENGTHS)
+  if "steps" in given:
+    set_value(config, "train.tokens", None)
 
 
 def _expected(key: str, text: str) -> str:

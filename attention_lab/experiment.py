@@ -17,10 +17,15 @@ from attention_lab.architecture.base.architecture import (
   as_functions,
 )
 from attention_lab.architecture.base.common_task import common_task
+from attention_lab.architecture.base.documents import separator_for
 from attention_lab.architecture.base.head import recorded_heads
 from attention_lab.attention.base.attention import Attention, attentions
 from attention_lab.block.base import options as model_options
-from attention_lab.compatibility import refuse_incompatible, refuse_layers
+from attention_lab.compatibility import (
+  refuse_incompatible,
+  refuse_layers,
+  required_kinds,
+)
 from attention_lab.config import Config
 from attention_lab.dataset.base.dataset import Dataset, datasets
 from attention_lab.dataset.base.held_out import hold_out
@@ -83,7 +88,7 @@ def assemble(
   position = partial(scheme, max_length=dataset.sequence_length)
   options = model_options.from_config(config.model.to_dict())
   refuse_layers(options, architecture)
-  train = config.train
+  train, apart = config.train, config.data.document_mask
   policy = jmp.get_policy(f"params=float32,compute={train.precision},output=float32")
   patterns = _patterns(config, architecture, options.num_layers)
   placed, causal = _attentions(config, architecture, patterns, options, position)
@@ -95,6 +100,7 @@ def assemble(
       padding=padding_of(dataset.vocabulary),
       attentions=placed,
       position=position,
+      separator=separator_for(apart, architecture, patterns, dataset),
     )
   )
   schedule = make_schedule(train.schedule, train.learning_rate, config.steps)
@@ -155,7 +161,7 @@ def _attentions(
     for spec in pattern
   }
   hooks, dtype = properties_of(position).hooks, jnp.dtype(config.train.precision)
-  required = _required_kinds(patterns, architecture)
+  required = required_kinds(patterns, architecture)
   for name, kinds in required.items():
     refuse_incompatible(name, builders[name], config.position, hooks, kinds, dtype)
   causal = {
@@ -259,17 +265,6 @@ def _patterns(
     place: _pattern(named.get(place, config.attention), num_layers)
     for place in architecture.places
   }
-
-
-def _required_kinds(
-  patterns: Patterns, architecture: type[Architecture]
-) -> dict[str, dict[str, str]]:
-  """Return the kind that each attention has to be, by its spec and place."""
-  required: dict[str, dict[str, str]] = {}
-  for place, pattern in patterns.items():
-    for spec in pattern:
-      required.setdefault(str(spec), {})[place] = architecture.places[place]
-  return required
 
 
 def _pattern(text: str, num_layers: int) -> tuple[specs.Spec, ...]:

@@ -58,6 +58,7 @@ def read_config(overrides: Sequence[str]) -> Config:
     for key, text in assignments:
       configs.set_text(config, key, text)
   typed = {key for key, _ in assignments}
+  configs.replace_length(config, typed)
   by_user = bool(FLAGS.config) or "plugins" in typed
   config.plugins = consent.merged(
     config.plugins, FLAGS.plugin, run_folder.command(), by_user or FLAGS.trust_plugins
@@ -68,6 +69,8 @@ def read_config(overrides: Sequence[str]) -> Config:
   if stored is not None:
     from attention_lab.training import changes
 
+    if assignments:
+      discovery.load(config.plugins)  # The schedule tells whether its steps may change.
     accepted = filter(configs.is_evaluable, typed if FLAGS.mode == "evaluate" else ())
     changes.refuse_other_config(Path(FLAGS.workdir), config, tuple(accepted))
   return config

@@ -93,23 +93,29 @@ def make_update(step: Step, devices: Sequence[jax.Device], shapes: int = 1) -> U
     shapes: the number of shapes that batches have at most; each is traced once.
   """
 
-  def run(state: Any, batches: Any, count: jax.Array) -> tuple[Any, StepMetrics]:
-    _assert_trace(batches, devices)
-    return _run_steps(step, state, batches, count)
-
-  mapped = jax.pmap(
-    _limit_traces(run, shapes),
-    axis_name=AXIS,
-    in_axes=(0, 0, None),
-    donate_argnums=0,
-    devices=list(devices),
-  )
+  mapped = map_update(step, devices, shapes)
 
   def update(state: Any, batches: Any, count: int) -> tuple[Any, StepMetrics]:
     assert_placed(state, batches, devices)
     return mapped(state, batches, np.asarray(count, np.int32))
 
   return update
+
+
+def map_update(step: Step, devices: Sequence[jax.Device], shapes: int = 1) -> Any:
+  """Return the pmapped function of `make_update`, which has the same arguments."""
+
+  def run(state: Any, batches: Any, count: jax.Array) -> tuple[Any, StepMetrics]:
+    _assert_trace(batches, devices)
+    return _run_steps(step, state, batches, count)
+
+  return jax.pmap(
+    _limit_traces(run, shapes),
+    axis_name=AXIS,
+    in_axes=(0, 0, None),
+    donate_argnums=0,
+    devices=list(devices),
+  )
 
 
 def _run_steps(

@@ -92,6 +92,37 @@ def test_invalid_option_of_a_text_is_rejected(refuse, options, answer):
 
 
 @pytest.mark.parametrize(
+  ("tokenizer", "answer"),
+  [
+    ("bbpe", "'bbpe' is not a tokenizer. Did you mean 'bpe'?"),
+    ("bpe(size=300)", "The tokenizer 'bpe' has no option 'size'. Known: learn_from"),
+    ("bpe(vocabulary_size=10)", "vocabulary_size=10 does not fit this text: take more"),
+    (
+      "bpe(vocabulary_size=9000)",
+      "vocabulary_size=9000 does not fit this text: take 2",
+    ),
+    ("huggingface", "needs an option: huggingface(path=...)"),
+    (
+      "huggingface(path='missing.json')",
+      "file missing.json does not exist. Paths start",
+    ),
+    ("huggingface(path='texts')", "file texts does not exist. Did you mean 'text'?"),
+    (
+      "huggingface(path='text')",
+      "text: It is not a tokenizer.json, which has a model.",
+    ),
+    ("huggingface(path='binary')", "binary: It is no text, and so no tokenizer.json."),
+    ("tiktoken(path='text')", "text: Its name is not that of an encoding."),
+    ("tiktoken(path='text', pattern='gpt-2')", "Did you mean 'gpt2'?"),
+    ("tiktoken(path='zeros', pattern='gpt2')", "zeros: Line 1 is no token in base64"),
+  ],
+)
+def test_tokenizer_that_does_not_fit_is_rejected(refuse, tokenizer, answer):
+  files()
+  refuse(answer, f'--dataset=text(path="text", tokenizer="{tokenizer}")')
+
+
+@pytest.mark.parametrize(
   ("word", "answer"),
   [
     ("--workdir=text", "Cannot write to text"),

@@ -42,6 +42,8 @@ OF_A_RUN = [
   ("evaluate", "--workdir=run --attention=standard", "holds a run of another"),
   ("evaluate", "--workdir=run --config.model.d_model=16", "model.d_model: 8 there"),
   ("evaluate", "--workdir=run --batch_size=7", "does not divide over 8 devices"),
+  ("evaluate", "--workdir=run --dry_run", "is for --mode=train and --mode=compare"),
+  ("train", "--workdir=run --dry_run --batch_size=16", "Type --batch_size=8 to resume"),
   ("evaluate", "--workdir=run --config.evaluation.average=5", "only 1 of the newest"),
   (
     "evaluate",

@@ -17,7 +17,7 @@ from attention_lab.api.process import (
 from attention_lab.api.progress import Bar
 from attention_lab.api.results.comparison import ComparisonReport
 from attention_lab.attention.base.attention import Attention
-from attention_lab.compare import extras, launch
+from attention_lab.compare import budget, extras, launch
 from attention_lab.compare.in_process import run_in_process
 from attention_lab.compare.plan import Plan
 from attention_lab.config import Config
@@ -58,6 +58,7 @@ def compare(
     names = [stack.enter_context(named(each, "compare")) for each in attentions]
     config = configuration(names, settings)
     stack.enter_context(jax_settings_kept(config.compile_cache))
+    budget.settle_length(config)
     folder = stack.enter_context(folder_of(workdir))
     call = _call(attentions, workdir, settings)
     bar = partial(Bar, shown=progress)

@@ -14,7 +14,7 @@ from attention_lab.settings.table import SETTINGS
 UNUSED = {
   "attention": "name the attentions first, without a keyword",
   "plugins": "import the module instead",
-  "compare.dry_run": "it trains in this process",
+  "dry_run": "it trains in this process",
   "compare.folders": "join folders with --mode=report",
   "compare.grid": "give a list of values",
   "compare.jobs": "runs of this process take turns",
@@ -42,14 +42,14 @@ def configuration(attentions: Sequence[str], settings: Mapping[str, Any]) -> Con
   config, listed = configs.get_config(), dict[str, tuple[Any, ...]]()
   if not attentions:
     raise NOTHING
-  for key, value in (
-    {"attention": list(attentions)} | by_key(settings, UNUSED)
-  ).items():
+  given = {"attention": list(attentions)} | by_key(settings, UNUSED)
+  for key, value in given.items():
     values = _values(config, key, value)
     if len(values) > 1:
       listed[key] = values
   if not listed:
     raise NOTHING
+  configs.replace_length(config, given)
   config.compare.grid = tuple(listed.items())
   configs.validate(config)
   return config

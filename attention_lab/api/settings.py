@@ -58,6 +58,7 @@ def assign(config: Config, values: Mapping[str, Any]) -> None:
     if is_list and SETTINGS[key].type is not tuple:
       raise UserError(f"{key}={value}: give one value; lists are for compare.")
     configs.set_value(config, key, tuple(value) if is_list else value)
+  configs.replace_length(config, values)
   configs.validate(config)
 
 

@@ -31,6 +31,7 @@ from attention_lab.training.progress import Show
 
 # Settings that training in this process does not use, with what to do instead.
 UNUSED = {
+  "dry_run": "use --mode=train",
   "plugins": "name plugins by plugins=[...]",
   "seeds": "call train once for each seed, or use compare",
   "compare.": "use compare",

@@ -1,7 +1,7 @@
 """Causal language model of stacked blocks (GPT: Radford et al., 2018 and 2019)."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 
@@ -15,6 +15,7 @@ from attention_lab.architecture.base.mixing import (
   self_mask,
 )
 from attention_lab.attention.base.attention import Attention
+from attention_lab.kernel.mask import Mask
 
 
 @register_architecture("decoder_only")
@@ -22,8 +23,10 @@ from attention_lab.attention.base.attention import Attention
 class DecoderOnly(Architecture):
   """Embeds tokens, applies causal layers, and predicts the next token."""
 
+  separates_documents: ClassVar[bool] = True
+
   def __call__(self, tokens: jax.Array, positions: jax.Array | None) -> jax.Array:
-    mask = self_mask(tokens, positions, causal=True)
+    mask = self._mask(tokens, positions)
     return self._around(tokens, mask.query_positions, attend(mask))[0]
 
   def extend(
@@ -35,8 +38,11 @@ class DecoderOnly(Architecture):
     return self._around(tokens, positions, mix, state)
 
   def attention_weights(self, tokens: jax.Array, positions: jax.Array) -> Any:
-    mask = self_mask(tokens, positions, causal=True)
-    return self._around(tokens, positions, attend_with_weights(mask))[1]
+    mask = self._mask(tokens, positions)
+    return self._around(tokens, mask.query_positions, attend_with_weights(mask))[1]
+
+  def _mask(self, tokens: jax.Array, positions: jax.Array | None) -> Mask:
+    return self_mask(tokens, positions, causal=True, separator=self.separator)
 
   def _around(
     self, tokens: jax.Array, positions: jax.Array, mix: Any, per_layer: Any = ()

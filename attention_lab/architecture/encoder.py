@@ -17,7 +17,8 @@ from attention_lab.architecture.base.mixing import (
   attend_with_weights,
   self_mask,
 )
-from attention_lab.kernel.mask import default_positions
+from attention_lab.errors import UserError
+from attention_lab.kernel.mask import Mask, default_positions
 
 
 @register_architecture("encoder")
@@ -38,9 +39,10 @@ class Encoder(Architecture):
   places: ClassVar[Mapping[str, str]] = MappingProxyType({"encoder": "bidirectional"})
   tasks: ClassVar[tuple[str, ...]] = ("labels", "masked")
   decodes: ClassVar[bool] = False
+  separates_documents: ClassVar[bool] = True
 
   def __call__(self, tokens: jax.Array, positions: jax.Array | None) -> jax.Array:
-    mask = self_mask(tokens, self._without_padding(tokens, positions), causal=False)
+    mask = self._mask(tokens, positions)
     x, embeddings, _ = self._encode(tokens, mask.query_positions, attend(mask))
     if self.head == "pooled":
       x = masked_mean(x, mask.query_positions)
@@ -48,8 +50,18 @@ class Encoder(Architecture):
     return jnp.broadcast_to(logits, (*tokens.shape, logits.shape[-1]))
 
   def attention_weights(self, tokens: jax.Array, positions: jax.Array) -> Any:
-    mask = self_mask(tokens, self._without_padding(tokens, positions), causal=False)
-    return self._encode(tokens, mask.query_positions, attend_with_weights(mask))[2]
+    mask = self._mask(tokens, positions)
+    mix = attend_with_weights(mask)
+    return self._encode(tokens, mask.query_positions, mix)[2]
+
+  def _mask(self, tokens: jax.Array, positions: jax.Array | None) -> Mask:
+    if self.separator is not None and self.head == "pooled":
+      raise UserError(
+        "--architecture='encoder(head=pooled)' labels a sequence as a whole, so it cannot "
+        "keep documents apart. Omit --config.data.document_mask, or take head=token."
+      )
+    at = self._without_padding(tokens, positions)
+    return self_mask(tokens, at, causal=False, separator=self.separator)
 
   def _without_padding(
     self, tokens: jax.Array, positions: jax.Array | None

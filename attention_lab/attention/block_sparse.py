@@ -23,7 +23,8 @@ class BlockSparse(Weighted):
   the first blocks also attend to all blocks. The block of a token is its position //
   block, so that neither padding nor decoding changes the pattern. Causal samples depend
   on the query's block only, others on the last position too. At positions 0, 1, 2, …
-  only the pattern is computed; otherwise a [T, S] array is formed.
+  only the pattern is computed; otherwise, also with several documents in a sequence, a
+  [T, S] array is formed.
 
   Equation:
     y_i = Σ_{j∈B(i)} softmax_j(q_i·k_j / √K) v_j
@@ -47,7 +48,8 @@ class BlockSparse(Weighted):
 
   def attend(self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask) -> jax.Array:
     self._refuse()
-    if mask.aligned and q.shape[1] == k.shape[1] and not watched():
+    one = mask.query_segments is None  # Blocks are counted from a document's start.
+    if mask.aligned and one and q.shape[1] == k.shape[1] and not watched():
       return self._gathered(q, k, v, mask)
     allowed = mask.dense() & self._pattern(mask)[:, None]
     weights = show_weights(self.weights(self.scores(q, k, mask), allowed))
@@ -57,7 +59,7 @@ class BlockSparse(Weighted):
     """Return which block attends to which, without causality: [B, T, S] bool."""
     block = mask.query_positions // self.block
     context = mask.context_positions // self.block
-    count = context.max(axis=1, keepdims=True) + 1
+    count = _last(mask) // self.block + 1
     chosen = self._chosen(block, block if mask.causal else count)
     block, context = block[:, :, None], context[:, None]
     near = jnp.abs(block - context) < self.window_blocks
@@ -141,3 +143,11 @@ class BlockSparse(Weighted):
     for option, minimum in least.items():
       if (value := getattr(self, option)) < minimum:
         raise UserError(f"block_sparse({option}={value}): take {minimum} or more.")
+
+
+def _last(mask: Mask) -> jax.Array:
+  """Return the last position that queries may see without causality: [B, T], [B, 1]."""
+  if mask.query_segments is None or mask.context_segments is None:
+    return mask.context_positions.max(axis=1, keepdims=True)
+  own = mask.query_segments[:, :, None] == mask.context_segments[:, None]
+  return jnp.where(own, mask.context_positions[:, None], -1).max(axis=2)

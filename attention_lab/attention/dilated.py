@@ -84,8 +84,19 @@ class Dilated(Recent, Weighted):
     def join(x: jax.Array) -> jax.Array:
       return x.reshape(-1, *x.shape[3:])
 
-    context_at = join(with_neighbours(fold(mask.context_positions, -1), -1))
-    near = Mask(join(fold(mask.query_positions, -1)), context_at, mask.causal)
+    def queries(x: jax.Array | None) -> Any:
+      return None if x is None else join(fold(x, -1))
+
+    def context(x: jax.Array | None) -> Any:
+      return None if x is None else join(with_neighbours(fold(x, -1), -1))
+
+    near = Mask(
+      queries(mask.query_positions),
+      context(mask.context_positions),
+      mask.causal,
+      query_segments=queries(mask.query_segments),
+      context_segments=context(mask.context_segments),
+    )
     keys, values = join(with_neighbours(fold(k))), join(with_neighbours(fold(v)))
     y = self.dot_product(join(fold(q)), keys, values, near, window=self.reach + 1)
     y = y.reshape(batch, self.dilation, blocks * rows, *y.shape[2:])

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from attention_lab.attention.base.attention import append, register_attention
 from attention_lab.attention.base.multi_head import KVCache, remember
 from attention_lab.attention.base.weighted import Weighted
+from attention_lab.kernel.documents import cumulate
 from attention_lab.kernel.mask import Mask
 from attention_lab.kernel.weights import show_weights
 from attention_lab.nn.linear import Linear
@@ -43,7 +44,11 @@ class Forgetting(Weighted):
   def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:
     q = self.queries(query, mask.query_positions)
     k, v = self.keys_values(context, mask.context_positions)
-    forgotten = jnp.cumsum(self._log_gates(context, mask.context_positions), axis=2)
+    log_gates = self._log_gates(context, mask.context_positions)
+    if mask.starts is None:
+      forgotten = jnp.cumsum(log_gates, axis=2)
+    else:
+      forgotten = cumulate(jnp.add, log_gates, mask.starts[:, None], axis=2)
     return self._read(q, k, v, mask, forgotten)
 
   def initial_state(self, batch_size: int, length: int, dtype: Any) -> Any:

@@ -1,7 +1,7 @@
 """Gated linear attention: each channel forgets at its rate (Yang, arXiv:2312.06635)."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 
@@ -32,6 +32,8 @@ class GatedLinear(Recurrent):
       exponent is positive.
   """
 
+  separates_documents: ClassVar[bool] = True
+
   rank: int = 16  # Columns of W1.
   temperature: float = 16.0  # τ; the larger, the slower it forgets.
 
@@ -43,7 +45,7 @@ class GatedLinear(Recurrent):
     k = where_real(mask.context_positions, k * self.key_size**-0.5)
     v = self.project(context, "value")
     log_decay = where_real(mask.context_positions, self._log_decay(context))
-    heads, memory = decayed(q, k, v, log_decay, state.memory, self.chunk)
+    heads, memory = decayed(q, k, v, log_decay, state.memory, self.chunk, mask.starts)
     return heads, Memory(memory)
 
   def finish(self, heads: jax.Array, query: jax.Array) -> jax.Array:

@@ -22,6 +22,7 @@ class Haiku(Attention):
   bias: bool = False  # Whether the linear layers add a bias.
 
   honours: ClassVar[tuple[str, ...]] = ()
+  separates_documents: ClassVar[bool] = True
 
   def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:
     def init(shape: Any, dtype: Any) -> jax.Array:

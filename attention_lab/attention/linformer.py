@@ -41,6 +41,7 @@ class Linformer(MultiHead):
   honours: ClassVar[tuple[str, ...]] = ("rotate", "rotate_keys")
   kinds: ClassVar[tuple[str, ...]] = ("bidirectional", "cross")
   linear_time: ClassVar[bool] = True
+  separates_documents: ClassVar[bool] = False
 
   def attend(self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask) -> jax.Array:
     mask.refuse_causal("linformer")

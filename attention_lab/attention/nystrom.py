@@ -43,6 +43,7 @@ class Nystrom(MultiHead):
   honours: ClassVar[tuple[str, ...]] = ("rotate", "rotate_keys")
   kinds: ClassVar[tuple[str, ...]] = ("bidirectional",)
   linear_time: ClassVar[bool] = True
+  separates_documents: ClassVar[bool] = False
 
   def attend(self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask) -> jax.Array:
     mask.refuse_causal("nystrom")

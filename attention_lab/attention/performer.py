@@ -10,6 +10,7 @@ import numpy as np
 from attention_lab.attention.base.attention import register_attention
 from attention_lab.attention.base.recurrent import Normalised, Sums, where_real, wide
 from attention_lab.errors import UserError
+from attention_lab.kernel.documents import cumulate, ends_of
 from attention_lab.kernel.mask import Mask
 
 MOST = 65_536  # Largest number of features; they are sampled for every program.
@@ -74,13 +75,7 @@ class Performer(Normalised):
     v = self.project(context, "value")
     real = mask.context_positions[..., None] >= 0
     own = jax.lax.stop_gradient(jnp.where(real, exponents.max(axis=-1), -jnp.inf))
-    so_far = jnp.concatenate([state.top[:, None], own], axis=1)
-    if mask.causal:
-      so_far = jax.lax.cummax(so_far, axis=1)
-      before, top = so_far[:, :-1], so_far[:, 1:]  # [B, S, N]
-      log_decay = jnp.where(jnp.isfinite(before), before - top, 0)
-    else:
-      top, log_decay = so_far.max(axis=1, keepdims=True), None
+    top, log_decay = _tops(own, state.top, mask)
     unit = jnp.where(jnp.isfinite(top), top, 0)[..., None]
     k = jnp.exp(where_real(mask.context_positions, exponents - unit))
     k = where_real(mask.context_positions, k)
@@ -93,6 +88,43 @@ class Performer(Normalised):
     directions = orthogonal(self.feature_size, self.key_size, self.seed)
     square = (x * x).sum(axis=-1, keepdims=True)
     return jnp.einsum("BTNK,FK->BTNF", x, jnp.asarray(directions, x.dtype)) - square / 2
+
+
+def _tops(
+  own: jax.Array, before: jax.Array, mask: Mask
+) -> tuple[jax.Array, jax.Array | None]:
+  """Return the exponent that the keys of each token subtract, and the decay of the sums.
+
+  Args:
+    own: the largest exponent of each token's key, -inf for padding: [B, S, N].
+    before: the largest before the first token: [B, N].
+    mask: if it is causal, a token subtracts the largest so far, else that of all tokens of
+      its document.
+
+  Returns:
+    [B, S, N], or [B, 1, N] for one document without causality; and [B, S, N], or None for
+    no decay.
+  """
+  starts = mask.starts
+  if not mask.causal:
+    if starts is None:
+      return jnp.maximum(before, own.max(axis=1))[:, None], None
+    so_far = cumulate(jnp.maximum, own, starts[..., None], axis=1)
+    ends = ends_of(starts)[..., None]
+    return cumulate(jnp.maximum, so_far, ends, axis=1, reverse=True), None
+  so_far = jnp.concatenate([before[:, None], own], axis=1)
+  if starts is None:
+    so_far = jax.lax.cummax(so_far, axis=1)
+    return so_far[:, 1:], _fall(so_far, True)
+  begins = jnp.pad(starts, ((0, 0), (1, 0)))[..., None]
+  so_far = cumulate(jnp.maximum, so_far, begins, axis=1)
+  return so_far[:, 1:], _fall(so_far, ~starts[..., None])  # Nothing is left to decay.
+
+
+def _fall(so_far: jax.Array, decays: Any) -> jax.Array:
+  """Return the log decay that a growing exponent causes: [B, 1 + S, N] → [B, S, N]."""
+  before, top = so_far[:, :-1], so_far[:, 1:]
+  return jnp.where(jnp.isfinite(before) & decays, before - top, 0)
 
 
 def orthogonal(features: int, size: int, seed: int) -> np.ndarray:

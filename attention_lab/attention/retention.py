@@ -1,7 +1,7 @@
 """Retention: a decay of its own for every head (Sun et al., arXiv:2307.08621)."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,8 @@ class Retention(Recurrent):
     - Values are as wide as keys.
   """
 
+  separates_documents: ClassVar[bool] = True
+
   def advance(
     self, query: jax.Array, context: jax.Array, mask: Mask, state: Any
   ) -> tuple[jax.Array, Any]:
@@ -40,7 +42,7 @@ class Retention(Recurrent):
     log_decay = jnp.log1p(-(2.0 ** (-5 - jnp.arange(self.num_heads))))  # log γ
     log_decay = jnp.broadcast_to(log_decay, (*context.shape[:2], self.num_heads))
     log_decay = where_real(mask.context_positions, log_decay)
-    heads, memory = decayed(q, k, v, log_decay, state.memory, self.chunk)
+    heads, memory = decayed(q, k, v, log_decay, state.memory, self.chunk, mask.starts)
     return heads, Memory(memory)
 
   def finish(self, heads: jax.Array, query: jax.Array) -> jax.Array:

@@ -4,6 +4,7 @@ Not the selective attention of Leviathan et al., arXiv:2410.02703.
 """
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +29,8 @@ class SelectiveNaive(Attention):
     y_i = Σ_j softmax_j(q_i·k_ij / √K) v_ij
     k_ij = W_k [q_i ; x_j],  v_ij = W_v [q_i ; x_j]
   """
+
+  separates_documents: ClassVar[bool] = True
 
   def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:
     size = self.num_heads * self.key_size

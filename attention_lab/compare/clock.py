@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from attention_lab.compare import cells
 from attention_lab.compare.launch import Job
+from attention_lab.training.forecast import duration
 
 
 class Clock:
@@ -61,10 +62,3 @@ class Clock:
       return None
     elapsed = time.monotonic() - self._since[str(job.log)]
     return float(elapsed * job.steps / steps[-1])
-
-
-def duration(seconds: float) -> str:
-  """Return seconds as minutes or hours: "2:05" or "1:02:05"."""
-  minutes, rest = divmod(round(seconds), 60)
-  hours, minutes = divmod(minutes, 60)
-  return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -17,6 +17,7 @@ from attention_lab.benchmark.timing import interleaved
 from attention_lab.config import Config
 from attention_lab.distributed.devices import local_devices, refuse_indivisible
 from attention_lab.experiment import Experiment, assemble
+from attention_lab.system.memory import bytes_of
 from attention_lab.training.seeds import make_stepper
 from attention_lab.training.stepper import NonFinite, Stepper
 
@@ -116,8 +117,7 @@ def state_bytes(experiment: Experiment, lengths: Sequence[int]) -> dict[str, int
     def state(params: Any, length: int = length) -> Any:
       return experiment.model.initial_state(params, None, 1, length, dtype)
 
-    leaves = jax.tree.leaves(jax.eval_shape(state, params))
-    found[str(length)] = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+    found[str(length)] = bytes_of(jax.eval_shape(state, params))
   return found
 
 
@@ -134,8 +134,8 @@ def _step_memory(config: Config, experiment: Experiment) -> int:
 
   program = jax.jit(jax.grad(total)).lower(state.params, jax.random.key(0)).compile()
   memory: Any = program.memory_analysis()
-  held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
-  return int(memory.temp_size_in_bytes + memory.output_size_in_bytes + held)
+  own = memory.temp_size_in_bytes + memory.output_size_in_bytes
+  return int(own + bytes_of(state))
 
 
 def _decoder(experiment: Experiment) -> Callable[[], Any]:

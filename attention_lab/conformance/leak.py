@@ -82,10 +82,12 @@ def refuse_leak(
 ) -> bool:
   """Raise `UserError` if outputs of a causal model depend on future tokens.
 
-  Returns whether they do not depend on them by rounding either.
+  So it does if documents are to be kept apart, and one depends on that before it.
+
+  Returns whether outputs do not depend on future tokens by rounding either.
 
   Args:
-    experiment: the experiment; at least one of its attentions is causal.
+    experiment: the experiment; one of its attentions is causal, or it has a separator.
     calls: how the run calls the model.
     make_params: () → the parameters that training starts with.
     attention: the setting `attention`, for messages.
@@ -96,7 +98,7 @@ def refuse_leak(
     settings,
     list(experiment.causal),
     [(case.shape, case.training) for case in cases],
-    experiment.dataset.vocabulary.size,
+    (experiment.dataset.vocabulary.size, experiment.model.separator),
     str(experiment.policy),
     jax.local_devices()[0].device_kind,
     jax.config.values.get("jax_default_matmul_precision"),
@@ -112,8 +114,8 @@ def refuse_leak(
     _store(path, verdict)
   if verdict["leak"]:
     raise UserError(
-      f"{culprits(experiment, attention)} to future tokens: {verdict['leak']}, so its "
-      f"loss would be meaningless. {hint(attention)}"
+      f"{culprits(experiment, attention)} {verdict['leak']}, so its loss would be "
+      f"meaningless. {hint(attention)}"
     )
   return bool(verdict["exact"])
 
@@ -165,8 +167,15 @@ def _find(
   """
   output = partial(experiment.output, experiment.policy)
   probe, limits, rounding = Probe(output), _limits(experiment), 0.0
+  separator = experiment.model.separator
   for label, case, request in _requests(experiment, cases, make_params):
     where = _where(experiment, case, label)
+    if separator is not None and case.training:
+      found = probe.document_change(request, separator)
+      if not found.size <= limits.change:
+        return _describe_documents(found, where), False
+    if not experiment.causal:
+      continue
     change = probe.change(request)
     rounding = max(rounding, change.size)
     if not change.size <= limits.change:
@@ -236,17 +245,24 @@ def _where(experiment: Experiment, case: Case, label: str) -> str:
   )
 
 
+def _describe_documents(found: Reading, where: str) -> str:
+  return (
+    f"to other documents: with the tokens before a separator at {found.cut} replaced, the "
+    f"logits of token {found.token} change by {percent(found.size)} {where}"
+  )
+
+
 def _describe_change(found: Reading, where: str) -> str:
   return (
-    f"with the tokens from {found.cut} on replaced, the logits of token {found.token} "
-    f"change by {percent(found.size)} {where}"
+    f"to future tokens: with the tokens from {found.cut} on replaced, the logits of "
+    f"token {found.token} change by {percent(found.size)} {where}"
   )
 
 
 def _describe_gradient(found: Reading, where: str) -> str:
   return (
-    f"the gradient of the logits before token {found.cut} with respect to token "
-    f"{found.token} is {percent(found.size)} of the largest {where}"
+    f"to future tokens: the gradient of the logits before token {found.cut} with respect "
+    f"to token {found.token} is {percent(found.size)} of the largest {where}"
   )
 
 

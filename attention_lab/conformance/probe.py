@@ -84,6 +84,27 @@ class Probe:
       worst = max(worst, _reading(found, cuts))
     return worst
 
+  def document_change(self, request: Request, separator: int) -> Reading:
+    """Return the largest change of an output from a document on, if others are replaced.
+
+    A document begins at each cut; the tokens before it are replaced, but for separators:
+    random positions depend on where documents begin.
+    """
+    params, key, batch, *_ = request
+    run, worst = self._outputs[key is not None], Reading(0.0)
+    for _, before, cuts in request.calls():
+      rows = np.arange(len(cuts))
+      own, others = (np.array(x) for x in (batch.inputs, request.other))
+      own[rows, cuts] = separator
+      replaced = before & (own != separator) & (others != separator)
+      expected, outputs = (
+        run(params, key, batch._replace(inputs=inputs))
+        for inputs in (own, np.where(replaced, others, own))
+      )
+      found = _largest_change(expected, outputs, ~before)
+      worst = max(worst, _reading(found, cuts))
+    return worst
+
   def gradient(self, request: Request) -> Reading:
     """Return the largest gradient of outputs before a cut by a token after it.
 

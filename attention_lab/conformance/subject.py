@@ -82,6 +82,7 @@ class Subject:
     self.sees_itself, self.smooth = net.sees_itself, net.smooth
     # Functions of other frameworks may support neither padding nor decoding.
     self.ignores_padding = net.ignores_padding
+    self.separates_documents = net.separates_documents
     self.takes_padding = getattr(net, "takes_padding", True)
     self.decodes = self.causal and getattr(net, "decodes", True)
     scheme = properties_of_scheme(position)

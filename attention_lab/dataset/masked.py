@@ -1,5 +1,6 @@
 """Masked language modelling on any text (BERT: Devlin et al., arXiv:1810.04805)."""
 
+import contextlib
 import dataclasses
 import functools
 import re
@@ -14,7 +15,11 @@ from attention_lab.dataset.base.dataset import Batch, register_dataset
 from attention_lab.dataset.base.wrapped import Wrapped, source_of
 from attention_lab.errors import UserError
 from attention_lab.plugin.ranges import Share
-from attention_lab.tokenizer.base.vocabulary import Vocabulary, separator_of
+from attention_lab.tokenizer.base.vocabulary import (
+  Vocabulary,
+  separator_of,
+  special_token_of,
+)
 
 MASK = "[MASK]"  # The new token, as text.
 STREAM = 3  # Of the random numbers of a training pass; windows of a text have stream 1.
@@ -60,10 +65,11 @@ class Masked(Wrapped):
     known = self.source.vocabulary
     if not self.mask_token:
       return MaskedVocabulary(known, known.size, MASK)
-    try:
-      tokens = known.encode(self.mask_token)
-    except UserError:
-      tokens = np.zeros(0, np.int32)
+    special = special_token_of(known, self.mask_token)
+    tokens = [] if special is None else [special]
+    if not tokens:
+      with contextlib.suppress(UserError):  # A character that no token has.
+        tokens = list(known.encode(self.mask_token))
     if len(tokens) != 1:
       raise UserError(
         f"masked(mask_token={self.mask_token!r}): this is not one token of the vocabulary "

@@ -74,10 +74,10 @@ class Mixture(Mixed):
     first, *others = (each.vocabulary for each in self.sources)
     for name, other in zip(self.source_names[1:], others, strict=True):
       if (found := difference(first, other)) is not None:
-        token, here, there = found
+        token, one, another = found
         raise UserError(
           f"mixture: {self.source_names[0]} has {first.size} tokens and {name} has "
-          f"{other.size}; the first that differs is token {token}: {here} and {there}. "
+          f"{other.size}; the first that differs is token {token}: {one} and {another}. "
           f"Take one vocabulary for all: for texts tokenizer='bytes' or the same tokenizer "
           f"file, for token files the same vocabulary_size."
         )

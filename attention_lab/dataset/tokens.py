@@ -34,6 +34,8 @@ class Tokens(Windows):
   validation: str  # Files to validate on.
   test: str = ""  # Files of the split "test", which --mode=evaluate reads; "" for none.
   vocabulary_size: int | None = None  # Tokens; None for 1 more than the largest found.
+  # The token in front of each document, such as 50256 in GPT-2's vocabulary; None for none.
+  separator: int | None = None
 
   def __post_init__(self) -> None:
     super().__post_init__()
@@ -71,9 +73,10 @@ class Tokens(Windows):
   @functools.cached_property
   def vocabulary(self) -> WordVocabulary:
     kept = unpacked(self.kept, VOCABULARY_SIZE)
-    if self.vocabulary_size is not None:
-      return WordVocabulary.numbers(self.vocabulary_size)
-    return WordVocabulary.numbers(self._found() + 1 if kept is None else int(kept))
+    size = self.vocabulary_size
+    if size is None:
+      size = self._found() + 1 if kept is None else int(kept)
+    return WordVocabulary.numbers(size, self.separator)
 
   def _found(self) -> int:
     """Return the largest token of all splits."""

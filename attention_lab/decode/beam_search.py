@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attention_lab.architecture.base.architecture import Model
+from attention_lab.decode.documents import batch_axes
 from attention_lab.errors import UserError
 
 PADDING = -1  # Follows the end of an answer.
@@ -218,23 +219,11 @@ class BeamSearch:
   def _batch_axes(self, params: Any, source: jax.Array) -> Any:
     """Return each leaf's axis of sentences, the one that grows with them; -1 for none."""
 
-    def state(count: int) -> Any:
-      sources = jax.ShapeDtypeStruct((count, *source.shape[1:]), source.dtype)
-      start = lambda params, source: self.start(params, source, self.length)  # noqa: E731
-      return jax.eval_shape(start, params, sources)
+    def start(count: int) -> Any:
+      sources = jnp.zeros((count, *source.shape[1:]), source.dtype)
+      return self.start(params, sources, self.length)
 
-    def axis(one: Any, other: Any) -> int:
-      grown = [i for i in range(one.ndim) if one.shape[i] != other.shape[i]]
-      if not grown:
-        return -1
-      if len(grown) > 1 or one.shape[grown[0]] != len(source):
-        raise TypeError(
-          f"A decode state of {len(source)} rows has the shape {one.shape}, and one of "
-          f"{len(source) + 1} rows {other.shape}: no one axis is that of the rows."
-        )
-      return grown[0]
-
-    return jax.tree.map(axis, state(len(source)), state(len(source) + 1))
+    return batch_axes(start, len(source))
 
 
 def _pick(x: jax.Array, at: jax.Array) -> jax.Array:

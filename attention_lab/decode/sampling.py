@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attention_lab.architecture.base.architecture import Model
+from attention_lab.decode.documents import extend_by_one, last_document
 
 # (parameters, key, prompts [B, P], positions [B, P]) → tokens [B, length].
 Generate = Callable[[Any, jax.Array, Any, Any], jax.Array]
@@ -78,15 +79,15 @@ def _continued(
 ) -> jax.Array:
   """Return the tokens that follow prompts, one for each key: [B, number of keys]."""
   rows, prompt_length = prompts.shape
-  state = model.initial_state(params, None, rows, prompt_length + len(keys), dtype)
-  logits, state = model.extend(params, None, prompts, state, positions)
+  empty = model.initial_state(params, None, rows, prompt_length + len(keys), dtype)
+  if model.separator is not None:  # What stands before the last document has no effect.
+    positions = last_document(positions, prompts == model.separator)
+  logits, state = model.extend(params, None, prompts, empty, positions)
 
   def step(carry: Any, key: jax.Array) -> tuple[Any, jax.Array]:
     logits, state, position = carry
     token = pick(key, logits)
-    position += 1
-    logits, state = model.extend(params, None, token[:, None], state, position[:, None])
-    return (logits[:, -1], state, position), token
+    return extend_by_one(model, params, token, state, position, empty), token
 
   carry = (logits[:, -1], state, positions[:, -1])
   _, tokens = jax.lax.scan(step, carry, keys)

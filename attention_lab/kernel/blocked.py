@@ -26,6 +26,7 @@ class Queries(NamedTuple):
 
   q: jax.Array  # [N, T, K + F], scaled
   positions: jax.Array  # [T]
+  segments: jax.Array | None  # [T]
 
 
 class Context(NamedTuple):
@@ -35,6 +36,7 @@ class Context(NamedTuple):
   v: jax.Array  # [N, S, V]
   rotations: jax.Array  # [1, S, F]
   positions: jax.Array  # [S]
+  segments: jax.Array | None  # [S]
 
   @property
   def wide(self) -> jax.Array:
@@ -72,7 +74,7 @@ def blocked(problem: Problem) -> jax.Array:
   def attend_backward(saved: Any, dy: jax.Array) -> Any:
     dq, dk, dv = _map(backward, *saved, jax.lax.optimization_barrier(dy))
     none: Any = None  # Waves are constants, positions integers.
-    return Queries(dq, none), Context(dk, dv, none, none)
+    return Queries(dq, none, none), Context(dk, dv, none, none, none)
 
   attend.defvjp(attend_forward, attend_backward)
   y = attend(queries, context)
@@ -90,15 +92,17 @@ def _units(problem: Problem) -> tuple[Queries, Context]:
     x = jnp.repeat(jnp.swapaxes(x, 1, 2), heads // x.shape[2], axis=1)
     return x.reshape(-1, together, *x.shape[2:])
 
-  def each(x: jax.Array) -> jax.Array:
-    return jnp.repeat(x, heads // together, axis=0)
+  def each(x: Any) -> Any:
+    return None if x is None else jnp.repeat(x, heads // together, axis=0)
 
   rotations = problem.rotations
   if rotations is None:
     rotations = jnp.zeros((*k.shape[:2], 0), k.dtype)
+  queries = each(mask.query_positions), each(mask.query_segments)
+  context = each(mask.context_positions), each(mask.context_segments)
   return (
-    Queries(units(q * problem.scale), each(mask.query_positions)),
-    Context(units(k), units(v), each(rotations)[:, None], each(mask.context_positions)),
+    Queries(units(q * problem.scale), *queries),
+    Context(units(k), units(v), each(rotations)[:, None], *context),
   )
 
 
@@ -200,7 +204,15 @@ def _scores(
 
 def _allowed(problem: Problem, queries: Queries, context: Context) -> jax.Array:
   """Return [T, S], True where a query may attend to a context token."""
-  mask = Mask(queries.positions[None], context.positions[None], problem.mask.causal)
+  sides = (queries.positions, context.positions, queries.segments, context.segments)
+  at, context_at, segments, context_segments = jax.tree.map(lambda x: x[None], sides)
+  mask = Mask(
+    at,
+    context_at,
+    problem.mask.causal,
+    query_segments=segments,
+    context_segments=context_segments,
+  )
   return mask.dense(problem.window)[0, 0]
 
 

@@ -15,7 +15,7 @@ for both terms; only the products with S wait for the chunk before.
 import jax
 import jax.numpy as jnp
 
-from attention_lab.kernel.chunks import chunk_size, decay_between, join, split
+from attention_lab.kernel.chunks import Decay, chunk_size, join, split
 
 
 def delta_rule(
@@ -26,6 +26,7 @@ def delta_rule(
   log_decay: jax.Array | None,
   state: jax.Array,
   chunk: int,
+  starts: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
   """Read and update the state, equivalent to a recurrence over tokens.
 
@@ -36,6 +37,8 @@ def delta_rule(
     log_decay: g <= 0: [B, T, N], or None for no decay.
     state: [B, N, K, V], before the first token.
     chunk: tokens per chunk; the result is the same for any number.
+    starts: [B, T] bool, whether a token begins another document than that of the token
+      before it, which leaves it no state; None for one document.
 
   Returns:
     y [B, T, N, V] and the state after the last token, both float32 or wider.
@@ -44,18 +47,16 @@ def delta_rule(
   length, size = q.shape[1], chunk_size(q.shape[1], chunk)
   if log_decay is None:
     log_decay = jnp.zeros_like(beta)
-  q, k, v, beta, g = (split(x.astype(dtype), size) for x in (q, k, v, beta, log_decay))
-  b = jnp.cumsum(g, axis=-1)
-  decay = decay_between(b)
-  b, beta = b[..., None], beta[..., None]
-  last = b[..., -1:, :]
-  erased = beta * (k @ k.mT) * decay  # Only what is below the diagonal is read.
-  written = jnp.concatenate([beta * v, beta * jnp.exp(b) * k], axis=-1)
+  decay = Decay.of(log_decay, starts, size, dtype)
+  q, k, v, beta = (split(x.astype(dtype), size) for x in (q, k, v, beta))
+  between, beta = decay.between(), beta[..., None]
+  erased = beta * (k @ k.mT) * between  # Only what is below the diagonal is read.
+  written = jnp.concatenate([beta * v, beta * decay.before * k], axis=-1)
   solved = jax.lax.linalg.triangular_solve(
     erased, written, left_side=True, lower=True, unit_diagonal=True
   )
   new, old = jnp.split(solved, [v.shape[-1]], axis=-1)  # U = new - old S
-  scores = (q @ k.mT) * decay
+  scores = (q @ k.mT) * between
 
   def step(
     state: jax.Array, chunk: tuple[jax.Array, ...]
@@ -64,6 +65,6 @@ def delta_rule(
     u = new - old @ state
     return kept * state + k.mT @ u, (u, q @ state)
 
-  chunks = (q * jnp.exp(b), k * jnp.exp(last - b), new, old, jnp.exp(last))
+  chunks = (q * decay.before, k * decay.after, new, old, decay.whole)
   state, (u, carried) = jax.lax.scan(step, state.astype(dtype), chunks)
   return join(scores @ u + carried, length), state

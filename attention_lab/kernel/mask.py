@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attention_lab.errors import UserError
+from attention_lab.kernel.documents import changes
 
 
 def default_positions(tokens: jax.Array | np.ndarray) -> jax.Array:
@@ -18,23 +19,33 @@ def default_positions(tokens: jax.Array | np.ndarray) -> jax.Array:
 
 @partial(
   jax.tree_util.register_dataclass,
-  data_fields=["query_positions", "context_positions"],
+  data_fields=[
+    "query_positions",
+    "context_positions",
+    "query_segments",
+    "context_segments",
+  ],
   meta_fields=["causal", "aligned"],
 )
 @dataclasses.dataclass(frozen=True)
 class Mask:
-  """Positions are the only source of who sees whom.
+  """Positions tell who sees whom, and with several documents their segments too.
 
   The same rule serves training, padding, cross-attention and an unfilled cache, and a
-  linear-time attention never has to build [T, S].
+  linear-time attention never has to build [T, S]. With segments, a token sees its own
+  document alone, and positions begin anew at each one.
   """
 
   query_positions: jax.Array  # [B, T] int32
   context_positions: jax.Array  # [B, S] int32; negative for padding and empty slots
   causal: bool  # Whether a query sees only positions up to its own.
-  # Whether the positions on both sides are 0, 1, 2, …: then indices tell who sees whom,
-  # and fully masked blocks need not be computed.
+  # Whether the positions on both sides are 0, 1, 2, …, with segments in each of them: then
+  # indices tell how far apart two tokens are, and fully masked blocks need not be computed.
   aligned: bool = False
+  # Number of each token's document, which never falls along the row; padding has that of
+  # the token before it. None for one document, and for both sides.
+  query_segments: jax.Array | None = None  # [B, T] int32
+  context_segments: jax.Array | None = None  # [B, S] int32
 
   def refuse_causal(self, attention: str) -> None:
     """Raise `UserError` if the mask is causal, for attentions that cannot be causal."""
@@ -43,6 +54,14 @@ class Mask:
         f"The attention {attention!r} lets every token see every other: it takes no "
         f"causal mask, and so it cannot decode."
       )
+
+  @property
+  def starts(self) -> jax.Array | None:
+    """Whether a context token is the first of another document than the token before it.
+
+    [B, S] bool, False for the first of the row; None for one document.
+    """
+    return None if self.context_segments is None else changes(self.context_segments)
 
   def dense(self, window: int | None = None) -> jax.Array:
     """Return [B, 1, T, S] bool, True where a query may attend to a context token.
@@ -58,4 +77,8 @@ class Mask:
       allowed &= distance >= 0
     if window is not None:
       allowed &= jnp.abs(distance) < window
+    if self.query_segments is not None and self.context_segments is not None:
+      allowed &= (
+        self.query_segments[:, None, :, None] == self.context_segments[:, None, None]
+      )
     return allowed

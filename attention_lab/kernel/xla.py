@@ -22,7 +22,7 @@ def _by(problem: Problem, implementation: Literal["xla", "cudnn"]) -> jax.Array:
   problem = widened(problem) if problem.rotations is not None else problem
   q, k, v, mask = problem.q, problem.k, problem.v, problem.mask
   bias = problem.bias_array
-  by_index = mask.aligned and q.shape[1] == k.shape[1]
+  by_index = mask.aligned and q.shape[1] == k.shape[1] and mask.query_segments is None
   allowed = None if by_index and problem.window is None else mask.dense(problem.window)
   size = max(q.shape[-1], v.shape[-1])  # It knows one head size.
   y = jax.nn.dot_product_attention(

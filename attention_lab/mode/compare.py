@@ -20,6 +20,7 @@ from rich.console import Console
 
 from attention_lab import config as configs
 from attention_lab.compare import (
+  budget,
   costs,
   estimate,
   extras,
@@ -36,7 +37,6 @@ from attention_lab.compare.analysis.sentences import sentence
 from attention_lab.compare.analysis.table import lines
 from attention_lab.compare.analysis.tuning import choice_text
 from attention_lab.compare.analysis.wording import counted
-from attention_lab.compare.clock import duration
 from attention_lab.compare.collect import collect
 from attention_lab.compare.plan import Plan, Planned
 from attention_lab.compare.progress import Progress
@@ -45,6 +45,7 @@ from attention_lab.config import Config
 from attention_lab.errors import print_error
 from attention_lab.run import folder as run_folder
 from attention_lab.system.files import make_folder
+from attention_lab.training.forecast import duration
 from attention_lab.training.preflight import training_flops
 
 
@@ -66,6 +67,7 @@ def run(config: Config, workdir: str | None) -> int:
   """
   extras.refuse_missing("--mode=compare")
   launch.disable_preallocation()
+  budget.settle_length(config)
   folder = Path(workdir) if workdir else _folder(config)
   console = Console(highlight=False, soft_wrap=True, emoji=False)
   session = Session(
@@ -75,7 +77,7 @@ def run(config: Config, workdir: str | None) -> int:
     command=_command(folder),
   )
   planned, trials = make_plan(config, folder, session)
-  if config.compare.dry_run:
+  if config.dry_run:
     return _print_plan(planned, trials, config, console)
   signal, reports = train(planned, trials, config, session)
   if signal:
@@ -308,11 +310,10 @@ def _folder(config: Config) -> Path:
   settings: dict[str, Any] = {
     key: x for key, x in chosen if not configs.is_as_before(key, x[1])
   }
-  settings["grid"] = config.compare.grid
+  settings |= {"grid": config.compare.grid, "match": config.compare.match}
   # Runs do not depend on what their rows are compared with.
   if rows := named.read(config):
     settings["rows"] = [(row.name, dict(row.settings)) for row in rows]
-  settings["match"] = config.compare.match
   if config.compare.tune:
     settings["tune"] = config.compare.tune
   digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

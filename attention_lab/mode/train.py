@@ -20,12 +20,13 @@ from attention_lab.decode.translator import Translator, score_answers
 from attention_lab.distributed.devices import all_devices
 from attention_lab.distributed.group import Group
 from attention_lab.distributed.start import current, refuse_differences
+from attention_lab.errors import UserError
 from attention_lab.run import branch
 from attention_lab.run import folder as run_folder
 from attention_lab.run.checkpoint import Checkpoints, Restored, restore_together
 from attention_lab.run.recorder import Recorder, open_recorder
 from attention_lab.run.shared_folder import kept_files, share_path, share_restored
-from attention_lab.training import preflight
+from attention_lab.training import dry_run, preflight
 from attention_lab.training.clock import Clock
 from attention_lab.training.identity import identity, refuse_foreign
 from attention_lab.training.listener import Listen
@@ -41,27 +42,22 @@ from attention_lab.update import make_evaluate
 def run(config: Config, workdir: str | None, listen: Listen = Show) -> int:
   """Train; return the exit status: 0, or 128 + the signal that interrupted it."""
   group, devices = current(), all_devices()
-  configs = preflight.seed_configs(config)
+  seeds = [each.seed for each in preflight.seed_configs(config)]
   root = share_path(group, lambda: run_folder.given_or_new(workdir, words(config)))
-  folders = seed_folders(root, [each.seed for each in configs])
+  folders = seed_folders(root, seeds)
   kept = kept_files(group, folders)
+  preflight.settle_length(config, kept)
+  configs = preflight.seed_configs(config)
   own_folders = folders if group.first else []
   checked = preflight.check(config, devices, own_folders, kept, group.first)
   exact = group.highest(int(checked.exact))  # The first one's.
   checked = checked._replace(exact=bool(exact))
   dataset = checked.experiment.dataset
   refuse_differences(group, "data", {"sha256": dataset.fingerprint})
-  stepper = make_stepper(
-    checked.experiment,
-    devices,
-    [each.seed for each in configs],
-    config.batch_size,
-    config.train.micro_batches,
-    config.train.steps_per_call,
-    group,
-    checked.fresh,
-  )
+  stepper = _stepper(config, seeds, checked, devices, group)
   files = dataset.files()
+  if config.dry_run:
+    return _describe(configs, root, folders, checked, stepper, devices, group)
   with contextlib.ExitStack() as resources:
     for folder in own_folders:
       resources.enter_context(run_folder.held(folder, new=not workdir))
@@ -87,6 +83,44 @@ def run(config: Config, workdir: str | None, listen: Listen = Show) -> int:
     for one in runs:
       resources.callback(one.recorder.close)
     return Loop(stepper, runs, root, listen).run()
+
+
+def _stepper(
+  config: Config,
+  seeds: list[int],
+  checked: Checked,
+  devices: list[jax.Device],
+  group: Group,
+) -> Stepper:
+  """Return what takes the steps of all seeds."""
+  train = config.train
+  return make_stepper(
+    *(checked.experiment, devices, seeds, config.batch_size, train.micro_batches),
+    *(train.steps_per_call, group, checked.fresh),
+  )
+
+
+def _describe(
+  configs: list[Config],
+  root: Path,
+  folders: list[Path],
+  checked: Checked,
+  stepper: Stepper,
+  devices: list[jax.Device],
+  group: Group,
+) -> int:
+  """Print the sizes and times of the runs instead of training them; return 0."""
+  if group.count > 1:
+    raise UserError("--dry_run describes the run of one process; omit it in several.")
+  experiment = checked.experiment
+  files = experiment.dataset.files()
+  planned = dry_run.Planned(
+    *(experiment, _options(configs, root, checked), devices, stepper, folders),
+    *(preflight.training_flops(configs[0], files), checked.disk_bytes, files),
+  )
+  for line in dry_run.lines(planned):
+    print(line, flush=True)
+  return 0
 
 
 def _checkpoints(

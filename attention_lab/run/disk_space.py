@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from attention_lab.errors import UserError
 from attention_lab.run import folder as run_folder
 from attention_lab.run.checkpoint import Checkpoints
+from attention_lab.system.memory import bytes_of
 
 MEGABYTE = 1e6
 
@@ -29,10 +28,14 @@ def bytes_to_come(
     state: shapes and dtypes of one run's state.
     files: contents of the files that every checkpoint holds, by name.
   """
-  size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
-  size += sum(map(len, files.values()))
+  size = checkpoint_bytes(state, files)
   runs = [Checkpoints(folder / run_folder.CHECKPOINTS, keep) for folder in folders]
   return sum(run.to_come() * size for run in runs)
+
+
+def checkpoint_bytes(state: Any, files: Mapping[str, bytes]) -> int:
+  """Return the size in bytes of a checkpoint, given as in `bytes_to_come`."""
+  return bytes_of(state) + sum(map(len, files.values()))
 
 
 def refuse_full(folder: Path, needed: int, keep: int) -> None:

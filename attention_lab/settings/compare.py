@@ -59,11 +59,6 @@ SETTINGS: Mapping[str, Setting] = {
     "Train the seeds of a row in one program; auto does so where it is faster.",
     choices=("auto", "always", "never"),
   ),
-  "compare.dry_run": Changeable(
-    False,
-    "With --mode=compare: print what would be run, and stop.",
-    flag="dry_run",
-  ),
   "compare.slurm.partition": Changeable(
     "", "Slurm partition; '' for the cluster's default."
   ),

@@ -55,6 +55,13 @@ SETTINGS: Mapping[str, Setting] = {
     "Train causal models without the leak check; the run records it.",
     flag="skip_checks",
   ),
+  "dry_run": Changeable(
+    False,
+    "With --mode=train or --mode=compare: print what would be run, its size and its time, "
+    "and stop.",
+    flag="dry_run",
+    former="compare.dry_run",
+  ),
   "compile_cache": Changeable(
     "",
     "Folder for compiled programs; '' for the user's cache folder, 'off' for none.",
@@ -81,6 +88,13 @@ SETTINGS: Mapping[str, Setting] = {
     above=0,
     flag="batch_size",
     evaluable=True,
+  ),
+  "data.document_mask": Setting(
+    False,
+    "Keep the documents of a sequence apart: no token sees another document, positions "
+    "and recurrent states begin anew. The dataset has to name its separator.",
+    evaluable=True,
+    before=False,
   ),
   "model.num_layers": Setting(4, "Number of layers.", above=0, below=10_001),
   "model.num_heads": Setting(4, "Number of attention heads.", above=0),
@@ -124,6 +138,14 @@ SETTINGS: Mapping[str, Setting] = {
   ),
   "model.rematerialise": Setting(
     False, "Recompute activations in the backward pass: less memory, more time."
+  ),
+  "train.tokens": Changeable(
+    None,
+    "Training tokens, in place of steps: as many steps as see at least so many tokens of "
+    "examples. The run stores the steps.",
+    kind=int,
+    above=0,
+    below=10**15,
   ),
   "train.optimizer": Setting(
     "adamw(b2=0.99, weight_decay=0.1, decay_all=False)", "Optimizer, with options."

@@ -36,7 +36,7 @@ OTHERS: Mapping[str, Flag] = {
   "mode": Flag(
     "train",
     "What to do.",
-    "train, compare, report, evaluate, sample, check, benchmark or list",
+    "train, prepare, compare, report, evaluate, sample, check, benchmark or list",
   ),
   "config": Flag(None, "Experiment file; --config.section.key=value sets one setting."),
   "plugin": Flag(
@@ -60,11 +60,11 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
   "Experiment": (
     *("mode", "attention", "position", "dataset", "architecture"),
     *("steps", "batch_size", "seed", "seeds", "config", "from", "plugin"),
-    "skip_checks",
+    *("skip_checks", "dry_run"),
   ),
   "Folders and logging": ("workdir", "data_dir", "trust_plugins", "wandb"),
   "With --mode=sample": ("prompt", "input_file"),
-  "With --mode=compare": ("match", "tune", "launcher", "dry_run"),
+  "With --mode=compare": ("match", "tune", "launcher"),
   "With --mode=benchmark": ("lengths",),
   "Several processes": ("coordinator", "num_processes", "process_id"),
 }
@@ -112,8 +112,8 @@ def parse(argv: Sequence[str]) -> list[str]:
   except flags.Error as error:
     raise _malformed(error) from None
   _settle_paths()
-  if FLAGS.dry_run and FLAGS.mode != "compare":
-    raise UserError("--dry_run is for --mode=compare; omit it.")
+  if FLAGS.dry_run and FLAGS.mode not in ("train", "compare"):
+    raise UserError("--dry_run is for --mode=train and --mode=compare; omit it.")
   if FLAGS.mode == "report":
     _refuse_unused([override.partition("=")[0] for override in overrides])
     # The margin is that of the comparisons unless it is set.

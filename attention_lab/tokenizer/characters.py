@@ -1,8 +1,11 @@
 """Characters as tokens (no paper)."""
 
 import dataclasses
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
+
+import numpy as np
 
 from attention_lab.errors import UserError
 from attention_lab.tokenizer.base.kept import CHARACTERS, packed
@@ -10,6 +13,7 @@ from attention_lab.tokenizer.base.tokenizer import Tokenizer, register_tokenizer
 from attention_lab.tokenizer.base.vocabulary import (
   CharacterVocabulary,
   Document,
+  code_points,
   text_of,
 )
 
@@ -30,12 +34,12 @@ class Characters(Tokenizer):
     self, documents: Callable[[], Iterable[Document]], separated: bool
   ) -> Mapping[str, bytes]:
     del separated
-    found: set[str] = set()
+    found = np.zeros(sys.maxunicode + 1, bool)
     for document in documents():
-      found.update(text_of(document))
-    if not found:
+      found[code_points(text_of(document))] = True
+    if not found.any():
       raise UserError("There is no text to take characters from: it is empty.")
-    return {CHARACTERS: packed("".join(sorted(found)))}
+    return {CHARACTERS: packed("".join(map(chr, np.flatnonzero(found))))}
 
   def vocabulary(
     self, files: Mapping[str, bytes], separated: bool

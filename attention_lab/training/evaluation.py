@@ -125,8 +125,8 @@ def split_figures(
     return figures_of(dataset, split, totals)
   by_number = dict(zip(numbers, totals, strict=True))
   of = {}
-  for name, part in dataset.parts(split, batch_size).items():
-    if own := [by_number[i] for i in part if i in by_number]:
+  for name, batches in dataset.parts(split, batch_size).items():
+    if own := [by_number[i] for i in batches if i in by_number]:
       of[name] = figures_of(dataset.part_source(name), split, own)
   shares = np.array([dataset.shares[name] for name in of])
   figures = {
@@ -185,9 +185,9 @@ def validation_subset(dataset: Dataset, batch_size: int, most: int | None) -> li
   if isinstance(dataset, Parted):
     parts = list(dataset.parts("validation", batch_size).values())
   found = []
-  for part in parts:
-    count = max(1, min(total, most or total) * len(part) // total)
-    found += [part[i * len(part) // count] for i in range(count)]
+  for batches in parts:
+    count = max(1, min(total, most or total) * len(batches) // total)
+    found += [batches[i * len(batches) // count] for i in range(count)]
   return found
 
 

@@ -4,18 +4,43 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
+from attention_lab.dataset.base.dataset import Dataset
+from attention_lab.training import forecast
 from attention_lab.training.part_table import lengths_of, part_table
 from attention_lab.training.progress import spreads
-from attention_lab.training.run import Run
+from attention_lab.training.run import Options, Run
 from attention_lab.training.stepper import Stepper
 
 
 def beginning(runs: Sequence[Run], stepper: Stepper, root: Path) -> Iterator[str]:
   """Yield the lines at the start: model, data, devices, and where the run stands."""
-  run, devices = runs[0], runs[0].devices
+  run = runs[0]
   options, dataset = run.options, run.experiment.dataset
+  yield from about(dataset, options, run.devices)
+  step = stepper.step
+  if len(runs) > 1:
+    yield f"Seeds {runs[0].seed} to {runs[-1].seed}, side by side"
+  yield f"{f'Resuming at step {step}' if step else 'New run'} in {root}"
+  if step >= options.steps:
+    yield f"Already trained for {step} steps; --steps=M with M above {step} trains further"
+  else:
+    size, steps = options.batch_size, options.steps
+    yield forecast.budget_text(dataset, size, steps, stepper.expected)
+  for other in runs if len(runs) > 1 else ():
+    if (last := other.checkpoints.last_step()) > step:
+      yield (
+        f"Seed {other.seed} was at step {last}: the seeds resume together from the last "
+        f"step that all of them saved"
+      )
+
+
+def about(
+  dataset: Dataset, options: Options, devices: Sequence[jax.Device]
+) -> Iterator[str]:
+  """Yield the lines about model, data and devices."""
   yield (
     f"{options.attention} attention, position {options.position}, "
     f"{options.architecture}, on {options.dataset}: {options.parameters:,} parameters, "
@@ -26,18 +51,6 @@ def beginning(runs: Sequence[Run], stepper: Stepper, root: Path) -> Iterator[str
     yield f"Not at its default: {', '.join(changed)}"
   if described := dataset.described(options.batch_size):
     yield described
-  step = stepper.step
-  if len(runs) > 1:
-    yield f"Seeds {runs[0].seed} to {runs[-1].seed}, side by side"
-  yield f"{f'Resuming at step {step}' if step else 'New run'} in {root}"
-  if step >= options.steps:
-    yield f"Already trained for {step} steps; --steps=M with M above {step} trains further"
-  for other in runs if len(runs) > 1 else ():
-    if (last := other.checkpoints.last_step()) > step:
-      yield (
-        f"Seed {other.seed} was at step {last}: the seeds resume together from the last "
-        f"step that all of them saved"
-      )
 
 
 def crash_note(runs: Sequence[Run], step: int, root: Path) -> str:
@@ -102,5 +115,5 @@ def format_figures(*seeds: Mapping[str, Any]) -> str:
     if key.startswith("loss/"):  # Of one source of a mixture.
       names[key] = f"{key.removeprefix('loss/')} {{}} nats"
   known = [{key: x[key] for key in names if key in x} for x in seeds]
-  spread = spreads(known, lambda x: f"{x:.4f}" if x < 1000 else f"{x:,.0f}")
+  spread = spreads(known, lambda x: f"{x:.4f}" if x < 1000 else f"{x:.4g}")
   return ", ".join(names[key].format(spread[key]) for key in spread)

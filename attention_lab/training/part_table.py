@@ -28,8 +28,8 @@ def part_table(
   rows = [[f"{words[metric]} (%)", *parts]]
   for length in sorted(seeds[0]):
     row = [f"{length:,} tokens"]
-    for part in parts:
-      values = [seed[length].get(f"{metric}/{part}", np.nan) for seed in seeds]
+    for name in parts:
+      values = [seed[length].get(f"{metric}/{name}", np.nan) for seed in seeds]
       row.append(f"{100 * float(np.mean(values)):.1f}")
     rows.append(row)
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -5,6 +5,7 @@ This is the one list of what training refuses; --mode=train, --mode=compare and 
 """
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -176,6 +177,32 @@ def _refuse_data(config: Config, experiment: Experiment) -> None:
     refuse_unscored(experiment)
 
 
+def settle_length(
+  config: Config, kept: Mapping[str, bytes] = MappingProxyType({})
+) -> None:
+  """Replace a budget of tokens by the number of steps that see so many, in place.
+
+  Args:
+    config: the configuration.
+    kept: files of the run to resume, as `assemble` takes them.
+
+  Raises:
+    UserError: a step sees more tokens, or there are too many steps.
+  """
+  if (tokens := config.train.tokens) is None:
+    return
+  validate(config)
+  dataset = assemble(config, kept).dataset
+  per_step = dataset.tokens_per_step(config.batch_size)
+  if tokens < per_step:
+    raise UserError(
+      f"--config.train.tokens={tokens}: a step sees {per_step:,.0f} tokens (--batch_size="
+      f"{config.batch_size} examples of {dataset.sequence_length}); take that or more."
+    )
+  config.steps, config.train.tokens = math.ceil(tokens / per_step), None
+  validate(config)
+
+
 def with_seed(config: Config, seed: int) -> Config:
   """Return the configuration of one run with another seed.
 
@@ -231,8 +258,9 @@ def _check_leaks(
     fresh: seed → the state before the first step; None to leave the check to others.
     code: hashes of the code that the model depends on.
   """
-  if not experiment.causal:
-    return "not applicable", False
+  verdict = "passed" if experiment.causal else "not applicable"
+  if not experiment.causal and experiment.model.separator is None:
+    return verdict, False
   if config.skip_checks:
     return "skipped", False
   exact = False
@@ -247,7 +275,7 @@ def _check_leaks(
       exact = refuse_leak(
         experiment, calls, lambda: fresh(seed).params, config.attention, settings
       )
-  return "passed", exact
+  return verdict, exact
 
 
 def sample_options(config: Config) -> tuple[SampleOptions, list[str]]:

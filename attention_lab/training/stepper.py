@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from attention_lab.dataset.base.dataset import Batch, Dataset, each_array
-from attention_lab.distributed.devices import replicate, shard, unreplicate
+from attention_lab.distributed.devices import own_devices, replicate, shard, unreplicate
 from attention_lab.distributed.group import CALL, Group
 from attention_lab.distributed.tree import share_tree
 from attention_lab.training.prefetch import (
@@ -17,7 +17,7 @@ from attention_lab.training.prefetch import (
   placed_stack,
   side_by_side,
 )
-from attention_lab.update import Step, StepMetrics, make_update
+from attention_lab.update import Step, StepMetrics, make_update, map_update
 
 ALONE = Group()
 SECONDS_PER_CALL = 0.5  # Target duration of a call: signals are handled between calls.
@@ -71,7 +71,7 @@ class Stepper:
     # With batches of several shapes, consecutive steps may differ in shape.
     num_shapes = datasets[0].num_shapes
     self._length = 1 if num_shapes > 1 else steps_per_call
-    self._update = make_update(step, devices, num_shapes)
+    self._step, self._update = step, make_update(step, devices, num_shapes)
     self._prefetcher = Prefetcher(self._make_batches)
     self._loaded: Any = None
     self._state: Any = None
@@ -101,6 +101,21 @@ class Stepper:
       self._state, _ = self._update(self._state, self._make_batches(step, 1), 0)
       check()
     self.compile_seconds = time.perf_counter() - start
+
+  def analyse(self) -> Any:
+    """Return XLA's analysis of the memory of a call, on each device; no state is made.
+
+    It is of the last batch shape, that of the longest rows.
+    """
+    *_, last = self._datasets[0].shapes("train", self._batch_size)
+    batches, own = self._make_batches(last, 1), len(own_devices(self._devices))
+    state = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct((own, *x.shape), x.dtype), self.expected
+    )
+    mapped = map_update(self._step, self._devices)
+    return (
+      mapped.lower(state, batches, np.zeros((), np.int32)).compile().memory_analysis()
+    )
 
   def advance(self, limit: int) -> StepMetrics:
     """Take steps up to step `limit`, for about `SECONDS_PER_CALL`.

@@ -17,7 +17,7 @@ from attention_lab.mode import train
 from attention_lab.training import preflight
 from tests.commands import TINY, assert_refused
 from tests.conformance.broken import NoBatchingRule, conditions
-from tests.conformance.broken.base import Masked, present
+from tests.conformance.broken.base import Masked, difference, present
 from tests.conformance.broken.blocks import Summaries
 from tests.parts import tiny_config
 
@@ -78,6 +78,13 @@ class LeaksUnlessTraining(Masked):
   def allowed(self, mask):
     training = hk.maybe_next_rng_key() is not None
     return mask.dense() if training else present(mask)
+
+
+class LeaksAcrossDocuments(Masked):
+  """Compares positions alone, which also agree between documents."""
+
+  def allowed(self, mask):
+    return present(mask) & (difference(mask) >= 0)
 
 
 class LeaksAtTwelve(Masked):
@@ -192,7 +199,7 @@ def test_the_verdict_is_kept_by_code_and_settings(cache, monkeypatch):
   (path,) = cache.glob("*.json")
   assert json.loads(path.read_text()) == {"leak": None, "exact": True}
   path.write_text('{"leak": "as before", "exact": false}')
-  with pytest.raises(leak.UserError, match="to future tokens: as before, so"):
+  with pytest.raises(leak.UserError, match="attends as before, so"):
     check(config)
   found = []
   monkeypatch.setattr(leak, "_find", lambda *_: (found.append(1), True))
@@ -214,6 +221,25 @@ def test_the_verdict_is_kept_by_code_and_settings(cache, monkeypatch):
     patch.setattr(leak, "_find", lambda *_: (found.append(2), True))
     check(config)
   assert found[-1] == 2
+
+
+def test_a_model_whose_documents_depend_on_each_other_is_refused(mine, tmp_path):
+  """The first verdict also tells that the usual leak check does not see it."""
+  np.save(tmp_path / "a.npy", np.arange(60) % 5)
+  files = f"train='{tmp_path}/a.npy', validation='{tmp_path}/b.npy'"
+  np.save(tmp_path / "b.npy", np.arange(40) % 3)
+  dataset = f"tokens({files}, sequence_length=8, separator=0)"
+  mine(LeaksAcrossDocuments)
+  config, _ = experiment_of(attention="mine", dataset=dataset)
+  assert check(config).leak_check == "passed"
+  config.data.document_mask = True
+  told = (
+    r"attends to other documents: with the tokens before a separator at \d+ replaced"
+  )
+  with pytest.raises(leak.UserError, match=told):
+    check(config)
+  config.attention = "standard"
+  assert check(config).leak_check == "passed"
 
 
 def test_a_damaged_verdict_is_replaced(cache, monkeypatch):

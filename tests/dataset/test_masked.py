@@ -154,6 +154,23 @@ def test_a_token_of_the_vocabulary_may_be_the_mask():
   assert not hasattr(MaskedVocabulary(vocabulary, 9, "h"), "token_bytes")
 
 
+def test_the_mask_of_a_tokenizer_file(tmp_path):
+  library = pytest.importorskip("tokenizers")
+  names = {"[UNK]": 0, "[MASK]": 1, "one": 2, "two": 3}
+  made = library.Tokenizer(library.models.WordLevel(names, "[UNK]"))
+  made.pre_tokenizer = library.pre_tokenizers.Whitespace()
+  made.add_special_tokens(["[UNK]", "[MASK]"])
+  made.save(str(tmp_path / "tokenizer.json"))
+  (tmp_path / "text.txt").write_text("one two two one " * 200)
+  tokenizer = f"huggingface(path={str(tmp_path / 'tokenizer.json')!r})"
+  of = f"text(path={str(tmp_path / 'text.txt')!r}, tokenizer={tokenizer!r})"
+  given = {"data_dir": str(tmp_path), "sequence_length": 8, "of": of}
+  vocabulary = Masked(mask_token="[MASK]", **given).vocabulary
+  assert (vocabulary.mask, vocabulary.size) == (1, 4)
+  assert vocabulary.encode("one[MASK]two").tolist() == [2, 1, 3]
+  assert Masked(**given).vocabulary.mask == 4  # A new one.
+
+
 def test_evaluation_at_other_lengths_and_held_out_examples():
   dataset = masked()
   longer = dataclasses.replace(dataset, sequence_length=100)

@@ -13,6 +13,7 @@ from attention_lab.dataset.base.dataset import (
   num_batches,
   with_order,
 )
+from attention_lab.dataset.base.guess import constant_guess
 from attention_lab.dataset.base.held_out import hold_out
 from attention_lab.dataset.base.order import Order
 from attention_lab.dataset.base.text import Text
@@ -28,14 +29,16 @@ LENGTH, BATCH = 8, 16
 
 @dataclasses.dataclass(kw_only=True)
 class Ones(Text):
-  """Digits after a letter that names the text."""
+  """A text of two letters and random digits, in memory."""
 
   letter: str = "a"
   size_: int = 2_000
+  ones: float = 0.5  # Share of the ones.
 
   def load(self):
-    digits = np.random.default_rng(ord(self.letter)).choice(list("01"), self.size_)
-    return "".join(digits) + "ab"  # Both letters: the vocabulary is the same.
+    random = np.random.default_rng(ord(self.letter)).random(self.size_)
+    digits = "".join("01"[int(one)] for one in random < self.ones)
+    return f"ab{digits}"  # Both letters: the vocabulary is the same.
 
 
 @pytest.fixture(autouse=True)
@@ -206,6 +209,16 @@ def test_each_validation_while_training_has_batches_of_each_source():
     assert len(chosen) <= most + 1
     assert chosen == sorted(chosen)
   assert validation_subset(dataset, 2, 0) == list(range(16))
+
+
+def test_the_level_of_chance_is_that_of_the_mixture():
+  of = "ones(ones=0.9)", "ones(ones=0.2, letter='b')"
+  found = constant_guess(mixture(of=of))
+  one, shares = mixture().vocabulary.encode("1")[0], []
+  for source in mixture(of=of).sources:
+    batch = source.examples("validation", 0, np.arange(source.size("validation")))
+    shares.append((batch.targets == one)[batch.weights > 0].mean())
+  assert found["accuracy"] == pytest.approx(0.75 * shares[0] + 0.25 * shares[1])
 
 
 def test_equal_shares_are_the_default():

@@ -279,6 +279,7 @@ def test_a_file_that_is_no_token_file_is_refused_in_one_line(folder, mistake):
     ({"vocabulary_size": 130}, "train_3.bin has the token 130 at place 76 (from 0)"),
     ({"vocabulary_size": 65_537}, "tokens of uint16, at most 65,535: they were cut"),
     ({"vocabulary_size": 1}, "vocabulary_size=1: take 2 to 1,000,000"),
+    ({"separator": 131}, "separator=131 is outside the vocabulary of 131 tokens"),
     ({"sequence_length": 30}, "'validation.bin' has 30 tokens, fewer than a window of"),
     ({"sequence_length": 0}, "sequence_length=0: take 1 or more"),
     ({"seed": -1}, "seed=-1: take 0 or more"),

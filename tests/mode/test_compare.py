@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from attention_lab.compare import estimate, extras, maps
+from attention_lab.compare import extras, maps
 from attention_lab.compare.report import page
+from attention_lab.training import forecast
 from tests.commands import ROOT, TINY, assert_refused, run, start
 
 BROKEN = """
@@ -63,7 +64,7 @@ def test_killed_comparison_is_resumed_and_failure_is_reported(tmp_path):
 
 def test_dry_run_trains_nothing(tmp_path, command, monkeypatch):
   monkeypatch.setenv("COLUMNS", "200")
-  monkeypatch.setattr(estimate, "STEPS_SECONDS", 0.01)
+  monkeypatch.setattr(forecast, "STEPS_SECONDS", 0.01)
   work = tmp_path / "work"
   status, out, err = command(
     *COMPARE, "--attention=standard,selective", f"--workdir={work}", "--dry_run"

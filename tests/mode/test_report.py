@@ -111,7 +111,7 @@ def test_report_of_a_report_is_refused(command, pair):
     ("a --config.train.rate=1", "There is no setting --config.train.rate."),
     ("a --config.compare.folders=b", "--config.compare.folders has no effect"),
     ("a --config.compare.margin=x", "--config.compare.margin=x: give a difference"),
-    ("a --dry_run", "--dry_run is for --mode=compare; omit it."),
+    ("a --dry_run", "--dry_run is for --mode=train and --mode=compare"),
     ("a --workdir=", "--workdir='' is not a path"),
   ],
 )

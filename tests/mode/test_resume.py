@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -30,6 +32,22 @@ def test_a_finished_run_has_nothing_left_to_do(finished, command):
   assert f"Resuming at step {STEPS}" in out
   after = commands.records(finished), commands.last_checkpoint(finished).keys()
   assert before == after
+
+
+def test_a_new_process_knows_the_schedule_of_a_longer_run(finished):
+  """A process that has not loaded the components yet, unlike those of `commands`."""
+  words = [f"--workdir={finished}", f"--steps={STEPS + 1}"]
+  result = subprocess.run(
+    [sys.executable, "-m", "attention_lab.main", *words],
+    check=False,
+    capture_output=True,
+    text=True,
+    cwd=commands.ROOT,
+    timeout=300,
+  )
+  commands.assert_refused(
+    (result.returncode, result.stdout, result.stderr), "To train it further, type"
+  )
 
 
 def test_a_resumed_run_differs_in_the_timings_that_the_guide_names(tmp_path):

@@ -172,12 +172,13 @@ def every_part():
     fits = [p for p in positions if positions[p].acts() <= {"embed", *honours}]
     position = next((p for p in places if p in fits), fits[0])
     places = [p for p in places if p != position]
-    dataset = data.pop() if data else "copy"
+    dataset = data.pop() if data else "reverse"
     yield {"attention": ",".join(pair), "position": position, "dataset": dataset}
   others = ",".join(a for a in attentions if a not in causal)
   yield {"attention": others, **encoders}
+  for dataset in data:  # More datasets than pairs of attentions.
+    yield {"attention": "standard", "position": "none", "dataset": dataset}
   assert not places, f"no attention is left for {places}"
-  assert not data, f"no attention is left for {data}"
 
 
 @pytest.fixture

@@ -1,7 +1,10 @@
 """A failed allocation is reported with the settings to lower."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from attention_lab.system import memory
 from attention_lab.system.memory import out_of_memory
 
 
@@ -22,3 +25,13 @@ def test_failed_allocation_is_reported_in_one_line_with_the_remedy(error):
 
 def test_other_errors_are_not_converted():
   assert out_of_memory(RuntimeError("INTERNAL: something else")) is None
+
+
+def test_free_memory_is_returned_where_the_library_can(monkeypatch):
+  calls = []
+  library = SimpleNamespace(malloc_trim=calls.append)
+  monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: library)
+  memory.return_free_memory()
+  assert calls == [0]
+  del library.malloc_trim
+  memory.return_free_memory()

@@ -1,33 +1,67 @@
 """Every registered tokenizer obeys the laws, and broken ones are found."""
 
 import dataclasses
-import functools
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Regex, pre_tokenizers
 
 import attention_lab
 from attention_lab.plugin import discovery
 from attention_lab.tokenizer.base.tokenizer import tokenizers
 from attention_lab.tokenizer.base.vocabulary import CharacterVocabulary
 from attention_lab.tokenizer.characters import Characters
-from tests.tokenizer import laws
+from tests.tokenizer import laws, library
 from tests.tokenizer.laws import Case
 
+DIGITS = pre_tokenizers.Split(Regex(r"\p{N}|\s+|[^\s\p{N}]+"), "isolated")
+# Each tokenizer with options that change how it encodes; {} is the path of a file.
 CASES = {
   "bytes": Case("bytes"),
   "characters": Case("characters", every=False),
   "bpe": Case("bpe(vocabulary_size=320)"),
+  "bytes.json": Case("huggingface(path='{}')"),
+  "digits.json": Case("huggingface(path='{}', separator='<|endoftext|>')"),
+  "spaces.json": Case("huggingface(path='{}')"),
+  "prefix.json": Case("huggingface(path='{}', separator='<bos>')", exact=False),
+  "words.json": Case("huggingface(path='{}')", exact=False),
+  "gpt2.tiktoken": Case("tiktoken(path='{}')"),
+  "mine.tiktoken": Case("tiktoken(path='{}', pattern='cl100k_base')"),
+  "o200k_base.tiktoken": Case("tiktoken(path='{}')"),
 }
 
 
-@functools.cache
-def made(name):
-  """Return the vocabulary of a case, learned once."""
-  case = CASES[name]
-  return case.make().vocabulary(case.files(), True)
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory):
+  """Return the cases, with their files."""
+  folder = tmp_path_factory.mktemp("tokenizers")
+  made = {
+    "bytes.json": library.byte_level(),
+    "digits.json": library.byte_level(split=DIGITS, added=["    ", "fox", "<sep>"]),
+    "spaces.json": library.with_spaces(),
+    "prefix.json": library.with_spaces("first"),
+    "words.json": library.word_piece(),
+  }
+  for name, tokenizer in made.items():
+    tokenizer.save(str(folder / name))
+  for name in CASES:
+    if name.endswith(".tiktoken"):
+      pattern = "cl100k_base" if name == "mine.tiktoken" else name.partition(".")[0]
+      (folder / name).write_bytes(library.rank_file(library.ranks(pattern)))
+  return {
+    name: dataclasses.replace(case, spec=case.spec.format(folder / name))
+    for name, case in CASES.items()
+  }
+
+
+@pytest.fixture(scope="module")
+def vocabularies(cases):
+  """Return the vocabulary of each case."""
+  return {
+    name: case.make().vocabulary(case.files(), True) for name, case in cases.items()
+  }
 
 
 def test_every_tokenizer_is_tested():
@@ -36,22 +70,22 @@ def test_every_tokenizer_is_tested():
     for name in tokenizers
     if tokenizers[name].__module__.startswith("attention_lab.")
   }
-  assert built_in == set(CASES)
+  assert built_in == {case.spec.partition("(")[0] for case in CASES.values()}
 
 
 @pytest.mark.parametrize("name", CASES)
-@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@settings(max_examples=80, deadline=None, derandomize=True, database=None)
 @given(data=st.data())
-def test_texts(name, data):
-  texts = data.draw(st.lists(CASES[name].texts(), min_size=1, max_size=4))
+def test_texts(name, data, cases, vocabularies):
+  texts = data.draw(st.lists(cases[name].texts(), min_size=1, max_size=4))
   for law in laws.TEXT_LAWS:
-    law(CASES[name], made(name), texts)
+    law(cases[name], vocabularies[name], texts)
 
 
 @pytest.mark.parametrize("law", laws.LAWS, ids=lambda law: law.__name__)
 @pytest.mark.parametrize("name", CASES)
-def test_laws(name, law):
-  law(CASES[name])
+def test_laws(name, law, cases):
+  law(cases[name])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -36,6 +36,8 @@ class Architecture(Module):
   attentions: Mapping[str, tuple[Build, ...]]  # By place, one per layer.
   position: Callable[[], Position]
   padding: int | None = None  # Token that nothing attends to; see `padding_of`.
+  # The token in front of each document, if no token may see another document.
+  separator: int | None = None
 
   # Places of attentions in the architecture, each with the kind of attention it needs
   # (one of `Attention.kinds`).
@@ -44,6 +46,9 @@ class Architecture(Module):
   # Tasks (`Dataset.tasks`) that the architecture can learn, the preferred one first. A
   # bidirectional architecture must not list "next_token": its inputs contain the targets.
   tasks: ClassVar[tuple[str, ...]] = ("next_token", "labels")
+
+  # Whether it keeps documents apart if it has a separator.
+  separates_documents: ClassVar[bool] = False
 
   # True if the architecture generates tokens one after another. If it does not, it needs
   # no `extend`.
@@ -170,6 +175,9 @@ class Model(NamedTuple):
   ]  # (parameters, None, tokens, positions) → as above
   # Matrices that do not decay (`Module.undecayed`): a set that `init` fills when traced.
   undecayed: Collection[tuple[str, str]]
+  # The token in front of each document, if they are kept apart. Only `apply` and
+  # `attention_weights` act on it; a caller of `extend` empties the state at each one.
+  separator: int | None
 
 
 class Declared(set[tuple[str, str]]):
@@ -201,7 +209,8 @@ def as_functions(build: Callable[[], Architecture]) -> Model:
 
   init, functions = hk.multi_transform(methods)
   apply, initial_state, extend, weights = functions
-  return Model(init, apply, initial_state, extend, weights, undecayed)
+  separator = hk.transform(lambda: build().separator).apply({}, None)
+  return Model(init, apply, initial_state, extend, weights, undecayed, separator)
 
 
 CONTRACT = Contract(

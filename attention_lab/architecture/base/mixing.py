@@ -5,6 +5,7 @@ from typing import Any, Protocol
 import jax
 
 from attention_lab.attention.base.attention import Attention
+from attention_lab.kernel.documents import begin_anew
 from attention_lab.kernel.mask import Mask, default_positions
 from attention_lab.kernel.weights import watch_weights
 
@@ -17,12 +18,28 @@ class Mix(Protocol):
   ) -> tuple[jax.Array, Any]: ...
 
 
-def self_mask(tokens: jax.Array, positions: jax.Array | None, *, causal: bool) -> Mask:
-  """Return the mask of tokens [B, T] at positions [B, T]; None for 0, 1, 2, …."""
-  aligned = positions is None
+def self_mask(
+  tokens: jax.Array,
+  positions: jax.Array | None,
+  *,
+  causal: bool,
+  separator: int | None = None,
+) -> Mask:
+  """Return the mask of self-attention.
+
+  Args:
+    tokens: [B, T].
+    positions: [B, T] int32, negative for padding; None for 0, 1, 2, ….
+    causal: whether a token sees only tokens up to itself.
+    separator: the token in front of each document, to keep documents apart; None for one
+      document.
+  """
+  aligned, segments = positions is None, None
   if positions is None:
     positions = default_positions(tokens)
-  return Mask(positions, positions, causal=causal, aligned=aligned)
+  if separator is not None:
+    positions, segments = begin_anew(positions, tokens == separator)
+  return Mask(positions, positions, causal, aligned, segments, segments)
 
 
 def attend(mask: Mask, context: jax.Array | None = None) -> Mix:

@@ -82,6 +82,11 @@ class Attention(Module):
   smooth: ClassVar[bool] = True
   ignores_padding: ClassVar[bool] = True
 
+  # A claim that the checker verifies: documents in one sequence stay apart, as
+  # `mask.dense()` and `mask.starts` say. Without it, the attention is refused where they
+  # have to.
+  separates_documents: ClassVar[bool] = False
+
   # Whether it requires a rotation of the pairs (x_f, x_{f+K/2}), each by its own angle, as
   # in rope. Assembly verifies that of the scheme.
   turns_pairs: ClassVar[bool] = False

@@ -1,7 +1,7 @@
 """Base of attentions with the delta rule: unit keys, strengths (arXiv:2406.06484)."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +32,8 @@ class Delta(Recurrent):
   not 1.
   """
 
+  separates_documents: ClassVar[bool] = True
+
   convolution: int = 4  # Tokens that make q, k and v, their own included; 0: none.
 
   def log_decay(self, x: jax.Array) -> jax.Array | None:
@@ -51,7 +53,9 @@ class Delta(Recurrent):
     log_decay = self.log_decay(context)
     if log_decay is not None:
       log_decay = where_real(mask.context_positions, log_decay)
-    heads, memory = delta_rule(q, k, v, beta, log_decay, state.memory, self.chunk)
+    heads, memory = delta_rule(
+      q, k, v, beta, log_decay, state.memory, self.chunk, mask.starts
+    )
     return heads, Written(memory, recent)
 
   def initial_state(self, batch_size: int, length: int, dtype: Any) -> Written:

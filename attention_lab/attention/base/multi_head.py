@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import haiku as hk
 import jax
@@ -43,6 +43,8 @@ class MultiHead(Attention):
   grouped-query attention (arXiv:2305.13245) or, with one, multi-query attention
   (arXiv:1911.02150).
   """
+
+  separates_documents: ClassVar[bool] = True
 
   num_kv_heads: int | None = None  # Heads of keys and values; None for num_heads.
   output_projection: bool = True  # Whether a linear layer follows the heads.

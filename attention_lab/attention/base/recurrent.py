@@ -6,6 +6,7 @@ previous state, so that both agree by construction.
 
 import abc
 import dataclasses
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import haiku as hk
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 from attention_lab.attention.base.attention import KINDS, SAME_RESULT, Attention
 from attention_lab.errors import UserError
 from attention_lab.kernel.decayed import decayed
+from attention_lab.kernel.documents import ends_of
 from attention_lab.kernel.mask import Mask
 from attention_lab.nn.linear import Linear
 
@@ -37,7 +39,9 @@ class Recurrent(Attention):
   """Reads tokens in their order; a subclass writes `advance`, and `finish` if it gates.
 
   A causal pass takes query and context for the same tokens, whose positions rise along the
-  row. Padding writes nothing and lets nothing decay.
+  row. Padding writes nothing and lets nothing decay. Where `mask.starts` is not None, a
+  token that begins a document finds the state empty: the kernels take it as `starts`. All
+  arrays of a state have the batch as first axis.
   """
 
   # Tokens that are read at once.
@@ -75,17 +79,23 @@ class Recurrent(Attention):
     count = -(-length // SEGMENT)
     # Whole chunks, alike in size.
     size = -(-length // (count * self.chunk)) * self.chunk
-    at = mask.query_positions, mask.context_positions
-    xs = [_segments(x, count, size, 0) for x in (query, context)]
-    xs += [_segments(x, count, size, -1) for x in at]
+    vectors = [_segments(x, count, size, 0) for x in (query, context)]
+    masks = jax.tree.map(lambda x: _segments(x, count, size, -1), mask)
+    begins = None
+    if (
+      mask.starts is not None
+    ):  # Whether the first token of a segment begins a document.
+      begins = _segments(mask.starts, count, size, 0)[:, :, 0]
+    empty = state
 
-    def read(state: Any, segment: list[jax.Array]) -> tuple[Any, jax.Array]:
-      query, context, query_at, context_at = segment
-      own_mask = Mask(query_at, context_at, causal=True, aligned=mask.aligned)
+    def read(state: Any, segment: Any) -> tuple[Any, jax.Array]:
+      (query, context), own_mask, begins = segment
+      if begins is not None:
+        state = jax.tree.map(partial(_where_row, begins), empty, state)
       heads, state = self.advance(query, context, own_mask, state)
       return state, self.finish(heads, query)
 
-    _, y = hk.scan(hk.remat(read), state, xs)
+    _, y = hk.scan(hk.remat(read), state, (vectors, masks, begins))
     return jnp.moveaxis(y, 0, 1).reshape(len(query), -1, self.d_model)[:, :length]
 
   def extend(
@@ -153,6 +163,7 @@ class Normalised(Recurrent):
   """
 
   kinds: ClassVar[tuple[str, ...]] = KINDS
+  separates_documents: ClassVar[bool] = True
 
   @property
   @abc.abstractmethod
@@ -223,9 +234,27 @@ class Normalised(Recurrent):
   ) -> tuple[jax.Array, jax.Array]:
     """sum_j φ(q_i)·ψ(k_j) v_j over those whom i may see, and the state."""
     if mask.causal:
-      return decayed(q, k, v, log_decay, state, self.chunk)
+      return decayed(q, k, v, log_decay, state, self.chunk, mask.starts)
+    if mask.starts is not None:
+      return self._sums_of_documents(q, k, v, mask.starts, state), state
     state = state + jnp.einsum("BSNF,BSNV->BNFV", k, v)
     return jnp.einsum("BTNF,BNFV->BTNV", q, state), state
+
+  def _sums_of_documents(
+    self, q: jax.Array, k: jax.Array, v: jax.Array, starts: jax.Array, state: jax.Array
+  ) -> jax.Array:
+    """Return the sums over each query's whole document, without a state per document.
+
+    They are the sum up to the token and that from it on, less the token's own part.
+    """
+
+    empty = jnp.zeros_like(state)
+    ends = ends_of(starts)
+    before, _ = decayed(q, k, v, None, empty, self.chunk, starts)
+    q, k, v, ends = (jnp.flip(x, axis=1) for x in (q, k, v, ends))
+    after, _ = decayed(q, k, v, None, empty, self.chunk, ends)
+    own = (q * k).sum(axis=-1, keepdims=True) * v
+    return before + jnp.flip(after - own, axis=1)
 
 
 def _segments(x: jax.Array, count: int, size: int, padding: int) -> jax.Array:
@@ -235,6 +264,11 @@ def _segments(x: jax.Array, count: int, size: int, padding: int) -> jax.Array:
     x, [(0, 0), (0, count * size - x.shape[1]), *rest], constant_values=padding
   )
   return jnp.moveaxis(x.reshape(len(x), count, size, *x.shape[2:]), 1, 0)
+
+
+def _where_row(rows: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+  """Return x [B, ...] in the rows [B] that are true, else y."""
+  return jnp.where(rows.reshape(-1, *[1] * (x.ndim - 1)), x, y)
 
 
 def _one_padded(x: jax.Array) -> tuple[jax.Array, Mask]:

@@ -34,15 +34,49 @@ class ShortConvolution(hk.Module):
     span = width**-0.5
     uniform = hk.initializers.RandomUniform(-span, span)
     weights = hk.get_parameter("w", (width, x.shape[-1]), x.dtype, init=uniform)
-    if mask.aligned:  # Without padding.
-      length = x.shape[1]
-      ends = range(joined.shape[1], length - 1, -1)
-      read = [joined[:, end - length : end] for end in ends]
-      after = joined[:, length:]
+    if mask.context_segments is not None:
+      read, after = _of_document(joined, mask, width)
     else:
-      read, after = _among_padding(joined, mask.context_positions >= 0, width)
+      read, after = _taps(joined, mask, width)
     products = [w * x for w, x in zip(weights[:, None, None], read, strict=True)]
     return functools.reduce(jnp.add, products), after
+
+
+def _of_document(
+  joined: jax.Array, mask: Mask, width: int
+) -> tuple[list[jax.Array], jax.Array]:
+  """Return what `_taps` does, with zeros in place of tokens of other documents.
+
+  The tokens before the first one are of its document.
+  """
+  segments = mask.context_segments
+  assert segments is not None
+  before = jnp.broadcast_to(segments[:, :1], (len(segments), width - 1))
+  numbers = jnp.concatenate([before, segments], axis=1)[..., None]
+  read, after = _taps(joined, mask, width)
+  numbers_read, numbers_after = _taps(numbers, mask, width)
+  read = [
+    jnp.where(number == numbers_read[0], x, 0)
+    for number, x in zip(numbers_read, read, strict=True)
+  ]
+  return read, jnp.where(numbers_after == segments[:, -1:, None], after, 0)
+
+
+def _taps(
+  joined: jax.Array, mask: Mask, width: int
+) -> tuple[list[jax.Array], jax.Array]:
+  """Return the last T tokens, the token before each, and so on, and the last W - 1.
+
+  Args:
+    joined: [B, W - 1 + T, C].
+    mask: of causal self-attention among the last T tokens.
+    width: W.
+  """
+  if not mask.aligned:
+    return _among_padding(joined, mask.context_positions >= 0, width)
+  length = joined.shape[1] - width + 1
+  ends = range(joined.shape[1], length - 1, -1)  # Without padding.
+  return [joined[:, end - length : end] for end in ends], joined[:, length:]
 
 
 def _among_padding(

@@ -141,7 +141,8 @@ class _Worker:
     assert self._process.stdin is not None
     assert self._process.stdout is not None
     self._input, self._output = self._process.stdin, self._process.stdout
-    _send(self._input, encoding)
+    with contextlib.suppress(OSError):  # `encode` reports that the process has ended.
+      _send(self._input, encoding)
 
   def encode(self, unit: Sequence[Piece]) -> list[np.ndarray]:
     """Return the tokens of each piece of a unit."""

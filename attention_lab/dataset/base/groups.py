@@ -19,7 +19,7 @@ from attention_lab.dataset.base.shards import Shards, known_shard
 from attention_lab.system.files import write_atomically
 
 UNIT = 1 << 20  # Bytes of text, at least, that are encoded at once.
-GROUP = 32  # Units of a group.
+GROUP = 4  # Units of a group.
 PREFIX = "group"
 
 
@@ -49,13 +49,13 @@ def encode_groups(
     processes: number of processes; None for as many as pay.
     progress: is called with the number of bytes of each unit.
   """
-  done = 0
+  done, skipped = 0, 0  # Groups and pieces that the folder holds.
   while (path := _path(folder, done)).exists():
-    rows = np.load(_sizes_path(path))
-    progress(int(rows[:, 2].sum()))
-    total -= int(rows[:, 2].sum())
+    sizes = np.load(_sizes_path(path))
+    progress(int(sizes[:, 2].sum()))
+    total -= int(sizes[:, 2].sum())
+    skipped += len(sizes)
     done += 1
-  skipped = sum(len(np.load(_sizes_path(_path(folder, i)))) for i in range(done))
   units = _units(itertools.islice(pieces(), skipped, None))
   rows_of: deque[np.ndarray] = deque()  # Of units that are being encoded.
 
@@ -65,14 +65,20 @@ def encode_groups(
       yield unit
 
   results = encoded(noted(), encoding, total, processes)
-  while group := list(itertools.islice(results, GROUP)):
-    rows = np.concatenate([rows_of.popleft() for _ in group])
-    tokens = [piece for unit in group for piece in unit]
-    rows[:, 1] = [len(piece) for piece in tokens]
+  while True:
+    rows: list[np.ndarray] = []
+    tokens: list[np.ndarray] = []
+    for unit in itertools.islice(results, GROUP):
+      own = rows_of.popleft()
+      own[:, 1] = [len(piece) for piece in unit]
+      progress(int(own[:, 2].sum()))
+      rows.append(own)
+      tokens += unit
+    if not rows:
+      break
     path = _path(folder, done)
-    save_array(_sizes_path(path), rows)
+    save_array(_sizes_path(path), np.concatenate(rows))
     save_array(path, np.concatenate(tokens))
-    progress(int(rows[:, 2].sum()))
     done += 1
   return _texts([_path(folder, number) for number in range(done)])
 

@@ -84,12 +84,14 @@ class EvenParts(Parted):
       return super().batches(split, step, count, batch_size, shard)
     index, shards = shard
     rows = batch_size // shards
-    part, batch = np.divmod(step + np.arange(count), self._batches(split, batch_size))
-    within = batch[:, None] * batch_size + index * rows + np.arange(rows)
+    places, numbers = np.divmod(
+      step + np.arange(count), self._batches(split, batch_size)
+    )
+    within = numbers[:, None] * batch_size + index * rows + np.arange(rows)
     each = self.size(split) // len(self.part_names)
-    inside = (within < each) & (part < len(self.part_names))[:, None]
-    numbers = np.where(inside, part[:, None] * each + within, 0).ravel()
-    found = self.examples(split, 0, numbers)
+    inside = (within < each) & (places < len(self.part_names))[:, None]
+    chosen = np.where(inside, places[:, None] * each + within, 0).ravel()
+    found = self.examples(split, 0, chosen)
     weights = found.weights * inside.reshape(-1, 1).astype(np.float32)
     found = found._replace(weights=weights)
     return each_array(lambda array: array.reshape(count, rows, -1), found)

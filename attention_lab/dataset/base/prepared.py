@@ -24,9 +24,10 @@ from attention_lab.dataset.base.groups import (
 )
 from attention_lab.dataset.base.shards import Shards, known_shard
 from attention_lab.system.files import made_once, write_json
+from attention_lab.system.memory import return_free_memory
 
 INDEX = "index.json"
-SHARD = 1 << 25  # Bytes of tokens per file.
+SHARD = 1 << 23  # Bytes of tokens per file.
 
 
 class Facts(NamedTuple):
@@ -85,6 +86,7 @@ def prepared(folder: Path, work: Work) -> Prepared:
       _write_splits(folder, work)
     remove_groups(folder)
     write_digests(folder, [*sorted(x.name for x in folder.glob("*.npy")), INDEX])
+    return_free_memory()
 
   made_once(folder / DIGESTS, make, "data_dir")
   return _read(folder)

@@ -124,19 +124,18 @@ class TextStore:
       files: the files that it is made of.
     """
     contents = [(name, hashlib.sha256(x).hexdigest()) for name, x in files.items()]
-    name, _, _ = self._spec.partition("(")
-    recipe = (*self.corpus.recipe, self.rule, self.separated, name, sorted(contents))
+    own = (self.rule, self.separated, self._spec, sorted(contents))
     dtype = np.min_scalar_type(vocabulary.size - 1).name
-    own = cast(TextVocabulary, vocabulary)
+    separating = cast(TextVocabulary, vocabulary)
     work = Work(
       pieces=lambda: pieces(self.corpus, self.division),
       order=self.division.order,
-      encoding=Encoding(own, self._tokenizer.reads is str, dtype),
-      separator=own.separator if self.separated else None,
+      encoding=Encoding(separating, self._tokenizer.reads is str, dtype),
+      separator=separating.separator if self.separated else None,
       total=int(self.table.sizes.sum()),
       name=self.corpus.name,
     )
-    return prepared(self._folder("tokens", *recipe), work)
+    return prepared(self._folder("tokens", *self.corpus.recipe, *own), work)
 
   def _folder(self, kind: str, *recipe: object) -> Path:
     key = hashlib.sha256(repr((FORMAT, *recipe)).encode()).hexdigest()

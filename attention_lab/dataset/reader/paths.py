@@ -56,7 +56,7 @@ def refuse_irregular(path: Path) -> os.stat_result:
   except OSError as error:
     raise unreadable(path, error) from None
   if not stat.S_ISREG(status.st_mode):
-    kind = "a device" if stat.S_ISCHR(status.st_mode) else "a pipe or another special"
+    kind = "a device" if stat.S_ISCHR(status.st_mode) else "a pipe or a socket"
     raise UserError(f"{path} is {kind}, not a regular file.")
   return status
 

@@ -11,6 +11,16 @@ import numpy as np
 from attention_lab.errors import UserError
 from attention_lab.tokenizer.base.vocabulary import Document, text_of
 
+# Texts with what tokenizers change or cannot encode: spaces, capitals, compositions of
+# characters, characters that are rare, and those of tokens of bytes or separators.
+PROBES = (
+  "A b. don't 1234",
+  "  a  b \n\n c\t\r\n ",
+  "\u00a0é e\u0301 ﬁ ½ Å ß İ",
+  "日本語 текст ▁ 😀\ufeff\0\ufffd",
+  "<0x41></s><|endoftext|> ## @@",
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Pieces(abc.ABC):
@@ -35,8 +45,12 @@ class Pieces(abc.ABC):
     return len(self.pieces)
 
   @functools.cached_property
-  def token_bytes(self) -> np.ndarray:
+  def token_bytes(self) -> np.ndarray | None:
     """Bytes of the original text that each token stands for: int32 [V]."""
+    return self.piece_bytes()
+
+  def piece_bytes(self) -> np.ndarray:
+    """Return the number of bytes of each piece: int32 [V]."""
     return np.array(list(map(len, self.pieces)), np.int32)
 
   def encode(self, text: str) -> np.ndarray:
@@ -54,8 +68,20 @@ class Pieces(abc.ABC):
   def decode(self, tokens: Iterable[int]) -> str:
     """Return tokens as text, without separators; what is not UTF-8 is replaced."""
     size = self.size
-    content = b"".join(self.pieces[int(token)] for token in tokens if 0 <= token < size)
-    return content.decode("utf-8", "replace")
+    known = (int(token) for token in tokens if 0 <= token < size)
+    return self.joined(known).decode("utf-8", "replace")
+
+  def joined(self, tokens: Iterable[int]) -> bytes:
+    """Return the bytes that tokens stand for."""
+    return b"".join(map(self.pieces.__getitem__, tokens))
+
+  def keeps_every_text(self) -> bool:
+    """Return whether texts with what tokenizers change are encoded exactly."""
+    encoded = self.tokens(PROBES)
+    return all(
+      self.joined(tokens) == text.encode()
+      for text, tokens in zip(PROBES, encoded, strict=True)
+    )
 
 
 def _valid(document: Document) -> str:

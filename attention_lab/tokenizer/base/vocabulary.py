@@ -59,6 +59,18 @@ def text_of(document: Document) -> str:
   return document
 
 
+def special_token_of(vocabulary: Vocabulary, name: str) -> int | None:
+  """Return the special token of a name, which no text is encoded as; None if unknown."""
+  find = getattr(vocabulary, "special_token", None)
+  found: int | None = None if find is None else find(name)
+  return found
+
+
+def code_points(text: str) -> np.ndarray:
+  """Return the code point of each character of a text: uint32 [len(text)]."""
+  return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+
+
 def difference(one: Vocabulary, other: Vocabulary) -> tuple[int, str, str] | None:
   """Return the first token that differs, and how both write it; None if they are equal."""
   tokens = [
@@ -114,7 +126,7 @@ class CharacterVocabulary:
 
   def encode(self, text: str) -> np.ndarray:
     """Return a text as int32 [len(text)]; raise `UserError` for an unknown character."""
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    codes = code_points(text)
     tokens = self._table[np.minimum(codes, len(self._table) - 1)]
     if (tokens < 0).any():
       unknown = text[int(np.argmax(tokens < 0))]
@@ -141,13 +153,23 @@ class WordVocabulary:
   """Token i is the i-th of `words`, which are distinct; spaces stand between them."""
 
   words: tuple[str, ...]
+  separator: int | None = None  # The token in front of each document, if there is one.
 
   @classmethod
-  def numbers(cls, size: int) -> "WordVocabulary":
-    """Return the vocabulary of tokens that are written as numbers: "17 4 3"."""
+  def numbers(cls, size: int, separator: int | None = None) -> "WordVocabulary":
+    """Return the vocabulary of tokens that are written as numbers: "17 4 3".
+
+    Raises:
+      UserError: there are too many, or the separator is none of them.
+    """
     if size > MOST_WORDS:
       raise UserError(f"A vocabulary of {size} words: take at most {MOST_WORDS}.")
-    return cls(tuple(map(str, range(size))))
+    if separator is not None and not 0 <= separator < size:
+      raise UserError(
+        f"separator={separator} is outside the vocabulary of {size:,} tokens: take one of "
+        f"0 to {size - 1:,}."
+      )
+    return cls(tuple(map(str, range(size))), separator)
 
   @property
   def size(self) -> int:

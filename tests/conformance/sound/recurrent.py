@@ -162,6 +162,7 @@ class LogSpaceScan(Attention):
 class ConvolvesByFft(Weighted):
   """Convolves values with a filter of the distance, by FFT with zero padding."""
 
+  separates_documents = False  # It convolves whole rows.
   kinds = ("causal",)
   honours = ()
 
