@@ -26,6 +26,7 @@ SPECS = {
   "masked": "masked(of='python_docs', sequence_length=32)",
   "mixture": "mixture(of=('python_docs', 'python_docs(seed=1)'), sequence_length=32)",
   "modular_arithmetic": f"modular_arithmetic(sequence_length=12, {SIZES})",
+  "needle": "needle(sequence_length=64, train_examples=10, validation_examples=10)",
   "parallel_text": "parallel_text(source='{split}.en', target='{split}.de', "
   "vocabulary_size=300, sequence_length=24, buckets=3)",
   "parity": f"parity(sequence_length=12, running=True, {SIZES})",

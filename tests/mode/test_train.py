@@ -150,6 +150,7 @@ DATASETS = {
   "selective_copying": f"letters=2, {SMALL}",
   "text_classification": None,  # It needs files; majority has labels as well.
   "digits": "permuted=True",
+  "needle": "sequence_length=56, depths=2, validation_examples=8",
   "text": None,  # It needs a file; python_docs is text as well.
   "tokens": None,  # It needs files; tests/dataset/test_tokens.py trains on some.
   "shakespeare": None,  # It needs a download.
