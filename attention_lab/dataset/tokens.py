@@ -11,11 +11,17 @@ import numpy as np
 from attention_lab.dataset.base.dataset import SPLITS, register_dataset
 from attention_lab.dataset.base.kept import PROMPT, VOCABULARY_SIZE
 from attention_lab.dataset.base.shards import Shard, Shards, read_shards
-from attention_lab.dataset.base.windows import Windows
+from attention_lab.dataset.base.text import SEPARATED, kept_files, kept_tokenizer
+from attention_lab.dataset.base.windows import Windows, first_text
 from attention_lab.dataset.reader.paths import find_files
 from attention_lab.errors import UserError
 from attention_lab.tokenizer.base.kept import packed, unpacked
-from attention_lab.tokenizer.base.vocabulary import MOST_WORDS, WordVocabulary
+from attention_lab.tokenizer.base.tokenizer import TextVocabulary, Tokenizer, tokenizers
+from attention_lab.tokenizer.base.vocabulary import (
+  MOST_WORDS,
+  Vocabulary,
+  WordVocabulary,
+)
 
 
 @register_dataset("tokens")
@@ -26,8 +32,9 @@ class Tokens(Windows):
   A file is `.bin`, with uint16 tokens that may follow the header of modded-nanogpt
   (256 int32: 20240520, 1, the number of tokens), or `.npy`, with a sequence of integers.
   Files are searched for in the current folder, then in --data_dir. They are never in memory
-  as a whole. Samples and prompts are numbers with spaces between them. A run keeps the size
-  of the vocabulary and the default prompt.
+  as a whole. Samples and prompts are texts if the tokenizer is named that made the tokens,
+  or else numbers with spaces between them. A run keeps the tokenizer or the size of the
+  vocabulary, and the default prompt.
   """
 
   train: str  # Files to train on: a path, or a pattern such as 'shards/train_*.bin'.
@@ -36,10 +43,16 @@ class Tokens(Windows):
   vocabulary_size: int | None = None  # Tokens; None for 1 more than the largest found.
   # The token in front of each document, such as 50256 in GPT-2's vocabulary; None for none.
   separator: int | None = None
+  # The tokenizer that made the tokens, if it is a file: "huggingface(path='…')".
+  tokenizer: str = ""
 
   def __post_init__(self) -> None:
     super().__post_init__()
     size = self.vocabulary_size
+    if self.tokenizer and self.separator is not None:
+      raise UserError(
+        f"separator={self.separator}: the tokenizer {self.tokenizer} names it; omit it."
+      )
     if size is not None and not 2 <= size <= MOST_WORDS:
       raise UserError(f"vocabulary_size={size}: take 2 to {MOST_WORDS:,}.")
 
@@ -71,12 +84,35 @@ class Tokens(Windows):
     return self._read
 
   @functools.cached_property
-  def vocabulary(self) -> WordVocabulary:
+  def vocabulary(self) -> Vocabulary:
+    if self.tokenizer:
+      return self._tokenized
     kept = unpacked(self.kept, VOCABULARY_SIZE)
     size = self.vocabulary_size
     if size is None:
       size = self._found() + 1 if kept is None else int(kept)
     return WordVocabulary.numbers(size, self.separator)
+
+  @functools.cached_property
+  def _tokenized(self) -> TextVocabulary:
+    """The tokenizer's vocabulary, with a separator if the tokens may have it."""
+    made = _of_file(self.tokenizer)
+    files = self._tokenizer_files
+    plain, separated = made.vocabulary(files, False), SEPARATED in self.kept
+    if not self.kept:
+      separated = _fits_separator(made, files, plain.size, self._found())
+    vocabulary = made.vocabulary(files, True) if separated else plain
+    if self.vocabulary_size not in (None, vocabulary.size):
+      raise UserError(
+        f"vocabulary_size={self.vocabulary_size}: the tokenizer {self.tokenizer} has "
+        f"{vocabulary.size} tokens; omit it."
+      )
+    return vocabulary
+
+  @functools.cached_property
+  def _tokenizer_files(self) -> Mapping[str, bytes]:
+    kept = kept_tokenizer(self.kept, self.tokenizer)
+    return _of_file(self.tokenizer).learn(tuple, False) if kept is None else kept
 
   def _found(self) -> int:
     """Return the largest token of all splits."""
@@ -93,17 +129,20 @@ class Tokens(Windows):
     return hashlib.sha256(repr(digests).encode()).hexdigest()
 
   def files(self) -> Mapping[str, bytes]:
-    size = str(self.vocabulary.size)
-    return {VOCABULARY_SIZE: packed(size), PROMPT: packed(self.prompt())}
+    files = {PROMPT: packed(self.prompt())}
+    if not self.tokenizer:
+      return {VOCABULARY_SIZE: packed(str(self.vocabulary.size)), **files}
+    return files | kept_files(self.tokenizer, self.vocabulary, self._tokenizer_files)
 
   def prompt(self) -> str:
     kept = unpacked(self.kept, PROMPT)
-    return super().prompt() if kept is None else kept
+    return first_text(self) if kept is None else kept
 
   def described(self, batch_size: int) -> str:
     del batch_size
     counts = ", ".join(f"{len(x):,} in {split}" for split, x in self._splits.items())
-    origin = "" if self.vocabulary_size else f" (largest found: {self._found():,})"
+    known = self.vocabulary_size or self.tokenizer
+    origin = "" if known else f" (largest found: {self._found():,})"
     return f"Tokens: {counts}; vocabulary of {self.vocabulary.size:,}{origin}"
 
   def length(self, split: str) -> int:
@@ -111,6 +150,29 @@ class Tokens(Windows):
 
   def windows(self, split: str, starts: np.ndarray) -> np.ndarray:
     return self._splits[split].take(starts, self.sequence_length + 1)
+
+
+def _of_file(spec: str) -> Tokenizer:
+  """Return a tokenizer; raise `UserError` if it would have to learn from a text."""
+  made: Tokenizer = tokenizers.bind(spec)()
+  if made.learns_from != "none":
+    known = [name for name in tokenizers if tokenizers[name].learns_from == "none"]  # type: ignore[attr-defined]
+    raise UserError(
+      f"tokenizer={spec!r} is learnt from a text, and the data are tokens: name the one "
+      f"that made them, {' or '.join(known)}."
+    )
+  return made
+
+
+def _fits_separator(
+  made: Tokenizer, files: Mapping[str, bytes], size: int, found: int
+) -> bool:
+  """Return whether a vocabulary has a separator, given its size without and the largest."""
+  try:
+    separated = made.vocabulary(files, True).size
+  except UserError:  # The file names no usual separator.
+    return False
+  return separated == size or found >= size
 
 
 def _refuse_common(splits: Mapping[str, Shards]) -> None:

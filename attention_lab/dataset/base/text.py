@@ -15,7 +15,7 @@ from attention_lab.dataset.base.kept import PROMPT
 from attention_lab.dataset.base.prepared import Prepared
 from attention_lab.dataset.base.rule import Rule
 from attention_lab.dataset.base.text_store import TextStore
-from attention_lab.dataset.base.windows import Windows
+from attention_lab.dataset.base.windows import Windows, first_text
 from attention_lab.dataset.reader.paths import cache_root
 from attention_lab.errors import UserError
 from attention_lab.plugin import spec as specs
@@ -24,7 +24,6 @@ from attention_lab.tokenizer.base.tokenizer import Tokenizer, tokenizers
 from attention_lab.tokenizer.base.vocabulary import Vocabulary, separator_of
 
 MOST_UNKNOWN = 20  # Most characters that a message lists.
-MOST_OF_PROMPT = 16  # Most tokens of the default prompt.
 # What a run keeps beside the files of its tokenizer: the tokenizer with its options, if it
 # is not "characters"; and a file that exists if documents have separators.
 TOKENIZER, SEPARATED = "tokenizer.txt", "separated.txt"
@@ -139,25 +138,11 @@ class Text(Windows):
     files = {PROMPT: packed(self.prompt())}
     if not _is_own(self):
       return files
-    if self.tokenizer != "characters":
-      files[TOKENIZER] = packed(self.tokenizer)
-    if separator_of(self.vocabulary) is not None:
-      files[SEPARATED] = b"yes\n"
-    return files | dict(self._learned)
+    return files | kept_files(self.tokenizer, self.vocabulary, self._learned)
 
   def prompt(self) -> str:
-    """Return the first tokens of the validation split that are a text."""
-    if (kept := unpacked(self.kept, PROMPT)) is not None:
-      return kept
-    length = min(self.length("validation"), MOST_OF_PROMPT)
-    tokens = self.encoded.splits["validation"].take(np.zeros(1, np.int64), length)[0]
-    start = int(tokens[0] == separator_of(self.vocabulary))
-    found = ""
-    for end in range(start + 1, length + 1):
-      found = self.vocabulary.decode(tokens[start:end])
-      if found and not found.endswith("\ufffd"):  # Not within a character.
-        break
-    return found
+    kept = unpacked(self.kept, PROMPT)
+    return first_text(self) if kept is None else kept
 
   def bytes_per_token(self, split: str) -> float:
     facts = self.encoded.facts[split]
@@ -173,6 +158,18 @@ class Text(Windows):
 def _is_own(dataset: Text) -> bool:
   """Return whether the vocabulary is the tokenizer's, not one that a plugin defines."""
   return type(dataset).vocabulary is Text.vocabulary
+
+
+def kept_files(
+  tokenizer: str, vocabulary: Vocabulary, learned: Mapping[str, bytes]
+) -> dict[str, bytes]:
+  """Return the files that a run keeps of a tokenizer: its spec, and those it is made of."""
+  files = dict(learned)
+  if tokenizer != "characters":
+    files[TOKENIZER] = packed(tokenizer)
+  if separator_of(vocabulary) is not None:
+    files[SEPARATED] = b"yes\n"
+  return files
 
 
 def kept_tokenizer(

@@ -10,6 +10,7 @@ from attention_lab.dataset.base.dataset import Batch, Dataset
 from attention_lab.errors import UserError
 from attention_lab.tokenizer.base.vocabulary import separator_of, token_bytes_of
 
+MOST_OF_PROMPT = 16  # Most tokens of the default prompt.
 BLOCK = 1 << 20  # Tokens that are read at a time to count words.
 
 
@@ -98,3 +99,16 @@ class Windows(Dataset):
     tokens = self.windows(split, starts)
     inside = starts[:, None] + np.arange(1, length + 1) < all_tokens
     return Batch(tokens[:, :-1], tokens[:, 1:], inside.astype(np.float32))
+
+
+def first_text(dataset: Windows) -> str:
+  """Return the text of the first validation tokens, of as few as make a text."""
+  length = min(dataset.length("validation"), dataset.sequence_length, MOST_OF_PROMPT)
+  tokens = dataset.windows("validation", np.zeros(1, np.int64))[0, :length]
+  start = int(tokens[0] == separator_of(dataset.vocabulary))
+  found = ""
+  for end in range(start + 1, length + 1):
+    found = dataset.vocabulary.decode(tokens[start:end])
+    if found and not found.endswith("\ufffd"):  # Not within a character.
+      break
+  return found
