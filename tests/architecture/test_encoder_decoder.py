@@ -248,7 +248,7 @@ def test_embeddings_are_scaled_by_root_of_d_model():
 @pytest.mark.parametrize(
   ("changes", "message"),
   [
-    ({"dataset": "induction"}, "learns pairs, but .* Use one of: copy, "),
+    ({"dataset": "induction"}, "learns pairs, but .*, or one of the datasets copy, "),
     ({"attention": "linformer"}, "'linformer' is bidirectional.*needs causal"),
     (
       {"architecture__cross__attention": "sliding_window"},

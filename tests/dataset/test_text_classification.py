@@ -5,7 +5,6 @@ import tracemalloc
 
 import jax
 import numpy as np
-import pandas
 import pytest
 
 from attention_lab.dataset.base.dataset import datasets
@@ -93,15 +92,15 @@ def test_the_expressions_of_listops_are_words_without_parentheses():
 @pytest.mark.parametrize("library", ["pandas", "csv"])
 def test_quoted_tables_of_libraries_have_the_same_texts(library):
   texts = ['He said "no".', "two\nlines\tand a tab", "plain"]
-  frame = pandas.DataFrame({"id": [1, 2, 3], "sentence": texts, "label": [0, 1, 10]})
-  for name in ("train.tsv", "validation.tsv"):
+  names = ["id", "sentence", "label"]
+  rows = list(zip((1, 2, 3), texts, (0, 1, 10), strict=True))
+  for name, some in (("train.tsv", rows), ("validation.tsv", rows[:2])):
     if library == "pandas":
+      frame = pytest.importorskip("pandas").DataFrame(some, columns=names)
       frame.to_csv(name, sep="\t", index=False)
     else:
       with open(name, "w", newline="") as file:
-        writer = csv.writer(file, delimiter="\t")
-        writer.writerows([frame.columns, *frame.values])
-    frame = frame[:2]
+        csv.writer(file, delimiter="\t").writerows([names, *some])
   dataset = made(quoted=True, sequence_length=32)
   assert shown(dataset) == [
     (f"[{label}]", f"{text}[CLS]")
