@@ -183,7 +183,7 @@ TWO = "1\tgood\n0\tbad\n"
     ('1\t"a\n', "quoted=True", "train.tsv, line 1: unexpected end of data"),
     (TWO, "test='train.tsv'", "Two splits have the same content"),
     (TWO, "test='none.tsv'", "No file matches 'none.tsv'"),
-    (TWO, "test='.'", ". is a pipe or another special, not a regular file"),
+    (TWO, "test='.'", ". is a folder, not a regular file"),
     (TWO, "sequence_length=3", "sequence_length=3: take 4 or more"),
   ],
 )
