@@ -209,7 +209,7 @@ def broken_files():
     ("empty.jsonl", "empty.jsonl has no text"),
     ("all.zip", "all.zip is an archive or compressed; unpack it"),
     ("folder", "The folder folder has no file whose name ends in .txt, "),
-    ("pipe", "pipe is a pipe or a socket, not a regular file"),
+    ("pipe", "pipe is a pipe, not a regular file"),
     ("/dev/zero", "/dev/zero is a device, not a regular file"),
     ("no*.txt", "No file matches 'no*.txt', searched for from the current folder"),
     ("saved", "state.json is not as save_to_disk of `datasets` writes it"),

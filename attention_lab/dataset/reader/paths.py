@@ -56,7 +56,12 @@ def refuse_irregular(path: Path) -> os.stat_result:
   except OSError as error:
     raise unreadable(path, error) from None
   if not stat.S_ISREG(status.st_mode):
-    kind = "a device" if stat.S_ISCHR(status.st_mode) else "a pipe or a socket"
+    kinds = {
+      stat.S_IFDIR: "a folder",
+      stat.S_IFIFO: "a pipe",
+      stat.S_IFSOCK: "a socket",
+    }
+    kind = kinds.get(stat.S_IFMT(status.st_mode), "a device")
     raise UserError(f"{path} is {kind}, not a regular file.")
   return status
 
