@@ -69,7 +69,7 @@ def read_config(overrides: Sequence[str]) -> Config:
   if stored is not None:
     from attention_lab.training import changes
 
-    if assignments:
+    if assignments or FLAGS.config:
       discovery.load(config.plugins)  # The schedule tells whether its steps may change.
     accepted = filter(configs.is_evaluable, typed if FLAGS.mode == "evaluate" else ())
     changes.refuse_other_config(Path(FLAGS.workdir), config, tuple(accepted))

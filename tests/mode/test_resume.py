@@ -34,9 +34,23 @@ def test_a_finished_run_has_nothing_left_to_do(finished, command):
   assert before == after
 
 
-def test_a_new_process_knows_the_schedule_of_a_longer_run(finished):
+EXPERIMENT = f"""
+from attention_lab import config as configs
+
+
+def get_config():
+  config = configs.get_config()
+  config.steps, config.train.schedule = {STEPS + 1}, "cosine"
+  return config
+"""
+
+
+@pytest.mark.parametrize("given", ["--steps={}", "--config={}"])
+def test_a_new_process_knows_the_schedule_of_a_longer_run(finished, tmp_path, given):
   """A process that has not loaded the components yet, unlike those of `commands`."""
-  words = [f"--workdir={finished}", f"--steps={STEPS + 1}"]
+  (tmp_path / "longer.py").write_text(EXPERIMENT)
+  value = STEPS + 1 if "steps" in given else tmp_path / "longer.py"
+  words = [f"--workdir={finished}", given.format(value)]
   result = subprocess.run(
     [sys.executable, "-m", "attention_lab.main", *words],
     check=False,
