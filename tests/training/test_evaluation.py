@@ -120,7 +120,7 @@ def test_bits_per_byte_of_some_batches_are_exact(trained):
 
 
 def test_bits_per_byte_of_other_tokens_are_by_the_mean(trained):
-  """Where bytes cannot be assigned to tokens, each stands for the mean of the split."""
+  """Without the bytes of each token, bits per byte use the mean of the split."""
 
   class Lossy(Documents):
     token_bytes = None
@@ -131,6 +131,8 @@ def test_bits_per_byte_of_other_tokens_are_by_the_mean(trained):
   found = figures_of(dataset, "validation", sums)
   assert found["bits_per_byte"] == pytest.approx(found["loss"] / np.log(2) / 2.5)
   assert perplexities(dataset, "validation", 1.0, sums).keys() == {"perplexity"}
+  overlapping = figures_of(strided(dataset, 3), "validation", sums)
+  assert overlapping["bits_per_byte"] == found["bits_per_byte"]
 
 
 def test_perplexity_per_word_is_that_of_all_nats(trained):

@@ -4,7 +4,7 @@ import abc
 import copy
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -155,10 +155,8 @@ class Dataset(abc.ABC):
 
     If batches have several shapes, those of one call must have the same.
     """
-    index, shards = shard
-    rows = batch_size // shards
-    steps = step + np.arange(count)[:, None]
-    numbers = (steps * batch_size + index * rows + np.arange(rows)).ravel()
+    places = rows_of(step + np.arange(count), batch_size, shard)
+    numbers = places.ravel()
     if split == "train":
       batch = in_passes(self, numbers)
     else:
@@ -166,7 +164,7 @@ class Dataset(abc.ABC):
       batch = self.examples(split, 0, np.minimum(numbers, size - 1))
       inside = (numbers < size)[:, None].astype(np.float32)
       batch = batch._replace(weights=batch.weights * inside)
-    return each_array(lambda array: array.reshape(count, rows, -1), batch)
+    return each_array(lambda array: array.reshape(*places.shape, -1), batch)
 
   @property
   def num_shapes(self) -> int:
@@ -180,6 +178,26 @@ class Dataset(abc.ABC):
   def tokens_per_step(self, batch_size: int) -> float:
     """Return the mean number of tokens per training step, without padding."""
     return batch_size * self.sequence_length
+
+
+def rows_of(batches: np.ndarray, batch_size: int, shard: tuple[int, int]) -> np.ndarray:
+  """Return the numbers, from 0, of the examples of a shard in some batches: [count, B].
+
+  Args:
+    batches: numbers of the batches: [count].
+    batch_size: examples in a whole batch, over all shards.
+    shard: (index, count), the contiguous part of the rows.
+  """
+  index, shards = shard
+  rows = batch_size // shards
+  return batches[:, None] * batch_size + index * rows + np.arange(rows)
+
+
+def common_fields(dataset: Dataset) -> dict[str, Any]:
+  """Return the fields that all datasets have, to make another dataset of this one."""
+  return {
+    field.name: getattr(dataset, field.name) for field in dataclasses.fields(Dataset)
+  }
 
 
 def with_order(dataset: Dataset, order: Order) -> Dataset:

@@ -2,12 +2,11 @@
 
 import dataclasses
 import functools
-from typing import Any
 
 import numpy as np
 
 from attention_lab.dataset.base.bucketed import Bucketed
-from attention_lab.dataset.base.dataset import Batch, Dataset, with_order
+from attention_lab.dataset.base.dataset import Batch, Dataset, common_fields, with_order
 from attention_lab.dataset.base.order import Order
 from attention_lab.dataset.base.wrapped import Wrapped
 from attention_lab.errors import UserError
@@ -33,10 +32,7 @@ def hold_out(dataset: Dataset, share: float) -> Dataset:
     )
   if isinstance(dataset, Wrapped) and not isinstance(dataset, HeldOut):
     return dataset.over([hold_out(source, share) for source in dataset.sources])
-  given: dict[str, Any] = {
-    field.name: getattr(dataset, field.name) for field in dataclasses.fields(Dataset)
-  }
-  return HeldOut(of=dataset, share=share, **given)
+  return HeldOut(of=dataset, share=share, **common_fields(dataset))
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -11,6 +11,7 @@ from attention_lab.dataset.base.dataset import (
   each_array,
   in_passes,
   num_batches,
+  rows_of,
 )
 from attention_lab.dataset.base.parts import Parted
 from attention_lab.dataset.base.wrapped import Wrapped
@@ -64,12 +65,9 @@ class Mixed(Wrapped, Parted):
     if split != "train":
       some = [self._of_one(split, step + i, batch_size, shard) for i in range(count)]
       return each_array(lambda *arrays: np.stack(arrays), *some)
-    index, shards = shard
-    rows = batch_size // shards
-    steps = step + np.arange(count)[:, None]
-    numbers = (steps * batch_size + index * rows + np.arange(rows)).ravel()
-    batch = self._gather(*self._drawn(numbers), in_passes)
-    return each_array(lambda array: array.reshape(count, rows, -1), batch)
+    places = rows_of(step + np.arange(count), batch_size, shard)
+    batch = self._gather(*self._drawn(places.ravel()), in_passes)
+    return each_array(lambda array: array.reshape(*places.shape, -1), batch)
 
   def shapes(self, split: str, batch_size: int) -> dict[int, int]:
     if split == "train":

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from attention_lab.dataset.base.dataset import Batch, Dataset, each_array
+from attention_lab.dataset.base.dataset import Batch, Dataset, each_array, rows_of
 
 
 class Parted(Dataset):
@@ -82,16 +82,14 @@ class EvenParts(Parted):
   ) -> Batch:
     if split == "train":
       return super().batches(split, step, count, batch_size, shard)
-    index, shards = shard
-    rows = batch_size // shards
     places, numbers = np.divmod(
       step + np.arange(count), self._batches(split, batch_size)
     )
-    within = numbers[:, None] * batch_size + index * rows + np.arange(rows)
+    within = rows_of(numbers, batch_size, shard)
     each = self.size(split) // len(self.part_names)
     inside = (within < each) & (places < len(self.part_names))[:, None]
     chosen = np.where(inside, places[:, None] * each + within, 0).ravel()
     found = self.examples(split, 0, chosen)
     weights = found.weights * inside.reshape(-1, 1).astype(np.float32)
     found = found._replace(weights=weights)
-    return each_array(lambda array: array.reshape(count, rows, -1), found)
+    return each_array(lambda array: array.reshape(*within.shape, -1), found)

@@ -1,11 +1,10 @@
 """Overlapping windows, so that each target of an evaluation has a long context."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
-from attention_lab.dataset.base.dataset import Batch, Dataset
+from attention_lab.dataset.base.dataset import Batch, Dataset, common_fields
 from attention_lab.dataset.base.windows import Windows
 from attention_lab.errors import UserError
 from attention_lab.tokenizer.base.vocabulary import Vocabulary
@@ -27,10 +26,7 @@ def strided(dataset: Dataset, stride: int) -> "Strided":
       f"--config.evaluation.stride={stride}: windows of {dataset.sequence_length} tokens "
       f"that start so far apart leave tokens out; take 1 to {dataset.sequence_length}."
     )
-  given: dict[str, Any] = {
-    field.name: getattr(dataset, field.name) for field in dataclasses.fields(Dataset)
-  }
-  return Strided(of=dataset, stride=stride, **given)
+  return Strided(of=dataset, stride=stride, **common_fields(dataset))
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -53,6 +49,13 @@ class Strided(Windows):
   @property
   def fingerprint(self) -> str:
     return self.of.fingerprint
+
+  @property
+  def token_bytes(self) -> np.ndarray | None:
+    return self.of.token_bytes
+
+  def bytes_per_token(self, split: str) -> float | None:
+    return self.of.bytes_per_token(split)
 
   def length(self, split: str) -> int:
     return self.of.length(split)
