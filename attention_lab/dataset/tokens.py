@@ -98,10 +98,10 @@ class Tokens(Windows):
     """The tokenizer's vocabulary, with a separator if the tokens may have it."""
     made = _of_file(self.tokenizer)
     files = self._tokenizer_files
-    plain, separated = made.vocabulary(files, False), SEPARATED in self.kept
-    if not self.kept:
-      separated = _fits_separator(made, files, plain.size, self._found())
-    vocabulary = made.vocabulary(files, True) if separated else plain
+    if self.kept:
+      vocabulary = made.vocabulary(files, SEPARATED in self.kept)
+    else:
+      vocabulary = _of_tokens(made, files, self._found())
     if self.vocabulary_size not in (None, vocabulary.size):
       raise UserError(
         f"vocabulary_size={self.vocabulary_size}: the tokenizer {self.tokenizer} has "
@@ -164,15 +164,20 @@ def _of_file(spec: str) -> Tokenizer:
   return made
 
 
-def _fits_separator(
-  made: Tokenizer, files: Mapping[str, bytes], size: int, found: int
-) -> bool:
-  """Return whether a vocabulary has a separator, given its size without and the largest."""
+def _of_tokens(
+  made: Tokenizer, files: Mapping[str, bytes], largest: int
+) -> TextVocabulary:
+  """Return the vocabulary of tokens of which the largest is known.
+
+  It has a separator if that adds no token, or if the largest token needs it.
+  """
+  plain = made.vocabulary(files, False)
   try:
-    separated = made.vocabulary(files, True).size
+    separated = made.vocabulary(files, True)
+    fits = separated.size == plain.size or largest >= plain.size
   except UserError:  # The file names no usual separator.
-    return False
-  return separated == size or found >= size
+    return plain
+  return separated if fits else plain
 
 
 def _refuse_common(splits: Mapping[str, Shards]) -> None:
