@@ -40,10 +40,10 @@ class Needle(EvenParts, Numbered):
 
   A needle names a random word, its key, and a random number, its value. The needles stand
   between the tokens of a haystack at random places, and `queries` of the keys are asked for
-  behind it. The tokens of the answers count; each is predicted from those before it. In
-  validation the needle that is asked for first stands at `depths` depths, from the start
-  of the haystack (0 %) to its end (100 %), each of which has metrics of its own. RULER has
-  7 digits, and up to 4 keys, values and queries.
+  behind it. The tokens of the answers count; each is predicted from those before it. The
+  validation examples are divided evenly over `depths` depths of the needle that the first
+  question asks for, from the start of the haystack (0 %) to its end (100 %); each depth
+  has metrics of its own. RULER has 7 digits, and up to 4 keys, values and queries.
 
   Departures:
     - The queries follow one another, each with its answer, and the values of a key are
@@ -172,8 +172,8 @@ class Needle(EvenParts, Numbered):
     words = random.distinct(len(LETTERS) ** self.letters, keys)
     numbers = random.integers(10**self.digits, needles)
     at = random.uniform(needles)
-    # The key that is asked for first has its first needle at the depth; its others, and
-    # all other needles, are anywhere.
+    # The first needle of the key in the first question is at the given depth; all other
+    # needles are at random depths.
     at[:, 0] = depths
     tokens = np.empty((random.rows, self.sequence_length + 1), np.int32)
     counts = np.zeros(tokens.shape, bool)

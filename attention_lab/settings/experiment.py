@@ -141,8 +141,8 @@ SETTINGS: Mapping[str, Setting] = {
   ),
   "train.tokens": Changeable(
     None,
-    "Training tokens, in place of steps: as many steps as see at least so many tokens of "
-    "examples. The run stores the steps.",
+    "Number of training tokens, in place of `steps`: training takes the smallest number "
+    "of steps that covers them. The run stores that number of steps.",
     kind=int,
     above=0,
     below=10**15,

@@ -180,7 +180,7 @@ def _refuse_data(config: Config, experiment: Experiment) -> None:
 def settle_length(
   config: Config, kept: Mapping[str, bytes] = MappingProxyType({})
 ) -> None:
-  """Replace a budget of tokens by the number of steps that see so many, in place.
+  """Replace a budget of tokens by the smallest number of steps that covers it, in place.
 
   Args:
     config: the configuration.

@@ -71,7 +71,8 @@ class Work(NamedTuple):
 def prepared(folder: Path, work: Work) -> Prepared:
   """Return token files, which are made if the folder does not hold them.
 
-  A start after an interruption goes on with what the folder holds, to the same bytes.
+  After an interruption, the next call keeps the files that are complete and makes the
+  others. The content does not depend on interruptions.
 
   Args:
     folder: folder named after everything that the tokens depend on.
