@@ -34,6 +34,12 @@ from attention_lab.experiment import Experiment
 from attention_lab.plugin import spec as specs
 from attention_lab.system.code_hash import code_hash
 from attention_lab.system.files import user_cache, write_json
+from attention_lab.system.slow import announced
+
+LONG = (
+  "Checking that no output depends on later tokens, once for this model and its shapes; "
+  "--skip_checks omits it."
+)
 
 
 class Limits(NamedTuple):
@@ -109,7 +115,8 @@ def refuse_leak(
   path = user_cache() / "leaks" / f"{name}.json"
   verdict = _load(path)
   if verdict is None:
-    leak, exact = _find(experiment, cases, make_params)
+    with announced(LONG):
+      leak, exact = _find(experiment, cases, make_params)
     verdict = {"leak": leak, "exact": exact}
     _store(path, verdict)
   if verdict["leak"]:
