@@ -7,7 +7,7 @@ import numpy as np
 
 from attention_lab.dataset.base.counter_random import CounterRandom
 from attention_lab.dataset.base.dataset import Batch, register_dataset
-from attention_lab.dataset.base.generated import Generated
+from attention_lab.dataset.base.generated import Generated, tagged
 from attention_lab.tokenizer.base.vocabulary import CharacterVocabulary
 
 
@@ -43,6 +43,4 @@ class Parity(Generated):
     if not self.running:
       return super().examples(split, epoch, indices)
     bits = self.random(split, indices).integers(2, self.sequence_length)
-    odd = np.cumsum(bits, axis=1) % 2
-    weights = np.ones(bits.shape, np.float32)
-    return Batch(bits.astype(np.int32), odd.astype(np.int32), weights)
+    return tagged(bits, np.cumsum(bits, axis=1) % 2)

@@ -17,16 +17,25 @@ from tests.parts import tiny_config
 SIZES = "train_examples=10, validation_examples=7"
 SPECS = {
   "associative_recall": f"associative_recall(sequence_length=16, pairs=3, {SIZES})",
+  "compositional_recall": f"compositional_recall(sequence_length=24, {SIZES})",
   "copy": f"copy(sequence_length=8, {SIZES})",
   "digits": "digits",
   "dyck": f"dyck(sequence_length=12, {SIZES})",
+  "flip_flop": f"flip_flop(sequence_length=16, ignore=0.5, {SIZES})",
+  "forgetting_recall": f"forgetting_recall(sequence_length=16, pairs=3, updates=1,"
+  f" {SIZES})",
+  "fuzzy_recall": f"fuzzy_recall(sequence_length=16, {SIZES})",
+  "group_words": f"group_words(sequence_length=8, {SIZES})",
   "induction": f"induction(sequence_length=9, {SIZES})",
   "listops": f"listops(sequence_length=16, {SIZES})",
   "majority": f"majority(sequence_length=8, {SIZES})",
   "masked": "masked(of='python_docs', sequence_length=32)",
+  "memorisation": f"memorisation(sequence_length=8, keys=9, {SIZES})",
   "mixture": "mixture(of=('python_docs', 'python_docs(seed=1)'), sequence_length=32)",
   "modular_arithmetic": f"modular_arithmetic(sequence_length=12, {SIZES})",
   "needle": "needle(sequence_length=64, train_examples=10, validation_examples=10)",
+  "ngram_induction": f"ngram_induction(sequence_length=9, {SIZES})",
+  "noisy_recall": f"noisy_recall(sequence_length=12, {SIZES})",
   "parallel_text": "parallel_text(source='{split}.en', target='{split}.de', "
   "vocabulary_size=300, sequence_length=24, buckets=3)",
   "parity": f"parity(sequence_length=12, running=True, {SIZES})",
@@ -39,6 +48,7 @@ SPECS = {
   "text_classification": "text_classification(train='labels.tsv', "
   "validation='others.tsv', sequence_length=8)",
   "text": "text(path='text.txt', sequence_length=8)",
+  "variable_assignment": f"variable_assignment(sequence_length=32, {SIZES})",
   "tokens": "tokens(train='train_*.npy', validation='validation.bin', sequence_length=8)",
 }
 

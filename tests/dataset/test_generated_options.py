@@ -163,6 +163,33 @@ def test_induction_queries_every_letter_and_place_equally_often():
     ("listops(max_args=1)", "max_args"),
     ("listops(sequence_length=4)", "sequence_length"),
     ("listops(shortest=1.5)", "shortest"),
+    ("group_words(group='s7')", "group"),
+    ("group_words(group='a2')", "group"),
+    ("group_words(group='d4')", "group"),
+    ("group_words(sequence_length=0)", "sequence_length"),
+    ("flip_flop(sequence_length=7)", "sequence_length"),
+    ("flip_flop(ignore=1.1)", "ignore"),
+    ("memorisation(keys=0)", "keys"),
+    ("memorisation(sequence_length=1)", "sequence_length"),
+    ("noisy_recall(sequence_length=9)", "sequence_length"),
+    ("noisy_recall(values=0)", "values"),
+    ("noisy_recall(noise=1)", "noise"),
+    ("fuzzy_recall(sequence_length=10)", "sequence_length"),
+    ("fuzzy_recall(keys=0)", "keys"),
+    ("fuzzy_recall(value_length=5)", "value_length"),
+    ("forgetting_recall(pairs=0)", "pairs"),
+    ("forgetting_recall(updates=9)", "updates"),
+    ("forgetting_recall(sequence_length=39)", "sequence_length"),
+    ("forgetting_recall(vocabulary_size=23)", "vocabulary_size"),
+    ("compositional_recall(pairs=5)", "pairs"),
+    ("compositional_recall(sequence_length=23)", "sequence_length"),
+    ("compositional_recall(vocabulary_size=11)", "vocabulary_size"),
+    ("ngram_induction(n=33)", "n"),
+    ("ngram_induction(alphabet=1)", "alphabet"),
+    ("variable_assignment(chains=0)", "chains"),
+    ("variable_assignment(hops=-1)", "hops"),
+    ("variable_assignment(hops=13, sequence_length=200)", "chains"),
+    ("variable_assignment(sequence_length=25)", "sequence_length"),
     ("random_pairs(sequence_length=4, alphabet=4)", "train_examples"),
     ("random_pairs(validation_examples=513)", "validation_examples"),
   ],
@@ -182,3 +209,7 @@ def test_smallest_vocabulary_in_the_message_is_accepted():
   with pytest.raises(UserError, match="take 10 or more for 4 pairs"):
     make("associative_recall(vocabulary_size=9)")
   make("associative_recall(vocabulary_size=10)").batch("train", 0, 4)
+  make("forgetting_recall(vocabulary_size=24)").batch("train", 0, 4)
+  make("forgetting_recall(vocabulary_size=18, updates=0)").batch("train", 0, 4)
+  make("compositional_recall(vocabulary_size=12)").batch("train", 0, 4)
+  make("compositional_recall(pairs=1, vocabulary_size=6)").batch("train", 0, 4)

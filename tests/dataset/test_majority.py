@@ -29,6 +29,23 @@ def test_label_is_the_most_frequent_letter_and_the_first_of_ties(split):
   assert 0 < ties < 64
 
 
+def test_running_labels_are_those_of_each_prefix():
+  running = made("sequence_length=9, alphabet=3, running=True")
+  batch = running.batch("train", 0, 16)
+  assert batch.weights.all()
+  for inputs, targets in zip(batch.inputs, batch.targets, strict=True):
+    for end in range(1, 10):
+      counts = Counter(inputs[:end].tolist())
+      most = max(counts.values())
+      assert targets[end - 1] == min(i for i in counts if counts[i] == most)
+
+
+def test_data_of_earlier_versions_are_the_same():
+  """The option `running` is newer than runs that are stored."""
+  assert made("").fingerprint.startswith("98099e99")
+  assert made("running=True").fingerprint != made("").fingerprint
+
+
 def test_every_letter_occurs_as_a_label():
   labels = made("alphabet=4").batch("train", 0, 64).targets[:, -1]
   assert set(labels) == {0, 1, 2, 3}

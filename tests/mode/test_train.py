@@ -140,11 +140,18 @@ def test_a_prompt_with_unknown_characters_is_refused(finished):
 SMALL = "sequence_length=8, validation_examples=8"
 DATASETS = {
   "associative_recall": f"pairs=2, vocabulary_size=16, {SMALL}",
+  "compositional_recall": None,  # associative_recall has the same code.
   "copy": None,  # The mixture is of it.
+  "flip_flop": None,  # dyck counts some next tokens as well.
+  "forgetting_recall": None,  # associative_recall has the same code.
+  "fuzzy_recall": None,  # dyck counts some next tokens as well.
   "listops": "sequence_length=16, validation_examples=8",
   "majority": None,  # tests/architecture/test_encoder.py trains on it.
   "masked": f"of='copy({SMALL})'",
+  "memorisation": None,  # group_words has targets at its tokens as well.
   "mixture": f"of=('copy({SMALL})', 'copy({SMALL}, seed=1)')",
+  "ngram_induction": None,  # induction counts the last token alone as well.
+  "noisy_recall": None,  # dyck counts some next tokens as well.
   "parallel_text": None,  # It needs files; tests/test_shapes.py trains on the like.
   "python_docs": "sequence_length=512",
   "selective_copying": f"letters=2, {SMALL}",
@@ -153,6 +160,7 @@ DATASETS = {
   "needle": "sequence_length=56, depths=2, validation_examples=8",
   "text": None,  # It needs a file; python_docs is text as well.
   "tokens": None,  # It needs files; tests/dataset/test_tokens.py trains on some.
+  "variable_assignment": None,  # parity is a label of the last token as well.
   "shakespeare": None,  # It needs a download.
 }
 

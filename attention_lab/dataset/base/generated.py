@@ -24,6 +24,9 @@ class Numbered(Dataset):
 
   primary: ClassVar[str] = "accuracy"
 
+  # Options that later versions added: at their defaults the data are those of before.
+  added: ClassVar[tuple[str, ...]] = ()
+
   train_examples: int = 65_536  # Different examples to train on.
   validation_examples: int = 512  # Examples to validate on.
 
@@ -50,8 +53,9 @@ class Numbered(Dataset):
   @property
   def fingerprint(self) -> str:
     options = dataclasses.asdict(self)
-    for given in datasets.given:  # These options do not change the data.
-      del options[given]
+    unset = [name for name in self.added if options[name] == getattr(type(self), name)]
+    for same in (*datasets.given, *unset):  # These options do not change the data.
+      del options[same]
     recipe = (type(self).__name__, 2, sorted(options.items()))
     return hashlib.sha256(repr(recipe).encode()).hexdigest()
 
@@ -61,6 +65,41 @@ class Numbered(Dataset):
   def random(self, split: str, indices: np.ndarray) -> CounterRandom:
     """Return the random numbers of some examples of a split."""
     return CounterRandom(self.seed, STREAMS[split], indices)
+
+
+def tagged(
+  inputs: np.ndarray, targets: np.ndarray, counts: np.ndarray | None = None
+) -> Batch:
+  """Return examples with targets that are not next tokens.
+
+  Args:
+    inputs: tokens [B, T].
+    targets: a token for each of them [B, T].
+    counts: which targets count [B, T]; None for all.
+  """
+  weights = np.ones(inputs.shape) if counts is None else counts
+  return Batch(
+    inputs.astype(np.int32), targets.astype(np.int32), weights.astype(np.float32)
+  )
+
+
+@dataclasses.dataclass(kw_only=True)
+class Tagged(Numbered):
+  """Examples that are made from random numbers alone, whose targets are not next tokens.
+
+  So samples of a model differ from its data. A subclass writes `vocabulary` and `tag`, and
+  checks its options in `check`.
+  """
+
+  tasks: ClassVar[tuple[str, ...]] = ("labels",)
+
+  @abc.abstractmethod
+  def tag(self, random: CounterRandom) -> Batch:
+    """Return examples, by `tagged`; each row may use only its own random numbers."""
+
+  def examples(self, split: str, epoch: int, indices: np.ndarray) -> Batch:
+    del epoch
+    return self.tag(self.random(split, indices))
 
 
 @dataclasses.dataclass(kw_only=True)

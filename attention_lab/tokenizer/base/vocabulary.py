@@ -171,6 +171,12 @@ class WordVocabulary:
       )
     return cls(tuple(map(str, range(size))), separator)
 
+  @classmethod
+  def of_kinds(cls, *others: str, **counts: int) -> "WordVocabulary":
+    """Return the numbered tokens of some kinds, `k=2, v=1`: "k0 k1 v0", and then others."""
+    kinds = (f"{kind}{i}" for kind, count in counts.items() for i in range(count))
+    return cls((*kinds, *others))
+
   @property
   def size(self) -> int:
     """Number of tokens."""
