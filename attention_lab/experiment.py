@@ -47,7 +47,8 @@ class Experiment(NamedTuple):
 
   dataset: Dataset
   model: Model
-  causal: "Builders"  # Of the attentions that have to be causal.
+  # Of the attentions that have to be causal; none if every logit depends on all tokens.
+  causal: "Builders"
   # (policy, parameters, random key or None, batch) → logits, or the factors of many.
   output: Callable[[jmp.Policy, Any, Any, Any], Any]
   loss: Loss
@@ -108,7 +109,7 @@ def assemble(
   return Experiment(
     dataset=dataset,
     model=model,
-    causal=causal,
+    causal={} if dataset.task == "reconstruction" else causal,
     output=partial(_output, model),
     loss=partial(_loss, model, policy, train.label_smoothing),
     measure=partial(_measure, partial(_output, model, policy), dataset.token_bytes),

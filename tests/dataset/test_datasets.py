@@ -18,6 +18,7 @@ SIZES = "train_examples=10, validation_examples=7"
 SPECS = {
   "associative_recall": f"associative_recall(sequence_length=16, pairs=3, {SIZES})",
   "compositional_recall": f"compositional_recall(sequence_length=24, {SIZES})",
+  "compression": f"compression(sequence_length=8, {SIZES})",
   "copy": f"copy(sequence_length=8, {SIZES})",
   "digits": "digits",
   "dyck": f"dyck(sequence_length=12, {SIZES})",
@@ -29,6 +30,7 @@ SPECS = {
   "induction": f"induction(sequence_length=9, {SIZES})",
   "listops": f"listops(sequence_length=16, {SIZES})",
   "majority": f"majority(sequence_length=8, {SIZES})",
+  "markov_chains": f"markov_chains(sequence_length=16, {SIZES})",
   "masked": "masked(of='python_docs', sequence_length=32)",
   "memorisation": f"memorisation(sequence_length=8, keys=9, {SIZES})",
   "mixture": "mixture(of=('python_docs', 'python_docs(seed=1)'), sequence_length=32)",
@@ -91,7 +93,7 @@ def test_batch_has_the_documented_shapes_and_dtypes(dataset, split):
   for tokens in (batch.inputs, batch.targets):
     assert 0 <= tokens.min() <= tokens.max() < dataset.vocabulary.size
   moved = batch.inputs[:, 1:] == batch.targets[:, :-1]
-  if dataset.tasks[0] not in ("labels", "masked"):
+  if dataset.tasks[0] not in ("labels", "masked", "reconstruction"):
     assert moved.all()
   else:  # No answer is among the inputs.
     assert (

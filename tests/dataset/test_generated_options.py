@@ -169,6 +169,8 @@ def test_induction_queries_every_letter_and_place_equally_often():
     ("group_words(sequence_length=0)", "sequence_length"),
     ("flip_flop(sequence_length=7)", "sequence_length"),
     ("flip_flop(ignore=1.1)", "ignore"),
+    ("compression(alphabet=1)", "alphabet"),
+    ("compression(sequence_length=1)", "sequence_length"),
     ("memorisation(keys=0)", "keys"),
     ("memorisation(sequence_length=1)", "sequence_length"),
     ("noisy_recall(sequence_length=9)", "sequence_length"),

@@ -140,18 +140,22 @@ def test_a_prompt_with_unknown_characters_is_refused(finished):
 SMALL = "sequence_length=8, validation_examples=8"
 DATASETS = {
   "associative_recall": f"pairs=2, vocabulary_size=16, {SMALL}",
+  "compression": None,  # tests/architecture/test_autoencoder.py trains on it.
   "compositional_recall": None,  # associative_recall has the same code.
   "copy": None,  # The mixture is of it.
   "flip_flop": None,  # dyck counts some next tokens as well.
   "forgetting_recall": None,  # associative_recall has the same code.
   "fuzzy_recall": None,  # dyck counts some next tokens as well.
+  "group_words": None,  # parity has running targets, too.
   "listops": "sequence_length=16, validation_examples=8",
   "majority": None,  # tests/architecture/test_encoder.py trains on it.
+  "markov_chains": None,  # dyck and induction are next tokens, too.
   "masked": f"of='copy({SMALL})'",
-  "memorisation": None,  # group_words has targets at its tokens as well.
+  "memorisation": None,  # parity has running targets, too.
   "mixture": f"of=('copy({SMALL})', 'copy({SMALL}, seed=1)')",
   "ngram_induction": None,  # induction counts the last token alone as well.
   "noisy_recall": None,  # dyck counts some next tokens as well.
+  "parity": f"running=True, {SMALL}",
   "parallel_text": None,  # It needs files; tests/test_shapes.py trains on the like.
   "python_docs": "sequence_length=512",
   "selective_copying": f"letters=2, {SMALL}",

@@ -17,8 +17,9 @@ SPLITS = ("train", "validation")
 # The forms of examples. "next_token": targets may be among the inputs, only for causal
 # models. "labels": targets are not among the inputs. "masked": tokens hidden in the inputs,
 # only for models that see both sides. "pairs": next tokens given a source, which is an
-# array of its own.
-TASKS = ("next_token", "labels", "masked", "pairs")
+# array of its own. "reconstruction": targets are the inputs at the same positions, only for
+# models that predict all of them from one vector.
+TASKS = ("next_token", "labels", "masked", "pairs", "reconstruction")
 
 
 class Batch(NamedTuple):
