@@ -41,7 +41,7 @@ class Based(Normalised):
 
   def query_features(self, x: jax.Array, positions: jax.Array) -> jax.Array:
     q = self.project(x, "query", self.feature)
-    return taylor(self.position.rotate(q, positions))
+    return taylor(self.position.rotate(q, positions) * self.position.score_scale)
 
   def key_features(self, x: jax.Array, positions: jax.Array) -> jax.Array:
     k = self.project(x, "key", self.feature)

@@ -48,7 +48,7 @@ class Linformer(MultiHead):
     real = (mask.context_positions >= 0)[:, :, None, None]
     k = self._projected(jnp.where(real, k, 0), "key", mask)
     v = self._projected(jnp.where(real, v, 0), "value", mask)
-    scores = products(q, k) * self.key_size**-0.5
+    scores = products(q, k) * self.score_scale
     weights = softmax(scores, jnp.ones((), bool))
     return jnp.einsum("BNTR,BRNV->BTNV", weights.astype(v.dtype), v)
 

@@ -62,7 +62,7 @@ class Nystrom(MultiHead):
 
   def _softmax(self, q: jax.Array, k: jax.Array, allowed: jax.Array) -> jax.Array:
     """Return weights: [B, T, N, K], [B, S, N, K], [B, S] bool → [B, N, T, S]."""
-    scores = products(q, k) * self.key_size**-0.5
+    scores = products(q, k) * self.score_scale
     return softmax(scores, allowed[:, None, None])
 
   def _convolved(self, v: jax.Array) -> jax.Array:

@@ -58,7 +58,7 @@ class Performer(Normalised):
 
   def query_features(self, x: jax.Array, positions: jax.Array) -> jax.Array:
     q = self.position.rotate(self.project(x, "query"), positions)
-    exponents = self._exponents(q)
+    exponents = self._exponents(q * self.position.score_scale)
     top = jax.lax.stop_gradient(exponents.max(axis=-1, keepdims=True))
     return jnp.exp(exponents - top)
 

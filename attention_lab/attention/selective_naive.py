@@ -52,7 +52,7 @@ class SelectiveNaive(Attention):
     q = self.position.rotate(
       q.reshape(*q.shape[:2], self.num_heads, self.key_size), mask.query_positions
     )
-    scores = jnp.einsum("BTNK,BTSNK->BNTS", q, k) / self.key_size**0.5
+    scores = jnp.einsum("BTNK,BTSNK->BNTS", q, k) * self.score_scale
     positions = mask.query_positions, mask.context_positions
     bias = bias_of(self.position, *positions, self.num_heads, mask.causal)
     scores = scores if bias is None else scores + bias

@@ -68,6 +68,10 @@ class Randomized(Position):
     reach = self._scheme.reach
     return None if reach is None else (reach - 1) // self.stride + 1
 
+  @property
+  def score_scale(self) -> float:
+    return self._scheme.score_scale
+
   def draw(self) -> jax.Array | None:
     key = hk.maybe_next_rng_key()
     if key is None:

@@ -35,7 +35,9 @@ class Rope(Position):
     θ_f = p · base^{-2f/K}
 
   Departures:
-    - With YaRN, queries and keys are multiplied by 0.1 ln s + 1 each.
+    - YaRN's temperature multiplies the scores of a softmax by (0.1 ln s + 1)², rather
+      than queries and keys by the root, so that attentions without a softmax, such as
+      linear attention, are only rotated.
   """
 
   base: float = 10_000.0  # The longest wavelength is 2π · base positions.
@@ -71,9 +73,15 @@ class Rope(Position):
 
   def rotate(self, x: jax.Array, positions: jax.Array) -> jax.Array:
     angle = jnp.einsum("BT,F->BTF", positions, self._frequencies(x.shape[-1]))
-    # YaRN's temperature t divides the scores: each side carries its root, 1/√t.
-    length = 0.1 * math.log(self.factor) + 1 if self.scaling == "yarn" else 1.0
-    return turn(x, length * jnp.cos(angle), length * jnp.sin(angle))
+    return turn(x, jnp.cos(angle), jnp.sin(angle))
+
+  @property
+  def score_scale(self) -> float:
+    if self.scaling != "yarn":
+      return 1.0
+    return (
+      0.1 * math.log(self.factor) + 1
+    ) ** 2  # 1/t, with the paper's temperature t.
 
   def _frequencies(self, key_size: int) -> jax.Array:
     """Return radians per position of every pair: [K/2], 0 for pairs not rotated."""

@@ -7,14 +7,18 @@ from attention_lab.position.base.position import positions, shared_sample
 
 
 def call(spec, method, *args, max_length=16, key=None, params=None):
-  """Return the result of a hook; a key adds a random sample. `params` are by name."""
+  """Return a property, or the result of a hook; a key adds a random sample.
+
+  `params` are by name.
+  """
 
   def run():
     def build():
       return positions.bind(spec)(max_length=max_length)
 
     with shared_sample(build()):
-      return getattr(build(), method)(*args)
+      found = getattr(build(), method)
+      return found(*args) if callable(found) else found
 
   transformed = hk.transform(run)
   fresh = transformed.init(jax.random.key(0))

@@ -3,14 +3,18 @@
 import cmath
 import math
 
+import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from attention_lab.attention.base.attention import attentions
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
-from tests.parts import tiny_config
+from attention_lab.kernel.mask import Mask
+from attention_lab.position.rope import Rope
+from tests.parts import default_positions, inputs, make_attention, tiny_config
 from tests.position.schemes import call
 
 K, LENGTH = 8, 200
@@ -75,7 +79,7 @@ def test_yarn_equals_the_formula_of_the_paper(in_float64, base):
     gamma = 0 if turns < 1 else 1 if turns > 32 else (turns - 1) / (32 - 1)
     kinds.add("ramp" if 0 < gamma < 1 else gamma)
     stretched = (1 - gamma) * theta / 4 + gamma * theta
-    return (0.1 * math.log(4) + 1) * cmath.exp(1j * p * stretched)
+    return cmath.exp(1j * p * stretched)
 
   close(f"rope(scaling=yarn, factor=4, base={base}.0)", multiplier)
   assert "ramp" in kinds
@@ -97,7 +101,7 @@ def test_the_ramp_of_yarn_can_be_linear_in_the_dimensions(in_float64, base):
     theta = base ** (-2 * f / K)
     interpolated = min(max((f - low) / (high - low), 0), 1)
     stretched = interpolated * theta / 4 + (1 - interpolated) * theta
-    return (0.1 * math.log(4) + 1) * cmath.exp(1j * p * stretched)
+    return cmath.exp(1j * p * stretched)
 
   close(f"rope(scaling=yarn, factor=4, base={base}.0, ramp=dimensions)", multiplier)
 
@@ -112,8 +116,42 @@ def test_yarn_does_not_interpolate_fast_pairs(in_float64):
     max_length=205,
   )
   plain = call("rope", "rotate", jnp.ones((1, 1, 1, K)), jnp.array([[5]]))
-  np.testing.assert_allclose(y[..., 0] / plain[..., 0], 0.1 * math.log(4) + 1)
-  assert not np.allclose(y[..., 1] / plain[..., 1], 0.1 * math.log(4) + 1)
+  np.testing.assert_allclose(y[..., 0], plain[..., 0])
+  assert not np.allclose(y[..., 1], plain[..., 1])
+
+
+# Whose weights are a softmax of scores, an approximation of one, or sigmoids.
+SOFTMAX = (
+  *("standard", "cosine", "differential", "latent", "talking_heads", "sliding_window"),
+  *("softmax_plus_one", "forgetting", "leviathan_selective", "selective_naive"),
+  *("selective", "dilated", "block_sparse", "linformer", "nystrom", "sigmoid"),
+  *("based", "performer"),
+)
+
+
+@pytest.mark.parametrize("name", attentions)
+def test_a_temperature_changes_a_softmax_and_nothing_else(monkeypatch, name):
+  """YaRN's temperature has no place in a linear attention, whose output it would scale."""
+  part, programs = attentions[name], []
+  x, at = inputs(), default_positions()
+  if "rotate" not in part.honours:
+    pytest.skip("it honours no rotation")
+
+  def run():
+    mask = Mask(at, at, causal="causal" in part.kinds)
+    return make_attention(name, "rope(scaling=yarn, factor=4)")(x, x, mask)
+
+  for scale in (None, 1.0):
+    if scale:
+      monkeypatch.setattr(Rope, "score_scale", scale)
+    programs.append(str(jax.make_jaxpr(hk.transform(run).init)(jax.random.key(0))))
+  assert (programs[0] != programs[1]) == (name in SOFTMAX)
+
+
+@pytest.mark.parametrize("spec", ["{}", "randomized(of='{}')"])
+def test_the_temperature_of_yarn_is_that_of_the_paper(spec):
+  spec = spec.format("rope(scaling=yarn, factor=4)")
+  assert call(spec, "score_scale") == pytest.approx((0.1 * math.log(4) + 1) ** 2)
 
 
 def test_yarn_takes_the_length_of_training_at_other_lengths(in_float64):

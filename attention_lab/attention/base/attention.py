@@ -88,8 +88,10 @@ class Attention(Module):
   separates_documents: ClassVar[bool] = False
 
   # Whether it requires a rotation of the pairs (x_f, x_{f+K/2}), each by its own angle, as
-  # in rope. Assembly verifies that of the scheme.
+  # in rope; whether that may not change the length of a key, as xpos does. Assembly
+  # verifies both of the scheme.
   turns_pairs: ClassVar[bool] = False
+  keeps_lengths: ClassVar[bool] = False
 
   def __new__(cls, *_: Any, **given: Any) -> Self:
     """Raise `UserError` if what a model supplies is missing."""
@@ -103,6 +105,11 @@ class Attention(Module):
   def __getnewargs_ex__(self) -> tuple[tuple[()], dict[str, Any]]:
     """Return the arguments that `__new__` gets in a copy."""
     return (), {name: getattr(self, name) for name in SUPPLIED}
+
+  @property
+  def score_scale(self) -> float:
+    """Factor of Q Kᵀ in a softmax: 1/√K, times that of the positional scheme."""
+    return self.key_size**-0.5 * self.position.score_scale
 
   @abc.abstractmethod
   def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:

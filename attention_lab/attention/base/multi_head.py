@@ -142,7 +142,7 @@ class MultiHead(Attention):
       [B, T, N, V].
     """
     bias = _kernel_bias(self.position, self.num_heads, mask)
-    problem = Problem(q, k, v, mask, self.key_size**-0.5, bias=bias, **more)
+    problem = Problem(q, k, v, mask, self.score_scale, bias=bias, **more)
     return attend(problem, self.kernel)
 
   def merge(self, heads: jax.Array) -> jax.Array:

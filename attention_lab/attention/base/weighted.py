@@ -27,7 +27,7 @@ class Weighted(MultiHead):
 
     In float32 at least.
     """
-    return products(q, k) * self.key_size**-0.5 + self.position_bias(mask)
+    return products(q, k) * self.score_scale + self.position_bias(mask)
 
   def weights(self, scores: jax.Array, allowed: jax.Array) -> jax.Array:
     """Softmax: [B, N, T, S], [B, 1, T, S] bool → [B, N, T, S], 0 where not allowed."""

@@ -55,6 +55,11 @@ class Position(Module):
     del query_positions, context_positions, num_heads
     return None
 
+  @property
+  def score_scale(self) -> float:
+    """Factor of the scores of a softmax, or of weights that stand for one."""
+    return 1.0
+
   def draw(self) -> jax.Array | None:
     """Return random values that one forward pass shares; None for none."""
     return None
