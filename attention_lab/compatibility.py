@@ -16,6 +16,7 @@ from jax.extend import core
 
 from attention_lab.architecture.base.architecture import Architecture
 from attention_lab.attention.base.attention import HOOKS, Attention, attentions
+from attention_lab.attention.base.rotations import unmet_requirement
 from attention_lab.block.base.block import Block, blocks
 from attention_lab.block.base.options import Options
 from attention_lab.errors import UserError, line_of
@@ -54,11 +55,10 @@ def refuse_incompatible(
     _refuse_kernel(build, dtype)
     if "causal" in kinds.values():
       _refuse_extend(build, dtype)
-    if hooks & {"rotate", "rotate_keys"} and not _rotates_pairs_if_required(build):
+    if hooks & {"rotate", "rotate_keys"} and (unmet := unmet_requirement(build)):
       raise UserError(
-        f"The attention {attention!r} requires a rotation of the pairs "
-        f"(x_f, x_{{f+K/2}}), as in rope; --position={position} rotates otherwise. "
-        f"Use --position=rope."
+        f"The attention {attention!r} requires {unmet}; --position={position} rotates "
+        f"otherwise. Use --position=rope."
       )
   if missed := hooks & set(HOOKS) - used:
     usable = [
@@ -238,41 +238,6 @@ def _refuse_extend(build: Callable[[], Attention], dtype: Any) -> None:
   d_model = hk.transform(lambda: build().d_model).apply({}, None)
   x = jax.ShapeDtypeStruct((2, 1, d_model), dtype)
   jax.eval_shape(hk.transform(run).init, jax.random.key(0), x)
-
-
-def _rotates_pairs_if_required(build: Callable[[], Attention]) -> bool:
-  """Return False if the attention requires a rotation of pairs and the scheme has none.
-
-  The rotated pairs (1, 0) give the angle and scale of each rotation, with which all other
-  pairs must agree. The rotation is computed, not only traced, which takes about 1 s and
-  is done only if the attention requires it.
-  """
-
-  def rotated() -> tuple[jax.Array, jax.Array]:
-    module = build()
-    halves = (2, 3, module.num_heads, module.key_size // 2)
-    first, second = jax.random.normal(jax.random.key(0), (2, *halves))
-    token_positions = jnp.array([[0, 1, 2], [3, 5, 11]], jnp.int32)
-    token_positions = jnp.minimum(token_positions, module.position.max_length - 1)
-    ones, zeros = jnp.ones(halves), jnp.zeros(halves)
-    rotate = module.position.rotate_keys
-    pairs = jnp.concatenate([ones, zeros], axis=-1)[:, :, :1]  # Heads rotate alike.
-    cos, sin = jnp.split(rotate(pairs, token_positions), 2, axis=-1)
-    expected = [first * cos - second * sin, second * cos + first * sin]
-    actual = rotate(jnp.concatenate([first, second], axis=-1), token_positions)
-    return actual, jnp.concatenate(expected, axis=-1)
-
-  if not hk.transform(lambda: build().turns_pairs).apply({}, None):
-    return True
-  transformed = hk.transform(rotated)
-
-  def agree() -> jax.Array:
-    key = jax.random.key(0)
-    actual, expected = transformed.apply(transformed.init(key), key)
-    return jnp.allclose(actual, expected, rtol=1e-4, atol=1e-5)
-
-  # A compiled program runs even where a caller is traced.
-  return bool(jax.jit(agree).lower().compile()())
 
 
 def _reaches_output(program: core.Jaxpr, variable: core.Var) -> bool:

@@ -11,15 +11,26 @@ import pytest
 
 from attention_lab.attention.base import recurrent
 from attention_lab.attention.base.attention import attentions
+from attention_lab.attention.base.delta import Delta
 from attention_lab.attention.based import taylor
 from attention_lab.attention.linear import elu_plus_one
 from attention_lab.attention.performer import orthogonal
 from attention_lab.benchmark.flops import matmul_flops
 from attention_lab.errors import UserError
+from attention_lab.experiment import assemble
 from attention_lab.kernel.decayed import decayed
 from attention_lab.kernel.delta import delta_rule
 from attention_lab.kernel.mask import Mask
-from tests.parts import HEADS, KEY_SIZE, B, attention_functions, inputs, make_attention
+from tests.parts import (
+  HEADS,
+  KEY_SIZE,
+  B,
+  attention_functions,
+  default_positions,
+  inputs,
+  make_attention,
+  tiny_config,
+)
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 SUMS = ("linear", "performer", "cosformer", "based")
@@ -414,6 +425,20 @@ def test_a_performer_with_many_features_is_softmax_attention():
     errors.append(float(np.abs(y - expected).mean() / np.abs(expected).mean()))
   assert errors[0] > errors[1] > errors[2]
   assert errors[2] < 0.02, errors
+
+
+@pytest.mark.parametrize("name", ["linear", "performer", "based", *STEPS])
+def test_a_scheme_that_changes_lengths_is_refused_or_stays_finite(name):
+  """The delta rule contracts only with unit keys: with xpos, 2,048 tokens gave NaN."""
+  if issubclass(attentions[name], Delta):
+    keeps = "requires a rotation that keeps the lengths of keys.*=xpos.*Use .*=rope"
+    with pytest.raises(UserError, match=keeps):
+      assemble(tiny_config(attention=name, position="xpos"))
+    assemble(tiny_config(attention=name, position="rope(scaling=yarn, factor=4)"))
+    return
+  f = attention_functions(name, "xpos")
+  x, at = inputs(1, 2048), default_positions(1, 2048)
+  assert np.isfinite(f.apply(f.params, None, x, x, Mask(at, at, causal=True))).all()
 
 
 @pytest.mark.parametrize("name", [*SUMS, *STEPS])

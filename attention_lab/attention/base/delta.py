@@ -33,6 +33,7 @@ class Delta(Recurrent):
   """
 
   separates_documents: ClassVar[bool] = True
+  keeps_lengths: ClassVar[bool] = True  # I - β k kᵀ lengthens no vector if |k| is 1.
 
   convolution: int = 4  # Tokens that make q, k and v, their own included; 0: none.
 
