@@ -1,4 +1,4 @@
-"""What an attention requires of a rotation, verified by rotating numbers."""
+"""Requirements of an attention on a rotation, verified by rotating numbers."""
 
 from collections.abc import Callable
 
