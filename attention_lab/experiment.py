@@ -143,6 +143,9 @@ def places_of(config: Config) -> dict[str, str]:
 
 Builders = dict[str, Callable[[], Attention]]  # By spec.
 
+# What `refuse_incompatible` accepted: a process assembles an experiment several times.
+_COMPATIBLE: set[Any] = set()
+
 
 def _attentions(
   config: Config,
@@ -164,7 +167,15 @@ def _attentions(
   hooks, dtype = properties_of(position).hooks, jnp.dtype(config.train.precision)
   required = required_kinds(patterns, architecture)
   for name, kinds in required.items():
-    refuse_incompatible(name, builders[name], config.position, hooks, kinds, dtype)
+    # Everything that the verdict depends on; a class that is defined anew is another one.
+    key = (
+      *(name, attentions[specs.parse(name).name], tuple(kinds.items()), dtype),
+      *(options.num_heads, options.key_size, options.d_model, config.kernel),
+      *(position.func, repr(position.keywords)),
+    )
+    if key not in _COMPATIBLE:
+      refuse_incompatible(name, builders[name], config.position, hooks, kinds, dtype)
+      _COMPATIBLE.add(key)
   causal = {
     name: builders[name]
     for name, kinds in required.items()

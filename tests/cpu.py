@@ -19,6 +19,7 @@ def environment(devices):
     "JAX_PLATFORMS": "cpu",
     "XLA_FLAGS": xla_flags(devices),
     "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",  # Halves the time of the suite.
+    "JAX_TRACEBACK_IN_LOCATIONS_LIMIT": "0",  # Saves 5 % of it.
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "OPENBLAS_NUM_THREADS": "1",  # What has threads is not safely forked.
     **versions.quieting(),

@@ -7,6 +7,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 import pytest
 
+from attention_lab import experiment
 from attention_lab.attention.base.attention import Attention, attentions
 from attention_lab.attention.standard import Standard
 from attention_lab.errors import UserError
@@ -176,3 +177,20 @@ def test_attention_without_rotation_is_compatible_with_alibi(incompatible):
 @pytest.mark.parametrize("incompatible", [KeysAsQueries], indirect=True)
 def test_one_rotation_for_queries_and_keys_is_compatible_with_rope(incompatible):
   assemble(tiny_config(attention="mine", position="rope"))
+
+
+def test_an_attention_is_traced_once_for_each_class_and_setting(monkeypatch):
+  traced = []
+  monkeypatch.setattr(experiment, "_COMPATIBLE", set())
+  monkeypatch.setattr(
+    experiment, "refuse_incompatible", lambda name, *words: traced.append(name)
+  )
+  for width in (8, 9, 10):
+    assemble(tiny_config(attention="standard", model__d_ff=width))
+  assert len(traced) == 1
+  for changes in ({"position": "alibi"}, {"model__num_heads": 1}, {"kernel": "exact"}):
+    assemble(tiny_config(attention="standard", **changes))
+  assert len(traced) == 4
+  with attentions.registered(NoBias, "standard"):
+    assemble(tiny_config(attention="standard"))
+  assert len(traced) == 5
