@@ -44,6 +44,7 @@ class BlockSparse(Weighted):
   seed: int = 0  # Of the random blocks.
 
   kinds: ClassVar[tuple[str, ...]] = ("causal", "bidirectional")
+  relative: ClassVar[bool] = False  # Blocks begin at multiples of their size.
   linear_time: ClassVar[bool] = True
 
   def attend(self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask) -> jax.Array:

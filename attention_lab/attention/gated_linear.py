@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any, ClassVar
 
 import jax
+import jax.numpy as jnp
 
 from attention_lab.attention.base.attention import register_attention
 from attention_lab.attention.base.recurrent import Memory, Recurrent, where_real, wide
@@ -28,11 +29,14 @@ class GatedLinear(Recurrent):
 
   Departures:
     - Values are as wide as keys.
+    - Under a rotation, which the paper does not have, both features of a turned pair
+      have the mean of their log α, so that products depend on distances.
     - A chunk is halved recursively, so that all of it stays matrix products and no
       exponent is positive.
   """
 
   separates_documents: ClassVar[bool] = True
+  turns_pairs: ClassVar[bool] = True
 
   rank: int = 16  # Columns of W1.
   temperature: float = 16.0  # τ; the larger, the slower it forgets.
@@ -44,7 +48,7 @@ class GatedLinear(Recurrent):
     k = self.position.rotate_keys(self.project(context, "key"), mask.context_positions)
     k = where_real(mask.context_positions, k * self.key_size**-0.5)
     v = self.project(context, "value")
-    log_decay = where_real(mask.context_positions, self._log_decay(context))
+    log_decay = where_real(mask.context_positions, self.log_decay(context))
     heads, memory = decayed(q, k, v, log_decay, state.memory, self.chunk, mask.starts)
     return heads, Memory(memory)
 
@@ -53,8 +57,16 @@ class GatedLinear(Recurrent):
     heads = LayerNorm(offset=True, name="norm")(heads).astype(query.dtype)
     return self.output(jax.nn.silu(gate).reshape(heads.shape) * heads)
 
-  def _log_decay(self, x: jax.Array) -> jax.Array:
+  def log_decay(self, x: jax.Array) -> jax.Array:
     """log α: [B, S, D] → [B, S, N, K], float32 at least."""
+    log_decay = self._of_each_feature(x)
+    if self.position.hooks.isdisjoint({"rotate", "rotate_keys"}):
+      return log_decay
+    first, second = jnp.split(log_decay, 2, axis=-1)  # A pair is turned together.
+    return jnp.tile((first + second) / 2, 2)
+
+  def _of_each_feature(self, x: jax.Array) -> jax.Array:
+    """log α without a rotation: [B, S, D] → [B, S, N, K], float32 at least."""
     if self.rank < 1 or self.temperature <= 0:
       raise UserError(
         f"rank={self.rank}, temperature={self.temperature}: the rank has to be 1 or more "

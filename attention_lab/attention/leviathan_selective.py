@@ -39,6 +39,7 @@ class LeviathanSelective(Weighted):
   """
 
   kinds: ClassVar[tuple[str, ...]] = ("causal",)
+  relative: ClassVar[bool] = False  # The token at position 0 is never masked.
 
   def attend(self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask) -> jax.Array:
     nothing = jnp.zeros(

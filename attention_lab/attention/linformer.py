@@ -42,6 +42,7 @@ class Linformer(MultiHead):
   kinds: ClassVar[tuple[str, ...]] = ("bidirectional", "cross")
   linear_time: ClassVar[bool] = True
   separates_documents: ClassVar[bool] = False
+  relative: ClassVar[bool] = False  # A position has its own column.
 
   def attend(self, q: jax.Array, k: jax.Array, v: jax.Array, mask: Mask) -> jax.Array:
     mask.refuse_causal("linformer")

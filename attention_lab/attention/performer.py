@@ -1,7 +1,7 @@
 """Softmax attention by positive random features, FAVOR+ (Choromanski, arXiv:2009.14794)."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +40,8 @@ class Performer(Normalised):
       subtract the largest so far instead, and where it grows, the sums so far shrink,
       which is a recurrence with decay.
   """
+
+  relative: ClassVar[bool] = False  # Random directions are not turned with the vectors.
 
   features: int = 128  # Random features of a head.
   seed: int = 0  # Of the random features, the same in all heads.

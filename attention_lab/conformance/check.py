@@ -10,6 +10,7 @@ from attention_lab.conformance import (
   cost,
   cross_attention,
   decoding,
+  distances,
   documents,
   gradients,
   numerics,
@@ -52,6 +53,7 @@ LAWS = (
   numerics.initial_scale_is_reasonable,
   claims.options_have_an_effect,
   claims.schemes_have_an_effect,
+  distances.shifted_positions_change_nothing,
   cost.cost_grows_linearly,
 )
 

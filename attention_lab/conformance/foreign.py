@@ -16,7 +16,7 @@ from attention_lab.kernel.mask import Mask
 
 # Keyword arguments that `apply` may take.
 KEYWORDS = ("context", "positions", "context_positions", "causal", "key")
-CLAIMS = ("linear_time", "constant_state", "sees_itself", "smooth")
+CLAIMS = ("linear_time", "constant_state", "sees_itself", "smooth", "relative")
 
 
 def as_attention(

@@ -80,6 +80,7 @@ class Subject:
     self.modes = [True, False] if _is_both(self.kinds) else [self.causal]
     self.linear_time, self.constant_state = net.linear_time, net.constant_state
     self.sees_itself, self.smooth = net.sees_itself, net.smooth
+    self.relative = net.relative
     # Functions of other frameworks may support neither padding nor decoding.
     self.ignores_padding = net.ignores_padding
     self.separates_documents = net.separates_documents

@@ -269,7 +269,7 @@ def weighted_mean(name, params, x, context, x_at, at, causal):
   return p.output(jnp.einsum("BNTS,BSNV->BTNV", shares, v))
 
 
-def recurrence(name, params, x, at):
+def recurrence(name, params, x, at, rotated=True):
   """The attention of STEPS with this name, token by token."""
   p = Parameters(params)
   q, k, v = (p.heads(part, x) for part in ("query", "key", "value"))
@@ -279,7 +279,8 @@ def recurrence(name, params, x, at):
     else:
       q, k = swish(q), swish(k)
     q, k = of_length_one(q), of_length_one(k)
-  q, k = turned(q, at), turned(k, at)
+  if rotated:
+    q, k = turned(q, at), turned(k, at)
   state = jnp.zeros((x.shape[0], HEADS, KEY_SIZE, KEY_SIZE))
   if name == "retention":
     gamma = jnp.array([1 - 2.0**-5, 1 - 2.0**-6])
@@ -288,7 +289,11 @@ def recurrence(name, params, x, at):
     return p.output(swish(p.heads("gate", x)) * p.scaled(centred(y)))
   if name == "gated_linear":
     alpha = sigmoid(p.heads("decay_out", p.linear("decay_in", x))) ** (1 / 16)
-    y, _ = steps(q, k / KEY_SIZE**0.5, v, jnp.log(alpha), None, state)
+    log_decay = jnp.log(alpha)
+    if rotated:  # The features f and f + K/2 have their mean.
+      pairs = log_decay.reshape(*log_decay.shape[:-1], 2, KEY_SIZE // 2)
+      log_decay = jnp.tile(pairs.mean(axis=-2), 2)
+    y, _ = steps(q, k / KEY_SIZE**0.5, v, log_decay, None, state)
     return p.output(swish(p.heads("gate", x)) * p.scaled(centred(y)))
   beta = sigmoid(p.linear("beta", x))
   if name == "delta_net":
@@ -344,6 +349,14 @@ def test_an_attention_is_its_definition(
     with_gradients(actual, arrays),
     with_gradients(expected, arrays),
   )
+
+
+def test_features_that_no_rotation_pairs_decay_apart(in_float64):
+  f = attention_functions("gated_linear")
+  x, at = inputs(length=5), np.arange(5)
+  mask = Mask(*(jnp.tile(jnp.asarray(at, jnp.int32), (B, 1)),) * 2, causal=True)
+  expected = recurrence("gated_linear", f.params, x, at, rotated=False)
+  np.testing.assert_allclose(f.apply(f.params, None, x, x, mask), expected, **EXACT)
 
 
 @pytest.mark.parametrize("name", STEPS)

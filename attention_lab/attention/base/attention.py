@@ -76,10 +76,12 @@ class Attention(Module):
 
   # Declarations of unusual attentions, which the checker then judges by what remains: a
   # token that does not attend to itself; outputs that are not smooth in inputs and
-  # parameters, as with rounded keys, so that finite differences say nothing; padding that
-  # has no content, but lengthens the sequence.
+  # parameters, as with rounded keys, so that finite differences say nothing; outputs that
+  # depend on more than distances under a relative scheme, as by a learnt sink or a length;
+  # padding that has no content, but lengthens the sequence.
   sees_itself: ClassVar[bool] = True
   smooth: ClassVar[bool] = True
+  relative: ClassVar[bool] = True
   ignores_padding: ClassVar[bool] = True
 
   # A claim that the checker verifies: documents in one sequence stay apart, as

@@ -5,6 +5,7 @@ from tests.conformance.broken import (  # noqa: F401
   caches,
   claims,
   conditions,
+  distances,
   documents,
   gradients,
   kinds,

@@ -49,6 +49,7 @@ class NeedsTwoHeads(Weighted):
 class HasTable(Weighted):
   """Adds learned embeddings of positions to its queries, up to a longest sequence."""
 
+  relative = False
   longest: int = 256
 
   def attend(self, q, k, v, mask):

@@ -64,6 +64,7 @@ class SeesOthersOnly(Masked):
 class QuantisesKeys(Weighted):
   """Quantises each key to 8 bits by a scale of its own, straight-through."""
 
+  relative = False
   smooth = False
 
   def attend(self, q, k, v, mask):
@@ -102,6 +103,8 @@ class SelectsLargest(Weighted):
 @sound
 class GatesOutput(Weighted):
   """Multiplies its heads by a gate of the query."""
+
+  relative = False
 
   def attend(self, q, k, v, mask):
     return super().attend(q, k, v, mask) * 2 * jax.nn.sigmoid(q)
@@ -162,6 +165,8 @@ class ReadsBothSides(Weighted):
 class HasNullKey(Weighted):
   """Attends to a learned key and value, too, which every query sees."""
 
+  relative = False
+
   def attend(self, q, k, v, mask):
     init = hk.initializers.RandomNormal(0.5)
     shape = (1, 1, self.num_heads, self.key_size)
@@ -214,6 +219,7 @@ class ScoresByCosine(Weighted):
 class SummarisesFinishedBlocks(Masked):
   """Adds the mean of the block before the query's own, future of no token in it."""
 
+  relative = False
   block: int = 16
 
   def attend(self, q, k, v, mask):
@@ -237,6 +243,8 @@ class RectifiesScores(Weighted):
 @sound
 class SharpensWithLength(Weighted):
   """Scales scores by the logarithm of the query's position."""
+
+  relative = False
 
   def scores(self, q, k, mask):
     age = jnp.log1p(jnp.maximum(mask.query_positions, 0)).astype(wide(q.dtype))
