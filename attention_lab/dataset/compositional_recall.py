@@ -5,6 +5,7 @@ Compositional MQAR of Zoology (Arora et al., arXiv:2312.04927, whose code has th
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import numpy as np
 
@@ -26,6 +27,8 @@ class CompositionalRecall(Recall):
     - The value follows its query as the next token; the published generator omits it
       from the inputs.
   """
+
+  key_length: ClassVar[int] = 2
 
   pairs: int = 4  # Keys with a value: 1, 4, 9, 16, …
 

@@ -17,3 +17,6 @@ class Copy(Strings):
   def generate(self, random: CounterRandom) -> tuple[np.ndarray, np.ndarray]:
     letters = self.letters(random)
     return self.join(letters, letters)
+
+  def places(self) -> np.ndarray:
+    return np.arange(self.answer_length)

@@ -8,8 +8,9 @@ import dataclasses
 import numpy as np
 
 from attention_lab.dataset.base.counter_random import CounterRandom
-from attention_lab.dataset.base.dataset import register_dataset
+from attention_lab.dataset.base.dataset import Batch, register_dataset
 from attention_lab.dataset.base.generated import Generated
+from attention_lab.dataset.base.reference import around
 from attention_lab.tokenizer.base.vocabulary import CharacterVocabulary
 
 WRITE, READ, IGNORE = range(3)
@@ -56,3 +57,9 @@ class FlipFlop(Generated):
     tokens[:, 0:-1:2], tokens[:, 1::2] = instructions, 3 + bits
     counts[:, 1::2] = reads
     return tokens, counts
+
+  def reference_attention(self, batch: Batch) -> np.ndarray:
+    places = np.arange(self.sequence_length)
+    written = np.where(batch.inputs == WRITE, places, 0)
+    written = np.maximum.accumulate(written, axis=1)
+    return around(written[:, :, None] == places, (0, 1))

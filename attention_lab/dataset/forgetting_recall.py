@@ -38,6 +38,10 @@ class ForgettingRecall(Recall):
     enough = tokens <= self.vocabulary_size
     self.require("vocabulary_size", enough, f"{tokens} or more")
 
+  @property
+  def facts(self) -> int:
+    return self.pairs + self.updates
+
   def generate(self, random: CounterRandom) -> tuple[np.ndarray, np.ndarray]:
     half, pairs = self.vocabulary_size // 2, self.pairs
     keys = 1 + random.distinct(half - 1, pairs)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attention_lab.dataset.base.counter_random import CounterRandom
-from attention_lab.dataset.base.dataset import register_dataset
+from attention_lab.dataset.base.dataset import Batch, register_dataset
 from attention_lab.dataset.base.generated import Generated
 from attention_lab.tokenizer.base.vocabulary import WordVocabulary
 
@@ -70,6 +70,26 @@ class FuzzyRecall(Generated):
     counted = np.zeros(tokens.shape, bool)
     np.put_along_axis(counted, places, counts.reshape(used.shape), axis=1)
     return tokens[:, :end], counted[:, :end]
+
+  def reference_attention(self, batch: Batch) -> np.ndarray:
+    """Return all earlier pairs with the key at t, whole."""
+    inputs = batch.inputs
+    in_key = inputs < self.keys
+    starts = in_key & ~np.pad(in_key, ((0, 0), (1, 0)))[:, :-1]
+    numbers = np.zeros(inputs.shape, np.int64)  # Of the key up to each token.
+    for t, token in enumerate(inputs.T):
+      before = np.where(starts[:, t], 0, numbers[:, t - 1])
+      numbers[:, t] = np.where(
+        in_key[:, t], before * (self.keys + 1) + token + 1, before
+      )
+    whole = numbers.copy()  # Of the key of each token's pair.
+    for s in range(inputs.shape[1] - 2, -1, -1):
+      whole[:, s] = np.where(starts[:, s + 1], numbers[:, s], whole[:, s + 1])
+    pairs = np.cumsum(starts, axis=1)
+    earlier = pairs[:, :, None] > pairs[:, None, :]
+    return (
+      earlier & (numbers[:, :, None] == whole[:, None, :]) & (pairs > 0)[:, None, :]
+    )
 
   def _sequence(self, random: CounterRandom) -> tuple[Pairs, np.ndarray]:
     """Return the pairs of examples, and which of their tokens count."""

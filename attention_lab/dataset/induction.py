@@ -9,8 +9,9 @@ import string
 import numpy as np
 
 from attention_lab.dataset.base.counter_random import CounterRandom
-from attention_lab.dataset.base.dataset import register_dataset
+from attention_lab.dataset.base.dataset import Batch, register_dataset
 from attention_lab.dataset.base.generated import Generated
+from attention_lab.dataset.base.reference import around, repeats
 from attention_lab.tokenizer.base.vocabulary import CharacterVocabulary
 
 
@@ -43,3 +44,6 @@ class Induction(Generated):
     tokens[:, length - 1 : length] = query
     tokens[:, length:] = np.take_along_axis(tokens, where + 1, axis=1)
     return tokens, self.last(random.rows)
+
+  def reference_attention(self, batch: Batch) -> np.ndarray:
+    return around(repeats(batch.inputs), (0, 1))

@@ -23,6 +23,7 @@ from attention_lab.dataset.base.dataset import (
 from attention_lab.dataset.base.generated import Numbered
 from attention_lab.dataset.base.order import Order
 from attention_lab.dataset.base.parts import EvenParts
+from attention_lab.dataset.base.reference import around, empty, repeats
 from attention_lab.dataset.base.wrapped import of_length, source_of
 from attention_lab.errors import UserError
 from attention_lab.tokenizer.base.vocabulary import CharacterVocabulary, Vocabulary
@@ -147,6 +148,20 @@ class Needle(EvenParts, Numbered):
       depths = self._depths[self.part_of(split, indices)]
     tokens, counts = self._hide(random, self._haystacks(random, split), depths)
     return Batch(tokens[:, :-1], tokens[:, 1:], counts[:, 1:].astype(np.float32))
+
+  def reference_attention(self, batch: Batch) -> np.ndarray | None:
+    """Return the key's letters and the digit of the needle, for each digit of an answer."""
+    if self.values > 1 or not isinstance(self.vocabulary, CharacterVocabulary):
+      return None
+    counted, positions = batch.weights > 0, np.arange(batch.inputs.shape[1])
+    before = np.maximum.accumulate(np.where(counted, -1, positions), axis=1)
+    found = empty(batch.inputs)
+    for digit in range(self.digits):
+      length = self.letters + len(NEEDLE.partition("{}")[2]) + digit
+      key = range(1 - length, 1 - length + self.letters)
+      here = counted & (positions == before + 1 + digit)
+      found |= here[:, :, None] & around(repeats(batch.inputs, length), (*key, 1))
+    return found
 
   def _haystacks(self, random: CounterRandom, split: str) -> np.ndarray:
     """Return haystacks that are long enough: [B, T] or [1, T]."""

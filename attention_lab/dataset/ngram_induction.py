@@ -10,8 +10,9 @@ import string
 import numpy as np
 
 from attention_lab.dataset.base.counter_random import CounterRandom
-from attention_lab.dataset.base.dataset import register_dataset
+from attention_lab.dataset.base.dataset import Batch, register_dataset
 from attention_lab.dataset.base.generated import Generated
+from attention_lab.dataset.base.reference import around, newest, repeats
 from attention_lab.tokenizer.base.vocabulary import CharacterVocabulary
 
 
@@ -56,3 +57,6 @@ class NgramInduction(Generated):
     follows = same.shape[1] - 1 - same[:, ::-1].argmax(axis=1) + n
     tokens[:, length] = np.take_along_axis(tokens, follows[:, None], axis=1)[:, 0]
     return tokens, self.last(random.rows)
+
+  def reference_attention(self, batch: Batch) -> np.ndarray:
+    return around(newest(repeats(batch.inputs, self.n)), range(1 - self.n, 2))

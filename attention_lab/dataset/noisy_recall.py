@@ -9,8 +9,9 @@ import functools
 import numpy as np
 
 from attention_lab.dataset.base.counter_random import CounterRandom
-from attention_lab.dataset.base.dataset import register_dataset
+from attention_lab.dataset.base.dataset import Batch, register_dataset
 from attention_lab.dataset.base.generated import Generated
+from attention_lab.dataset.base.reference import around, repeats
 from attention_lab.tokenizer.base.vocabulary import WordVocabulary
 
 
@@ -64,6 +65,9 @@ class NoisyRecall(Generated):
     tokens[:, :-1] = np.where(np.repeat(noisy, 2, axis=1), tokens[:, :-1], pairs)
     counts[:, 1::2] = ~noisy & _known(keys, noisy)
     return tokens, counts
+
+  def reference_attention(self, batch: Batch) -> np.ndarray:
+    return around(repeats(batch.inputs), (0, 1))
 
 
 def _known(keys: np.ndarray, noisy: np.ndarray) -> np.ndarray:

@@ -9,8 +9,9 @@ import string
 import numpy as np
 
 from attention_lab.dataset.base.counter_random import CounterRandom
-from attention_lab.dataset.base.dataset import register_dataset
+from attention_lab.dataset.base.dataset import Batch, register_dataset
 from attention_lab.dataset.base.generated import Generated
+from attention_lab.dataset.base.reference import empty
 from attention_lab.tokenizer.base.vocabulary import CharacterVocabulary
 
 
@@ -50,3 +51,11 @@ class SelectiveCopying(Generated):
     tokens[:, room + 1 :] = letters
     counts = np.tile(np.arange(self.sequence_length + 1) > room, (random.rows, 1))
     return tokens, counts
+
+  def reference_attention(self, batch: Batch) -> np.ndarray:
+    room = self.sequence_length - self.letters
+    blanks = batch.inputs[:, :room] == self.alphabet
+    places = np.argsort(blanks, axis=1, kind="stable")[:, : self.letters]
+    found = empty(batch.inputs)
+    found[:, room:] = places[:, :, None] == np.arange(self.sequence_length)
+    return found

@@ -10,8 +10,9 @@ from typing import ClassVar
 import numpy as np
 
 from attention_lab.dataset.base.counter_random import CounterRandom
-from attention_lab.dataset.base.dataset import register_dataset
+from attention_lab.dataset.base.dataset import Batch, register_dataset
 from attention_lab.dataset.base.generated import Generated
+from attention_lab.dataset.base.reference import empty
 from attention_lab.tokenizer.base.vocabulary import CharacterVocabulary
 
 LETTERS, DIGITS = string.ascii_lowercase, string.digits
@@ -71,3 +72,15 @@ class VariableAssignment(Generated):
     question = np.broadcast_arrays(variables[:, 0, -1], ASKS, values[:, 0])
     tokens[:, -3:] = np.stack(question, axis=1)
     return tokens, self.last(rows)
+
+  def reference_attention(self, batch: Batch) -> np.ndarray:
+    inputs, found = batch.inputs, empty(batch.inputs)
+    rows, assigned = np.arange(len(inputs)), inputs[:, 1:] == EQUALS
+    wanted = inputs[:, -2]
+    for _ in range(
+      self.hops + 1
+    ):  # From the last assignment of the chain to the first.
+      place = ((inputs[:, :-1] == wanted[:, None]) & assigned).argmax(axis=1)
+      found[rows, -1, place] = found[rows, -1, place + 2] = True
+      wanted = inputs[rows, place + 2]
+    return found

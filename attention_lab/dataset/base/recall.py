@@ -5,11 +5,14 @@ Zoology (Arora et al., arXiv:2312.04927). Repeated bigrams of a text have such g
 
 import dataclasses
 import functools
+from typing import ClassVar
 
 import numpy as np
 
 from attention_lab.dataset.base.counter_random import CounterRandom
+from attention_lab.dataset.base.dataset import Batch
 from attention_lab.dataset.base.generated import Generated
+from attention_lab.dataset.base.reference import empty, newest
 from attention_lab.tokenizer.base.vocabulary import WordVocabulary
 
 
@@ -20,11 +23,18 @@ class Recall(Generated):
   Token 0 is the filler. A subclass writes `generate`, by `ask`, and `check`.
   """
 
+  key_length: ClassVar[int] = 1  # Tokens of a key (K).
+
   sequence_length: int = 64  # Tokens in an example.
   vocabulary_size: int = 8192  # Number of tokens in the vocabulary.
   pairs: int = 4  # Keys with a value.
   power: float = 0.01  # A query's slot g = 1, 2, … has probability ∝ g^(power - 1).
   random_filler: bool = True  # Fill up with random tokens; else with token 0.
+
+  @property
+  def facts(self) -> int:
+    """Number of keys with their values in front of the queries."""
+    return self.pairs
 
   @functools.cached_property
   def vocabulary(self) -> WordVocabulary:
@@ -55,6 +65,17 @@ class Recall(Generated):
     counts = np.zeros(tokens.shape, bool)
     np.put_along_axis(counts, places + width - 1, True, axis=1)
     return tokens, counts
+
+  def reference_attention(self, batch: Batch) -> np.ndarray:
+    length, width = self.key_length, self.key_length + 1
+    facts = batch.inputs[:, : width * self.facts].reshape(-1, self.facts, width)
+    queries = np.lib.stride_tricks.sliding_window_view(batch.inputs, length, axis=1)
+    same = (queries[:, :, None] == facts[:, None, :, :length]).all(axis=3)
+    found = empty(batch.inputs)
+    found[:, length - 1 :, : width * self.facts] = np.repeat(
+      newest(same), width, axis=2
+    )
+    return found
 
   def _slots(self, random: CounterRandom, slots: int) -> np.ndarray:
     """Return the slot of each query, from 0 and distinct: [B, pairs].

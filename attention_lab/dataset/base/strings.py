@@ -61,6 +61,18 @@ class Strings(Generated, PairDataset):
   def answer_length(self) -> int:
     return self.sequence_length // 2
 
+  def places(self) -> np.ndarray | None:
+    """Return the place in the source of each letter of the answer; None if it varies."""
+    return None
+
+  def reference_attention(self, batch: Batch) -> np.ndarray | None:
+    places = self.places()
+    if places is None or self.task == "pairs":
+      return None
+    found = np.zeros((self.sequence_length, self.sequence_length), bool)
+    found[np.arange(len(places)) + len(places), places] = True
+    return np.broadcast_to(found, (len(batch.inputs), *found.shape))
+
   def letters(self, random: CounterRandom) -> np.ndarray:
     """Return random strings [B, T / 2]."""
     return random.integers(self.alphabet, self.sequence_length // 2)
