@@ -369,6 +369,22 @@ MAPS = {
       "layers.npy": array(np.array([1, 2])),
     }
   ),
+  "shares alone": archive(
+    {
+      "tokens.npy": array(np.array(["a"])),
+      "weights.npy": array(np.ones((1, 1, 1, 1), np.float32)),
+      "reference_shares.npy": array(np.ones((1, 1), np.float32)),
+    }
+  ),
+  "shares of another number of layers": archive(
+    {
+      "tokens.npy": array(np.array(["a"])),
+      "weights.npy": array(np.ones((1, 1, 1, 1), np.float32)),
+      "reference_layers.npy": array(np.array([1, 2])),
+      "reference_shares.npy": array(np.ones((1, 1), np.float32)),
+      "reference_uniform.npy": array(np.array(0.5)),
+    }
+  ),
   "another number of tokens": archive(
     {
       "tokens.npy": array(np.array(["a", "b"])),

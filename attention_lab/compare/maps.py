@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from attention_lab.compare import stored_maps
+from attention_lab.compare import reference, stored_maps
 from attention_lab.compare.analysis.record import Maps
 from attention_lab.config import Config
 from attention_lab.decode.attention_maps import attention_weights, labels, per_layer
@@ -59,15 +59,19 @@ def _compute(config: Config, cell: Path) -> Maps:
   padded = [
     np.pad(heads, ((0, most - len(heads)), (0, 0), (0, 0))) for heads in maps.values()
   ]
-  return Maps(names, np.stack(padded), tuple(maps))
+  measured = reference.measure(experiment, params)
+  return Maps(names, np.stack(padded), tuple(maps), measured)
 
 
 def _store(path: Path, maps: Maps) -> None:
+  arrays: dict[str, Any] = {
+    "tokens": np.array(maps.tokens),
+    "weights": maps.weights,
+    "layers": np.array(maps.layers, np.int64),
+  }
+  if maps.reference is not None:
+    fields = maps.reference._asdict().items()
+    arrays |= {f"reference_{name}": np.array(value) for name, value in fields}
   content = io.BytesIO()
-  np.savez_compressed(
-    content,
-    tokens=np.array(maps.tokens),
-    weights=maps.weights,
-    layers=np.array(maps.layers, np.int64),
-  )
+  np.savez_compressed(content, **arrays)
   write_file(path, content.getvalue())

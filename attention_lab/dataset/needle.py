@@ -159,8 +159,8 @@ class Needle(EvenParts, Numbered):
     for digit in range(self.digits):
       length = self.letters + len(NEEDLE.partition("{}")[2]) + digit
       key = range(1 - length, 1 - length + self.letters)
-      here = counted & (positions == before + 1 + digit)
-      found |= here[:, :, None] & around(repeats(batch.inputs, length), (*key, 1))
+      answers = counted & (positions == before + 1 + digit)
+      found |= answers[:, :, None] & around(repeats(batch.inputs, length), (*key, 1))
     return found
 
   def _haystacks(self, random: CounterRandom, split: str) -> np.ndarray:

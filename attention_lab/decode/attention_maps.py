@@ -155,21 +155,31 @@ def per_layer(
 ) -> dict[int, np.ndarray]:
   """Return the weights [N, T, S] float32 of a batch's first row, by number of the layer.
 
+  Args:
+    layers: as an architecture's `attention_weights` returns them, for one place.
+    queries: labels of the T queries.
+    contexts: labels of the S context tokens.
+  """
+  found = weights_by_layer(layers, (len(queries), len(contexts)))
+  return {number: weights[0] for number, weights in found.items()}
+
+
+def weights_by_layer(layers: Any, shape: tuple[int, int]) -> dict[int, np.ndarray]:
+  """Return the weights [B, N, T, S] float32 of a batch by number of the layer.
+
   An attention that forms several weights for a pair of tokens, as the differential one
   does, has the heads of the first, then those of the second. Layers that form no weights,
   or not one for each pair of tokens, are left out.
 
   Args:
     layers: as an architecture's `attention_weights` returns them, for one place.
-    queries: labels of the T queries.
-    contexts: labels of the S context tokens.
+    shape: (T, S).
   """
-  shape = len(queries), len(contexts)
   if not isinstance(layers, list):  # Layers that were scanned are stacked.
     layers = zip(*layers, strict=True)
   found = {}
   for number, formed in enumerate(layers, 1):
-    heads = [np.asarray(x, np.float32)[0] for x in formed if x.shape[-2:] == shape]
+    heads = [np.asarray(x, np.float32) for x in formed if x.shape[-2:] == shape]
     if heads:
-      found[number] = np.concatenate(heads)
+      found[number] = np.concatenate(heads, axis=1)
   return found

@@ -26,6 +26,14 @@ class Run(NamedTuple):
   data: str = ""  # Fingerprint of its dataset; "" if unknown.
 
 
+class Reference(NamedTuple):
+  """Share of attention weight on the tokens that the answers of validation depend on."""
+
+  layers: Sequence[int]  # Numbers of the layers that form weights, from 1.
+  shares: np.ndarray  # [layers, heads] float32; NaN for heads that a layer lacks.
+  uniform: float  # The share of equal weights on all tokens that a query may attend to.
+
+
 class Maps(NamedTuple):
   """Attention weights of one trained model on a text that is the same for all rows."""
 
@@ -33,6 +41,7 @@ class Maps(NamedTuple):
   # [layers, heads, S, S] float32; softmax rows sum to 1. 0 for heads that a layer lacks.
   weights: np.ndarray
   layers: Sequence[int]  # Numbers of the layers, from 1.
+  reference: Reference | None = None  # None if the dataset gives no such tokens.
 
 
 class Tuned(NamedTuple):

@@ -18,8 +18,9 @@ from attention_lab.compare.analysis.sentences import (
 from attention_lab.compare.analysis.sweeps import Curve, sweeps
 from attention_lab.compare.analysis.table import Line, lines
 from attention_lab.compare.analysis.wording import p_value
-from attention_lab.compare.report import tasks, tuning
+from attention_lab.compare.report import reference, tasks, tuning
 from attention_lab.compare.report.facts import header
+from attention_lab.compare.report.section import Section
 from attention_lab.compare.report.texts import (
   UNCHECKED,
   extent,
@@ -55,8 +56,9 @@ def report(comparison: Comparison) -> str:
     *_differences(rows),
     *_lengths(comparison),
     *_parts(comparison),
-    *_tuning(comparison),
+    *map(_section, tuning.sections(comparison)),
     *_tasks(comparison, rows),
+    *map(_section, reference.sections(comparison)),
     *_by_seed(rows),
     *_matched(rows),
     *_failures(rows),
@@ -73,12 +75,11 @@ def _header(comparison: Comparison) -> Iterable[str]:
     yield "\n".join(f"- {name}: {_safe(text)}" for name, text in found.items())
 
 
-def _tuning(comparison: Comparison) -> Iterable[str]:
-  """Yield the results of tuning, if there are any."""
-  found = tuning.tables(comparison)
-  if found:
-    texts = [f"{table.caption}:\n\n{_grid(table.head, table.body)}" for table in found]
-    yield "\n\n".join([f"## {tuning.HEADING}", *texts, tuning.NOTE])
+def _section(section: Section) -> str:
+  tables = [
+    f"{table.caption}:\n\n{_grid(table.head, table.body)}" for table in section.tables
+  ]
+  return "\n\n".join([f"## {section.heading}", *tables, section.note])
 
 
 def _tasks(comparison: Comparison, rows: Sequence[Line]) -> Iterable[str]:

@@ -16,7 +16,7 @@ from attention_lab.compare.analysis.sweeps import sweeps
 from attention_lab.compare.analysis.table import Line, lines
 from attention_lab.compare.analysis.wording import counted, p_value
 from attention_lab.compare.cells import folder_name
-from attention_lab.compare.report import latex, results, tasks, texts, tuning
+from attention_lab.compare.report import latex, reference, results, tasks, texts, tuning
 from attention_lab.compare.report.facts import header
 from attention_lab.compare.report.figures.costs import costs
 from attention_lab.compare.report.figures.curves import curves, lengths
@@ -97,8 +97,7 @@ def report(comparison: Comparison) -> str:
       else {},
       settings=sorted({*comparison.baseline, *(k for r in rows for k in r.settings)}),
       notes=texts.notes(comparison),
-      tuned=tuning.tables(comparison),
-      tuning=tuning,
+      sections=[*tuning.sections(comparison), *reference.sections(comparison)],
       unchecked=texts.UNCHECKED,
       leak_checks=texts.leak_checks(comparison),
       estimate_text=estimate_text,

@@ -115,15 +115,6 @@ class Dataset(abc.ABC):
     """
     return None
 
-  def reference_attention(self, batch: Batch) -> np.ndarray | None:
-    """Return which inputs each answer of a batch depends on: bool [B, T, S], S = T.
-
-    The answer at position t depends on the inputs at the positions s; what stands at
-    positions that do not count has no meaning. None if the task does not determine them.
-    """
-    del batch
-    return None
-
   def prompt(self) -> str:
     """Return the default prompt of a sample.
 

@@ -59,6 +59,15 @@ class Numbered(Dataset):
     recipe = (type(self).__name__, 2, sorted(options.items()))
     return hashlib.sha256(repr(recipe).encode()).hexdigest()
 
+  def reference_attention(self, batch: Batch) -> np.ndarray | None:
+    """Return which inputs each answer of a batch depends on: bool [B, T, S], S = T.
+
+    The answer at position t depends on the inputs at the positions s; what stands at
+    positions that do not count has no meaning. None if the task does not determine them.
+    """
+    del batch
+    return None
+
   def size(self, split: str) -> int:
     return self.train_examples if split == "train" else self.validation_examples
 

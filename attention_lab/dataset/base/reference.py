@@ -1,6 +1,6 @@
 """Functions to build reference attention: the inputs that each answer depends on.
 
-Arrays are bool [B, T, S], as `Dataset.reference_attention` returns them: the answer at
+Arrays are bool [B, T, S], as `Numbered.reference_attention` returns them: the answer at
 position t depends on the input at position s.
 """
 
