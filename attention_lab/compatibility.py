@@ -6,7 +6,7 @@ and dtype.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any, cast
 
 import haiku as hk
@@ -28,6 +28,21 @@ from attention_lab.position.base.position import Position, positions, shared_sam
 
 # Methods of an attention whose results may be None.
 NO_RESULT = ("__init__", "initial_state", "memorise")
+
+# What `refuse_once` accepted: a process assembles an experiment several times.
+_ACCEPTED: set[Hashable] = set()
+
+
+def refuse_once(key: Hashable, *configuration: Any) -> None:
+  """Raise `UserError` as `refuse_incompatible` does, unless it has accepted the key.
+
+  Args:
+    key: everything that the verdict depends on.
+    configuration: the arguments of `refuse_incompatible`.
+  """
+  if key not in _ACCEPTED:
+    refuse_incompatible(*configuration)
+    _ACCEPTED.add(key)
 
 
 def refuse_incompatible(

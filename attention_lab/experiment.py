@@ -21,11 +21,7 @@ from attention_lab.architecture.base.documents import separator_for
 from attention_lab.architecture.base.head import recorded_heads
 from attention_lab.attention.base.attention import Attention, attentions
 from attention_lab.block.base import options as model_options
-from attention_lab.compatibility import (
-  refuse_incompatible,
-  refuse_layers,
-  required_kinds,
-)
+from attention_lab.compatibility import refuse_layers, refuse_once, required_kinds
 from attention_lab.config import Config
 from attention_lab.dataset.base.dataset import Dataset, datasets
 from attention_lab.dataset.base.held_out import hold_out
@@ -47,8 +43,7 @@ class Experiment(NamedTuple):
 
   dataset: Dataset
   model: Model
-  # Of the attentions that have to be causal; none if every logit depends on all tokens.
-  causal: "Builders"
+  causal: "Builders"  # Of causal attentions; none if all logits see all tokens.
   # (policy, parameters, random key or None, batch) → logits, or the factors of many.
   output: Callable[[jmp.Policy, Any, Any, Any], Any]
   loss: Loss
@@ -143,9 +138,6 @@ def places_of(config: Config) -> dict[str, str]:
 
 Builders = dict[str, Callable[[], Attention]]  # By spec.
 
-# What `refuse_incompatible` accepted: a process assembles an experiment several times.
-_COMPATIBLE: set[Any] = set()
-
 
 def _attentions(
   config: Config,
@@ -173,9 +165,7 @@ def _attentions(
       *(options.num_heads, options.key_size, options.d_model, config.kernel),
       *(position.func, repr(position.keywords)),
     )
-    if key not in _COMPATIBLE:
-      refuse_incompatible(name, builders[name], config.position, hooks, kinds, dtype)
-      _COMPATIBLE.add(key)
+    refuse_once(key, name, builders[name], config.position, hooks, kinds, dtype)
   causal = {
     name: builders[name]
     for name, kinds in required.items()

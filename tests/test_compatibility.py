@@ -7,7 +7,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 import pytest
 
-from attention_lab import experiment
+from attention_lab import compatibility
 from attention_lab.attention.base.attention import Attention, attentions
 from attention_lab.attention.standard import Standard
 from attention_lab.errors import UserError
@@ -181,9 +181,9 @@ def test_one_rotation_for_queries_and_keys_is_compatible_with_rope(incompatible)
 
 def test_an_attention_is_traced_once_for_each_class_and_setting(monkeypatch):
   traced = []
-  monkeypatch.setattr(experiment, "_COMPATIBLE", set())
+  monkeypatch.setattr(compatibility, "_ACCEPTED", set())
   monkeypatch.setattr(
-    experiment, "refuse_incompatible", lambda name, *words: traced.append(name)
+    compatibility, "refuse_incompatible", lambda name, *words: traced.append(name)
   )
   for width in (8, 9, 10):
     assemble(tiny_config(attention="standard", model__d_ff=width))
