@@ -181,7 +181,8 @@ def _hooks_used(attention: str, build: Callable[[], Attention]) -> set[str]:
       if not isinstance(context.module, Position) or probe is None:
         return result
       if result is None:  # The scheme has no bias; the attention may still use one.
-        result = jnp.zeros((2, module.num_heads, 3, 3))
+        _, _, num_heads = args  # See `bias_of`.
+        result = jnp.zeros((2, num_heads, 3, 3))
       return result + probe.astype(result.dtype)
 
     module = build()

@@ -136,7 +136,7 @@ def places_of(config: Config) -> dict[str, str]:
   return {place: kind for place, kind in places.items() if place not in named}
 
 
-Builders = dict[str, Callable[[], Attention]]  # By spec.
+Builders = dict[str, Callable[..., Attention]]  # By spec.
 
 
 def _attentions(
@@ -145,7 +145,7 @@ def _attentions(
   patterns: "Patterns",
   options: model_options.Options,
   position: Any,
-) -> tuple[Mapping[str, tuple[Callable[[], Attention], ...]], Builders]:
+) -> tuple[Mapping[str, tuple[Callable[..., Attention], ...]], Builders]:
   """Return the builders of each place, one per layer, and of the causal attentions.
 
   Raises:
@@ -285,11 +285,14 @@ def attention_builder(
   options: model_options.Options,
   position: Callable[[], Position],
   kernel: str,
-) -> Callable[[], Attention]:
-  """Return a function that builds the attention of a spec, inside a transform."""
+) -> Callable[..., Attention]:
+  """Return a function that builds the attention of a spec, inside a transform.
+
+  The number of its layer is an argument of the function: `layer`, by default 1.
+  """
   attention = attentions.bind(spec)
 
-  def build() -> Attention:
+  def build(layer: int | jax.Array = 1) -> Attention:
     return attention(
       num_heads=options.num_heads,
       key_size=options.key_size,
@@ -298,6 +301,8 @@ def attention_builder(
       w_init=options.w_init,
       output_init=options.output_init,
       kernel=kernel,
+      layer=layer,
+      num_layers=options.num_layers,
     )
 
   return build

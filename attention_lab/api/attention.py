@@ -26,6 +26,8 @@ def recipe_of(
   position: str | specs.Spec = "rope",
   causal: bool = False,
   max_length: int = 1024,
+  layer: int = 1,
+  num_layers: int = 1,
   w_init: hk.initializers.Initializer | None = None,
   output_init: hk.initializers.Initializer | None = None,
   kernel: str = "auto",
@@ -46,6 +48,8 @@ def recipe_of(
     num_heads=num_heads,
     key_size=key_size,
     max_length=max_length,
+    layer=layer,
+    num_layers=num_layers,
     kernel=kernel,
     dtype=dtype,
   )
@@ -94,6 +98,9 @@ def attention(*args: Any, **settings: Any) -> AttentionLayer:
     causal: whether a token attends only to itself and to previous tokens.
     max_length: tokens of a training example. Some attentions and schemes depend on it:
       sigmoid, cosformer, cosine, linformer; xpos, rope(scaling=yarn), randomized.
+    layer: number of the layer that the attention is in, from 1. Some attentions depend on
+      it: differential.
+    num_layers: number of all layers.
     w_init: initialiser of input projections; None for a truncated normal distribution with
       variance 1 / fan-in.
     output_init: initialiser of the output projection; None as for w_init.

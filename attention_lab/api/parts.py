@@ -43,6 +43,8 @@ class Parts:
   num_heads: int
   key_size: int | None
   max_length: int
+  layer: int
+  num_layers: int
   kernel: str
   dtype: Any
   # The fields above determine these.
@@ -57,6 +59,8 @@ class Parts:
       d_model=d_model,
       position=self.make_scheme(),
       kernel=self.kernel,
+      layer=self.layer,
+      num_layers=self.num_layers,
       **{"w_init": None, "output_init": None, **more},
     )
 
@@ -122,8 +126,13 @@ def make_parts(
     UserError: a name, an option or a value is wrong.
   """
   load_once()
-  for word in ("num_heads", "max_length"):
+  for word in ("num_heads", "max_length", "layer", "num_layers"):
     refuse_size(word, fields[word])
+  if fields["layer"] > fields["num_layers"]:
+    raise UserError(
+      f"layer={fields['layer']} is above num_layers={fields['num_layers']}. Count layers "
+      f"from 1, and pass num_layers=…, the number of all."
+    )
   if fields["key_size"] is not None:
     refuse_size("key_size", fields["key_size"])
   if (kernel := fields["kernel"]) not in NAMES:

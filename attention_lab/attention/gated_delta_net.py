@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from attention_lab.attention.base.attention import register_attention
 from attention_lab.attention.base.delta import Delta
-from attention_lab.attention.base.recurrent import HeadNorm, wide
+from attention_lab.attention.base.recurrent import HeadNorm, expanded, wide
 
 
 @register_attention("gated_delta_net")
@@ -28,10 +28,19 @@ class GatedDeltaNet(Delta):
     y_t = q_tᵀ S_t,  β_t = σ(x_t W_β)
     α_t = exp(-A softplus(x_t W_α + b))
     o_t = (swish(x_t W_G) ∘ norm(y_t)) W_O
+
+  Departures:
+    - Values are as wide as keys; `expand_values=2` is the paper's.
   """
 
+  expand_values: int = 1  # V / K, the width of values by that of keys.
+
+  @property
+  def value_width(self) -> int:
+    return expanded(self.key_size, self.expand_values, "gated_delta_net")
+
   def finish(self, heads: jax.Array, query: jax.Array) -> jax.Array:
-    gate = jax.nn.silu(self.project(query, "gate"))
+    gate = jax.nn.silu(self.project(query, "gate", self.value_width))
     return self.output(gate * HeadNorm(name="norm")(heads).astype(query.dtype))
 
   def log_decay(self, x: jax.Array) -> jax.Array:

@@ -28,7 +28,7 @@ class GatedLinear(Recurrent):
     o_t = (swish(x_t W_R + b_R) ∘ norm(y_t)) W_O
 
   Departures:
-    - Values are as wide as keys.
+    - Keys are as wide as values; `key_ratio=0.5` is the paper's.
     - Under a rotation, which the paper does not have, both features of a turned pair
       have the mean of their log α, so that products depend on distances.
     - A chunk is halved recursively, so that all of it stays matrix products and no
@@ -40,13 +40,28 @@ class GatedLinear(Recurrent):
 
   rank: int = 16  # Columns of W1.
   temperature: float = 16.0  # τ; the larger, the slower it forgets.
+  # K / V, the width of keys by that of values, which are d_model / num_heads wide.
+  key_ratio: float = 1.0
+
+  @property
+  def key_width(self) -> int:
+    width = round(self.key_ratio * self.key_size)
+    if width < 1 or width != self.key_ratio * self.key_size:
+      raise UserError(
+        f"gated_linear(key_ratio={self.key_ratio}): keys would have "
+        f"{self.key_ratio * self.key_size:g} entries. Take a ratio that makes it a whole "
+        f"number, such as {1 / self.key_size:g} or 1."
+      )
+    return width
 
   def advance(
     self, query: jax.Array, context: jax.Array, mask: Mask, state: Any
   ) -> tuple[jax.Array, Any]:
-    q = self.position.rotate(self.project(query, "query"), mask.query_positions)
-    k = self.position.rotate_keys(self.project(context, "key"), mask.context_positions)
-    k = where_real(mask.context_positions, k * self.key_size**-0.5)
+    q = self.project(query, "query", self.key_width)
+    q = self.position.rotate(q, mask.query_positions)
+    k = self.project(context, "key", self.key_width)
+    k = self.position.rotate_keys(k, mask.context_positions)
+    k = where_real(mask.context_positions, k * self.key_width**-0.5)
     v = self.project(context, "value")
     log_decay = where_real(mask.context_positions, self.log_decay(context))
     heads, memory = decayed(q, k, v, log_decay, state.memory, self.chunk, mask.starts)
@@ -73,7 +88,7 @@ class GatedLinear(Recurrent):
         "and the temperature above 0."
       )
     low = Linear(self.rank, False, self.w_init, "decay_in")(x)
-    width = self.num_heads * self.key_size
+    width = self.num_heads * self.key_width
     y = Linear(width, True, self.w_init, "decay_out")(low)
-    y = y.reshape(*x.shape[:2], self.num_heads, self.key_size)
+    y = y.reshape(*x.shape[:2], self.num_heads, self.key_width)
     return jax.nn.log_sigmoid(y.astype(wide(y.dtype))) / self.temperature

@@ -80,7 +80,7 @@ def _failure(subject: Subject, sizes: Sizes, length: int) -> Error:
 
 
 def _unless_grouped(subject: Subject) -> str:
-  if "num_kv_heads" in subject.values and subject.sizes.num_heads > 1:
+  if "num_kv_heads" in subject.values and subject.query_heads > 1:
     return ""
   return "it has no option num_kv_heads"
 
@@ -96,7 +96,7 @@ def grouped_heads_work(subject: Subject) -> Iterator[Case | Note]:
   Parameters of grouped heads, repeated for every head of their group, must give the same
   outputs without groups, in the pass and while decoding.
   """
-  heads = subject.sizes.num_heads
+  heads = subject.query_heads
   some = max(1, heads // 2)
   for groups in dict.fromkeys([some, 1, heads] if subject.full else [some]):
     label = f"num_kv_heads={groups} of {heads} heads"
@@ -106,10 +106,10 @@ def grouped_heads_work(subject: Subject) -> Iterator[Case | Note]:
 def _grouped_error(subject: Subject, groups: int) -> Error:
   """Return the distance of the outputs with groups from those without."""
   grouped = subject.variant(num_kv_heads=groups)
-  every = subject.variant(num_kv_heads=subject.sizes.num_heads)
+  every = subject.variant(num_kv_heads=subject.query_heads)
   f, all_heads = grouped.functions(), every.functions()
   params = grouped.random_parameters()
-  repeated = _repeated(params, every.random_parameters(), subject.sizes, groups)
+  repeated = _repeated(params, every.random_parameters(), subject.query_heads, groups)
   if repeated is None:
     return 0.0, "parameters that cannot be repeated"
   x = grouped.inputs()
@@ -123,7 +123,7 @@ def _grouped_error(subject: Subject, groups: int) -> Error:
   return distance(decoded, expected), "while decoding"
 
 
-def _repeated(params: Any, expected: Any, sizes: Sizes, groups: int) -> Any:
+def _repeated(params: Any, expected: Any, heads: int, groups: int) -> Any:
   """Return parameters with the last axis of G·K repeated to N·K; None if they differ."""
   if str(jax.tree.structure(params)) != str(jax.tree.structure(expected)):
     return None
@@ -132,7 +132,7 @@ def _repeated(params: Any, expected: Any, sizes: Sizes, groups: int) -> Any:
     if leaf.shape == wanted.shape or leaf.shape[-1] % groups:
       return leaf
     split = leaf.reshape(*leaf.shape[:-1], groups, -1)
-    repeats = sizes.num_heads // groups
+    repeats = heads // groups
     return jnp.repeat(split, repeats, axis=-2).reshape(*leaf.shape[:-1], -1)
 
   repeated = jax.tree.map(repeat, params, expected)

@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -92,6 +93,16 @@ class Subject:
     self.hooks = tuple(hook for hook in HOOKS if hook in honoured)
     self.reach = scheme.reach or 2**31  # Largest length that the scheme supports.
     self.values = _option_values(net)
+
+  @property
+  def query_heads(self) -> int:
+    """Number of heads that may share keys and values."""
+
+    def heads() -> int:
+      net = self._builder(None)()
+      return int(getattr(net, "query_heads", net.num_heads))
+
+    return int(hk.transform(heads).apply({}, None))
 
   def functions(self, hooks: tuple[str, ...] | None = None) -> Functions:
     """Return the attention's jitted functions under a positional scheme.

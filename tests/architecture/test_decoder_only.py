@@ -157,9 +157,8 @@ def test_activations_give_different_logits(activation):
   assert not any(np.allclose(logits, built(model__activation=o)[2]) for o in others)
 
 
-def test_stacked_layers_equal_unrolled_layers():
-  _, params, logits = built(model__layer_stack="always")
-  unrolled, _, _ = built()
+def unstacked(params):
+  """The parameters of two layers under the names that they have where unrolled."""
   split = {}
   for name, module in params.items():
     if "/layers/" not in name:
@@ -168,8 +167,33 @@ def test_stacked_layers_equal_unrolled_layers():
     for i in range(2):
       flat = name.replace("/layers/layer", f"/layer_{i}")
       split[flat] = {key: value[i] for key, value in module.items()}
+  return split
+
+
+def test_stacked_layers_equal_unrolled_layers():
+  _, params, logits = built(model__layer_stack="always")
+  unrolled, _, _ = built()
+  split = unstacked(params)
   other = jax.jit(unrolled.model.apply)(split, None, TOKENS, POSITIONS)
   np.testing.assert_allclose(other, logits, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer_stack", ["always", "never"])
+def test_an_attention_knows_the_number_of_its_layer(layer_stack):
+  """λ₀ of differential attention is 0.8 - 0.6 exp(-0.3 (l - 1)): 0.2, 0.3555."""
+  experiment, params, logits = built(
+    attention="differential", model__layer_stack=layer_stack
+  )
+  named = assemble(
+    tiny_config(
+      attention="differential(lambda_init=0.2),differential(lambda_init=0.3555090676)"
+    )
+  ).model
+  expected = jax.jit(named.apply)(unstacked(params), None, TOKENS, POSITIONS)
+  np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
+  np.testing.assert_allclose(
+    decode(experiment, params, (3, 5)), logits, rtol=1e-4, atol=1e-4
+  )
 
 
 def test_auto_stacks_only_many_equal_layers():

@@ -215,9 +215,10 @@ def by_root_mean_square(y):
 
 def convolved(weights, *parts):
   """Convolve the channels of each [B, T, N, K] over the previous tokens."""
-  for part, own in zip(parts, jnp.split(weights, len(parts), axis=1), strict=True):
+  ends = np.cumsum([part[0, 0].size for part in parts])
+  for part, own in zip(parts, jnp.split(weights, ends[:-1], axis=1), strict=True):
     total = jnp.zeros_like(part)
-    for back, w in enumerate(own.reshape(-1, HEADS, KEY_SIZE)):
+    for back, w in enumerate(own.reshape(-1, *part.shape[2:])):
       at = jnp.arange(back, part.shape[1])
       total = total.at[:, at].add(w[None, None] * part[:, at - back])
     yield total
@@ -269,7 +270,7 @@ def weighted_mean(name, params, x, context, x_at, at, causal):
   return p.output(jnp.einsum("BNTS,BSNV->BTNV", shares, v))
 
 
-def recurrence(name, params, x, at, rotated=True):
+def recurrence(name, params, x, at, rotated=True, relative=True):
   """The attention of STEPS with this name, token by token."""
   p = Parameters(params)
   q, k, v = (p.heads(part, x) for part in ("query", "key", "value"))
@@ -277,23 +278,26 @@ def recurrence(name, params, x, at, rotated=True):
     if "convolution" in p.tree:
       q, k, v = (swish(y) for y in convolved(p.tree["convolution"]["w"], q, k, v))
     else:
-      q, k = swish(q), swish(k)
+      q, k, v = swish(q), swish(k), swish(v)
     q, k = of_length_one(q), of_length_one(k)
   if rotated:
     q, k = turned(q, at), turned(k, at)
-  state = jnp.zeros((x.shape[0], HEADS, KEY_SIZE, KEY_SIZE))
+  size = k.shape[-1]
+  state = jnp.zeros((x.shape[0], HEADS, size, v.shape[-1]))
   if name == "retention":
-    gamma = jnp.array([1 - 2.0**-5, 1 - 2.0**-6])
+    gamma = np.array([1 - 2.0**-5, 1 - 2.0**-6])
     log_decay = jnp.broadcast_to(jnp.log(gamma)[None, None, :, None], k.shape)
     y, _ = steps(q, k / KEY_SIZE**0.5, v, log_decay, None, state)
+    if relative:
+      y = y / jnp.sqrt(expected_square(q, k / KEY_SIZE**0.5, v, gamma))
     return p.output(swish(p.heads("gate", x)) * p.scaled(centred(y)))
   if name == "gated_linear":
     alpha = sigmoid(p.heads("decay_out", p.linear("decay_in", x))) ** (1 / 16)
     log_decay = jnp.log(alpha)
     if rotated:  # The features f and f + K/2 have their mean.
-      pairs = log_decay.reshape(*log_decay.shape[:-1], 2, KEY_SIZE // 2)
+      pairs = log_decay.reshape(*log_decay.shape[:-1], 2, size // 2)
       log_decay = jnp.tile(pairs.mean(axis=-2), 2)
-    y, _ = steps(q, k / KEY_SIZE**0.5, v, log_decay, None, state)
+    y, _ = steps(q, k / size**0.5, v, log_decay, None, state)
     return p.output(swish(p.heads("gate", x)) * p.scaled(centred(y)))
   beta = sigmoid(p.linear("beta", x))
   if name == "delta_net":
@@ -306,6 +310,14 @@ def recurrence(name, params, x, at, rotated=True):
   return p.output(swish(p.heads("gate", x)) * p.scaled(by_root_mean_square(y)))
 
 
+def expected_square(q, k, v, gamma):
+  """|q_t|² Σ_j γ^{2(t-j)} |k_j|² |v_j|² / V, pair by pair: [B, T, N, 1]."""
+  q, written = (q**2).sum(axis=-1), (k**2).sum(axis=-1) * (v**2).sum(axis=-1)
+  age = np.arange(q.shape[1])[:, None] - np.arange(q.shape[1])[None]
+  kept = np.tril(np.ones_like(age))[..., None] * gamma ** (2 * age[..., None])
+  return (q * jnp.einsum("TSN,BSN->BTN", kept, written))[..., None] / v.shape[-1]
+
+
 def scheme(name):
   return "none" if name == "cosformer" else "rope"
 
@@ -316,7 +328,10 @@ def scheme(name):
   [
     *((name, "") for name in (*SUMS, *STEPS)),
     ("delta_net", ", convolution=0"),
-    ("gated_delta_net", ", convolution=1"),
+    ("gated_delta_net", ", convolution=1, expand_values=2"),
+    ("gated_linear", ", key_ratio=0.5"),
+    ("retention", ", expand_values=2"),
+    ("retention", ", relative_epsilon=False"),
   ],
 )
 def test_an_attention_is_its_definition(
@@ -341,7 +356,8 @@ def test_an_attention_is_its_definition(
     x, params = arrays["x"][:, REAL], arrays["params"]
     if name in SUMS:
       return (weighted_mean(name, params, x, x, real, real, True),)
-    return (recurrence(name, params, x, real),)
+    relative = "False" not in options
+    return (recurrence(name, params, x, real, relative=relative),)
 
   arrays = {"x": x, "params": f.params}
   jax.tree.map(
@@ -484,6 +500,10 @@ def test_the_decode_state_is_of_one_size(name):
     ("delta_net(convolution=1000000000)", "up to 64 tokens"),
     ("gated_linear(rank=0)", "rank=0"),
     ("gated_linear(temperature=0.0)", "temperature=0.0"),
+    ("gated_linear(key_ratio=0.3)", "whole number, such as"),
+    ("gated_linear(key_ratio=0.0)", "whole number, such as"),
+    ("retention(expand_values=0)", "expand_values=0"),
+    ("gated_delta_net(expand_values=0)", "expand_values=0"),
   ],
 )
 def test_sizes_that_make_no_sense_are_refused(spec, message):
@@ -500,6 +520,21 @@ def test_a_recurrence_is_over_one_sequence_in_order(context, causal, message):
   mask = Mask(at, at[:, :context], causal=causal)
   with pytest.raises(ValueError, match=message):
     f.apply(f.params, None, inputs(), inputs(length=context), mask)
+
+
+def test_the_norm_of_retention_does_not_depend_on_the_scale_of_its_state(in_float64):
+  """The output is gated by x W_G, which is left as it is."""
+  f, x = attention_functions("retention"), inputs()
+  at = jnp.tile(jnp.arange(x.shape[1], dtype=jnp.int32), (B, 1))
+  mask = Mask(at, at, causal=True)
+  smaller = {
+    name: jax.tree.map(lambda w: w / 1000, leaves)
+    if name.endswith(("query", "key", "value"))
+    else leaves
+    for name, leaves in f.params.items()
+  }
+  expected = f.apply(f.params, None, x, x, mask)
+  np.testing.assert_allclose(f.apply(smaller, None, x, x, mask), expected, **EXACT)
 
 
 def test_gated_delta_net_begins_slow_to_forget():

@@ -185,26 +185,34 @@ def normalised(x, scale, epsilon):
   return x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + epsilon) * scale
 
 
-def test_differential_is_the_papers_formula(in_float64):
-  f, x, half = attention_functions("differential", "rope"), inputs(), KEY_SIZE // 2
+@pytest.mark.parametrize(
+  ("options", "constant"),
+  [("", 0.2), ("lambda_init=0.7", 0.7), ("wide_heads=True", 0.2)],
+)
+def test_differential_is_the_papers_formula(in_float64, options, constant):
+  f, x = attention_functions(f"differential({options})", "rope"), inputs()
+  heads_of = 2 if "wide" in options else 1  # Heads of `standard` that are joined.
+  width = KEY_SIZE * heads_of
+  half = width // 2
   at = default_positions()
   p = by_name(f.params)
   of = {key.removeprefix("lambda_"): value for key, value in p["own"].items()}
-  factor = np.exp(of["query1"] @ of["key1"]) - np.exp(of["query2"] @ of["key2"]) + 0.8
+  factor = np.exp(of["query1"] @ of["key1"]) - np.exp(of["query2"] @ of["key2"])
+  factor += constant
   allowed = np.tri(x.shape[1], dtype=bool)
   for b in range(B):
     row, heads = np.asarray(x[b]), []
-    for n in range(HEADS):
-      maps, start = [], n * KEY_SIZE
+    for n in range(HEADS // heads_of):
+      maps, start = [], n * width
       for first in (start, start + half):
         q, k = (
           rotated(row @ p[name]["w"][:, first : first + half], np.asarray(at[b]))
           for name in ("query", "key")
         )
         maps.append(among((q @ k.T / np.sqrt(half))[None], allowed)[0])
-      v = row @ p["value"]["w"][:, start : start + KEY_SIZE]
+      v = row @ p["value"]["w"][:, start : start + width]
       y = (maps[0] - factor * maps[1]) @ v
-      heads.append(0.2 * normalised(y, p["norm"]["scale"], 1e-5))
+      heads.append((1 - constant) * normalised(y, p["norm"]["scale"], 1e-5))
     right = np.concatenate(heads, axis=1) @ p["output"]["w"]
     y = f.apply(f.params, None, x, x, mask_of(at))[b]
     np.testing.assert_allclose(y, right, **CLOSE)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import haiku as hk
@@ -14,7 +15,7 @@ from attention_lab.block.base.options import Options
 
 UNROLLED_LAYERS = 8  # Largest number of layers that "auto" unrolls.
 
-Build = Callable[[], Attention]
+Build = Callable[..., Attention]  # Takes the number of its layer: layer=1.
 # (block, x [B, T, D], layer input) → (x, layer output)
 Use = Callable[[Block, jax.Array, Any], tuple[jax.Array, Any]]
 
@@ -54,22 +55,30 @@ class Stack:
 
     make = blocks.bind(self.options.block)
 
-    def layer(attentions: tuple[Build, ...], name: str) -> Callable[..., Any]:
-      def body(x: jax.Array, layer_input: Any) -> tuple[jax.Array, Any]:
-        block = make(options=self.options, attentions=attentions, name=name)
-        return use(block, x, layer_input)
+    def layer(number: Any, name: str, x: jax.Array, layer_input: Any) -> Any:
+      builds = self.attentions[0 if self.scanned else number - 1]
+      attentions = tuple(partial(build, layer=number) for build in builds)
+      block = make(options=self.options, attentions=attentions, name=name)
+      return use(block, x, layer_input)
 
-      return hk.remat(body) if self.options.rematerialise else body
+    rematerialised = hk.remat if self.options.rematerialise else lambda body: body
 
     if self.scanned:
       scan = hk.layer_stack(
         len(self.attentions), with_per_layer_inputs=True, name=f"{self.name}s"
       )
-      return scan(layer(self.attentions[0], self.name))(x, per_layer)
+
+      def body(x: jax.Array, numbered: Any) -> tuple[jax.Array, Any]:
+        number, layer_input = numbered
+        return layer(number, self.name, x, layer_input)
+
+      numbers = jnp.arange(1, len(self.attentions) + 1)
+      return scan(rematerialised(body))(x, (numbers, per_layer))
     outputs = []
-    for i, attentions in enumerate(self.attentions):
+    for i in range(len(self.attentions)):
       layer_input = per_layer[i] if per_layer else ()
-      x, output = layer(attentions, f"{self.name}_{i}")(x, layer_input)
+      body = rematerialised(partial(layer, i + 1, f"{self.name}_{i}"))
+      x, output = body(x, layer_input)
       outputs.append(output)
     return x, outputs
 

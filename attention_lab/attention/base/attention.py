@@ -60,6 +60,9 @@ class Attention(Module):
     hk.initializers.Initializer | None
   )  # Initialiser of the output projection.
   kernel: str = "auto"  # Kernel of dot products: the setting `kernel`.
+  # Number of its layer, from 1 to num_layers; an int32 scalar where layers are scanned.
+  layer: int | jax.Array = 1
+  num_layers: int = 1  # Layers of the stack that it is in.
   name: str | None = None  # Of the module; None for that of the class.
 
   # Hooks (HOOKS) that this attention calls, which assembly verifies.

@@ -19,7 +19,8 @@ class Written(NamedTuple):
   """The decode state."""
 
   memory: jax.Array  # [B, N, K, V], float32 at least
-  recent: jax.Array  # [B, W - 1, 3 N K]: projections that the convolution still reads
+  # [B, W - 1, N (K + K + V)]: projections that the convolution still reads
+  recent: jax.Array
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -27,7 +28,7 @@ class Delta(Recurrent):
   """S_t = α_t (I - β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ, y_t = q_tᵀ S_t.
 
   β = sigmoid(x W_β), one for each head. q, k and v are swish(conv(x W)), q and k then of
-  length 1; without a convolution v is x W alone. A rotation turns q and k afterwards, so
+  length 1; `convolution=0` omits conv. A rotation turns q and k afterwards, so
   that products depend on distances. A subclass writes `finish`, and `log_decay` where α is
   not 1.
   """
@@ -65,21 +66,23 @@ class Delta(Recurrent):
         f"convolution={self.convolution}: take 0 for none, or up to {LONGEST} tokens."
       )
     before = max(self.convolution - 1, 0)
-    recent = (batch_size, before, 3 * self.num_heads * self.key_size)
+    width = self.num_heads * (2 * self.key_width + self.value_width)
+    recent = (batch_size, before, width)
     memory = super().initial_state(batch_size, length, dtype).memory
     return Written(memory, jnp.zeros(recent, dtype))
 
   def _convolved(
     self, query: jax.Array, context: jax.Array, mask: Mask, recent: jax.Array
   ) -> tuple[jax.Array, ...]:
-    """q, k and v [B, T, N, K] before they are turned, and the state that is left."""
-    parts = ((query, "query"), (context, "key"), (context, "value"))
-    projected = [self.project(x, name) for x, name in parts]
+    """q, k, v [B, T, N, K or V] before they are turned, and the state that is left."""
+    keys, values = self.key_width, self.value_width
+    parts = ((query, "query", keys), (context, "key", keys), (context, "value", values))
+    projected = [self.project(*part) for part in parts]
     if not self.convolution:
-      q, k, v = projected
-      return jax.nn.silu(q), jax.nn.silu(k), v, recent
+      return *map(jax.nn.silu, projected), recent
     flat = [x.reshape(*x.shape[:2], -1) for x in projected]
     convolve = ShortConvolution(name="convolution")
     y, recent = convolve(jnp.concatenate(flat, axis=-1), recent, mask)
-    q, k, v = jnp.split(jax.nn.silu(y), 3, axis=-1)
-    return *(x.reshape(projected[0].shape) for x in (q, k, v)), recent
+    ends = (flat[0].shape[-1], 2 * flat[0].shape[-1])
+    split = zip(jnp.split(jax.nn.silu(y), ends, axis=-1), projected, strict=True)
+    return *(x.reshape(like.shape) for x, like in split), recent

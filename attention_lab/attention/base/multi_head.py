@@ -88,13 +88,19 @@ class MultiHead(Attention):
     return self.read(self.queries(query, positions), memory.keys, memory.values, mask)
 
   @property
+  def query_heads(self) -> int:
+    """Number of heads of queries: `num_heads`, unless a subclass joins some."""
+    return self.num_heads
+
+  @property
   def kv_heads(self) -> int:
     """Number of heads of keys and values."""
-    heads = self.num_heads if self.num_kv_heads is None else self.num_kv_heads
-    if heads < 1 or self.num_heads % heads:
-      divisors = [n for n in range(1, self.num_heads + 1) if self.num_heads % n == 0]
+    heads = self.query_heads if self.num_kv_heads is None else self.num_kv_heads
+    if heads < 1 or self.query_heads % heads:
+      every = range(1, self.query_heads + 1)
+      divisors = [n for n in every if self.query_heads % n == 0]
       raise UserError(
-        f"num_kv_heads={heads} does not divide {self.num_heads} heads. "
+        f"num_kv_heads={heads} does not divide {self.query_heads} heads. "
         f"Take one of {', '.join(map(str, divisors))}."
       )
     return heads
@@ -115,7 +121,7 @@ class MultiHead(Attention):
 
   def every_head(self, k: jax.Array, v: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Repeat keys and values for every head: [B, S, G, K] → [B, S, N, K]."""
-    repeats = self.num_heads // self.kv_heads
+    repeats = self.query_heads // self.kv_heads
     if repeats == 1:
       return k, v
     return jnp.repeat(k, repeats, axis=2), jnp.repeat(v, repeats, axis=2)
@@ -123,7 +129,7 @@ class MultiHead(Attention):
   def position_bias(self, mask: Mask) -> jax.Array | float:
     """Return what the positional scheme adds to the scores: [B, N, T, S], or 0."""
     positions = mask.query_positions, mask.context_positions
-    bias = bias_of(self.position, *positions, self.num_heads, mask.causal)
+    bias = bias_of(self.position, *positions, self.query_heads, mask.causal)
     return 0.0 if bias is None else bias
 
   def dot_product(
@@ -141,7 +147,7 @@ class MultiHead(Attention):
     Returns:
       [B, T, N, V].
     """
-    bias = _kernel_bias(self.position, self.num_heads, mask)
+    bias = _kernel_bias(self.position, self.query_heads, mask)
     problem = Problem(q, k, v, mask, self.score_scale, bias=bias, **more)
     return attend(problem, self.kernel)
 
