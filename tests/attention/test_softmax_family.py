@@ -243,6 +243,37 @@ def test_latent_is_the_papers_formula(in_float64, q_rank):
     np.testing.assert_allclose(y[b], right, **CLOSE)
 
 
+def test_the_pro_block_of_forgetting_is_the_papers(in_float64):
+  f, x, at = attention_functions("forgetting(block=pro)", "rope"), inputs(), padded(6)
+  p = by_name(f.params)
+
+  def sigma(y):
+    return 1 / (1 + np.exp(-y))
+
+  y = f.apply(f.params, None, x, x, mask_of(at))
+  for b in range(B):
+    real = np.asarray(at[b]) >= 0
+    row, places, heads = np.asarray(x[b])[real], np.asarray(at[b])[real], []
+    forgotten = np.cumsum(np.log(sigma(row @ p["forget"]["w"] + p["forget"]["b"])), 0)
+    shares = sigma(row @ p["shift"]["w"])  # Of keys, then of values.
+    gates = split(sigma(row @ p["gate"]["w"]))
+    q, k, v = (split(row @ p[name]["w"]) for name in ("query", "key", "value"))
+    for n in range(HEADS):
+      key, value = (
+        share[:, None] * np.concatenate([0 * part[:1], part[:-1]])
+        + (1 - share[:, None]) * part
+        for share, part in ((shares[:, n], k[n]), (shares[:, HEADS + n], v[n]))
+      )
+      key = rotated(normalised(key, p["key_norm"]["scale"], 1e-5), places)
+      query = rotated(normalised(q[n], p["query_norm"]["scale"], 1e-5), places)
+      scores = query @ key.T / np.sqrt(KEY_SIZE)
+      scores += forgotten[:, None, n] - forgotten[None, :, n]
+      out = among(scores[None], np.tri(len(row), dtype=bool))[0] @ value
+      heads.append(normalised(out, p["norm"]["scale"], 1e-5) * gates[n])
+    right = np.concatenate(heads, axis=1) @ p["output"]["w"]
+    np.testing.assert_allclose(y[b][real], right, **CLOSE)
+
+
 def state_size(spec, length):
   """Numbers in a decode state of one sequence."""
   make = hk.transform(
@@ -286,7 +317,9 @@ def test_decoding_equals_the_pass_beyond_the_window(in_float64, spec):
     np.testing.assert_allclose(f.decode(f.params, x, at, chunks), whole, **CLOSE)
 
 
-@pytest.mark.parametrize("spec", [*NAMES, "sliding_window(window=3)"])
+@pytest.mark.parametrize(
+  "spec", [*NAMES, "sliding_window(window=3)", "forgetting(block=pro)"]
+)
 def test_padding_anywhere_changes_nothing_while_decoding(in_float64, spec):
   f, at = attention_functions(spec), [-1, 0, 1, -1, 2, -1, -1, 3, 4]
   real = [i for i, place in enumerate(at) if place >= 0]

@@ -187,12 +187,16 @@ def remember(
   attention: MultiHead, x: jax.Array, state: KVCache, positions: jax.Array
 ) -> KVCache:
   """Return the cache with the keys and values of new tokens [B, T, D]."""
-  k, v = attention.keys_values(x, positions)
+  return stored(state, *attention.keys_values(x, positions), positions)
+
+
+def stored(state: KVCache, k: jax.Array, v: jax.Array, positions: jax.Array) -> KVCache:
+  """Return the cache with more keys and values [B, T, G, K], at positions [B, T]."""
   return KVCache(
     keys=append(state.keys, k, state.filled),
     values=append(state.values, v, state.filled),
     positions=append(state.positions, positions, state.filled),
-    filled=state.filled + x.shape[1],
+    filled=state.filled + k.shape[1],
   )
 
 

@@ -29,17 +29,33 @@ class ShortConvolution(hk.Module):
     Returns:
       [B, T, C], and the last W - 1 tokens after them.
     """
-    joined = jnp.concatenate([recent, x], axis=1)
     width = recent.shape[1] + 1
     span = width**-0.5
     uniform = hk.initializers.RandomUniform(-span, span)
     weights = hk.get_parameter("w", (width, x.shape[-1]), x.dtype, init=uniform)
-    if mask.context_segments is not None:
-      read, after = _of_document(joined, mask, width)
-    else:
-      read, after = _taps(joined, mask, width)
+    read, after = tokens_before(x, recent, mask)
     products = [w * x for w, x in zip(weights[:, None, None], read, strict=True)]
     return functools.reduce(jnp.add, products), after
+
+
+def tokens_before(
+  x: jax.Array, recent: jax.Array, mask: Mask
+) -> tuple[list[jax.Array], jax.Array]:
+  """Return tokens, the token before each in its document, the one before that, and so on.
+
+  Args:
+    x: [B, T, C].
+    recent: the W - 1 tokens before them, 0 where there are none: [B, W - 1, C].
+    mask: of causal self-attention among x.
+
+  Returns:
+    W arrays [B, T, C], 0 where there is no token, and the last W - 1 tokens after them.
+  """
+  joined = jnp.concatenate([recent, x], axis=1)
+  width = recent.shape[1] + 1
+  if mask.context_segments is not None:
+    return _of_document(joined, mask, width)
+  return _taps(joined, mask, width)
 
 
 def _of_document(
