@@ -1,4 +1,4 @@
-"""Dilated attention: every d-th token of a stretch (Child et al., arXiv:1904.10509)."""
+"""Dilated sliding window: every d-th token (Longformer: Beltagy, arXiv:2004.05150)."""
 
 import dataclasses
 import math
@@ -32,6 +32,9 @@ class Dilated(Recent, Weighted):
     i - j ∈ {0, d, 2 d, …, (window - 1) d}
 
   Departures:
+    - All heads and layers have the same window and dilation, unless a pattern of layers
+      says otherwise; in the paper, two heads of the upper layers are dilated and windows
+      grow with the layer. No token is global.
     - Its cache evicts tokens by position, not by slot, so that padding evicts none.
     - Below 128 tokens, and on other devices than a CPU, it uses the plain formula.
   """

@@ -24,7 +24,7 @@ class Nystrom(MultiHead):
   another sequence's decoder could not use it. d is the size of a head.
 
   Equation:
-    Y = softmax(Q K̃ᵀ / √d) Z softmax(Q̃ Kᵀ / √d) V
+    Y = softmax(Q K̃ᵀ / √d) Z softmax(Q̃ Kᵀ / √d) V + conv(V)
     Z ≈ A^+,  A = softmax(Q̃ K̃ᵀ / √d)
 
   Departures:
@@ -38,7 +38,7 @@ class Nystrom(MultiHead):
   # Towards the pseudo-inverse. After 20 or more, float32's rounding grows where A is
   # nearly singular.
   iterations: int = 6
-  convolution: int = 0  # Tokens of the depthwise convolution added to values; 0: none.
+  convolution: int = 35  # Tokens of the depthwise convolution of the values; 0: none.
 
   honours: ClassVar[tuple[str, ...]] = ("rotate", "rotate_keys")
   kinds: ClassVar[tuple[str, ...]] = ("bidirectional",)

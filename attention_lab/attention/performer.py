@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any, ClassVar, NamedTuple
 
+import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,12 +40,26 @@ class Performer(Normalised):
     - The largest exponent of all keys would tell the past about the future. Keys
       subtract the largest so far instead, and where it grows, the sums so far shrink,
       which is a recurrence with decay.
+    - With `redrawn=True` the features are drawn anew at each training step, in the paper
+      every 1,000 steps. Evaluation and decoding, which have no random key, use those of
+      the seed.
+    - All heads of a layer have the same features.
   """
 
   relative: ClassVar[bool] = False  # Random directions are not turned with the vectors.
 
   features: int = 128  # Random features of a head.
-  seed: int = 0  # Of the random features, the same in all heads.
+  seed: int = 0  # Of the random features.
+  by_layer: bool = True  # Whether each layer has features of its own.
+  redrawn: bool = (
+    False  # Whether each training step draws features from its random key.
+  )
+
+  def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:
+    key = hk.maybe_next_rng_key() if self.redrawn else None
+    if key is not None:
+      self._redrawn = redrawn_orthogonal(key, self.feature_size, self.key_size)
+    return super().__call__(query, context, mask)
 
   @property
   def feature_size(self) -> int:
@@ -87,9 +102,20 @@ class Performer(Normalised):
   def _exponents(self, x: jax.Array) -> jax.Array:
     """Return ω_f·x' - |x'|² / 2: [B, T, N, K] → [B, T, N, F]."""
     x = x.astype(wide(x.dtype)) * self.key_size**-0.25
-    directions = orthogonal(self.feature_size, self.key_size, self.seed)
+    directions = jnp.asarray(self._directions(), x.dtype)
     square = (x * x).sum(axis=-1, keepdims=True)
-    return jnp.einsum("BTNK,FK->BTNF", x, jnp.asarray(directions, x.dtype)) - square / 2
+    return jnp.einsum("BTNK,FK->BTNF", x, directions) - square / 2
+
+  def _directions(self) -> np.ndarray | jax.Array:
+    """Return ω: [F, K]."""
+    if (redrawn := getattr(self, "_redrawn", None)) is not None:
+      return redrawn
+    size = (self.feature_size, self.key_size)
+    layer = self.layer if self.by_layer else 1
+    if isinstance(layer, int):
+      return orthogonal(*size, self.seed, layer)
+    every = [orthogonal(*size, self.seed, i + 1) for i in range(self.num_layers)]
+    return jnp.asarray(np.stack(every))[layer - 1]  # Layers are scanned.
 
 
 def _tops(
@@ -129,12 +155,23 @@ def _fall(so_far: jax.Array, decays: Any) -> jax.Array:
   return jnp.where(jnp.isfinite(before) & decays, before - top, 0)
 
 
-def orthogonal(features: int, size: int, seed: int) -> np.ndarray:
+def orthogonal(features: int, size: int, seed: int, layer: int = 1) -> np.ndarray:
   """Normal vectors [F, K], of which each K in a row are orthogonal to each other."""
-  rng = np.random.default_rng(seed)
+  rng = np.random.default_rng([seed, layer - 1])
   blocks = []
   for _ in range(-(-features // size)):
     q, r = np.linalg.qr(rng.normal(size=(size, size)))
     blocks.append((q * np.sign(np.diag(r))).T)  # So that all rotations are as likely.
   lengths = np.linalg.norm(rng.normal(size=(features, size)), axis=-1, keepdims=True)
   return np.concatenate(blocks)[:features] * lengths
+
+
+def redrawn_orthogonal(key: jax.Array, features: int, size: int) -> jax.Array:
+  """Return vectors [F, K] of the same distribution as `orthogonal`, from a random key."""
+  turns, lengths = jax.random.split(key)
+  square = jax.random.normal(turns, (-(-features // size), size, size))
+  q, r = jnp.linalg.qr(square)
+  signs = jnp.sign(jnp.diagonal(r, axis1=-2, axis2=-1))
+  rows = (q * signs[:, None, :]).mT.reshape(-1, size)[:features]
+  normal = jax.random.normal(lengths, (features, size))
+  return rows * jnp.linalg.norm(normal, axis=-1, keepdims=True)

@@ -178,6 +178,19 @@ def test_stacked_layers_equal_unrolled_layers():
   np.testing.assert_allclose(other, logits, rtol=1e-5, atol=1e-5)
 
 
+def test_each_layer_has_random_features_of_its_own():
+  changes = {"attention": "performer(features=8)", "position": "none"}
+  _, params, logits = built(**changes, model__layer_stack="always")
+  own, *others = (
+    jax.jit(assemble(tiny_config(**{**changes, "attention": spec})).model.apply)(
+      unstacked(params), None, TOKENS, POSITIONS
+    )
+    for spec in (changes["attention"], "performer(features=8, by_layer=False)")
+  )
+  np.testing.assert_allclose(logits, own, rtol=1e-4, atol=1e-4)
+  assert not np.allclose(others[0], own, rtol=1e-2, atol=1e-2)
+
+
 @pytest.mark.parametrize("layer_stack", ["always", "never"])
 def test_an_attention_knows_the_number_of_its_layer(layer_stack):
   """λ₀ of differential attention is 0.8 - 0.6 exp(-0.3 (l - 1)): 0.2, 0.3555."""

@@ -14,7 +14,7 @@ from attention_lab.attention.base.attention import attentions
 from attention_lab.attention.base.delta import Delta
 from attention_lab.attention.based import taylor
 from attention_lab.attention.linear import elu_plus_one
-from attention_lab.attention.performer import orthogonal
+from attention_lab.attention.performer import orthogonal, redrawn_orthogonal
 from attention_lab.benchmark.flops import matmul_flops
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
@@ -435,6 +435,32 @@ def test_random_features_are_orthogonal_and_as_long_as_normal_ones():
   assert abs(lengths.mean() - 8) < 0.3
   assert np.abs(omega.mean(axis=(0, 1))).max() < 0.1
   assert orthogonal(7, 3, 0).shape == (7, 3)
+
+
+def test_redrawn_features_are_orthogonal_and_as_long_as_normal_ones():
+  omega = jax.jit(redrawn_orthogonal, static_argnums=(1, 2))(jax.random.key(0), 1024, 8)
+  groups = np.asarray(omega).reshape(-1, 8, 8)
+  products = np.einsum("mfk,mgk->mfg", groups, groups)
+  lengths = np.einsum("mff->mf", products)
+  np.testing.assert_allclose(products, lengths[..., None] * np.eye(8), atol=1e-4)
+  assert abs(lengths.mean() - 8) < 0.5
+  assert np.abs(groups.mean(axis=(0, 1))).max() < 0.2
+
+
+def test_features_are_redrawn_where_there_is_a_random_key():
+  def call(spec, key):
+    f = attention_functions(spec)
+    at = jnp.tile(jnp.arange(6, dtype=jnp.int32), (B, 1))
+    mask = Mask(at, at, causal=True)
+    return np.asarray(f.apply(f.params, key, inputs(), inputs(), mask))
+
+  fixed, redrawn = "performer(features=8)", "performer(features=8, redrawn=True)"
+  keys = jax.random.split(jax.random.key(0))
+  np.testing.assert_array_equal(call(fixed, keys[0]), call(fixed, None))
+  np.testing.assert_array_equal(call(redrawn, None), call(fixed, None))
+  np.testing.assert_array_equal(call(redrawn, keys[0]), call(redrawn, keys[0]))
+  assert not np.allclose(call(redrawn, keys[0]), call(redrawn, keys[1]))
+  assert not np.allclose(call(redrawn, keys[0]), call(fixed, None))
 
 
 def test_a_performer_with_many_features_is_softmax_attention():
