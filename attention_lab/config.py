@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from ml_collections import config_dict
 
 from attention_lab.errors import UserError, nearest, one_line
+from attention_lab.settings import former
 from attention_lab.settings.setting import Setting
 from attention_lab.settings.table import LISTED, SETTINGS
 
@@ -83,6 +84,10 @@ def from_stored(stored: Mapping[str, Any], path: Path | None = None) -> Config:
   for key in values.keys() & SETTINGS.keys():
     values[key] = SETTINGS[key].of_today(values[key])
   try:
+    if former.MARK not in values:
+      for key, value in values.items():
+        if key.rpartition(".")[2] == "attention" and isinstance(value, str):
+          values[key] = former.with_former_defaults(value)
     return _from_values((BEFORE | values).items())
   except UserError as error:
     raise UserError(f"{path}: {error}" if path else str(error)) from None

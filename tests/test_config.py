@@ -214,6 +214,25 @@ def test_former_name_is_read_only_from_a_stored_configuration(
 def test_former_name_of_a_component_is_read_from_a_stored_configuration(stored):
   assert configs.from_stored({"dataset": stored}).dataset == "text(path='a')"
   assert configs.from_stored({"dataset": "copy"}).dataset == "copy"
+
+
+def test_a_stored_run_keeps_the_defaults_of_options_that_it_had():
+  def stored(pattern, **more):
+    values = {"attention": pattern, "architecture": {"encoder": {"attention": pattern}}}
+    config = configs.from_stored(values | more)
+    assert config.architecture.encoder.attention == config.attention
+    return config.attention
+
+  assert stored("standard*2, cosine") == "standard*2, cosine"
+  assert stored("differential") == "differential(lambda_init=0.8)"
+  assert stored("retention*2,nystrom(landmarks=8)") == (
+    "retention(relative_epsilon=False),retention(relative_epsilon=False),"
+    "nystrom(convolution=0, landmarks=8)"
+  )
+  assert stored("performer(by_layer=True)") == "performer(by_layer=True)"
+  new = configs.get_config()
+  new.attention = "differential"
+  assert configs.from_stored(new.to_dict()).attention == "differential"
   with pytest.raises(UserError, match="'text_file' is not a dataset.*'text'"):
     datasets.bind(stored)
 

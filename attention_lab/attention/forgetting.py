@@ -104,8 +104,11 @@ class Forgetting(Weighted):
     if self.block == "pro":
       both = jnp.concatenate(parts, axis=2)  # [B, T, 2 G, K]
       (_, before), recent = tokens_before(both.reshape(*x.shape[:2], -1), recent, mask)
-      share = Linear(2 * self.kv_heads, False, self.w_init, "shift")(x)
-      share = jax.nn.sigmoid(share)[..., None]
+      shares = [
+        Linear(self.kv_heads, False, self.w_init, name)(x)
+        for name in ("key_shift", "value_shift")
+      ]
+      share = jax.nn.sigmoid(jnp.concatenate(shares, axis=-1))[..., None]
       both = share * split_heads(before, self.key_size) + (1 - share) * both
       k, v = jnp.split(both, 2, axis=2)
       parts = [HeadNorm(name="key_norm")(k).astype(x.dtype), v]

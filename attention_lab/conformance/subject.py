@@ -99,8 +99,7 @@ class Subject:
     """Number of heads that may share keys and values."""
 
     def heads() -> int:
-      net = self._builder(None)()
-      return int(getattr(net, "query_heads", net.num_heads))
+      return self._builder(None)().query_heads
 
     return int(hk.transform(heads).apply({}, None))
 

@@ -96,6 +96,14 @@ SETTINGS: Mapping[str, Setting] = {
     evaluable=True,
     before=False,
   ),
+  "option_defaults": Setting(
+    1,
+    "Version of the defaults of options. Runs that were stored before version 1 name the "
+    "values that they had.",
+    at_least=1,
+    at_most=1,
+    before=1,
+  ),
   "model.num_layers": Setting(4, "Number of layers.", above=0, below=10_001),
   "model.num_heads": Setting(4, "Number of attention heads.", above=0),
   "model.d_model": Setting(64, "Width of the model.", above=0),

@@ -255,14 +255,16 @@ def test_the_pro_block_of_forgetting_is_the_papers(in_float64):
     real = np.asarray(at[b]) >= 0
     row, places, heads = np.asarray(x[b])[real], np.asarray(at[b])[real], []
     forgotten = np.cumsum(np.log(sigma(row @ p["forget"]["w"] + p["forget"]["b"])), 0)
-    shares = sigma(row @ p["shift"]["w"])  # Of keys, then of values.
     gates = split(sigma(row @ p["gate"]["w"]))
     q, k, v = (split(row @ p[name]["w"]) for name in ("query", "key", "value"))
     for n in range(HEADS):
       key, value = (
         share[:, None] * np.concatenate([0 * part[:1], part[:-1]])
         + (1 - share[:, None]) * part
-        for share, part in ((shares[:, n], k[n]), (shares[:, HEADS + n], v[n]))
+        for share, part in (
+          (sigma(row @ p["key_shift"]["w"])[:, n], k[n]),
+          (sigma(row @ p["value_shift"]["w"])[:, n], v[n]),
+        )
       )
       key = rotated(normalised(key, p["key_norm"]["scale"], 1e-5), places)
       query = rotated(normalised(q[n], p["query_norm"]["scale"], 1e-5), places)

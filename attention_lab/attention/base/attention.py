@@ -112,6 +112,11 @@ class Attention(Module):
     return (), {name: getattr(self, name) for name in SUPPLIED}
 
   @property
+  def query_heads(self) -> int:
+    """Number of heads of queries: `num_heads`, unless a subclass joins some."""
+    return self.num_heads
+
+  @property
   def score_scale(self) -> float:
     """Factor of Q Kᵀ in a softmax: 1/√K, times that of the positional scheme."""
     return self.key_size**-0.5 * self.position.score_scale

@@ -88,11 +88,6 @@ class MultiHead(Attention):
     return self.read(self.queries(query, positions), memory.keys, memory.values, mask)
 
   @property
-  def query_heads(self) -> int:
-    """Number of heads of queries: `num_heads`, unless a subclass joins some."""
-    return self.num_heads
-
-  @property
   def kv_heads(self) -> int:
     """Number of heads of keys and values."""
     heads = self.query_heads if self.num_kv_heads is None else self.num_kv_heads
