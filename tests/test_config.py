@@ -214,6 +214,8 @@ def test_former_name_is_read_only_from_a_stored_configuration(
 def test_former_name_of_a_component_is_read_from_a_stored_configuration(stored):
   assert configs.from_stored({"dataset": stored}).dataset == "text(path='a')"
   assert configs.from_stored({"dataset": "copy"}).dataset == "copy"
+  with pytest.raises(UserError, match="'text_file' is not a dataset.*'text'"):
+    datasets.bind(stored)
 
 
 def test_a_stored_run_keeps_the_defaults_of_options_that_it_had():
@@ -233,8 +235,6 @@ def test_a_stored_run_keeps_the_defaults_of_options_that_it_had():
   new = configs.get_config()
   new.attention = "differential"
   assert configs.from_stored(new.to_dict()).attention == "differential"
-  with pytest.raises(UserError, match="'text_file' is not a dataset.*'text'"):
-    datasets.bind(stored)
 
 
 def test_unknown_stored_setting_is_named():

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 from attention_lab.attention.base.attention import register_attention
 from attention_lab.attention.base.delta import Delta
-from attention_lab.attention.base.recurrent import HeadNorm, expanded, wide
+from attention_lab.attention.base.recurrent import HeadNorm, wide
+from attention_lab.attention.base.widths import expanded
 
 
 @register_attention("gated_delta_net")

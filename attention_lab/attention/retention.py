@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from attention_lab.attention.base.attention import register_attention
 from attention_lab.attention.base.recurrent import (
   Recurrent,
-  expanded,
   where_real,
   wide,
 )
+from attention_lab.attention.base.widths import expanded
 from attention_lab.kernel.decayed import decayed
 from attention_lab.kernel.mask import Mask
 from attention_lab.norm.layer_norm import LayerNorm
@@ -57,7 +57,9 @@ class Retention(Recurrent):
     return expanded(self.key_size, self.expand_values, "retention")
 
   def initial_state(self, batch_size: int, length: int, dtype: Any) -> Retained:
-    memory = super().initial_state(batch_size, length, dtype).memory
+    del length
+    shape = (batch_size, self.num_heads, self.key_size, self.value_width)
+    memory = jnp.zeros(shape, wide(dtype))
     return Retained(memory, jnp.zeros_like(memory[..., :1, :1]))
 
   def advance(
@@ -88,6 +90,6 @@ class Retention(Recurrent):
 
 
 def _square(x: jax.Array) -> jax.Array:
-  """|x|² over the last axis, float32 at least: [..., K] → [..., 1]."""
+  """Return |x|² over the last axis: [..., K] → [..., 1], float32 at least."""
   x = x.astype(wide(x.dtype))
   return (x * x).sum(axis=-1, keepdims=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,9 +20,11 @@ from attention_lab.conformance.options import (
   metadata,
   other_values,
 )
+from attention_lab.conformance.schemes import MAX_LENGTH
 from attention_lab.conformance.sizes import Sizes
 from attention_lab.conformance.subject import Subject
 from attention_lab.errors import UserError
+from attention_lab.position.base.position import Position
 
 # The width of all heads is d_model, or another width.
 ODD_SIZES = (Sizes(1, 1, 1), Sizes(2, 3, 6), Sizes(3, 5, 15), Sizes(2, 3, 8))
@@ -80,7 +83,7 @@ def _failure(subject: Subject, sizes: Sizes, length: int) -> Error:
 
 
 def _unless_grouped(subject: Subject) -> str:
-  if "num_kv_heads" in subject.values and subject.query_heads > 1:
+  if "num_kv_heads" in subject.values and _query_heads(subject) > 1:
     return ""
   return "it has no option num_kv_heads"
 
@@ -96,20 +99,30 @@ def grouped_heads_work(subject: Subject) -> Iterator[Case | Note]:
   Parameters of grouped heads, repeated for every head of their group, must give the same
   outputs without groups, in the pass and while decoding.
   """
-  heads = subject.query_heads
+  heads = _query_heads(subject)
   some = max(1, heads // 2)
   for groups in dict.fromkeys([some, 1, heads] if subject.full else [some]):
     label = f"num_kv_heads={groups} of {heads} heads"
     yield Case(label, partial(_grouped_error, subject, groups), ROUNDING)
 
 
+def _query_heads(subject: Subject) -> int:
+  """Return the number of heads that may share keys and values."""
+
+  def heads() -> int:
+    return subject.build(Position(max_length=MAX_LENGTH), subject.sizes).query_heads
+
+  return int(hk.transform(heads).apply({}, None))
+
+
 def _grouped_error(subject: Subject, groups: int) -> Error:
   """Return the distance of the outputs with groups from those without."""
   grouped = subject.variant(num_kv_heads=groups)
-  every = subject.variant(num_kv_heads=subject.query_heads)
+  heads = _query_heads(subject)
+  every = subject.variant(num_kv_heads=heads)
   f, all_heads = grouped.functions(), every.functions()
   params = grouped.random_parameters()
-  repeated = _repeated(params, every.random_parameters(), subject.query_heads, groups)
+  repeated = _repeated(params, every.random_parameters(), heads, groups)
   if repeated is None:
     return 0.0, "parameters that cannot be repeated"
   x = grouped.inputs()

@@ -5,7 +5,6 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -93,15 +92,6 @@ class Subject:
     self.hooks = tuple(hook for hook in HOOKS if hook in honoured)
     self.reach = scheme.reach or 2**31  # Largest length that the scheme supports.
     self.values = _option_values(net)
-
-  @property
-  def query_heads(self) -> int:
-    """Number of heads that may share keys and values."""
-
-    def heads() -> int:
-      return self._builder(None)().query_heads
-
-    return int(hk.transform(heads).apply({}, None))
 
   def functions(self, hooks: tuple[str, ...] | None = None) -> Functions:
     """Return the attention's jitted functions under a positional scheme.

@@ -38,6 +38,11 @@ class Delta(Recurrent):
 
   convolution: int = 4  # Tokens that make q, k and v, their own included; 0: none.
 
+  @property
+  def value_width(self) -> int:
+    """The entries of a head's values: V = K, unless a subclass says otherwise."""
+    return self.key_size
+
   def log_decay(self, x: jax.Array) -> jax.Array | None:
     """log α: [B, S, D] → [B, S, N], float32 at least; None for no decay."""
     del x
@@ -66,16 +71,17 @@ class Delta(Recurrent):
         f"convolution={self.convolution}: take 0 for none, or up to {LONGEST} tokens."
       )
     before = max(self.convolution - 1, 0)
-    width = self.num_heads * (2 * self.key_width + self.value_width)
+    del length
+    shape = (batch_size, self.num_heads, self.key_size, self.value_width)
+    width = self.num_heads * (2 * self.key_size + self.value_width)
     recent = (batch_size, before, width)
-    memory = super().initial_state(batch_size, length, dtype).memory
-    return Written(memory, jnp.zeros(recent, dtype))
+    return Written(jnp.zeros(shape, wide(dtype)), jnp.zeros(recent, dtype))
 
   def _convolved(
     self, query: jax.Array, context: jax.Array, mask: Mask, recent: jax.Array
   ) -> tuple[jax.Array, ...]:
     """q, k, v [B, T, N, K or V] before they are turned, and the state that is left."""
-    keys, values = self.key_width, self.value_width
+    keys, values = self.key_size, self.value_width
     parts = ((query, "query", keys), (context, "key", keys), (context, "value", values))
     projected = [self.project(*part) for part in parts]
     if not self.convolution:

@@ -133,18 +133,8 @@ class Recurrent(Attention):
 
   def initial_state(self, batch_size: int, length: int, dtype: Any) -> Any:
     del length
-    shape = (batch_size, self.num_heads, self.key_width, self.value_width)
+    shape = (batch_size, self.num_heads, self.key_size, self.key_size)
     return Memory(jnp.zeros(shape, wide(dtype)))
-
-  @property
-  def key_width(self) -> int:
-    """The entries of a head's queries and keys: K, unless a subclass says otherwise."""
-    return self.key_size
-
-  @property
-  def value_width(self) -> int:
-    """The entries of a head's values: V = K, unless a subclass says otherwise."""
-    return self.key_size
 
   def project(self, x: jax.Array, name: str, size: int | None = None) -> jax.Array:
     """Apply a linear layer per head: [B, T, D] → [B, T, N, size], by default K."""
@@ -296,17 +286,6 @@ def where_real(positions: jax.Array, x: jax.Array) -> jax.Array:
   """x [B, S, ...], 0 where the position [B, S] is padding."""
   real = positions.reshape(*positions.shape, *[1] * (x.ndim - 2)) >= 0
   return jnp.where(real, x, 0)
-
-
-def expanded(key_size: int, expand_values: int, attention: str) -> int:
-  """Return the width of values that is `expand_values` times that of keys.
-
-  Raises:
-    UserError: the factor is below 1.
-  """
-  if expand_values < 1:
-    raise UserError(f"{attention}(expand_values={expand_values}): take 1 or more.")
-  return expand_values * key_size
 
 
 class HeadNorm(hk.Module):
