@@ -224,9 +224,9 @@ def _refuse_kernel(build: Callable[[], Attention], dtype: Any) -> None:
     token_positions = jnp.zeros(x.shape[:2], jnp.int32)
     with shared_sample(build().position):  # As in training, where kernels support less.
       module = build()
-      return module(
-        x, x, Mask(token_positions, token_positions, causal="causal" in module.kinds)
-      )
+      causal, prefix = "causal" in module.kinds, module.prefix_length
+      at = token_positions, token_positions
+      return module(x, x, Mask(*at, causal=causal, prefix=prefix))
 
   d_model = hk.transform(lambda: build().d_model).apply({}, None)
   x = jax.ShapeDtypeStruct((2, 3, d_model), dtype)

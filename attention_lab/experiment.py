@@ -19,6 +19,7 @@ from attention_lab.architecture.base.architecture import (
 from attention_lab.architecture.base.common_task import common_task
 from attention_lab.architecture.base.documents import separator_for
 from attention_lab.architecture.base.head import recorded_heads
+from attention_lab.architecture.base.prefix import Prefixed, prefix_of, refuse_prefix
 from attention_lab.attention.base.attention import Attention, attentions
 from attention_lab.block.base import options as model_options
 from attention_lab.compatibility import refuse_layers, refuse_once, required_kinds
@@ -79,7 +80,8 @@ def assemble(
   """
   bound = architectures.bind(config.architecture.name)
   architecture = cast(type[Architecture], bound.func)
-  dataset = _dataset(config, kept)
+  prefix = prefix_of(bound)
+  dataset = _dataset(config, kept, prefix)
   scheme = positions.bind(config.position)
   position = partial(scheme, max_length=dataset.sequence_length)
   options = model_options.from_config(config.model.to_dict())
@@ -87,7 +89,9 @@ def assemble(
   train, apart = config.train, config.data.document_mask
   policy = jmp.get_policy(f"params=float32,compute={train.precision},output=float32")
   patterns = _patterns(config, architecture, options.num_layers)
-  placed, causal = _attentions(config, architecture, patterns, options, position)
+  parts = architecture, patterns, options, position, prefix
+  placed, causal = _attentions(config, *parts)
+  refuse_prefix(Prefixed(config.architecture.name, prefix, causal, dataset, apart))
   model = as_functions(
     partial(
       bound,
@@ -145,6 +149,7 @@ def _attentions(
   patterns: "Patterns",
   options: model_options.Options,
   position: Any,
+  prefix: int,
 ) -> tuple[Mapping[str, tuple[Callable[[], Attention], ...]], Builders]:
   """Return the builders of each place, one per layer, and of the causal attentions.
 
@@ -152,7 +157,7 @@ def _attentions(
     UserError: an attention does not go with the positional scheme, or with its place.
   """
   builders = {
-    str(spec): attention_builder(spec, options, position, config.kernel)
+    str(spec): attention_builder(spec, options, position, config.kernel, prefix)
     for pattern in patterns.values()
     for spec in pattern
   }
@@ -178,7 +183,7 @@ def _attentions(
   return placed, causal
 
 
-def _dataset(config: Config, kept: Mapping[str, bytes]) -> Dataset:
+def _dataset(config: Config, kept: Mapping[str, bytes], prefix: int) -> Dataset:
   """Return the dataset, in the first form that the architecture learns and it offers.
 
   Raises:
@@ -187,7 +192,11 @@ def _dataset(config: Config, kept: Mapping[str, bytes]) -> Dataset:
   task = common_task(config.architecture.name, config.dataset)
   order = Order(config.seed if config.train.data_order == "seed" else None)
   made: Dataset = datasets.bind(config.dataset)(
-    data_dir=config.data_dir, task=task, kept=dict(kept), order=order
+    data_dir=config.data_dir,
+    task=task,
+    kept=dict(kept),
+    order=order,
+    prefix_length=prefix,
   )
   if task == "pairs":
     as_pairs(made)  # Refuses a plugin that offers pairs without their contract.
@@ -285,6 +294,7 @@ def attention_builder(
   options: model_options.Options,
   position: Callable[[], Position],
   kernel: str,
+  prefix: int = 0,
 ) -> Callable[[], Attention]:
   """Return a function that builds the attention of a spec, inside a transform."""
   attention = attentions.bind(spec)
@@ -298,6 +308,7 @@ def attention_builder(
       w_init=options.w_init,
       output_init=options.output_init,
       kernel=kernel,
+      prefix_length=prefix,
     )
 
   return build

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import haiku as hk
 import jax
@@ -36,6 +36,8 @@ class Differential(MultiHead):
     - λ_0 is the option `lambda_init`, because a layer has no number; in the paper it is
       0.8 - 0.6 exp(-0.3 · (layer - 1)).
   """
+
+  honours_prefix: ClassVar[bool] = True
 
   lambda_init: float = 0.8  # λ₀; in the paper 0.8 - 0.6 exp(-0.3 · (layer - 1)).
 

@@ -24,11 +24,13 @@ def make_generate(
   top_p: float = 1.0,
   dtype: Any = jnp.float32,
   context: int | None = None,
+  prefix: int = 0,
 ) -> Generate:
   """Build a jitted function that continues prompts by `length` tokens.
 
   The prompt is read in one pass; each further token costs one call of `extend`. When the
-  context is full, its last half is read anew as a prompt: no position is beyond it.
+  context is full, its last half is read anew as a prompt: no position is beyond it. Each
+  prompt begins with the model's prefix, if it has one.
 
   Args:
     model: the architecture as functions.
@@ -40,6 +42,7 @@ def make_generate(
     dtype: dtype of the decode state.
     context: most tokens that are read at once, at least those of a prompt; None for no
       limit.
+    prefix: tokens of the model's prefix: a prompt has as many or more.
   """
   pick = functools.partial(choose, temperature=temperature, top_k=top_k, top_p=top_p)
   continued = functools.partial(_continued, model, pick, dtype)
@@ -48,7 +51,7 @@ def make_generate(
     params: Any, key: jax.Array, prompts: jax.Array, positions: jax.Array
   ) -> jax.Array:
     keys = jax.random.split(key, length)
-    first, again, half = _division(prompts.shape[1], length, context)
+    first, again, half = _division(prompts.shape[1], length, context, prefix)
     tokens = continued(params, keys[:first], prompts, positions)
     if first == length:
       return tokens
@@ -94,7 +97,9 @@ def _continued(
   return tokens.T
 
 
-def _division(prompt: int, length: int, context: int | None) -> tuple[int, int, int]:
+def _division(
+  prompt: int, length: int, context: int | None, prefix: int
+) -> tuple[int, int, int]:
   """Return how many tokens are generated at first and after each renewal, and its prompt.
 
   The last token of a context is not read, so a context of C tokens yields C - P + 1 after
@@ -102,7 +107,7 @@ def _division(prompt: int, length: int, context: int | None) -> tuple[int, int, 
   """
   if context is None:
     return length, length, prompt
-  half = max(1, context // 2)
+  half = max(1, context // 2, prefix)
   return min(length, context - prompt + 1), context - half + 1, half
 
 

@@ -67,7 +67,8 @@ class Mixed(Wrapped, Parted):
       return each_array(lambda *arrays: np.stack(arrays), *some)
     places = rows_of(step + np.arange(count), batch_size, shard)
     batch = self._gather(*self._drawn(places.ravel()), in_passes)
-    return each_array(lambda array: array.reshape(*places.shape, -1), batch)
+    batch = each_array(lambda array: array.reshape(*places.shape, -1), batch)
+    return self.behind_prefix(batch)
 
   def shapes(self, split: str, batch_size: int) -> dict[int, int]:
     if split == "train":

@@ -92,4 +92,5 @@ class EvenParts(Parted):
     found = self.examples(split, 0, chosen)
     weights = found.weights * inside.reshape(-1, 1).astype(np.float32)
     found = found._replace(weights=weights)
-    return each_array(lambda array: array.reshape(*within.shape, -1), found)
+    found = each_array(lambda array: array.reshape(*within.shape, -1), found)
+    return self.behind_prefix(found)
