@@ -43,7 +43,10 @@ def refuse_prefix(model: Prefixed) -> None:
 
   An attention that declares so has to show it, on a few random tokens.
   """
-  start, length = f"--architecture={model.architecture}", model.dataset.sequence_length
+  start, length = (
+    f"--architecture={model.architecture!r}",
+    model.dataset.sequence_length,
+  )
   if model.prefix < 0:
     raise UserError(f"{start}: a prefix has 0 tokens or more.")
   if not model.prefix:
@@ -130,5 +133,5 @@ def _random(rng: np.random.Generator, leaf: Any) -> np.ndarray:
 def _changes(y: jax.Array) -> jax.Array:
   """Return the relative change of outputs by each token: [(1 + T) · R, T, D] → [T, T]."""
   y = y.reshape(1 + TOKENS, DRAWS, TOKENS, -1)
-  change = jnp.abs(y[1:] - y[0]).max(axis=(1, 3))
+  change = jnp.abs(y[1:] - y[:1]).max(axis=(1, 3))
   return change.T / (jnp.abs(y).max() + 1e-30)
