@@ -19,7 +19,7 @@ from attention_lab.architecture.base.architecture import (
 from attention_lab.architecture.base.common_task import common_task
 from attention_lab.architecture.base.documents import separator_for
 from attention_lab.architecture.base.head import recorded_heads
-from attention_lab.architecture.base.prefix import Prefixed, prefix_of, refuse_prefix
+from attention_lab.architecture.base.prefix import prefix_of, refuse_prefix
 from attention_lab.attention.base.attention import Attention, attentions
 from attention_lab.block.base import options as model_options
 from attention_lab.compatibility import refuse_layers, refuse_once, required_kinds
@@ -80,8 +80,7 @@ def assemble(
   """
   bound = architectures.bind(config.architecture.name)
   architecture = cast(type[Architecture], bound.func)
-  prefix = prefix_of(bound)
-  dataset = _dataset(config, kept, prefix)
+  dataset = _dataset(config, kept)
   scheme = positions.bind(config.position)
   position = partial(scheme, max_length=dataset.sequence_length)
   options = model_options.from_config(config.model.to_dict())
@@ -89,9 +88,8 @@ def assemble(
   train, apart = config.train, config.data.document_mask
   policy = jmp.get_policy(f"params=float32,compute={train.precision},output=float32")
   patterns = _patterns(config, architecture, options.num_layers)
-  parts = architecture, patterns, options, position, prefix
-  placed, causal = _attentions(config, *parts)
-  refuse_prefix(Prefixed(config.architecture.name, prefix, causal, dataset, apart))
+  placed, causal = _attentions(config, architecture, patterns, options, position)
+  refuse_prefix(config.architecture.name, causal, dataset, apart)
   model = as_functions(
     partial(
       bound,
@@ -149,15 +147,15 @@ def _attentions(
   patterns: "Patterns",
   options: model_options.Options,
   position: Any,
-  prefix: int,
 ) -> tuple[Mapping[str, tuple[Callable[[], Attention], ...]], Builders]:
   """Return the builders of each place, one per layer, and of the causal attentions.
 
   Raises:
     UserError: an attention does not go with the positional scheme, or with its place.
   """
+  kernel, prefix = config.kernel, prefix_of(config.architecture.name)
   builders = {
-    str(spec): attention_builder(spec, options, position, config.kernel, prefix)
+    str(spec): attention_builder(spec, options, position, kernel, prefix)
     for pattern in patterns.values()
     for spec in pattern
   }
@@ -183,7 +181,7 @@ def _attentions(
   return placed, causal
 
 
-def _dataset(config: Config, kept: Mapping[str, bytes], prefix: int) -> Dataset:
+def _dataset(config: Config, kept: Mapping[str, bytes]) -> Dataset:
   """Return the dataset, in the first form that the architecture learns and it offers.
 
   Raises:
@@ -191,12 +189,9 @@ def _dataset(config: Config, kept: Mapping[str, bytes], prefix: int) -> Dataset:
   """
   task = common_task(config.architecture.name, config.dataset)
   order = Order(config.seed if config.train.data_order == "seed" else None)
+  given = {"data_dir": config.data_dir, "task": task, "kept": dict(kept)}
   made: Dataset = datasets.bind(config.dataset)(
-    data_dir=config.data_dir,
-    task=task,
-    kept=dict(kept),
-    order=order,
-    prefix_length=prefix,
+    **given, order=order, prefix_length=prefix_of(config.architecture.name)
   )
   if task == "pairs":
     as_pairs(made)  # Refuses a plugin that offers pairs without their contract.

@@ -10,6 +10,7 @@ import pytest
 
 import attention_lab as al
 from attention_lab import config as configs
+from attention_lab.errors import UserError
 from attention_lab.mode import evaluate, sample, train
 from attention_lab.run import folder as run_folder
 from tests.commands import TINY, assert_refused
@@ -84,7 +85,7 @@ def test_texts_and_weights_of_prompts_with_a_whole_prefix(run, model, capsys):
   weights = model.attention_weights("to be or").maps[0].layers[1]
   assert (weights[:, 0, :PREFIX] > 0).all()
   assert not weights[:, 0, PREFIX:].any()
-  with pytest.raises(al.UserError, match="has 2 tokens, .* first 5 .* Give 5 tokens"):
+  with pytest.raises(UserError, match="has 2 tokens, .* first 5 .* Give 5 tokens"):
     model.generate("to")
 
 

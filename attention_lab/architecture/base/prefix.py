@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from attention_lab.architecture.base.architecture import architectures
 from attention_lab.attention.base.attention import Attention, attentions
 from attention_lab.dataset.base.dataset import Dataset
 from attention_lab.errors import UserError
@@ -16,72 +17,81 @@ from attention_lab.kernel.mask import Mask, default_positions
 from attention_lab.plugin.mistakes import running
 from attention_lab.plugin.spec import parse
 
-# Sizes of the proof: tokens, those of the prefix, and random inputs and parameters.
-TOKENS, PREFIX, DRAWS = 6, 4, 4
+# Sizes of the proof: tokens, those of the prefix, and random sequences.
+TOKENS, PREFIX, COPIES = 6, 4, 4
 ROUNDING = (
   1e-4  # Largest change of an output by rounding, relative to the largest output.
 )
 
 
-class Prefixed(NamedTuple):
-  """A model with a prefix, as far as it may be refused."""
-
-  architecture: str  # The setting, for messages.
-  prefix: int  # Tokens.
-  attentions: Mapping[str, Callable[[], Attention]]  # Builders, by spec.
-  dataset: Dataset
-  separates: bool  # Whether documents are kept apart.
+def prefix_of(architecture: str) -> int:
+  """Return the option `prefix` of an architecture's spec; 0 if it has none."""
+  return int(architectures.bind(architecture).keywords.get("prefix", 0))
 
 
-def prefix_of(architecture: partial[Any]) -> int:
-  """Return the option `prefix` of a bound architecture; 0 if it has none."""
-  return int(architecture.keywords.get("prefix", 0))
-
-
-def refuse_prefix(model: Prefixed) -> None:
+def refuse_prefix(
+  architecture: str,
+  builders: Mapping[str, Callable[[], Attention]],
+  dataset: Dataset,
+  separates: bool,
+) -> None:
   """Raise `UserError` unless sequences are longer than the prefix, and all parts honour it.
 
   An attention that declares so has to show it, on a few random tokens.
+
+  Args:
+    architecture: spec of the architecture.
+    builders: those of its causal attentions, by spec.
+    dataset: the dataset, which knows the prefix.
+    separates: whether documents are kept apart.
   """
-  start, length = (
-    f"--architecture={model.architecture!r}",
-    model.dataset.sequence_length,
-  )
-  if model.prefix < 0:
+  start, prefix = f"--architecture={architecture!r}", dataset.prefix_length
+  length = dataset.sequence_length
+  if prefix < 0:
     raise UserError(f"{start}: a prefix has 0 tokens or more.")
-  if not model.prefix:
+  if not prefix:
     return
-  if model.prefix >= length:
+  if prefix >= length:
     raise UserError(
       f"{start}: a sequence has {length} tokens, so that none follows the prefix. Take "
       f"prefix={length - 1} or less, or a longer sequence_length."
     )
-  if model.separates:
+  if separates:
     raise UserError(
       f"{start} has one prefix in each row, and --config.data.document_mask=true several "
       f"documents. Omit one of the two."
     )
-  for name, build in model.attentions.items():
-    if not attentions[parse(name).name].honours_prefix:  # type: ignore[attr-defined]
-      others = [each for each in attentions if attentions[each].honours_prefix]  # type: ignore[attr-defined]
-      raise UserError(
-        f"{start}: the attention {name!r} does not honour a prefix, whose tokens see each "
-        f"other in both directions. Use one of: {', '.join(others)}."
-      )
-    with running(f"The attention {name!r}"):
-      found = _otherwise(build)
-    if found:
-      raise UserError(
-        f"{start}: the attention {name!r} declares honours_prefix, but with a prefix of "
-        f"{PREFIX} tokens {found}. For details, use --mode=check --attention={name!r}."
-      )
+  for name, build in builders.items():
+    _refuse_attention(start, name, build)
+
+
+def _refuse_attention(start: str, name: str, build: Callable[[], Attention]) -> None:
+  """Raise `UserError` unless an attention declares that it honours a prefix, and does."""
+  if not _honours(attentions[parse(name).name]):
+    others = [each for each in attentions if _honours(attentions[each])]
+    raise UserError(
+      f"{start}: the attention {name!r} does not honour a prefix, whose tokens see each "
+      f"other in both directions. Use one of: {', '.join(others)}."
+    )
+  with running(f"The attention {name!r}"):
+    found = _otherwise(build)
+  if found:
+    raise UserError(
+      f"{start}: the attention {name!r} declares honours_prefix, but with a prefix of "
+      f"{PREFIX} tokens {found}. For details, use --mode=check --attention={name!r}."
+    )
+
+
+def _honours(attention: Any) -> bool:
+  """Return whether a registered class honours a prefix."""
+  return bool(attention.honours_prefix)
 
 
 def _otherwise(build: Callable[[], Attention]) -> str:
   """Return what an output reads or does not read against the mask; "" for nothing."""
   transformed, rng = hk.transform(partial(_outputs, build)), np.random.default_rng(0)
   d_model = hk.transform(lambda: build().d_model).apply({}, None)
-  x, other = rng.normal(size=(2, DRAWS, TOKENS, d_model))
+  x, other = rng.normal(size=(2, COPIES, TOKENS, d_model))
   replaced = np.eye(TOKENS, dtype=bool)[:, None, :, None]
   rows = np.concatenate([x[None], np.where(replaced, other, x)])
   rows = rows.reshape(-1, TOKENS, d_model).astype(np.float32)
@@ -132,6 +142,6 @@ def _random(rng: np.random.Generator, leaf: Any) -> np.ndarray:
 
 def _changes(y: jax.Array) -> jax.Array:
   """Return the relative change of outputs by each token: [(1 + T) · R, T, D] → [T, T]."""
-  y = y.reshape(1 + TOKENS, DRAWS, TOKENS, -1)
+  y = y.reshape(1 + TOKENS, COPIES, TOKENS, -1)
   change = jnp.abs(y[1:] - y[:1]).max(axis=(1, 3))
   return change.T / (jnp.abs(y).max() + 1e-30)
