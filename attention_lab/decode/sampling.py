@@ -29,8 +29,7 @@ def make_generate(
   """Build a jitted function that continues prompts by `length` tokens.
 
   The prompt is read in one pass; each further token costs one call of `extend`. When the
-  context is full, its last half is read anew as a prompt: no position is beyond it. Each
-  prompt begins with the model's prefix, if it has one.
+  context is full, its last half is read anew as a prompt: no position is beyond it.
 
   Args:
     model: the architecture as functions.
@@ -40,9 +39,8 @@ def make_generate(
     top_p: keep the fewest most likely tokens whose probabilities reach p
       (nucleus sampling, arXiv:1904.09751); 1 keeps all.
     dtype: dtype of the decode state.
-    context: most tokens that are read at once, at least those of a prompt; None for no
-      limit.
-    prefix: tokens of the model's prefix: a prompt has as many or more.
+    context: most tokens read at once, at least those of a prompt; None for no limit.
+    prefix: tokens of the model's prefix; a prompt, and what is read anew, has as many.
   """
   pick = functools.partial(choose, temperature=temperature, top_k=top_k, top_p=top_p)
   continued = functools.partial(_continued, model, pick, dtype)

@@ -171,18 +171,7 @@ class Dataset(abc.ABC):
       inside = (numbers < size)[:, None].astype(np.float32)
       batch = batch._replace(weights=batch.weights * inside)
     batch = each_array(lambda array: array.reshape(*places.shape, -1), batch)
-    return self.behind_prefix(batch)
-
-  def behind_prefix(self, batch: Batch) -> Batch:
-    """Return a batch whose targets count only if no token of the prefix is theirs.
-
-    The target at position t is token t + 1, so the last position of the prefix counts. What
-    overrides `batches` and not `examples` alone has to apply this to its result.
-    """
-    if self.prefix_length < 2:
-      return batch
-    counts = np.arange(batch.weights.shape[-1]) + 1 >= self.prefix_length
-    return batch._replace(weights=batch.weights * counts.astype(np.float32))
+    return behind_prefix(batch, self.prefix_length)
 
   @property
   def num_shapes(self) -> int:
@@ -196,6 +185,18 @@ class Dataset(abc.ABC):
   def tokens_per_step(self, batch_size: int) -> float:
     """Return the mean number of tokens per training step, without padding."""
     return batch_size * self.sequence_length
+
+
+def behind_prefix(batch: Batch, prefix_length: int) -> Batch:
+  """Return a batch in which no target counts that belongs to the prefix.
+
+  The target at position t is token t + 1: that at the prefix's last position counts.
+  What overrides `batches`, and not `examples` alone, has to apply this to its result.
+  """
+  if prefix_length < 2:
+    return batch
+  counts = np.arange(batch.weights.shape[-1]) + 1 >= prefix_length
+  return batch._replace(weights=batch.weights * counts.astype(np.float32))
 
 
 def rows_of(batches: np.ndarray, batch_size: int, shard: tuple[int, int]) -> np.ndarray:

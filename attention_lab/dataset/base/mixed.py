@@ -8,6 +8,7 @@ import numpy as np
 from attention_lab.dataset.base.dataset import (
   Batch,
   Dataset,
+  behind_prefix,
   each_array,
   in_passes,
   num_batches,
@@ -68,7 +69,7 @@ class Mixed(Wrapped, Parted):
     places = rows_of(step + np.arange(count), batch_size, shard)
     batch = self._gather(*self._drawn(places.ravel()), in_passes)
     batch = each_array(lambda array: array.reshape(*places.shape, -1), batch)
-    return self.behind_prefix(batch)
+    return behind_prefix(batch, self.prefix_length)
 
   def shapes(self, split: str, batch_size: int) -> dict[int, int]:
     if split == "train":

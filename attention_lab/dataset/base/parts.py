@@ -7,7 +7,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from attention_lab.dataset.base.dataset import Batch, Dataset, each_array, rows_of
+from attention_lab.dataset.base.dataset import (
+  Batch,
+  Dataset,
+  behind_prefix,
+  each_array,
+  rows_of,
+)
 
 
 class Parted(Dataset):
@@ -93,4 +99,4 @@ class EvenParts(Parted):
     weights = found.weights * inside.reshape(-1, 1).astype(np.float32)
     found = found._replace(weights=weights)
     found = each_array(lambda array: array.reshape(*within.shape, -1), found)
-    return self.behind_prefix(found)
+    return behind_prefix(found, self.prefix_length)
