@@ -36,8 +36,7 @@ def make_generate(
     length: tokens to generate.
     temperature: divides the logits; 0 takes the most likely token.
     top_k: keep only the k most likely tokens; 0 keeps all.
-    top_p: keep the fewest most likely tokens whose probabilities reach p
-      (nucleus sampling, arXiv:1904.09751); 1 keeps all.
+    top_p: keep the fewest whose probabilities reach p (arXiv:1904.09751); 1 keeps all.
     dtype: dtype of the decode state.
     context: most tokens read at once, at least those of a prompt; None for no limit.
     prefix: tokens of the model's prefix; a prompt, and what is read anew, has as many.
