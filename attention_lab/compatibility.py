@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from attention_lab.architecture.base.architecture import Architecture
+from attention_lab.architecture.base.prefix import refuse_without_prefix
 from attention_lab.attention.base.attention import HOOKS, Attention, attentions
 from attention_lab.attention.base.rotations import unmet_requirement
 from attention_lab.block.base.block import Block, blocks
@@ -70,6 +71,7 @@ def refuse_incompatible(
     _refuse_kernel(build, dtype)
     if "causal" in kinds.values():
       _refuse_extend(build, dtype)
+    refuse_without_prefix(attention, build)
     if hooks & {"rotate", "rotate_keys"} and (unmet := unmet_requirement(build)):
       raise UserError(
         f"The attention {attention!r} requires {unmet}; --position={position} rotates "

@@ -99,10 +99,7 @@ def test_t5_has_buckets_of_its_own_for_later_tokens():
 def test_attentions_that_are_causal_by_construction_are_refused(attention):
   message = refused(attention=attention)
   name = attention.rpartition(",")[2]
-  start = (
-    f"--architecture='{PREFIXED}': the attention '{name}' does not honour a prefix"
-  )
-  assert message.startswith(start)
+  assert message.startswith(f"The attention '{name}' does not honour a prefix")
   assert "standard" in message.partition("Use one of: ")[2].rstrip(".").split(", ")
 
 
@@ -119,11 +116,8 @@ def test_attentions_that_are_causal_by_construction_are_refused(attention):
 )
 def test_an_attention_that_only_says_so_is_refused(attention, found, monkeypatch):
   monkeypatch.setitem(attentions._parts, "mine", attention)
-  message = refused(attention="mine")
-  assert (
-    f"the attention 'mine' declares honours_prefix, but with a prefix of 4 tokens {found}"
-    in message
-  )
+  start = "The attention 'mine' declares honours_prefix, but with a prefix of 4 tokens "
+  assert refused(attention="mine").startswith(start + found)
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_texts_and_weights_of_prompts_with_a_whole_prefix(run, model, capsys):
   [
     (["--prompt=ab"], "--prompt has 2 tokens"),
     (["--config.evaluation.extra_lengths=(4,16)"], "of 4 tokens none follows"),
-    (["--attention=linear"], "the attention 'linear' does not honour a prefix"),
+    (["--attention=linear"], "The attention 'linear' does not honour a prefix"),
   ],
 )
 def test_training_refuses_what_a_prefix_forbids(words, message, command, tmp_path):

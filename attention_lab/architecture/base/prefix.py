@@ -1,6 +1,6 @@
 """Whether a model can have a prefix (Raffel et al., arXiv:1910.10683, section 3.2.2)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,8 +14,6 @@ from attention_lab.attention.base.attention import Attention, attentions
 from attention_lab.dataset.base.dataset import Dataset
 from attention_lab.errors import UserError
 from attention_lab.kernel.mask import Mask, default_positions
-from attention_lab.plugin.mistakes import running
-from attention_lab.plugin.spec import parse
 
 # Sizes of the proof: tokens, those of the prefix, and random sequences.
 TOKENS, PREFIX, COPIES = 6, 4, 4
@@ -29,19 +27,11 @@ def prefix_of(architecture: str) -> int:
   return int(architectures.bind(architecture).keywords.get("prefix", 0))
 
 
-def refuse_prefix(
-  architecture: str,
-  builders: Mapping[str, Callable[[], Attention]],
-  dataset: Dataset,
-  separates: bool,
-) -> None:
-  """Raise `UserError` unless sequences are longer than the prefix, and all parts honour it.
-
-  An attention that declares so has to show it, on a few random tokens.
+def refuse_prefix(architecture: str, dataset: Dataset, separates: bool) -> None:
+  """Raise `UserError` unless sequences are longer than the prefix, and have one.
 
   Args:
     architecture: spec of the architecture.
-    builders: those of its causal attentions, by spec.
     dataset: the dataset, which knows the prefix.
     separates: whether documents are kept apart.
   """
@@ -49,36 +39,42 @@ def refuse_prefix(
   length = dataset.sequence_length
   if prefix < 0:
     raise UserError(f"{start}: a prefix has 0 tokens or more.")
-  if not prefix:
-    return
-  if prefix >= length:
+  if prefix and prefix >= length:
     raise UserError(
       f"{start}: a sequence has {length} tokens, so that none follows the prefix. Take "
       f"prefix={length - 1} or less, or a longer sequence_length."
     )
-  if separates:
+  if prefix and separates:
     raise UserError(
       f"{start} has one prefix in each row, and --config.data.document_mask=true several "
       f"documents. Omit one of the two."
     )
-  for name, build in builders.items():
-    _refuse_attention(start, name, build)
 
 
-def _refuse_attention(start: str, name: str, build: Callable[[], Attention]) -> None:
-  """Raise `UserError` unless an attention declares that it honours a prefix, and does."""
-  if not _honours(attentions[parse(name).name]):
-    others = [each for each in attentions if _honours(attentions[each])]
+def refuse_without_prefix(attention: str, build: Callable[[], Attention]) -> None:
+  """Raise `UserError` unless an attention that gets a prefix declares and honours it.
+
+  That it does is shown on a few random tokens, in a pass and in decoding.
+
+  Args:
+    attention: name of the attention, for messages.
+    build: makes the attention inside a transform.
+  """
+  declared, prefix = hk.transform(
+    lambda: ((net := build()).honours_prefix, net.prefix_length)
+  ).apply({}, None)
+  if not prefix:
+    return
+  if not declared:
+    others = [name for name in attentions if _honours(attentions[name])]
     raise UserError(
-      f"{start}: the attention {name!r} does not honour a prefix, whose tokens see each "
-      f"other in both directions. Use one of: {', '.join(others)}."
+      f"The attention {attention!r} does not honour a prefix, whose tokens see each other "
+      f"in both directions. Use one of: {', '.join(others)}."
     )
-  with running(f"The attention {name!r}"):
-    found = _otherwise(build)
-  if found:
+  if found := _otherwise(build):
     raise UserError(
-      f"{start}: the attention {name!r} declares honours_prefix, but with a prefix of "
-      f"{PREFIX} tokens {found}. For details, use --mode=check --attention={name!r}."
+      f"The attention {attention!r} declares honours_prefix, but with a prefix of {PREFIX} "
+      f"tokens {found}. For details, use --mode=check --attention={attention!r}."
     )
 
 
