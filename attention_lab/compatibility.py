@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from attention_lab.architecture.base.architecture import Architecture
+from attention_lab.architecture.base.prefix import refuse_without_prefix
 from attention_lab.attention.base.attention import HOOKS, Attention, attentions
 from attention_lab.attention.base.rotations import unmet_requirement
 from attention_lab.block.base.block import Block, blocks
@@ -70,6 +71,7 @@ def refuse_incompatible(
     _refuse_kernel(build, dtype)
     if "causal" in kinds.values():
       _refuse_extend(build, dtype)
+    refuse_without_prefix(attention, build)
     if hooks & {"rotate", "rotate_keys"} and (unmet := unmet_requirement(build)):
       raise UserError(
         f"The attention {attention!r} requires {unmet}; --position={position} rotates "
@@ -225,9 +227,9 @@ def _refuse_kernel(build: Callable[[], Attention], dtype: Any) -> None:
     token_positions = jnp.zeros(x.shape[:2], jnp.int32)
     with shared_sample(build().position):  # As in training, where kernels support less.
       module = build()
-      return module(
-        x, x, Mask(token_positions, token_positions, causal="causal" in module.kinds)
-      )
+      causal, prefix = "causal" in module.kinds, module.prefix_length
+      at = token_positions, token_positions
+      return module(x, x, Mask(*at, causal=causal, prefix=prefix))
 
   d_model = hk.transform(lambda: build().d_model).apply({}, None)
   x = jax.ShapeDtypeStruct((2, 3, d_model), dtype)

@@ -16,9 +16,11 @@ from attention_lab.architecture.base.architecture import (
   architectures,
   as_functions,
 )
+from attention_lab.architecture.base.builder import attention_builder
 from attention_lab.architecture.base.common_task import common_task
 from attention_lab.architecture.base.documents import separator_for
 from attention_lab.architecture.base.head import recorded_heads
+from attention_lab.architecture.base.prefix import prefix_of, refuse_prefix
 from attention_lab.attention.base.attention import Attention, attentions
 from attention_lab.block.base import options as model_options
 from attention_lab.compatibility import refuse_layers, refuse_once, required_kinds
@@ -32,7 +34,7 @@ from attention_lab.nn import cross_entropy
 from attention_lab.nn.metrics import Measured, Sums, measured, token_sums
 from attention_lab.optimizer.base.optimizer import make_optimizer
 from attention_lab.plugin import spec as specs
-from attention_lab.position.base.position import Position, positions, properties_of
+from attention_lab.position.base.position import positions, properties_of
 from attention_lab.schedule.base.schedule import Schedule, make_schedule
 from attention_lab.tokenizer.base.vocabulary import padding_of
 from attention_lab.update import Loss, Measure, TrainState, fresh_state
@@ -85,6 +87,7 @@ def assemble(
   options = model_options.from_config(config.model.to_dict())
   refuse_layers(options, architecture)
   train, apart = config.train, config.data.document_mask
+  refuse_prefix(config.architecture.name, dataset, apart)
   policy = jmp.get_policy(f"params=float32,compute={train.precision},output=float32")
   patterns = _patterns(config, architecture, options.num_layers)
   placed, causal = _attentions(config, architecture, patterns, options, position)
@@ -151,8 +154,9 @@ def _attentions(
   Raises:
     UserError: an attention does not go with the positional scheme, or with its place.
   """
+  kernel, prefix = config.kernel, prefix_of(config.architecture.name)
   builders = {
-    str(spec): attention_builder(spec, options, position, config.kernel)
+    str(spec): attention_builder(spec, options, position, kernel, prefix)
     for pattern in patterns.values()
     for spec in pattern
   }
@@ -162,7 +166,7 @@ def _attentions(
     # Everything that the verdict depends on; a class that is defined anew is another one.
     key = (
       *(name, attentions[specs.parse(name).name], tuple(kinds.items()), dtype),
-      *(options.num_heads, options.key_size, options.d_model, config.kernel),
+      *(options.num_heads, options.key_size, options.d_model, kernel, prefix),
       *(position.func, repr(position.keywords)),
     )
     refuse_once(key, name, builders[name], config.position, hooks, kinds, dtype)
@@ -186,8 +190,9 @@ def _dataset(config: Config, kept: Mapping[str, bytes]) -> Dataset:
   """
   task = common_task(config.architecture.name, config.dataset)
   order = Order(config.seed if config.train.data_order == "seed" else None)
+  given = {"data_dir": config.data_dir, "task": task, "kept": dict(kept)}
   made: Dataset = datasets.bind(config.dataset)(
-    data_dir=config.data_dir, task=task, kept=dict(kept), order=order
+    **given, order=order, prefix_length=prefix_of(config.architecture.name)
   )
   if task == "pairs":
     as_pairs(made)  # Refuses a plugin that offers pairs without their contract.
@@ -278,31 +283,3 @@ def _pattern(text: str, num_layers: int) -> tuple[specs.Spec, ...]:
       f"Set --config.model.num_layers={len(pattern)} or shorten the pattern."
     )
   return tuple(pattern[i % len(pattern)] for i in range(num_layers))
-
-
-def attention_builder(
-  spec: specs.Spec,
-  options: model_options.Options,
-  position: Callable[[], Position],
-  kernel: str,
-) -> Callable[..., Attention]:
-  """Return a function that builds the attention of a spec, inside a transform.
-
-  The number of its layer is an argument of the function: `layer`, by default 1.
-  """
-  attention = attentions.bind(spec)
-
-  def build(layer: int | jax.Array = 1) -> Attention:
-    return attention(
-      num_heads=options.num_heads,
-      key_size=options.key_size,
-      d_model=options.d_model,
-      position=position(),
-      w_init=options.w_init,
-      output_init=options.output_init,
-      kernel=kernel,
-      layer=layer,
-      num_layers=options.num_layers,
-    )
-
-  return build

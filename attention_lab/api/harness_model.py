@@ -52,6 +52,11 @@ class HarnessModel(LM):
     dataset = model.experiment.dataset
     if dataset.task == "pairs" or not model.experiment.decodes:
       raise UserError("This model does not continue text, which the harness needs.")
+    if prefix_length := dataset.prefix_length:
+      raise UserError(
+        f"This model predicts none of the first {prefix_length} tokens of a text, its "
+        f"prefix, but the harness scores texts of any length."
+      )
     refuse_size("batch_size", batch_size)
     self.max_length = dataset.sequence_length if max_length is None else max_length
     refuse_size("max_length", self.max_length)

@@ -21,7 +21,14 @@ from attention_lab.kernel.mask import Mask
 @register_architecture("decoder_only")
 @dataclasses.dataclass(kw_only=True)
 class DecoderOnly(Architecture):
-  """Embeds tokens, applies causal layers, and predicts the next token."""
+  """Embeds tokens, applies causal layers, and predicts the next token.
+
+  With a prefix it is a prefix language model (Raffel et al., arXiv:1910.10683, section
+  3.2.2; UniLM, arXiv:1905.03197): the first tokens of a sequence see each other in both
+  directions, and only the tokens behind them are predicted.
+  """
+
+  prefix: int = 0  # First tokens that see each other; none of them is a target.
 
   separates_documents: ClassVar[bool] = True
 
@@ -42,7 +49,9 @@ class DecoderOnly(Architecture):
     return self._around(tokens, mask.query_positions, attend_with_weights(mask))[1]
 
   def _mask(self, tokens: jax.Array, positions: jax.Array | None) -> Mask:
-    return self_mask(tokens, positions, causal=True, separator=self.separator)
+    return self_mask(
+      tokens, positions, causal=True, separator=self.separator, prefix=self.prefix
+    )
 
   def _around(
     self, tokens: jax.Array, positions: jax.Array, mix: Any, per_layer: Any = ()

@@ -31,6 +31,7 @@ class Cosine(MultiHead):
     - Each head has a scale of its own.
   """
 
+  honours_prefix: ClassVar[bool] = True
   undecayed: ClassVar[tuple[str, ...]] = ("scale",)
 
   scale: float | None = (

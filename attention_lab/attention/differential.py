@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import haiku as hk
 import jax
@@ -38,6 +38,8 @@ class Differential(MultiHead):
       With `wide_heads=True` it is as in the paper: half as many heads with H = K and
       values of 2 K entries.
   """
+
+  honours_prefix: ClassVar[bool] = True
 
   # λ₀; None for 0.8 - 0.6 exp(-0.3 (l - 1)) in layer l.
   lambda_init: float | None = None

@@ -29,6 +29,7 @@ class Equinox(Attention):
 
   honours: ClassVar[tuple[str, ...]] = ()
   separates_documents: ClassVar[bool] = True
+  honours_prefix: ClassVar[bool] = True
 
   def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:
     eqx = _import()

@@ -23,6 +23,7 @@ class Haiku(Attention):
 
   honours: ClassVar[tuple[str, ...]] = ()
   separates_documents: ClassVar[bool] = True
+  honours_prefix: ClassVar[bool] = True
 
   def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:
     def init(shape: Any, dtype: Any) -> jax.Array:

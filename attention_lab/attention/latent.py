@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import haiku as hk
 import jax
@@ -57,6 +57,8 @@ class Latent(MultiHead):
       not at hand.
   """
 
+  honours_prefix: ClassVar[bool] = True
+
   kv_rank: int | None = None  # C, size of the latents; None: num_heads · key_size / 2.
   q_rank: int | None = None  # Size of the queries' own latents; None: no latents.
   rope_size: int | None = None  # R, size of the shared key; None: key_size / 2, even.
@@ -89,7 +91,7 @@ class Latent(MultiHead):
       positions=append(state.positions, positions, state.filled),
       filled=state.filled + query.shape[1],
     )
-    mask = Mask(positions, state.positions, causal=True)
+    mask = self.decode_mask(positions, state.positions)
     return self._absorbed(q, state.latents, state.shared, mask), state
 
   def memorise(self, context: jax.Array, positions: jax.Array) -> Any:

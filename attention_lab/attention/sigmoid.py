@@ -1,6 +1,7 @@
 """Sigmoid attention: each weight on its own (Ramapuram et al., arXiv:2409.04431)."""
 
 import math
+from typing import ClassVar
 
 import jax
 
@@ -21,6 +22,8 @@ class Sigmoid(Weighted):
     - n is the length of training, as in the paper, and not that of the sequence, so
       that decoding equals the full pass.
   """
+
+  honours_prefix: ClassVar[bool] = True
 
   def weights(self, scores: jax.Array, allowed: jax.Array) -> jax.Array:
     return jax.nn.sigmoid(scores - math.log(self.position.max_length)) * allowed

@@ -5,7 +5,7 @@ arXiv:2309.17453) in the form of gpt-oss, with one number per head.
 """
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import haiku as hk
 import jax
@@ -25,6 +25,8 @@ class SoftmaxPlusOne(Weighted):
     y_i = Σ_j exp(s_ij) v_j / (exp(sink) + Σ_j exp(s_ij))
     s_ij = q_i·k_j / √K
   """
+
+  honours_prefix: ClassVar[bool] = True
 
   sink: Literal["one", "learned"] = (
     "one"  # The sink's score: 0, or learned by each head.

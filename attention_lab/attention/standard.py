@@ -1,6 +1,7 @@
 """Scaled dot-product attention (Vaswani et al., arXiv:1706.03762)."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 
@@ -17,6 +18,8 @@ class Standard(MultiHead):
   Equation:
     y_i = Σ_j softmax_j(q_i·k_j / √K) v_j
   """
+
+  honours_prefix: ClassVar[bool] = True
 
   dropout: float = 0.0  # Share of weights zeroed while training.
 

@@ -27,6 +27,7 @@ class TalkingHeads(Weighted):
       attention.
   """
 
+  honours_prefix: ClassVar[bool] = True
   undecayed: ClassVar[tuple[str, ...]] = ("mix_scores", "mix_weights")
 
   mix_scores: bool = True  # Whether heads mix before the softmax.

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+from attention_lab.architecture.base.builder import attention_builder
 from attention_lab.benchmark.program import Bench, Program, fits
 from attention_lab.benchmark.timing import Timing, interleaved
 from attention_lab.block.base import options as model_options
 from attention_lab.compatibility import refuse_incompatible
-from attention_lab.experiment import attention_builder
 from attention_lab.plugin import spec as specs
 from attention_lab.position.base.position import positions, properties_of
 

@@ -10,11 +10,11 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from attention_lab.architecture.base.builder import attention_builder
 from attention_lab.attention.base.attention import HOOKS, Attention, attentions
 from attention_lab.block.base.options import Options
 from attention_lab.conformance.check import LAWS
 from attention_lab.conformance.subject import Subject
-from attention_lab.experiment import attention_builder
 from attention_lab.plugin import spec as specs
 from attention_lab.position.base.position import positions, properties_of
 

@@ -16,6 +16,7 @@ from attention_lab.conformance import (
   numerics,
   padding,
   precision,
+  prefix,
   rows,
 )
 from attention_lab.conformance.law import Law, Verdict, judge
@@ -34,6 +35,7 @@ LAWS = (
   rows.aligned_equals_unaligned,
   rows.ragged_rows_equal_single_rows,
   documents.documents_are_separate,
+  prefix.prefix_is_honoured,
   cross_attention.context_is_read,
   decoding.decoding_equals_full_pass,
   cross_attention.recall_equals_cross_attention,

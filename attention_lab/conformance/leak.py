@@ -215,6 +215,7 @@ def _requests(
     "perturbed": (jax.tree.map(jnp.asarray, perturbed(initial, 1)), SECONDS),
     "oppositely perturbed": (jax.tree.map(jnp.asarray, perturbed(initial, -1)), 0.0),
   }
+  prefix = experiment.dataset.prefix_length  # Its tokens may see each other.
   sizes = [size for name in experiment.causal for size in _option_sizes(name)]
   output = partial(experiment.output, experiment.policy)
   deterministic = set()  # Shapes whose programs do not use the random key.
@@ -225,7 +226,8 @@ def _requests(
     if not case.training and case.shape in deterministic:
       continue
     other = replaced(inputs, experiment.dataset.vocabulary.size, seed=0)
-    cuts = ordered_cuts(inputs.shape[1], sizes)
+    cuts = ordered_cuts(inputs.shape[1], [prefix, *sizes] if prefix else sizes)
+    cuts = [cut for cut in cuts if cut >= prefix]
     for label, (values, seconds) in params.items():
       own = key if case.training else None
       yield label, case, Request(values, own, case.batch, other, cuts, seconds)

@@ -84,6 +84,7 @@ class Subject:
     # Functions of other frameworks may support neither padding nor decoding.
     self.ignores_padding = net.ignores_padding
     self.separates_documents = net.separates_documents
+    self.honours_prefix = net.honours_prefix
     self.takes_padding = getattr(net, "takes_padding", True)
     self.decodes = self.causal and getattr(net, "decodes", True)
     scheme = properties_of_scheme(position)
@@ -93,14 +94,23 @@ class Subject:
     self.reach = scheme.reach or 2**31  # Largest length that the scheme supports.
     self.values = _option_values(net)
 
-  def functions(self, hooks: tuple[str, ...] | None = None) -> Functions:
+  def functions(
+    self, hooks: tuple[str, ...] | None = None, prefix: int = 0
+  ) -> Functions:
     """Return the attention's jitted functions under a positional scheme.
 
     Args:
       hooks: hooks in which the scheme acts; None for the scheme under test.
+      prefix: tokens of the prefix that `extend` honours.
     """
-    key = ("functions", hooks)
-    return self.cached(key, lambda: make_functions(self._builder(hooks), fast_jit))
+
+    def build() -> Attention:
+      net = self._builder(hooks)()
+      net.prefix_length = prefix
+      return net
+
+    key = ("functions", hooks, prefix)
+    return self.cached(key, lambda: make_functions(build, fast_jit))
 
   def plain_functions(self, max_length: int = MAX_LENGTH) -> Functions:
     """Return the functions without jit, for use in programs that are jitted as a whole.

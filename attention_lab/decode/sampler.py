@@ -113,6 +113,11 @@ class Sampler:
     encoded = dataset.vocabulary.encode(self.prompt)
     if not len(encoded):
       raise UserError("--prompt is empty; give at least one token.")
+    if len(encoded) < (prefix := dataset.prefix_length):
+      raise UserError(
+        f"--prompt has {len(encoded)} tokens, and this model reads the first {prefix} of a "
+        f"text as its prefix. Give {prefix} tokens or more."
+      )
     length, room = options.length, experiment.max_positions
     context = None
     if options.context == "trained":
@@ -135,6 +140,7 @@ class Sampler:
       options.top_p,
       experiment.policy.compute_dtype,
       context,
+      prefix,
     )
 
   def __call__(self, params: Any) -> list[str]:

@@ -24,6 +24,7 @@ def make_generate(
   top_p: float = 1.0,
   dtype: Any = jnp.float32,
   context: int | None = None,
+  prefix: int = 0,
 ) -> Generate:
   """Build a jitted function that continues prompts by `length` tokens.
 
@@ -35,11 +36,10 @@ def make_generate(
     length: tokens to generate.
     temperature: divides the logits; 0 takes the most likely token.
     top_k: keep only the k most likely tokens; 0 keeps all.
-    top_p: keep the fewest most likely tokens whose probabilities reach p
-      (nucleus sampling, arXiv:1904.09751); 1 keeps all.
+    top_p: keep the fewest whose probabilities reach p (arXiv:1904.09751); 1 keeps all.
     dtype: dtype of the decode state.
-    context: most tokens that are read at once, at least those of a prompt; None for no
-      limit.
+    context: most tokens read at once, at least those of a prompt; None for no limit.
+    prefix: tokens of the model's prefix; a prompt, and what is read anew, has as many.
   """
   pick = functools.partial(choose, temperature=temperature, top_k=top_k, top_p=top_p)
   continued = functools.partial(_continued, model, pick, dtype)
@@ -48,7 +48,7 @@ def make_generate(
     params: Any, key: jax.Array, prompts: jax.Array, positions: jax.Array
   ) -> jax.Array:
     keys = jax.random.split(key, length)
-    first, again, half = _division(prompts.shape[1], length, context)
+    first, again, half = _division(prompts.shape[1], length, context, prefix)
     tokens = continued(params, keys[:first], prompts, positions)
     if first == length:
       return tokens
@@ -94,7 +94,9 @@ def _continued(
   return tokens.T
 
 
-def _division(prompt: int, length: int, context: int | None) -> tuple[int, int, int]:
+def _division(
+  prompt: int, length: int, context: int | None, prefix: int
+) -> tuple[int, int, int]:
   """Return how many tokens are generated at first and after each renewal, and its prompt.
 
   The last token of a context is not read, so a context of C tokens yields C - P + 1 after
@@ -102,7 +104,7 @@ def _division(prompt: int, length: int, context: int | None) -> tuple[int, int, 
   """
   if context is None:
     return length, length, prompt
-  half = max(1, context // 2)
+  half = max(1, context // 2, prefix)
   return min(length, context - prompt + 1), context - half + 1, half
 
 

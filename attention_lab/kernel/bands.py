@@ -25,7 +25,11 @@ def block_size(rows: int) -> int:
 
 
 def bands(
-  rows: int, others: int, before: int | None, after: int | None
+  rows: int,
+  others: int,
+  before: int | None,
+  after: int | None,
+  prefix: int = 0,
 ) -> Iterator[Band]:
   """Return bands that together cover all rows; the last may extend beyond them.
 
@@ -34,9 +38,10 @@ def bands(
     others: number of rows of the other side.
     before: row r needs no other below r - before; None for no limit.
     after: row r needs no other above r + after; None for no limit.
+    prefix: number of the first rows that need as many of the first others in any case.
   """
   blocks, size = math.ceil(rows / BLOCK), block_size(rows)
-  if before is not None and after is not None and blocks > GROUPS:
+  if before is not None and after is not None and not prefix and blocks > GROUPS:
     reach = size + before + after
     if reach < others:  # The window slides along with the blocks.
       yield Band(0, size, blocks, -before, reach, size)
@@ -49,6 +54,8 @@ def bands(
   for start in range(0, rows, size * count):
     first = 0 if before is None else max(0, start - before)
     last = others if after is None else min(others, start + size * count + after)
+    if start < prefix:
+      first, last = 0, max(last, min(others, prefix))
     first = min(
       first, others - 1
     )  # A block that needs no other gets one, which is masked.

@@ -120,7 +120,7 @@ def _map(function: Callable[..., Any], *units: Any) -> Any:
 
 
 def _forward(problem: Problem, queries: Queries, context: Context) -> Output:
-  before, after = _limits(problem)
+  limits = _limits(problem)
 
   def block(band: Band, _: None, i: Any, queries: Queries) -> tuple[None, Output]:
     seen = _cut(context, _start(band, i, context.positions), band.extent)
@@ -136,7 +136,7 @@ def _forward(problem: Problem, queries: Queries, context: Context) -> Output:
     return None, Output((y / total).astype(y.dtype), log_sum)
 
   rows = queries.q.shape[1]
-  cut = list(bands(rows, context.k.shape[1], before, after))
+  cut = list(bands(rows, context.k.shape[1], *limits))
   queries = _pad(queries, cut)
   results = [
     _scan(functools.partial(block, band), band, None, queries)[1] for band in cut
@@ -148,7 +148,7 @@ def _backward(
   problem: Problem, queries: Queries, context: Context, output: Output, dy: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Return gradients of q, k and v (FlashAttention-2, arXiv:2307.08691, algorithm 2)."""
-  before, after = _limits(problem)
+  before, after, prefix = _limits(problem)
   key_size = context.k.shape[2]
   mean = (dy * output.y).astype(output.log_sum.dtype).sum(axis=-1)
   side = (queries, dy, output.log_sum, mean)
@@ -168,7 +168,7 @@ def _backward(
     return jax.lax.dynamic_update_slice_in_dim(dq, new, start, axis=2), (dk, dv)
 
   rows = context.k.shape[1]
-  cut = list(bands(rows, queries.q.shape[1], after, before))
+  cut = list(bands(rows, queries.q.shape[1], after, before, prefix))
   context = _pad(context, cut)
   dq = jnp.zeros_like(jnp.swapaxes(queries.q, 1, 2))
   results = []
@@ -179,13 +179,17 @@ def _backward(
   return jnp.swapaxes(dq, 1, 2), dk, dv
 
 
-def _limits(problem: Problem) -> tuple[int | None, int | None]:
-  """Return how far before and after its index a query may attend, if indices tell."""
+def _limits(problem: Problem) -> tuple[int | None, int | None, int]:
+  """Return how far before and after its index a query may attend, if indices tell.
+
+  The third number is that of the first tokens, which may attend to each other in any case.
+  """
   mask, window = problem.mask, problem.window
-  if not mask.aligned:
-    return None, None
+  documents = mask.query_segments is not None
+  if not mask.aligned or (mask.both_ways and documents):  # Each has its own prefix.
+    return None, None, 0
   reach = None if window is None else window - 1
-  return reach, 0 if mask.causal else reach
+  return reach, 0 if mask.causal else reach, mask.both_ways
 
 
 def _scores(
@@ -212,6 +216,7 @@ def _allowed(problem: Problem, queries: Queries, context: Context) -> jax.Array:
     problem.mask.causal,
     query_segments=segments,
     context_segments=context_segments,
+    prefix=problem.mask.prefix,
   )
   return mask.dense(problem.window)[0, 0]
 

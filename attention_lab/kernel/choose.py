@@ -72,6 +72,8 @@ def _obstacle(problem: Problem, kernel: str) -> str | None:
 def _obstacle_on_gpu(problem: Problem) -> str | None:
   if problem.mask.query_segments is not None:  # Else it takes a [T, S] array.
     return "keeps documents apart only if their number is known when it compiles"
+  if problem.mask.both_ways:  # The same.
+    return "has no mask in which a prefix sees itself in both directions"
   if jax.default_backend() != "gpu":
     return "needs an NVIDIA GPU"
   if problem.q.dtype not in (jnp.bfloat16, jnp.float16):

@@ -25,7 +25,7 @@ def default_positions(tokens: jax.Array | np.ndarray) -> jax.Array:
     "query_segments",
     "context_segments",
   ],
-  meta_fields=["causal", "aligned"],
+  meta_fields=["causal", "aligned", "prefix"],
 )
 @dataclasses.dataclass(frozen=True)
 class Mask:
@@ -46,6 +46,9 @@ class Mask:
   # the token before it. None for one document, and for both sides.
   query_segments: jax.Array | None = None  # [B, T] int32
   context_segments: jax.Array | None = None  # [B, S] int32
+  # Number of the first positions that see each other, if the mask is causal: a query sees
+  # up to the last of them, or up to its own position if that is later.
+  prefix: int = 0
 
   def refuse_causal(self, attention: str) -> None:
     """Raise `UserError` if the mask is causal, for attentions that cannot be causal."""
@@ -54,6 +57,16 @@ class Mask:
         f"The attention {attention!r} lets every token see every other: it takes no "
         f"causal mask, and so it cannot decode."
       )
+
+  @property
+  def both_ways(self) -> int:
+    """Number of the first positions that see each other though the mask is causal."""
+    return self.prefix if self.causal and self.prefix > 1 else 0
+
+  @property
+  def one_sided(self) -> bool:
+    """Whether no query sees a token after it."""
+    return self.causal and not self.both_ways
 
   @property
   def starts(self) -> jax.Array | None:
@@ -71,10 +84,12 @@ class Mask:
         many on its other side; None for all.
     """
     context = self.context_positions[:, None, None, :]
-    distance = self.query_positions[:, None, :, None] - context
+    query = self.query_positions[:, None, :, None]
+    distance = query - context
     allowed = jnp.broadcast_to(context >= 0, distance.shape)
     if self.causal:
-      allowed &= distance >= 0
+      last = jnp.maximum(query, self.both_ways - 1) if self.both_ways else query
+      allowed &= context <= last
     if window is not None:
       allowed &= jnp.abs(distance) < window
     if self.query_segments is not None and self.context_segments is not None:

@@ -207,6 +207,11 @@ def at_lengths(experiment: Experiment, lengths: Sequence[int]) -> dict[int, Data
         f"positions that this model learns. Take lengths up to {room}, or another "
         f"--position."
       )
+    if length <= (prefix := experiment.dataset.prefix_length):
+      raise UserError(
+        f"--config.evaluation.extra_lengths: of {length} tokens none follows the prefix of "
+        f"{prefix}. Take more than {prefix}."
+      )
     try:
       found[length] = dataclasses.replace(experiment.dataset, sequence_length=length)
       found[length].size("validation")  # Texts are read, and validated, only now.

@@ -71,7 +71,8 @@ def make_trial(
   batch = dataset.batch(split, number, batch_size, (index, count))
   rows, length = batch.inputs.shape
   rng = np.random.default_rng(seed)
-  cuts = rng.integers(1, max(2, length), size=rows * count)
+  first = max(1, dataset.prefix_length)  # Tokens of a prefix may see each other.
+  cuts = rng.integers(first, max(first + 1, length), size=rows * count)
   distance = cuts[:, None] - np.arange(length)
   own = slice(index * rows, (index + 1) * rows)
   other = replaced(batch.inputs, dataset.vocabulary.size, (*seed, index))

@@ -13,13 +13,14 @@ import matplotlib
 import numpy as np
 
 from attention_lab.architecture.base.architecture import architectures
+from attention_lab.architecture.base.builder import attention_builder
 from attention_lab.attention.base.attention import attentions
 from attention_lab.block.base import options as model_options
 from attention_lab.catalogue.attention import claims, state_bytes
 from attention_lab.catalogue.example import settings
 from attention_lab.config import get_config, set_text
 from attention_lab.conformance.subject import fast_jit
-from attention_lab.experiment import assemble, attention_builder
+from attention_lab.experiment import assemble
 from attention_lab.kernel.mask import Mask
 from attention_lab.plugin import spec as specs
 from attention_lab.position.base.position import positions

@@ -1,5 +1,6 @@
 """The methods that lm-evaluation-harness calls give the model's own probabilities."""
 
+import dataclasses
 import json
 import sys
 from types import SimpleNamespace
@@ -151,6 +152,10 @@ def test_what_cannot_be_scored_is_refused(library, model, monkeypatch):
   from attention_lab.api.harness_model import HarnessModel
 
   with pytest.raises(UserError, match="does not continue text"):
+    HarnessModel(other, None, None, 1, 0)
+  prefixed = dataclasses.replace(model.experiment.dataset, prefix_length=4)
+  other.experiment = model.experiment._replace(dataset=prefixed)
+  with pytest.raises(UserError, match="predicts none of the first 4 tokens of a text"):
     HarnessModel(other, None, None, 1, 0)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from attention_lab.architecture.base.architecture import Architecture
+from attention_lab.attention.base.attention import attentions
 from attention_lab.dataset.base.dataset import datasets
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
@@ -219,10 +220,10 @@ def test_decoder_accepts_dataset_of_labels():
   assert assemble(encoder_config(architecture__name="decoder_only")).decodes
 
 
-def test_attention_for_causal_models_only_is_refused(monkeypatch):
-  standard = "attention_lab.attention.standard.Standard.kinds"
-  monkeypatch.setattr(standard, ("causal",))
-  with pytest.raises(UserError, match="'standard' is causal, but .* bidirectional"):
+def test_attention_for_causal_models_only_is_refused():
+  one_way = type("Standard", (attentions["standard"],), {"kinds": ("causal",)})
+  refused = pytest.raises(UserError, match="'standard' is causal, but .* bidirectional")
+  with attentions.registered(one_way, "standard"), refused:
     assemble(encoder_config())
 
 

@@ -242,6 +242,21 @@ def test_a_model_whose_documents_depend_on_each_other_is_refused(mine, tmp_path)
   assert check(config).leak_check == "passed"
 
 
+def test_a_leak_behind_a_prefix_is_refused(mine):
+  """That the prefix itself is no leak is told by the cut."""
+
+  class Leaks(LeaksAtOneToken):
+    honours_prefix = True
+
+  mine(Leaks)
+  config, _ = experiment_of(
+    attention="mine", architecture__name="decoder_only(prefix=4)"
+  )
+  told = "from 6 on replaced, the logits of token 5"
+  with pytest.raises(leak.UserError, match=told):
+    check(config)
+
+
 def test_a_damaged_verdict_is_replaced(cache, monkeypatch):
   monkeypatch.setattr(leak, "_find", lambda *_: (None, True))
   config, _ = experiment_of()

@@ -16,8 +16,9 @@ LOGITS = jnp.log(jnp.array([[0.1, 0.4, 0.3, 0.15, 0.05]]))
 
 
 @functools.lru_cache(maxsize=4)
-def model(position="rope"):
-  experiment = assemble(tiny_config(position=position))
+def model(position="rope", architecture="decoder_only"):
+  config = tiny_config(position=position, architecture__name=architecture)
+  experiment = assemble(config)
   params = fill(jax.eval_shape(lambda: experiment.init(0)), 1.0)
   return experiment.model, params
 
@@ -59,6 +60,22 @@ def test_a_full_context_is_renewed_from_its_last_half(prompt, length):
     token = int(jnp.argmax(logits[0, len(read) - 1]))
     text, read = [*text, token], [*read, token]
   np.testing.assert_array_equal(tokens[0], text[len(prompt) :])
+
+
+@pytest.mark.parametrize("length", [3, 14])
+def test_a_context_is_renewed_with_a_whole_prefix(length):
+  """Equal to recomputing, for a context of 7 tokens whose last 5 are the prefix."""
+  net, params = model(architecture="decoder_only(prefix=5)")
+  generate = make_generate(net, length, temperature=0, context=7, prefix=5)
+  text = read = [1, 2, 3, 4, 5, 6]
+  tokens = generate(params, jax.random.key(0), *left_pad([np.array(text)]))
+  apply = jax.jit(net.apply)
+  for _ in range(length):
+    read = read[-5:] if len(read) > 7 else read
+    padded = jnp.array([read + [0] * (7 - len(read))], jnp.int32)
+    token = int(jnp.argmax(apply(params, None, padded, None)[0, len(read) - 1]))
+    text, read = [*text, token], [*read, token]
+  np.testing.assert_array_equal(tokens[0], text[6:])
 
 
 def test_a_renewed_context_ignores_padding():

@@ -23,13 +23,16 @@ def pairs(rows, others, cut):
   return {key: count for key, count in met.items() if key[0] < rows}
 
 
-@given(lengths, lengths, limits, limits)
-@example(90, 90, 2, 0)  # A window slides.
-@example(90, 5, 0, None)  # Rows that nobody is left for.
-def test_every_pair_within_the_limits_is_computed_once(rows, others, before, after):
+@given(lengths, lengths, limits, limits, st.integers(0, 30))
+@example(90, 90, 2, 0, 0)  # A window slides.
+@example(90, 90, 2, 0, 9)
+@example(90, 5, 0, None, 0)  # Rows that nobody is left for.
+def test_every_pair_within_the_limits_is_computed_once(
+  rows, others, before, after, prefix
+):
   cutting_block, cutting.BLOCK = cutting.BLOCK, 4
   try:
-    met = pairs(rows, others, bands(rows, others, before, after))
+    met = pairs(rows, others, bands(rows, others, before, after, prefix))
   finally:
     cutting.BLOCK = cutting_block
   assert set(met.values()) == {1}
@@ -37,11 +40,18 @@ def test_every_pair_within_the_limits_is_computed_once(rows, others, before, aft
     first = 0 if before is None else max(0, row - before)
     last = others if after is None else min(others, row + after + 1)
     assert all((row, other) in met for other in range(first, last))
+    own = min(prefix, others) if row < prefix else 0
+    assert all((row, other) in met for other in range(own))
 
 
 def test_a_causal_triangle_costs_little_more_than_half():
   met = pairs(1024, 1024, bands(1024, 1024, None, 0))
   assert len(met) <= 0.57 * 1024**2
+
+
+def test_a_prefix_costs_little_more_than_itself():
+  met = pairs(1024, 1024, bands(1024, 1024, None, 0, 256))
+  assert len(met) <= 0.57 * 1024**2 + 0.5 * 256**2
 
 
 def test_a_short_window_costs_the_window():

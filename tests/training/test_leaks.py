@@ -179,6 +179,13 @@ def test_a_trial_replaces_the_tokens_from_each_cut_on(trial):
   assert isinstance(changed, Batch)
 
 
+def test_no_cut_is_within_a_prefix():
+  make = datasets.bind("copy(sequence_length=16, validation_examples=8)")
+  dataset = make(data_dir="", prefix_length=12)
+  trial = leaks.make_trial(dataset, "train", 0, 64, jax.local_devices()[:1], (0, 7))
+  assert set(trial.cuts) == {12, 13, 14, 15}
+
+
 def test_sequences_of_one_token_have_no_cut():
   dataset = datasets.bind("majority(sequence_length=1, validation_examples=8)")
   dataset = dataset(data_dir="")

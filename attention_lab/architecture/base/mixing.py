@@ -24,6 +24,7 @@ def self_mask(
   *,
   causal: bool,
   separator: int | None = None,
+  prefix: int = 0,
 ) -> Mask:
   """Return the mask of self-attention.
 
@@ -33,13 +34,14 @@ def self_mask(
     causal: whether a token sees only tokens up to itself.
     separator: the token in front of each document, to keep documents apart; None for one
       document.
+    prefix: number of the first tokens that see each other though the mask is causal.
   """
   aligned, segments = positions is None, None
   if positions is None:
     positions = default_positions(tokens)
   if separator is not None:
     positions, segments = begin_anew(positions, tokens == separator)
-  return Mask(positions, positions, causal, aligned, segments, segments)
+  return Mask(positions, positions, causal, aligned, segments, segments, prefix)
 
 
 def attend(mask: Mask, context: jax.Array | None = None) -> Mix:

@@ -63,6 +63,7 @@ class Attention(Module):
   # Number of its layer, from 1 to num_layers; an int32 scalar where layers are scanned.
   layer: int | jax.Array = 1
   num_layers: int = 1  # Layers of the stack that it is in.
+  prefix_length: int = 0  # Tokens of the prefix (`Mask.prefix`) that `extend` honours.
   name: str | None = None  # Of the module; None for that of the class.
 
   # Hooks (HOOKS) that this attention calls, which assembly verifies.
@@ -91,6 +92,11 @@ class Attention(Module):
   # `mask.dense()` and `mask.starts` say. Without it, the attention is refused where they
   # have to.
   separates_documents: ClassVar[bool] = False
+
+  # A claim that the checker and assembly verify: tokens of a prefix see each other, as
+  # `mask.dense()` says, and in `extend` as `decode_mask` says. Without it, the attention
+  # is refused where there is a prefix.
+  honours_prefix: ClassVar[bool] = False
 
   # Whether it requires a rotation of the pairs (x_f, x_{f+K/2}), each by its own angle, as
   # in rope; whether that may not change the length of a key, as xpos does. Assembly
@@ -160,8 +166,15 @@ class Attention(Module):
       positions=append(state.positions, positions, state.filled),
       filled=state.filled + query.shape[1],
     )
-    mask = Mask(positions, state.positions, causal=True)
+    mask = self.decode_mask(positions, state.positions)
     return self(query, state.context, mask), state
+
+  def decode_mask(self, positions: jax.Array, context_positions: jax.Array) -> Mask:
+    """Return the mask of new tokens and those of a decode state: [B, T], [B, S].
+
+    The tokens of a prefix have to be new together, so that the first sees the last.
+    """
+    return Mask(positions, context_positions, causal=True, prefix=self.prefix_length)
 
   def memorise(self, context: jax.Array, positions: jax.Array) -> Any:
     """Return a memory of another sequence for `recall`: a tree of arrays.

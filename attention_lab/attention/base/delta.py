@@ -83,7 +83,7 @@ class Delta(Recurrent):
     """q, k, v [B, T, N, K or V] before they are turned, and the state that is left."""
     keys, values = self.key_size, self.value_width
     parts = ((query, "query", keys), (context, "key", keys), (context, "value", values))
-    projected = [self.project(*part) for part in parts]
+    projected = [self.project(x, name, width) for x, name, width in parts]
     if not self.convolution:
       return *map(jax.nn.silu, projected), recent
     flat = [x.reshape(*x.shape[:2], -1) for x in projected]

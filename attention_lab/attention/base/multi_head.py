@@ -73,7 +73,7 @@ class MultiHead(Attention):
   ) -> tuple[jax.Array, KVCache]:
     q = self.queries(query, positions)
     state = remember(self, query, state, positions)
-    mask = Mask(positions, state.positions, causal=True)
+    mask = self.decode_mask(positions, state.positions)
     return self.read(q, state.keys, state.values, mask), state
 
   def memorise(self, context: jax.Array, positions: jax.Array) -> Any:
@@ -124,7 +124,7 @@ class MultiHead(Attention):
   def position_bias(self, mask: Mask) -> jax.Array | float:
     """Return what the positional scheme adds to the scores: [B, N, T, S], or 0."""
     positions = mask.query_positions, mask.context_positions
-    bias = bias_of(self.position, *positions, self.query_heads, mask.causal)
+    bias = bias_of(self.position, *positions, self.query_heads, mask.one_sided)
     return 0.0 if bias is None else bias
 
   def dot_product(
@@ -215,7 +215,8 @@ def _kernel_bias(
   """
 
   def bias(query_positions: Any, context_positions: Any) -> jax.Array | None:
-    return bias_of(position, query_positions, context_positions, num_heads, mask.causal)
+    sides = query_positions, context_positions
+    return bias_of(position, *sides, num_heads, mask.one_sided)
 
   first = (mask.query_positions[:, :1], mask.context_positions[:, :1])
   if bias(*first) is None:

@@ -43,10 +43,10 @@ class Dataset(abc.ABC):
   """Dataset whose examples are numbered.
 
   A subclass writes `vocabulary`, `fingerprint`, `size` and `examples`; one that offers
-  pairs is a `pairs.PairDataset` too. The experiment supplies `data_dir`, `task`, `kept` and
-  `order`; the other fields, and those that a subclass adds, are options. No state is
-  kept between calls, so that an exact resume needs none and every process can make its own
-  shard.
+  pairs is a `pairs.PairDataset` too. The experiment supplies `data_dir`, `task`, `kept`,
+  `order` and `prefix_length`; the other fields, and those that a subclass adds, are
+  options. No state is kept between calls, so that an exact resume needs none and every
+  process can make its own shard.
   """
 
   data_dir: str  # Folder to read and store files in; "" for the user's cache.
@@ -54,6 +54,9 @@ class Dataset(abc.ABC):
   # The `files` of the run that is resumed.
   kept: Mapping[str, bytes] = dataclasses.field(default_factory=dict, repr=False)
   order: Order = dataclasses.field(default_factory=Order)  # Of the training examples.
+  prefix_length: int = (
+    0  # First tokens of an example that are given, and never a target.
+  )
 
   # The forms that its examples can take, of TASKS.
   tasks: ClassVar[tuple[str, ...]] = ("next_token",)
@@ -118,12 +121,14 @@ class Dataset(abc.ABC):
   def prompt(self) -> str:
     """Return the default prompt of a sample.
 
-    It is the first validation example up to its first position that counts, or its source.
+    It is the first validation example up to its first position that counts, with the whole
+    prefix, or its source.
     """
     example = self.examples("validation", 0, np.zeros(1, np.int64))
     if example.source is not None:
       return self.vocabulary.decode(example.source[0])
     known = int(np.argmax(example.weights[0] > 0)) + 1
+    known = max(known, self.prefix_length)
     return self.vocabulary.decode(example.inputs[0, :known])
 
   def batch(
@@ -165,7 +170,8 @@ class Dataset(abc.ABC):
       batch = self.examples(split, 0, np.minimum(numbers, size - 1))
       inside = (numbers < size)[:, None].astype(np.float32)
       batch = batch._replace(weights=batch.weights * inside)
-    return each_array(lambda array: array.reshape(*places.shape, -1), batch)
+    batch = each_array(lambda array: array.reshape(*places.shape, -1), batch)
+    return behind_prefix(batch, self.prefix_length)
 
   @property
   def num_shapes(self) -> int:
@@ -179,6 +185,18 @@ class Dataset(abc.ABC):
   def tokens_per_step(self, batch_size: int) -> float:
     """Return the mean number of tokens per training step, without padding."""
     return batch_size * self.sequence_length
+
+
+def behind_prefix(batch: Batch, prefix_length: int) -> Batch:
+  """Return a batch in which no target counts that belongs to the prefix.
+
+  The target at position t is token t + 1: that at the prefix's last position counts.
+  What overrides `batches`, and not `examples` alone, has to apply this to its result.
+  """
+  if prefix_length < 2:
+    return batch
+  counts = np.arange(batch.weights.shape[-1]) + 1 >= prefix_length
+  return batch._replace(weights=batch.weights * counts.astype(np.float32))
 
 
 def rows_of(batches: np.ndarray, batch_size: int, shard: tuple[int, int]) -> np.ndarray:
@@ -235,6 +253,9 @@ def in_passes(dataset: Dataset, numbers: np.ndarray) -> Batch:
 
 CONTRACT = Contract(Dataset, {"tasks": Names(TASKS)})
 datasets = Registry(
-  "dataset", CONTRACT, ("data_dir", "task", "kept", "order"), "dataset"
+  "dataset",
+  CONTRACT,
+  ("data_dir", "task", "kept", "order", "prefix_length"),
+  "dataset",
 )
 register_dataset = datasets.register

@@ -8,6 +8,7 @@ import numpy as np
 from attention_lab.dataset.base.dataset import (
   Batch,
   Dataset,
+  behind_prefix,
   each_array,
   in_passes,
   num_batches,
@@ -67,7 +68,8 @@ class Mixed(Wrapped, Parted):
       return each_array(lambda *arrays: np.stack(arrays), *some)
     places = rows_of(step + np.arange(count), batch_size, shard)
     batch = self._gather(*self._drawn(places.ravel()), in_passes)
-    return each_array(lambda array: array.reshape(*places.shape, -1), batch)
+    batch = each_array(lambda array: array.reshape(*places.shape, -1), batch)
+    return behind_prefix(batch, self.prefix_length)
 
   def shapes(self, split: str, batch_size: int) -> dict[int, int]:
     if split == "train":

@@ -7,7 +7,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from attention_lab.dataset.base.dataset import Batch, Dataset, each_array, rows_of
+from attention_lab.dataset.base.dataset import (
+  Batch,
+  Dataset,
+  behind_prefix,
+  each_array,
+  rows_of,
+)
 
 
 class Parted(Dataset):
@@ -92,4 +98,5 @@ class EvenParts(Parted):
     found = self.examples(split, 0, chosen)
     weights = found.weights * inside.reshape(-1, 1).astype(np.float32)
     found = found._replace(weights=weights)
-    return each_array(lambda array: array.reshape(*within.shape, -1), found)
+    found = each_array(lambda array: array.reshape(*within.shape, -1), found)
+    return behind_prefix(found, self.prefix_length)

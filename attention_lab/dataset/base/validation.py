@@ -72,7 +72,20 @@ def refuse_invalid_dataset(dataset: Dataset, batch_size: int) -> None:
     if len(batch.inputs) != 1:
       found = f"{len(batch.inputs)} rows for 1 number"
       raise _invalid(dataset, split, found, "a row for each")
-    refuse_invalid_batch(dataset, split, dataset.batch(split, 0, batch_size))
+    batch = dataset.batch(split, 0, batch_size)
+    refuse_invalid_batch(dataset, split, batch)
+    if dataset.prefix_length:
+      _refuse_prefix(dataset, split, batch)
+
+
+def _refuse_prefix(dataset: Dataset, split: str, batch: Batch) -> None:
+  """Raise `UserError` unless targets count, and all that do are behind the prefix."""
+  if batch.weights[:, : dataset.prefix_length - 1].any():
+    found = f"targets that count within the prefix of {dataset.prefix_length} tokens"
+    raise _invalid(dataset, split, found, "none: apply `behind_prefix` in `batches`")
+  if not batch.weights.any():
+    found = f"no target that counts behind the prefix of {dataset.prefix_length} tokens"
+    raise _invalid(dataset, split, found, "a shorter prefix")
 
 
 def _invalid(dataset: Dataset, split: str, found: str, expected: str) -> UserError:

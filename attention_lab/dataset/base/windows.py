@@ -53,12 +53,14 @@ class Windows(Dataset):
     return None
 
   def words(self, split: str) -> int | None:
-    """Return the number of words of a split, separated by whitespace; None if no text.
+    """Return the number of words of a split, separated by whitespace.
+
+    None if the split is no text, or a prefix is left out of it.
 
     Each document is decoded as a whole: where tokens meet inside a word, or a decoder
     removes the space at the beginning, pieces would give another number.
     """
-    if self.token_bytes is None:
+    if self.token_bytes is None or self.prefix_length:
       return None
     separator = separator_of(self.vocabulary)
     texts = (
@@ -102,13 +104,20 @@ class Windows(Dataset):
 
 
 def first_text(dataset: Windows) -> str:
-  """Return the text of the first validation tokens, of as few as make a text."""
-  length = min(dataset.length("validation"), dataset.sequence_length, MOST_OF_PROMPT)
+  """Return the text of the first validation tokens, of as few as make a text.
+
+  With a prefix, as few as make a text of as many tokens.
+  """
+  vocabulary, least = dataset.vocabulary, dataset.prefix_length
+  length = min(dataset.length("validation"), dataset.sequence_length)
+  if not least:
+    length = min(length, MOST_OF_PROMPT)
   tokens = dataset.windows("validation", np.zeros(1, np.int64))[0, :length]
-  start = int(tokens[0] == separator_of(dataset.vocabulary))
+  start = int(tokens[0] == separator_of(vocabulary))
   found = ""
-  for end in range(start + 1, length + 1):
-    found = dataset.vocabulary.decode(tokens[start:end])
-    if found and not found.endswith("\ufffd"):  # Not within a character.
+  for end in range(start + max(1, least), length + 1):
+    found = vocabulary.decode(tokens[start:end])
+    whole = found and not found.endswith("\ufffd")  # Not within a character.
+    if whole and (not least or len(vocabulary.encode(found)) >= least):
       break
   return found

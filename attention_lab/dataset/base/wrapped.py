@@ -41,6 +41,8 @@ class Wrapped(Dataset):
       # Each has an order of its own: an `Order` keeps only a few permutations.
       run_seed = self.order.run_seed
       self._sources = tuple(with_order(x, Order(run_seed)) for x in self._sources)
+      for copy in self._sources:
+        copy.prefix_length = self.prefix_length
       self._ordered = self.order
     return self._sources
 

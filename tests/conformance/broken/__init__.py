@@ -11,6 +11,7 @@ from tests.conformance.broken import (  # noqa: F401
   kinds,
   numbers,
   padding,
+  prefix,
   rows,
   states,
 )
