@@ -28,13 +28,13 @@ def step_and_decay(step: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _log_rate(shape: Sequence[int], dtype: Any) -> jax.Array:
-  """Logarithms of numbers between 1 and 16."""
+  """Return logarithms of numbers between 1 and 16."""
   key = hk.next_rng_key()
   return jnp.log(jax.random.uniform(key, shape, dtype, minval=1.0, maxval=16.0))
 
 
 def _offset(shape: Sequence[int], dtype: Any) -> jax.Array:
-  """b of which the softplus is between 0.001 and 0.1, evenly in its logarithm."""
+  """Return b, of which the softplus is 0.001 to 0.1, evenly in its logarithm."""
   low, high = jnp.log(jnp.array([0.001, 0.1], dtype))
   step = jnp.exp(jax.random.uniform(hk.next_rng_key(), shape, dtype, low, high))
   return step + jnp.log(-jnp.expm1(-step))
