@@ -27,8 +27,7 @@ class Moba(Weighted):
     B(i) = {b(i)} ∪ top_{b<b(i)} q_i·mean_{j∈b} k_j
 
   Departures:
-    - It forms [T, S], and [S, S] for the means; the paper's kernel computes the chosen
-      blocks alone.
+    - It forms [T, S]; the paper's kernel computes the chosen blocks alone.
     - Blocks with equal scores are all taken, or none.
   """
 
@@ -49,22 +48,46 @@ class Moba(Weighted):
     for option in ("block", "top_k"):
       if (value := getattr(self, option)) < 1:
         raise UserError(f"moba({option}={value}): take 1 or more.")
+    wide = jnp.promote_types(k.dtype, jnp.float32)
+    q, k = q.astype(wide), k.astype(wide)
+    if mask.aligned and mask.context_segments is None:
+      return self._among_blocks(q, k)
     own = (mask.query_positions // self.block)[:, None, :, None]
     at = (mask.context_positions // self.block)[:, None, None]
     together = self._together(mask)
-    if self.top_k == 1:
-      return own == at
-    wide = jnp.promote_types(k.dtype, jnp.float32)
     shares = together / jnp.maximum(together.sum(axis=-1, keepdims=True), 1)
-    means = jnp.einsum("BSR,BRNK->BSNK", shares.astype(wide), k.astype(wide))
-    scores = products(q.astype(wide), means)
-    scores = jnp.where(mask.dense() & (at < own), scores, -jnp.inf)
+    means = jnp.einsum("BSR,BRNK->BSNK", shares.astype(wide), k)
+    past = mask.dense() & (at < own)
     # The first token of a block stands for it.
     first = ~jnp.tril(together, -1).any(axis=-1)[:, None, None]
-    best = jnp.where(first, scores, -jnp.inf)
-    count = min(self.top_k - 1, best.shape[-1])
-    least = jax.lax.top_k(best, count)[0][..., -1:]
-    return (own == at) | ((scores >= least) & jnp.isfinite(scores))
+    return (own == at) | self._best(products(q, means), past, past & first)
+
+  def _among_blocks(self, q: jax.Array, k: jax.Array) -> jax.Array:
+    """Return what `_chosen` does for positions 0, 1, 2, …, of few means: [B, N, T, S]."""
+    length = k.shape[1]
+    count = -(-length // self.block)
+    padded = jnp.pad(k, [(0, 0), (0, count * self.block - length), (0, 0), (0, 0)])
+    blocks = padded.reshape(len(k), count, self.block, *k.shape[2:])
+    own = (jnp.arange(q.shape[1]) // self.block)[None, None, :, None]
+    at = jnp.arange(count)[None, None, None]
+    scores = products(q, blocks.mean(axis=2))
+    past = jnp.broadcast_to(at < own, scores.shape)
+    chosen = (own == at) | self._best(scores, past, past)
+    return jnp.repeat(chosen, self.block, axis=-1)[..., :length]
+
+  def _best(self, scores: jax.Array, past: jax.Array, distinct: jax.Array) -> jax.Array:
+    """Return which past blocks are among the `top_k` - 1 best: [..., S] bool.
+
+    Args:
+      scores: of blocks, which may occur several times.
+      past: whether a block is before the query's own.
+      distinct: `past`, once for each block.
+    """
+    count = min(self.top_k - 1, scores.shape[-1])
+    if not count:
+      return jnp.zeros_like(past)
+    least = jax.lax.top_k(jnp.where(distinct, scores, -jnp.inf), count)[0][..., -1:]
+    return past & (scores >= least)
 
   def _together(self, mask: Mask) -> jax.Array:
     """Return which tokens are in the same block of a document: [B, S, S] bool."""

@@ -31,12 +31,13 @@ def expected(params, x, block, top_k):
   return heads.reshape(len(x), -1) @ p["output"]
 
 
+@pytest.mark.parametrize("aligned", [True, False])
 @pytest.mark.parametrize(("block", "top_k"), [(3, 2), (2, 3), (3, 1), (1, 4), (4, 99)])
-def test_each_query_takes_the_best_blocks(in_float64, block, top_k):
+def test_each_query_takes_the_best_blocks(in_float64, block, top_k, aligned):
   f = attention_functions(f"moba(block={block}, top_k={top_k})")
   x = inputs(length=LENGTH)
   at = jnp.tile(jnp.arange(LENGTH, dtype=jnp.int32), (B, 1))
-  y = f.apply(f.params, None, x, x, Mask(at, at, causal=True))
+  y = f.apply(f.params, None, x, x, Mask(at, at, True, aligned))
   for row in range(B):
     own = expected(f.params, np.asarray(x[row]), block, top_k)
     np.testing.assert_allclose(y[row], own, rtol=1e-10, atol=1e-12)
