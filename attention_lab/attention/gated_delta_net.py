@@ -1,16 +1,13 @@
 """Gated DeltaNet: the delta rule with a decay (Yang et al., arXiv:2412.06464)."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
 
-import haiku as hk
 import jax
-import jax.numpy as jnp
 
 from attention_lab.attention.base.attention import register_attention
 from attention_lab.attention.base.delta import Delta
-from attention_lab.attention.base.recurrent import HeadNorm, wide
+from attention_lab.attention.base.recurrent import HeadNorm
+from attention_lab.attention.base.step import step_and_decay
 from attention_lab.attention.base.widths import expanded
 
 
@@ -45,23 +42,4 @@ class GatedDeltaNet(Delta):
     return self.output(gate * HeadNorm(name="norm")(heads).astype(query.dtype))
 
   def log_decay(self, x: jax.Array) -> jax.Array:
-    step = self.project(x, "decay", 1)[..., 0]
-    step = step.astype(wide(step.dtype))
-    shape = (self.num_heads,)
-    log_rate = hk.get_parameter("log_rate", shape, step.dtype, init=_log_rate)
-    offset = hk.get_parameter("decay_offset", shape, step.dtype, init=_offset)
-    step = jax.nn.softplus(step + jnp.broadcast_to(offset, step.shape))
-    return -jnp.exp(jnp.broadcast_to(log_rate, step.shape)) * step
-
-
-def _log_rate(shape: Sequence[int], dtype: Any) -> jax.Array:
-  """log A of A between 1 and 16."""
-  key = hk.next_rng_key()
-  return jnp.log(jax.random.uniform(key, shape, dtype, minval=1.0, maxval=16.0))
-
-
-def _offset(shape: Sequence[int], dtype: Any) -> jax.Array:
-  """b of which the softplus is between 0.001 and 0.1, evenly in its logarithm."""
-  low, high = jnp.log(jnp.array([0.001, 0.1], dtype))
-  step = jnp.exp(jax.random.uniform(hk.next_rng_key(), shape, dtype, low, high))
-  return step + jnp.log(-jnp.expm1(-step))
+    return step_and_decay(self.project(x, "decay", 1)[..., 0])[1]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def announced(text: str, seconds: float = 5.0) -> Iterator[None]:
+def announced(text: str, seconds: float = 15.0) -> Iterator[None]:
   """Print a line on standard error once a context has taken some seconds."""
   printing = {"file": sys.stderr, "flush": True}
   timer = threading.Timer(seconds, print, (text,), printing)

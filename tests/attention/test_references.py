@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+from attention_lab import compatibility
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
 from attention_lab.kernel.mask import Mask
@@ -69,6 +70,7 @@ def test_schemes_that_find_no_way_in_are_refused(reference, position, hook):
 
 
 def test_without_equinox_the_remedy_is_named(monkeypatch):
+  monkeypatch.setattr(compatibility, "_ACCEPTED", set())  # As in a new process.
   monkeypatch.setitem(sys.modules, "equinox", None)  # Its import fails.
   with pytest.raises(UserError, match="'equinox' needs .*pip install equinox") as error:
     assemble(tiny_config(attention="equinox", position="none"))

@@ -58,7 +58,7 @@ def test_state_bytes_are_those_of_the_arrays():
     2 * 8 * MODEL.d_model * 4 + 8 * 4 + 4,
     2 * 16 * MODEL.d_model * 4 + 16 * 4 + 4,
   ]
-  memory = 4 * MODEL.num_heads * MODEL.key_size**2
+  memory = 4 * MODEL.num_heads * (MODEL.key_size**2 + 1)
   assert state_bytes("retention", [8, 4096], MODEL) == [memory, memory]
 
 
