@@ -30,6 +30,7 @@ from attention_lab.dataset.base.held_out import hold_out
 from attention_lab.dataset.base.order import Order
 from attention_lab.dataset.base.pairs import as_pairs
 from attention_lab.errors import UserError
+from attention_lab.named_parts import named_attentions, position_of
 from attention_lab.nn import cross_entropy
 from attention_lab.nn.metrics import Measured, Sums, measured, token_sums
 from attention_lab.optimizer.base.optimizer import make_optimizer
@@ -82,7 +83,7 @@ def assemble(
   bound = architectures.bind(config.architecture.name)
   architecture = cast(type[Architecture], bound.func)
   dataset = _dataset(config, kept)
-  scheme = positions.bind(config.position)
+  scheme = positions.bind(position_of(config))
   position = partial(scheme, max_length=dataset.sequence_length)
   options = model_options.from_config(config.model.to_dict())
   refuse_layers(options, architecture)
@@ -131,14 +132,6 @@ def assemble_plain(
   return assemble(plain, kept)
 
 
-def places_of(config: Config) -> dict[str, str]:
-  """Return the places that have the attention of --attention, with their kinds."""
-  bound = architectures.bind(config.architecture.name)
-  places = cast(type[Architecture], bound.func).places
-  named = named_attentions(config)
-  return {place: kind for place, kind in places.items() if place not in named}
-
-
 Builders = dict[str, Callable[..., Attention]]  # By spec.
 
 
@@ -169,7 +162,7 @@ def _attentions(
       *(options.num_heads, options.key_size, options.d_model, kernel, prefix),
       *(position.func, repr(position.keywords)),
     )
-    refuse_once(key, name, builders[name], config.position, hooks, kinds, dtype)
+    refuse_once(key, name, builders[name], position_of(config), hooks, kinds, dtype)
   causal = {
     name: builders[name]
     for name, kinds in required.items()
@@ -242,15 +235,6 @@ def _output(
 
 
 Patterns = Mapping[str, tuple[specs.Spec, ...]]  # By place, one spec per layer.
-
-
-def named_attentions(config: Config) -> dict[str, str]:
-  """Return the attentions of places that differ from --attention, by place."""
-  return {
-    place: section.attention
-    for place, section in config.architecture.items()
-    if place != "name" and section.attention is not None
-  }
 
 
 def _patterns(

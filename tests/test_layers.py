@@ -41,6 +41,7 @@ LAYERS = {
   "distributed": 13,
   "compatibility": 13,
   "update": 14,
+  "named_parts": 14,
   "experiment": 15,
   "run": 16,
   "decode": 16,
@@ -157,6 +158,7 @@ def test_only_main_reads_flags():
 
 CONFIGURED = (
   "experiment",
+  "named_parts",
   "training.identity",
   "training.preflight",
   "training.changes",

@@ -10,6 +10,7 @@ from attention_lab.api.layer import AttentionLayer
 from attention_lab.api.masking import refuse_size
 from attention_lab.api.parts import Recipe, make_parts, refuse
 from attention_lab.attention.base.attention import Attention
+from attention_lab.attention.base.default_position import AUTO
 from attention_lab.errors import UserError
 from attention_lab.plugin import spec as specs
 
@@ -23,7 +24,7 @@ def recipe_of(
   num_heads: int = 8,
   d_model: int | None = None,
   key_size: int | None = None,
-  position: str | specs.Spec = "rope",
+  position: str | specs.Spec = AUTO,
   causal: bool = False,
   max_length: int = 1024,
   layer: int = 1,
@@ -92,9 +93,10 @@ def attention(*args: Any, **settings: Any) -> AttentionLayer:
     num_heads: number of heads.
     d_model: width of the vectors; None for that of x. Decoding needs it.
     key_size: size of one head; None for d_model / num_heads.
-    position: positional scheme, with options; "none" for none. Schemes that are added to
-      token embeddings ("learned", "sinusoidal") are refused: an attention does not see the
-      embeddings of a model's first layer.
+    position: positional scheme, with options; "none" for none; "auto" for that of the
+      attention's paper. Schemes that are added to token embeddings ("learned",
+      "sinusoidal") are refused, and none is taken for "auto": an attention does not see
+      the embeddings of a model's first layer.
     causal: whether a token attends only to itself and to previous tokens.
     max_length: tokens of a training example. Some attentions and schemes depend on it:
       sigmoid, cosformer, cosine, linformer; xpos, rope(scaling=yarn), randomized.

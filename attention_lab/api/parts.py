@@ -5,12 +5,13 @@ import dataclasses
 import functools
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax.numpy as jnp
 
 from attention_lab.api.masking import refuse_size
 from attention_lab.attention.base.attention import Attention, attentions
+from attention_lab.attention.base.default_position import AUTO
 from attention_lab.compatibility import refuse_incompatible
 from attention_lab.errors import UserError, nearest
 from attention_lab.kernel.choose import NAMES
@@ -141,6 +142,8 @@ def make_parts(
   with _named(attention) as named:
     spec = _with_options(named, options, known)
     bound = attentions.bind(spec)
+    if position == AUTO:
+      position = _default_position(bound.func)  # type: ignore[arg-type]
   scheme = partial(positions.bind(position), max_length=fields["max_length"])
   _refuse_embedding(position, scheme)
   return Parts(
@@ -152,6 +155,13 @@ def make_parts(
     make_scheme=scheme,
     **fields,
   )
+
+
+def _default_position(attention: type[Attention]) -> str:
+  """Return the scheme of an attention's paper; "none" if it is added to embeddings."""
+  default = attention.default_position
+  embeds = "embed" in cast(type[Position], positions.bind(default).func).acts()
+  return "none" if embeds else default
 
 
 def _floating(dtype: Any) -> Any:

@@ -28,6 +28,7 @@ class Cosformer(Normalised):
       the training length differ from those before it but not from each other.
   """
 
+  default_position: ClassVar[str] = "none"
   honours: ClassVar[tuple[str, ...]] = ()
 
   @property

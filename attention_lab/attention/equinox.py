@@ -27,6 +27,7 @@ class Equinox(Attention):
     y_i = Σ_j softmax_j(q_i·k_j / √K) v_j
   """
 
+  default_position: ClassVar[str] = "sinusoidal"
   honours: ClassVar[tuple[str, ...]] = ()
   separates_documents: ClassVar[bool] = True
   honours_prefix: ClassVar[bool] = True

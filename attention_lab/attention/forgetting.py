@@ -51,6 +51,7 @@ class Forgetting(Weighted):
 
   block: Literal["basic", "pro"] = "basic"  # What is around the formula.
 
+  default_position: ClassVar[str] = "none"
   kinds: ClassVar[tuple[str, ...]] = ("causal",)
 
   def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:

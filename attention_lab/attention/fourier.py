@@ -28,6 +28,7 @@ class Fourier(Attention):
       pre-norm block none does.
   """
 
+  default_position: ClassVar[str] = "learned"
   honours: ClassVar[tuple[str, ...]] = ()
   kinds: ClassVar[tuple[str, ...]] = ("bidirectional",)
   ignores_padding: ClassVar[bool] = False

@@ -35,6 +35,7 @@ class GatedLinear(Recurrent):
       exponent is positive.
   """
 
+  default_position: ClassVar[str] = "none"
   separates_documents: ClassVar[bool] = True
   turns_pairs: ClassVar[bool] = True
 

@@ -21,6 +21,7 @@ class Haiku(Attention):
 
   bias: bool = False  # Whether the linear layers add a bias.
 
+  default_position: ClassVar[str] = "sinusoidal"
   honours: ClassVar[tuple[str, ...]] = ()
   separates_documents: ClassVar[bool] = True
   honours_prefix: ClassVar[bool] = True

@@ -36,6 +36,7 @@ class Facts(NamedTuple):
   linear_time: bool
   constant_state: bool
   positions: tuple[str, ...]  # Names of the positional schemes that it goes with.
+  default_position: str  # That of --position=auto.
   state_bytes: dict[int, int]  # By number of tokens; empty if it does not decode.
   laws: tuple[str, ...]  # Names of the laws that apply to it.
 
@@ -54,6 +55,7 @@ def facts(spec: str, options: Options) -> Facts:
   return Facts(
     *claims(specs.parse(spec).name),
     positions=usable_positions(specs.parse(spec).name),
+    default_position=cls.default_position,
     state_bytes=dict(zip(LENGTHS, sizes, strict=False)),
     laws=tuple(law.name for law in LAWS if not law.excludes(subject)),
   )

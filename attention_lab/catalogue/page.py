@@ -180,6 +180,8 @@ def _properties(found: Facts) -> Iterator[tuple[str, str]]:
   yield "kinds", ", ".join(found.kinds)
   schemes = ", ".join(link(name, f"../position/{name}.md") for name in found.positions)
   yield "positions", schemes
+  default = found.default_position
+  yield "position by default", link(default, f"../position/{default}.md")
   linear = "linear in the length" if found.linear_time else "not claimed to be linear"
   yield "time and memory", linear
   if not found.state_bytes:

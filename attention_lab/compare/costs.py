@@ -15,7 +15,7 @@ from attention_lab.compare import plan_file, row_costs
 from attention_lab.compare.plan import Plan
 from attention_lab.config import Config
 from attention_lab.errors import UserError
-from attention_lab.experiment import places_of
+from attention_lab.named_parts import places_of, position_of
 from attention_lab.plugin import spec as specs
 from attention_lab.system.code_hash import digest
 from attention_lab.system.files import write_json
@@ -88,7 +88,7 @@ def _conditions(plan: Plan, lengths: Sequence[int]) -> dict[str, Any]:
   return {
     "attentions": {
       name: [
-        config.position,
+        position_of(config),
         config.kernel,
         dict(config.model.to_dict()),
         digest(code_of(config, "attention_lab.benchmark.measure")),
@@ -115,7 +115,7 @@ def measured(config: Config, name: str) -> Measured:
   return Measured(
     spec=spec,
     options=model_options.from_config(config.model.to_dict()),
-    position=config.position,
+    position=position_of(config),
     kinds=places_of(config),
     kernel=config.kernel,
     batch_size=config.benchmark.batch_size,

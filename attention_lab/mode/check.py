@@ -16,8 +16,9 @@ from rich.progress import Progress, TextColumn
 from rich.table import Column
 from rich.text import Text
 
+from attention_lab.attention.base.default_position import AUTO
 from attention_lab.compatibility import refuse_incompatible
-from attention_lab.config import Config, get_config, words
+from attention_lab.config import Config, words
 from attention_lab.conformance import check as laws
 from attention_lab.conformance import table
 from attention_lab.conformance.law import Law, Verdict
@@ -40,8 +41,8 @@ WIDEST = 100  # Columns.
 def run(config: Config, workdir: str | None) -> int:
   """Check the attentions, print and write the verdicts; return 1 if a law is broken."""
   names = specs.distinct(config.attention)
-  # The laws have schemes of their own, unless the user names another than the default.
-  position = None if config.position == get_config().position else config.position
+  # The laws have schemes of their own, unless the user names one.
+  position = None if config.position == AUTO else config.position
   console = Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
   subjects = {}
   for name in names:  # Mistakes are refused before anything is written.

@@ -135,6 +135,7 @@ def _properties(found: Facts) -> Iterator[tuple[str, str]]:
   """Yield name and value of each property of an attention."""
   yield "kinds", ", ".join(found.kinds)
   yield "positions", ", ".join(found.positions)
+  yield "position by default", found.default_position
   yield "time", "linear in the length" if found.linear_time else "not claimed linear"
   for length, size in found.state_bytes.items():
     yield f"state at {length:,} tokens", f"{size:,} bytes per sequence and layer"

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from attention_lab.attention.base.default_position import AUTO
 from attention_lab.config import Config, changed_settings, words
 from attention_lab.dataset.base.pairs import sentences_of
 from attention_lab.decode.translator import Translator, score_answers
@@ -21,6 +22,7 @@ from attention_lab.distributed.devices import all_devices
 from attention_lab.distributed.group import Group
 from attention_lab.distributed.start import current, refuse_differences
 from attention_lab.errors import UserError
+from attention_lab.named_parts import position_of
 from attention_lab.run import branch
 from attention_lab.run import folder as run_folder
 from attention_lab.run.checkpoint import Checkpoints, Restored, restore_together
@@ -42,6 +44,7 @@ from attention_lab.update import make_evaluate
 def run(config: Config, workdir: str | None, listen: Listen = Show) -> int:
   """Train; return the exit status: 0, or 128 + the signal that interrupted it."""
   group, devices = current(), all_devices()
+  automatic, config.position = config.position == AUTO, position_of(config)
   seeds = [each.seed for each in preflight.seed_configs(config)]
   root = share_path(group, lambda: run_folder.given_or_new(workdir, words(config)))
   folders = seed_folders(root, seeds)
@@ -51,7 +54,7 @@ def run(config: Config, workdir: str | None, listen: Listen = Show) -> int:
   own_folders = folders if group.first else []
   checked = preflight.check(config, devices, own_folders, kept, group.first)
   exact = group.highest(int(checked.exact))  # The first one's.
-  checked = checked._replace(exact=bool(exact))
+  checked = checked._replace(exact=bool(exact), position_chosen=automatic)
   dataset = checked.experiment.dataset
   refuse_differences(group, "data", {"sha256": dataset.fingerprint})
   stepper = _stepper(config, seeds, checked, devices, group)
@@ -244,6 +247,7 @@ def _options(configs: list[Config], root: Path, checked: Checked) -> Options:
   return Options(
     attention=config.attention,
     position=config.position,
+    position_chosen=checked.position_chosen,
     dataset=config.dataset,
     architecture=config.architecture.name,
     changed=changed_settings(config),

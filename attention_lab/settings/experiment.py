@@ -12,7 +12,12 @@ SETTINGS: Mapping[str, Setting] = {
     flag="attention",
   ),
   "position": Setting(
-    "rope", "Positional scheme, with options.", flag="position", evaluable=True
+    "auto",
+    "Positional scheme, with options; 'auto' for that of the attention's paper, which the "
+    "run records.",
+    flag="position",
+    evaluable=True,
+    before="rope",
   ),
   "dataset": Setting(
     "python_docs",

@@ -15,6 +15,7 @@ from attention_lab.config import (
 )
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
+from attention_lab.named_parts import with_position
 from attention_lab.run import branch
 from attention_lab.run import folder as run_folder
 from attention_lab.run.checkpoint import Checkpoints
@@ -73,7 +74,7 @@ def evaluated_otherwise(trained: Config, config: Config) -> dict[str, dict[str, 
   """
   return {
     key: {"trained": old, "evaluated": new}
-    for key, (old, new) in differences(trained, config).items()
+    for key, (old, new) in differences(trained, with_position(config)).items()
     if is_evaluable(key)
   }
 

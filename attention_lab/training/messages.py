@@ -46,6 +46,11 @@ def about(
     f"{options.architecture}, on {options.dataset}: {options.parameters:,} parameters, "
     f"{len(devices)} {devices[0].platform} device{'s' * (len(devices) > 1)}"
   )
+  if options.position_chosen:
+    yield (
+      f"Position {options.position} is the default of {options.attention}; "
+      f"--position takes another"
+    )
   if options.changed:
     changed = (f"{key}={value}" for key, value in options.changed.items())
     yield f"Not at its default: {', '.join(changed)}"

@@ -29,12 +29,8 @@ from attention_lab.decode.sampler import SampleOptions, Sampler, make_sampler
 from attention_lab.decode.translator import Translator, refuse_unscored
 from attention_lab.distributed.devices import own_devices, refuse_indivisible
 from attention_lab.errors import UserError, one_line
-from attention_lab.experiment import (
-  Experiment,
-  assemble,
-  assemble_plain,
-  named_attentions,
-)
+from attention_lab.experiment import Experiment, assemble, assemble_plain
+from attention_lab.named_parts import named_attentions, with_position
 from attention_lab.plugin import attribution, usage
 from attention_lab.plugin.registry import by_setting
 from attention_lab.run import code as run_code
@@ -70,6 +66,7 @@ class Checked(NamedTuple):
   exact: bool  # Whether the leak check saw no change, by rounding either.
   disk_bytes: int  # Size of the checkpoints that are still to be written.
   code: dict[str, str]  # Hashes of the code that the run's numbers depend on.
+  position_chosen: bool = False  # Whether --position=auto chose the positional scheme.
 
 
 def check(
@@ -128,7 +125,7 @@ def code_of(config: Config, common: str = "attention_lab.mode.train") -> dict[st
     config: the configuration; its components are known.
     common: module that computes the numbers; by default those of a training run.
   """
-  values = dict(flatten(config))
+  values = dict(flatten(with_position(config)))
   named = [(registry, values[key]) for key, registry in by_setting().items()]
   named += [(attentions, text) for text in named_attentions(config).values()]
   components = [usage.definitions_of(registry, text) for registry, text in named]
@@ -267,7 +264,7 @@ def _check_leaks(
   if fresh is not None:
     settings = {
       key: value
-      for key, value in flatten(config.to_dict())
+      for key, value in flatten(with_position(config).to_dict())
       if key.partition(".")[0] in OF_MODEL
     } | {"code": sorted(code.items())}
     seed = np.uint32(config.seed)

@@ -25,6 +25,7 @@ class Options(NamedTuple):
 
   attention: str
   position: str
+  position_chosen: bool  # Whether `position` is the default of the attention.
   dataset: str
   architecture: str
   changed: Mapping[str, Any]  # Settings that differ from their defaults; for messages.

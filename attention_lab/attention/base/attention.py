@@ -69,6 +69,9 @@ class Attention(Module):
   # Hooks (HOOKS) that this attention calls, which assembly verifies.
   honours: ClassVar[tuple[str, ...]] = HOOKS
 
+  # Scheme of --position=auto: that of the attention's paper.
+  default_position: ClassVar[str] = "rope"
+
   # Kinds that it supports: causal self-attention, bidirectional self-attention, and
   # cross-attention to another sequence. An architecture refuses unsupported kinds.
   kinds: ClassVar[tuple[str, ...]] = KINDS

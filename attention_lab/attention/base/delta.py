@@ -33,6 +33,7 @@ class Delta(Recurrent):
   not 1.
   """
 
+  default_position: ClassVar[str] = "none"
   separates_documents: ClassVar[bool] = True
   keeps_lengths: ClassVar[bool] = True  # I - β k kᵀ lengthens no vector if |k| is 1.
 

@@ -28,6 +28,7 @@ def header(comparison: Comparison) -> dict[str, str]:
   found = {
     "dataset": _each(comparison, "dataset"),
     "model": _model(comparison),
+    "position": _positions(comparison),
     "training": _training(comparison),
     "seeds": seeds(comparison),
     "hardware": comparison.provenance.get("device", ""),
@@ -61,6 +62,17 @@ def _each(comparison: Comparison, key: str) -> str:
   """Return the values of a setting over the rows that matching did not add."""
   values = [setting(comparison, row, key) for row in comparison.rows if not row.matched]
   return listed(list(dict.fromkeys(value_text(v) for v in values if v is not None)))
+
+
+def _positions(comparison: Comparison) -> str:
+  """Return the positional schemes that --position=auto chose, with their rows."""
+  rows: dict[str, list[str]] = {}
+  for row in comparison.rows:
+    if setting(comparison, row, "position") == "auto" and row.runs and not row.matched:
+      rows.setdefault(row.runs[0].summary.get("position", ""), []).append(row.name)
+  if len(rows) == 1:
+    return next(iter(rows))
+  return "; ".join(f"{name} in {listed(each)}" for name, each in rows.items())
 
 
 def _model(comparison: Comparison) -> str:

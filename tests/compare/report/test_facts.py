@@ -47,3 +47,19 @@ def test_several_commits_are_all_shortened():
   assert found["code"] == (
     "commit aaaaaaaaaa, commit bbbbbbbbbb with uncommitted changes"
   )
+
+
+def test_schemes_that_auto_chose_are_named_with_their_rows():
+  def row(name, position):
+    runs = [made_up.run(0, 1.5, position=position)]
+    return made_up.row(name, [])._replace(runs=runs)
+
+  rows = row("standard", "rope"), row("delta_net", "none"), row("forgetting", "none")
+  both = made_up.comparison(*rows)._replace(settings={"position": "auto"})
+  assert (
+    header(both)["position"] == "rope in standard; none in delta_net and forgetting"
+  )
+  one = made_up.comparison(*rows[1:])._replace(settings={"position": "auto"})
+  assert header(one)["position"] == "none"
+  named = made_up.comparison(*rows)._replace(settings={"position": "rope"})
+  assert "position" not in header(named)
