@@ -160,7 +160,7 @@ def test_run_of_another_configuration_is_not_resumed(command):
 
 
 def test_run_on_other_data_is_not_resumed(command):
-  store(dataset="copy")
+  store(dataset="copy", position="rope")
   assert_refused(command("--workdir=run"), "The data has changed since")
 
 

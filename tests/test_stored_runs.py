@@ -95,6 +95,10 @@ def test_a_stored_comparison_is_reported_without_training(stored, command):
   assert status == 2
   assert "Type --config.train.data_order=shared" in err
   words.append("--config.train.data_order=shared")
+  status, _, err = command(*words)  # Its rows had rope, whatever their attention.
+  assert status == 2
+  assert "Type --position=rope" in err
+  words.append("--position=rope")
   status, out, err = command(*words)
   assert (status, err) == (0, "")
   assert "validation loss higher by 0.0074 nats" in out

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from attention_lab.attention.base.default_position import AUTO
 from attention_lab.config import (
   Config,
   difference_text,
@@ -15,7 +16,7 @@ from attention_lab.config import (
 )
 from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
-from attention_lab.named_parts import with_position
+from attention_lab.named_parts import position_of, with_position
 from attention_lab.run import branch
 from attention_lab.run import folder as run_folder
 from attention_lab.run.checkpoint import Checkpoints
@@ -39,6 +40,9 @@ def refuse_other_config(
     return
   path = folder / run_folder.CONFIG
   different = other_settings(stored, config, path)
+  if config.position == AUTO and "position" in different:
+    if different["position"][0] == position_of(config):
+      del different["position"]  # The run recorded what was chosen.
   for key in accepted:
     different.pop(key, None)
   earlier = from_stored(stored, path)

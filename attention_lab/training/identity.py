@@ -17,7 +17,6 @@ from attention_lab.config import (
   is_resumable,
 )
 from attention_lab.errors import UserError
-from attention_lab.named_parts import with_position
 from attention_lab.run import code as run_code
 from attention_lab.run import folder as run_folder
 from attention_lab.run.checkpoint import step_of
@@ -98,7 +97,7 @@ def other_settings(
     path: the file that they were stored in.
   """
   earlier = from_stored(stored, path)
-  different = differences(earlier, with_position(config))
+  different = differences(earlier, config)
   schedule = config.train.schedule
   if continues(schedule, earlier.train.schedule, earlier.steps):
     for key in ("steps", "train.schedule"):

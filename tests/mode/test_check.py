@@ -63,7 +63,7 @@ def run(folder, attention, **settings):
 
 
 def test_laws_that_hold_give_exit_status_0(tmp_path, capsys):
-  status, record = run(tmp_path, "standard", position="rope")
+  status, record = run(tmp_path, "standard")
   assert status == 0
   assert (record["depth"], record["position"]) == ("full", None)
   assert record["attentions"]["standard"][0] == {
@@ -148,7 +148,7 @@ def test_depth_and_position_are_passed_to_the_laws(tmp_path, capsys):
 def test_title_names_the_hooks_that_the_attention_honours(
   tmp_path, capsys, attention, title
 ):
-  run(tmp_path, attention, position="rope")
+  run(tmp_path, attention)
   assert capsys.readouterr().out.splitlines()[0] == title
 
 

@@ -1,6 +1,7 @@
 """--position=auto takes the scheme of the attention's paper, and runs record its name."""
 
-from pathlib import Path
+import contextlib
+import json
 
 import pytest
 
@@ -9,10 +10,10 @@ from attention_lab import config as configs
 from attention_lab.api.attention import recipe_of
 from attention_lab.attention.base.attention import attentions
 from attention_lab.catalogue.attention import usable_positions
+from attention_lab.errors import UserError
 from attention_lab.experiment import assemble
 from attention_lab.named_parts import position_of
-from attention_lab.training.changes import evaluated_otherwise
-from attention_lab.training.identity import other_settings
+from attention_lab.training.changes import evaluated_otherwise, refuse_other_config
 from tests.parts import tiny_config
 
 
@@ -59,14 +60,17 @@ def test_stored_runs_without_the_setting_have_rope():
   assert configs.from_stored(stored).position == "rope"
 
 
-def test_auto_resumes_and_evaluates_a_run_that_recorded_its_scheme():
+def test_auto_resumes_and_evaluates_a_run_that_recorded_its_scheme(tmp_path):
   chosen = tiny_config(attention="delta_net")
   stored = tiny_config(attention="delta_net", position="none")
-  assert other_settings(stored.to_dict(), chosen, Path("config.json")) == {}
   assert evaluated_otherwise(stored, chosen) == {}
-  rope = tiny_config(attention="delta_net", position="rope")
-  different = other_settings(rope.to_dict(), chosen, Path("config.json"))
-  assert different == {"position": ("rope", "none")}
+  for position in ("none", "rope"):
+    stored.position = position
+    content = {"config": stored.to_dict(), "provenance": {}}
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    refused = pytest.raises(UserError, match="position: 'rope' there, 'auto' here")
+    with refused if position == "rope" else contextlib.nullcontext():
+      refuse_other_config(tmp_path, chosen)
 
 
 @pytest.mark.parametrize(
