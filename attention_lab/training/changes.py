@@ -40,9 +40,9 @@ def refuse_other_config(
     return
   path = folder / run_folder.CONFIG
   different = other_settings(stored, config, path)
-  if config.position == AUTO and "position" in different:
-    if different["position"][0] == position_of(config):
-      del different["position"]  # The run recorded what was chosen.
+  before, _ = different.get("position", (None, None))
+  if config.position == AUTO and before == position_of(config):
+    del different["position"]  # The run recorded what was chosen.
   for key in accepted:
     different.pop(key, None)
   earlier = from_stored(stored, path)
