@@ -286,7 +286,7 @@ MISTAKES = [
   ({"position": "ropes"}, "Did you mean 'rope'"),
   ({"position": "learned"}, "pass position='none'"),
   ({"position": "randomized(of='sinusoidal')"}, "pass position='none'"),
-  ({"spec": "haiku"}, "which the attention 'haiku' does not use"),
+  ({"spec": "haiku", "position": "rope"}, "which the attention 'haiku' does not use"),
   ({"spec": "fourier", "position": "none", "causal": True}, "Pass causal=False"),
   ({"spec": "gated_delta_net"}, "is causal, not bidirectional. Pass causal=True"),
   ({"d_model": 16}, "x has width 8, but d_model=16"),
