@@ -201,12 +201,12 @@ def settle_length(
 
 
 def with_seed(config: Config, seed: int) -> Config:
-  """Return the configuration of one run with another seed.
+  """Return the configuration of one run with another seed, with its position named.
 
   Raises:
     UserError: the seed is too large.
   """
-  own = config.copy_and_resolve_references()
+  own = with_position(config)
   own.seed, own.seeds = seed, 1
   validate(own)
   return own

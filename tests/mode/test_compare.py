@@ -45,7 +45,7 @@ def test_killed_comparison_is_resumed_and_failure_is_reported(tmp_path):
   killed.communicate()  # The run that it started continues, and is awaited.
 
   status, _, err = run(*words)
-  assert status == 1
+  assert status == 1, err
   location = f"The plugin {tmp_path / 'broken.py'}, line 11, in __call__"
   assert f"error: broken, seed 1: {location}: RuntimeError: no such luck" in err
   runs = [json.loads(x) for x in (work / "results.jsonl").read_text().splitlines()]
