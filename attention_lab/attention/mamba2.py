@@ -46,6 +46,7 @@ class Mamba2(Recurrent):
     o_t = norm(y_t ∘ swish(u_t W_G)) W_O
   """
 
+  default_position: ClassVar[str] = "none"
   honours: ClassVar[tuple[str, ...]] = ()
   separates_documents: ClassVar[bool] = True
 
