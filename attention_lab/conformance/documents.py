@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from attention_lab.conformance.causality import GRADIENT_ROUNDING, ROUNDING
@@ -12,13 +11,15 @@ from attention_lab.conformance.functions import SPARE
 from attention_lab.conformance.inputs import BATCH, SHORT, positions_of
 from attention_lab.conformance.law import Case, Error, law
 from attention_lab.conformance.padding import largest_change, lengths
-from attention_lab.conformance.subject import Subject
+from attention_lab.conformance.subject import Subject, fast_jit
 from attention_lab.decode.documents import batch_axes, emptied
 from attention_lab.kernel.documents import begin_anew
 from attention_lab.kernel.mask import Mask
 
 # Where the documents of each row begin, as shares of the length: at chunks and between.
 STARTS = ((0.0, 0.3, 0.7), (0.2, 0.5), (0.0, 0.45, 0.5, 0.95), (1 / 3,))
+
+_begin_anew = fast_jit(begin_anew)  # One program instead of one for each operation.
 
 
 class Packed(NamedTuple):
@@ -76,7 +77,7 @@ def _packed(subject: Subject, length: int, causal: bool, aligned: bool) -> Packe
     starts &= ~padding
     positions = np.where(padding, -1, np.cumsum(~padding) - 1)
     positions = np.tile(positions, (BATCH, 1)).astype(np.int32)
-  at, segments = begin_anew(jnp.asarray(positions), jnp.asarray(starts))
+  at, segments = _begin_anew(positions, starts)
   mask = Mask(at, at, causal, aligned, segments, segments)
   numbers = np.asarray(segments)
   chosen = np.maximum(numbers.max(axis=1, keepdims=True) - 1, 1)
@@ -151,11 +152,12 @@ def _decoded(subject: Subject) -> Error:
     return f.initial_state(params, rows, SHORT + SPARE, packed.x.dtype)
 
   axes, empty = batch_axes(start, BATCH), start(BATCH)
+  empty_rows = fast_jit(lambda rows, state: emptied(rows, axes, state, empty))
   at = np.asarray(packed.mask.query_positions)
-  begins = np.asarray(packed.mask.starts) | (np.arange(SHORT) == 0)
+  begins = np.diff(np.asarray(packed.mask.query_segments), axis=1, prepend=-1) > 0
   state, outputs = empty, []
   for i in range(SHORT):
-    state = emptied(jnp.asarray(begins[:, i]), axes, state, empty)
+    state = empty_rows(begins[:, i], state)
     y, state = f.extend(params, packed.x[:, i : i + 1], state, at[:, i : i + 1])
     outputs.append(np.asarray(y))
   return _of_document(packed, np.concatenate(outputs, axis=1), _alone(subject, packed))

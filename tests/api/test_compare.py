@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -15,52 +14,32 @@ import numpy as np
 import pytest
 
 import attention_lab as al
-from attention_lab import experiment
 from attention_lab.api.comparing import configuration
 from attention_lab.api.process import jax_settings_kept
 from attention_lab.attention.base.attention import attentions
-from attention_lab.compare import maps
-from attention_lab.compare.report import files, page
+from attention_lab.compare.report import files
 from attention_lab.errors import UserError
 from attention_lab.mode import train
-from attention_lab.run import folder as run_folder
 from attention_lab.system import versions
 from attention_lab.training import preflight
 from tests.api.cells import LEAKY, MINE, TINY, define
 from tests.api.state import found_state
 from tests.commands import ROOT
+from tests.compare import in_process
 
 
 @pytest.fixture
-def without_figures(monkeypatch):
-  """Write an empty page, and find no leak: figures and leak checks take seconds."""
-  monkeypatch.setattr(preflight, "_check_leaks", lambda *words: ("passed", True))
-  monkeypatch.setattr(page, "report", lambda comparison: "")
-
-
-@pytest.fixture
-def untrained(monkeypatch, without_figures):
+def untrained(monkeypatch):
   """Write what a run leaves, without training; the attention `broken` fails."""
+  in_process.without_training(monkeypatch)
 
   def run(config, workdir):
     print("Training")
     if config.attention == "broken":
       raise RuntimeError("no such luck")
-    cell, dataset = Path(workdir), experiment.assemble(config).dataset
-    cell.mkdir(parents=True)
-    code = preflight.code_of(config)
-    run_folder.record(
-      cell, config.to_dict(), dataset.fingerprint, jax.devices(), code=code
-    )
-    loss = abs(config.train.learning_rate - 0.03)
-    summary = {"steps": config.steps, "dataset": config.dataset}
-    summary |= {"leak_check": "passed", "primary": "accuracy"}
-    summary["validation"] = {"loss": loss, "accuracy": 1 - loss}
-    (cell / run_folder.SUMMARY).write_text(json.dumps(summary))
-    return 0
+    return in_process.write_run(config, workdir)
 
   monkeypatch.setattr(train, "run", run)
-  monkeypatch.setattr(maps, "of_run", lambda *words: None)
 
 
 def test_a_name_and_a_class_of_a_cell_are_compared(call):

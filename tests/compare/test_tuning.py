@@ -5,7 +5,6 @@ import json
 import jax
 import pytest
 
-from attention_lab import config as configs
 from attention_lab.compare import (
   launch,
   plan,
@@ -21,10 +20,9 @@ from attention_lab.compare.analysis.table import lines
 from attention_lab.compare.analysis.tuning import choice_text, curves, lost_by_choices
 from attention_lab.compare.collect import collect
 from attention_lab.errors import UserError
-from attention_lab.mode import train
 from attention_lab.run import folder as run_folder
-from attention_lab.settings.flags import NAMED
 from attention_lab.training.preflight import with_seed
+from tests.compare import in_process
 from tests.compare.report import made_up
 from tests.parts import tiny_config
 
@@ -238,41 +236,13 @@ WORDS = [
 ]
 
 
-def config_of(words):
-  """Return the configuration that flags of settings give a run."""
-  config = configs.get_config()
-  for word in words:
-    flag, _, text = word.removeprefix("--").partition("=")
-    configs.set_text(config, NAMED.get(flag, flag.removeprefix("config.")), text)
-  return config
-
-
-def run_here(left):
-  """Return a launcher that runs jobs in this process, `left` of them, then is killed."""
-
-  def run_locally(jobs, at_once, listener):
-    for job in jobs:
-      if not left[0]:
-        return 15
-      left[0] -= 1
-      job.log.parent.mkdir(parents=True, exist_ok=True)
-      job.set_stale_aside()
-      listener.started(job)
-      workdir, *words = job.command[3:]
-      status = train.run(config_of(words), workdir.removeprefix("--workdir="))
-      launch.record_outcome(job, status)
-      listener.ended(job)
-    return None
-
-  return run_locally
-
-
 def test_an_interrupted_tuning_continues(tmp_path, command, monkeypatch):
   """Each job runs once, however often the command is interrupted."""
+  in_process.without_training(monkeypatch)
   jobs_of_all, work = 2 * 2 + 2, tmp_path / "work"
   for jobs in (1, 4, jobs_of_all - 5):
     left = [jobs]
-    monkeypatch.setattr(launch, "run_locally", run_here(left))
+    monkeypatch.setattr(launch, "run_locally", in_process.launcher(left))
     status, out, _ = command(*WORDS, f"--workdir={work}")
     assert left == [0]
   assert (status, out.count("Tuned ")) == (0, 2)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from attention_lab.compare import extras, maps
-from attention_lab.compare.report import page
+from attention_lab.compare import extras, launch
 from attention_lab.training import forecast
-from tests.commands import ROOT, TINY, assert_refused, run, start
+from tests.commands import TINY, assert_refused, run, start
+from tests.compare import in_process
 
 BROKEN = """
 import dataclasses, sys
@@ -102,9 +102,8 @@ def test_invalid_comparison_is_rejected_in_one_line(tmp_path, words, answer, com
 def test_an_edit_retrains_the_rows_that_use_it_and_no_other(
   tmp_path, mine, command, monkeypatch
 ):
-  monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{tmp_path}")
-  monkeypatch.setattr(page, "report", lambda comparison: "")  # Drawing takes seconds.
-  monkeypatch.setattr(maps, "of_run", lambda *_: None)
+  in_process.without_training(monkeypatch)
+  monkeypatch.setattr(launch, "run_locally", in_process.launcher([3]))
   work = tmp_path / "work"
   words = [*COMPARE, f"--plugin={mine}", "--attention=standard,mine", "--match=none"]
   words += ["--steps=2", f"--workdir={work}", "--skip_checks"]

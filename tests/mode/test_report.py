@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from attention_lab.compare import extras
+from attention_lab.compare import extras, launch
 from attention_lab.compare.report import page
-from tests.commands import TINY, assert_refused, run
-from tests.compare import folders
+from tests.commands import TINY, assert_refused
+from tests.compare import folders, in_process
 
 pytest.importorskip("scipy")
 
@@ -151,19 +151,21 @@ def test_missing_packages_are_named(command, pair, monkeypatch):
   assert_refused(command("--mode=report", *pair), "--mode=report needs no_such_package")
 
 
-def test_trained_runs_give_the_report_of_their_comparison(monkeypatch, tmp_path):
+def test_trained_runs_give_the_report_of_their_comparison(
+  monkeypatch, tmp_path, command
+):
   monkeypatch.undo()
   monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(launch, "run_locally", in_process.launcher([2]))
   tiny = [*TINY, "--steps=2", "--seeds=2"]
   options = ["--config.compare.vmap_seeds=always", "--config.compare.cost_lengths=()"]
   words = ["--mode=compare", *tiny, "--attention=standard,cosine", *options]
-  assert run(*words, "--match=none", "--workdir=whole")[0] == 0
+  assert command(*words, "--match=none", "--workdir=whole")[0] == 0
   for name in ("standard", "cosine"):
-    assert run(*tiny, f"--attention={name}", f"--workdir={name}")[0] == 0
+    assert command(*tiny, f"--attention={name}", f"--workdir={name}")[0] == 0
   single = ["standard/seed0", "cosine", "standard/seed1"]
   for target, places in (("one", single), ("two", ["whole"])):
-    status, _, err = run("--mode=report", f"--workdir={target}", *places)
-    assert (status, err) == (0, "")
+    assert command("--mode=report", f"--workdir={target}", *places)[0] == 0
     assert numbers(target) == numbers("whole")
     assert "<svg" in Path(target, "report.html").read_text()
 
