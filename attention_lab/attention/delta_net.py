@@ -20,7 +20,7 @@ class DeltaNet(Delta):
 
   Equation:
     S_t = (I - β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ
-    y_t = q_tᵀ S_t,  β_t = σ(x_t W_β)
+    y_t = q_tᵀ S_t,  β_t = σ(x_t W_β), or 2 σ(x_t W_β)
     o_t = norm(y_t) W_O
   """
 

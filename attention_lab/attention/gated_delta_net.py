@@ -23,7 +23,7 @@ class GatedDeltaNet(Delta):
 
   Equation:
     S_t = α_t (I - β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ
-    y_t = q_tᵀ S_t,  β_t = σ(x_t W_β)
+    y_t = q_tᵀ S_t,  β_t = σ(x_t W_β), or 2 σ(x_t W_β)
     α_t = exp(-A softplus(x_t W_α + b))
     o_t = (swish(x_t W_G) ∘ norm(y_t)) W_O
 

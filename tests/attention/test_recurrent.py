@@ -270,7 +270,7 @@ def weighted_mean(name, params, x, context, x_at, at, causal):
   return p.output(jnp.einsum("BNTS,BSNV->BTNV", shares, v))
 
 
-def recurrence(name, params, x, at, rotated=True, relative=True):
+def recurrence(name, params, x, at, rotated=True, relative=True, strength=1):
   """The attention of STEPS with this name, token by token."""
   p = Parameters(params)
   q, k, v = (p.heads(part, x) for part in ("query", "key", "value"))
@@ -299,7 +299,7 @@ def recurrence(name, params, x, at, rotated=True, relative=True):
       log_decay = jnp.tile(pairs.mean(axis=-2), 2)
     y, _ = steps(q, k / size**0.5, v, log_decay, None, state)
     return p.output(swish(p.heads("gate", x)) * p.scaled(centred(y)))
-  beta = sigmoid(p.linear("beta", x))
+  beta = strength * sigmoid(p.linear("beta", x))
   if name == "delta_net":
     y, _ = steps(q, k, v, None, beta, state)
     return p.output(p.scaled(by_root_mean_square(y)))
@@ -327,7 +327,7 @@ def scheme(name):
   ("name", "options"),
   [
     *((name, "") for name in (*SUMS, *STEPS)),
-    ("delta_net", ", convolution=0"),
+    ("delta_net", ", convolution=0, negative_eigenvalues=True"),
     ("gated_delta_net", ", convolution=1, expand_values=2"),
     ("gated_linear", ", key_ratio=0.5"),
     ("retention", ", expand_values=2"),
@@ -357,7 +357,8 @@ def test_an_attention_is_its_definition(
     if name in SUMS:
       return (weighted_mean(name, params, x, x, real, real, True),)
     relative = "False" not in options
-    return (recurrence(name, params, x, real, relative=relative),)
+    strength = 2 if "negative_eigenvalues" in options else 1
+    return (recurrence(name, params, x, real, relative=relative, strength=strength),)
 
   arrays = {"x": x, "params": f.params}
   jax.tree.map(

@@ -27,10 +27,10 @@ class Written(NamedTuple):
 class Delta(Recurrent):
   """S_t = α_t (I - β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ, y_t = q_tᵀ S_t.
 
-  β = sigmoid(x W_β), one for each head. q, k and v are swish(conv(x W)), q and k then of
-  length 1; `convolution=0` omits conv. A rotation turns q and k afterwards, so
-  that products depend on distances. A subclass writes `finish`, and `log_decay` where α is
-  not 1.
+  β = sigmoid(x W_β), one for each head, or twice that. q, k and v are swish(conv(x W)), q
+  and k then of length 1; `convolution=0` omits conv. A rotation turns q and k afterwards,
+  so that products depend on distances. A subclass writes `finish`, and `log_decay` where α
+  is not 1.
   """
 
   default_position: ClassVar[str] = "none"
@@ -38,6 +38,9 @@ class Delta(Recurrent):
   keeps_lengths: ClassVar[bool] = True  # I - β k kᵀ lengthens no vector if |k| is 1.
 
   convolution: int = 4  # Tokens that make q, k and v, their own included; 0: none.
+  # Whether β is up to 2, so that I - β k kᵀ may reflect, as tracking a state needs
+  # (Grazzi et al., arXiv:2411.12537).
+  negative_eigenvalues: bool = False
 
   @property
   def value_width(self) -> int:
@@ -57,6 +60,8 @@ class Delta(Recurrent):
     k = self.position.rotate_keys(unit(k), mask.context_positions)
     beta = self.project(context, "beta", 1)[..., 0]
     beta = jax.nn.sigmoid(beta.astype(wide(beta.dtype)))
+    if self.negative_eigenvalues:
+      beta = 2 * beta
     beta = where_real(mask.context_positions, beta)
     log_decay = self.log_decay(context)
     if log_decay is not None:
