@@ -73,7 +73,8 @@ def command(capsys, own_flags):
 
   def run(*words):
     try:
-      status = main.main(main.parse(["main.py", *words]))
+      with flagsaver.flagsaver():  # Each command has its own.
+        status = main.main(main.parse(["main.py", *words]))
     except SystemExit as stop:
       status = stop.code
     return status, *capsys.readouterr()

@@ -125,7 +125,7 @@ SOFTMAX = (
   *("standard", "cosine", "differential", "latent", "talking_heads", "sliding_window"),
   *("softmax_plus_one", "forgetting", "leviathan_selective", "selective_naive"),
   *("selective", "dilated", "block_sparse", "linformer", "nystrom", "sigmoid"),
-  *("based", "performer"),
+  *("based", "performer", "moba"),
 )
 
 

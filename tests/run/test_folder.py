@@ -151,7 +151,7 @@ def test_a_folder_that_cannot_be_made_is_refused(config, tmp_path):
 
 
 def test_a_new_folders_name_tells_what_is_tried(config):
-  config.attention = "window(size=64), standard"
+  config.attention, config.position = "window(size=64), standard", "rope"
   config.steps, config.model.d_ff, config.log.every = 300, 128, 7
   path = run_folder.new_folder(*configs.words(config))
   assert path.parent == run_folder.RUNS
