@@ -58,12 +58,23 @@ class Nystrom(MultiHead):
     y = jnp.einsum("BNMS,BSNV->BNMV", from_marks, wide)
     y = pseudo_inverse(between, self.iterations) @ y
     y = jnp.einsum("BNTM,BNMV->BTNV", to_marks, y)
-    return y + self._convolved(wide) if self.convolution else y
+    if not self.convolution:
+      return y
+    if mask.aligned:
+      return y + self._convolved(wide)
+    return y + self._convolved_among(wide, k_real)
 
   def _softmax(self, q: jax.Array, k: jax.Array, allowed: jax.Array) -> jax.Array:
     """Return weights: [B, T, N, K], [B, S, N, K], [B, S] bool → [B, N, T, S]."""
     scores = products(q, k) * self.score_scale
     return softmax(scores, allowed[:, None, None])
+
+  def _convolved_among(self, v: jax.Array, real: jax.Array) -> jax.Array:
+    """Convolve the tokens that are no padding as if they were side by side."""
+    order = jnp.argsort(~real, axis=1, stable=True)[..., None, None]
+    place = jnp.maximum(jnp.cumsum(real, axis=1) - 1, 0)[..., None, None]
+    y = self._convolved(jnp.take_along_axis(v, order, axis=1))
+    return jnp.take_along_axis(y, place, axis=1)
 
   def _convolved(self, v: jax.Array) -> jax.Array:
     """Apply each head's filter along the length: [B, S, N, V] → [B, S, N, V]."""
