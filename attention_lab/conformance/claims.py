@@ -207,8 +207,8 @@ def _changes(
       change = _difference(subject, other)
     except UserError:
       continue
-    if not same and change == 0 and _other_start(subject, other):
-      change = 1.0
+    if not same and change == 0:  # It may be an option of evaluation, or of the start.
+      change = _difference(subject, other, key=False) or _other_start(subject, other)
     changes.append((change, value))
     if len(changes) == 2 if same else change > 0:
       break
@@ -261,8 +261,13 @@ def _trace(subject: Subject, name: str, value: Any) -> float:
   return 0.0
 
 
-def _difference(before: Subject, after: Subject) -> float:
-  """Return the distance of two outputs; infinity if the parameters differ in shape."""
+def _difference(before: Subject, after: Subject, key: bool = True) -> float:
+  """Return the distance of two outputs; infinity if the parameters differ in shape.
+
+  Args:
+    before, after: the attentions.
+    key: whether they get a random key, as in training.
+  """
   params, others = before.random_parameters(), after.random_parameters()
   shapes, other_shapes = (
     [leaf.shape for leaf in jax.tree.leaves(tree)] for tree in (params, others)
@@ -271,13 +276,14 @@ def _difference(before: Subject, after: Subject) -> float:
     return float("inf")
   # Another name of a parameter is no effect: both get the same values.
   same = jax.tree.unflatten(jax.tree.structure(others), jax.tree.leaves(params))
-  expected = before.cached("output", partial(_output, before, params))
-  return distance(_output(after, same), expected)
+  own = partial(_output, before, params, key)
+  expected = before.cached(("output", key), own)
+  return distance(_output(after, same, key), expected)
 
 
-def _output(subject: Subject, params: Any) -> np.ndarray:
-  """Return the output for some parameters and a random key."""
-  setup = WITH_KEY._replace(length=min(LONG, subject.reach))
+def _output(subject: Subject, params: Any, key: bool) -> np.ndarray:
+  """Return the output for some parameters, with a random key or without."""
+  setup = WITH_KEY._replace(length=min(LONG, subject.reach), key=key)
   return output(subject, setup, params, subject.inputs(length=setup.length))
 
 

@@ -261,10 +261,12 @@ def _build(
   spec: specs.Spec, cls: type[Attention] | None, position: Position, sizes: Sizes
 ) -> Attention:
   bound = functools.partial(cls, **spec.options) if cls else attentions.bind(spec)
-  return cast(
-    Attention,
-    bound(**sizes._asdict(), position=position, w_init=None, output_init=None),
-  )
+  given: dict[str, Any] = {"position": position, "w_init": None, "output_init": None}
+  place: dict[str, Any] = {
+    "layer": 2,
+    "num_layers": 2,
+  }  # Of the first layer, some options say nothing.
+  return cast(Attention, bound(**sizes._asdict(), **given, **place))
 
 
 def _is_both(kinds: Sequence[str]) -> bool:
