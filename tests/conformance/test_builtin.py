@@ -11,14 +11,17 @@ from attention_lab.attention.base.attention import attentions
 from attention_lab.conformance import claims, cost, decoding, numerics, precision
 from attention_lab.conformance.causality import no_gradient_from_future
 from attention_lab.conformance.check import LAWS
+from attention_lab.conformance.gradients import gradient_is_correct
 from attention_lab.conformance.law import judge
 from attention_lab.conformance.subject import Subject
 
 WITH_OPTIONS = ("standard(num_kv_heads=1, bias=True)", "selective(num_kv_heads=2)")
 
-# Laws about speed, claims and rounding, and one about leaks that another one finds as well.
+# Laws about speed, claims and rounding, one about leaks that another one finds as well, and
+# one about gradients, which tests against formulas compare, too.
 COSTLY = (
   no_gradient_from_future,
+  gradient_is_correct,
   claims.options_have_an_effect,
   claims.odd_sizes_work,
   claims.grouped_heads_work,
