@@ -46,7 +46,6 @@ class GatedLinear(Recurrent):
 
   @property
   def key_width(self) -> int:
-    """The entries of a head's queries and keys."""
     width = round(self.key_ratio * self.key_size)
     if width < 1 or width != self.key_ratio * self.key_size:
       raise UserError(
@@ -55,11 +54,6 @@ class GatedLinear(Recurrent):
         f"number, such as {1 / self.key_size:g} or 1."
       )
     return width
-
-  def initial_state(self, batch_size: int, length: int, dtype: Any) -> Memory:
-    del length
-    shape = (batch_size, self.num_heads, self.key_width, self.key_size)
-    return Memory(jnp.zeros(shape, wide(dtype)))
 
   def advance(
     self, query: jax.Array, context: jax.Array, mask: Mask, state: Any

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from attention_lab.attention.base.attention import register_attention
-from attention_lab.attention.base.recurrent import Recurrent, where_real, wide
+from attention_lab.attention.base.recurrent import Recurrent, where_real
 from attention_lab.attention.base.short_convolution import ShortConvolution
 from attention_lab.attention.base.step import step_and_decay
 from attention_lab.errors import UserError
@@ -25,9 +25,8 @@ class Scanned(NamedTuple):
   """The decode state."""
 
   memory: jax.Array  # [B, N, F, V], float32 at least
-  recent: (
-    jax.Array
-  )  # [B, W - 1, N V + 2 F]: projections that the convolution still reads
+  # [B, W - 1, N V + 2 F]: projections that the convolution still reads
+  recent: jax.Array
 
 
 @register_attention("mamba2")
@@ -55,8 +54,11 @@ class Mamba2(Recurrent):
   convolution: int = 4  # Tokens that make x, B and C, their own included.
 
   @property
-  def head_size(self) -> int:
-    """V, the width of a head's x."""
+  def key_width(self) -> int:
+    return self.state_size
+
+  @property
+  def value_width(self) -> int:
     self._refuse()
     return self.expansion * self.key_size
 
@@ -73,21 +75,20 @@ class Mamba2(Recurrent):
     return y + skip[None, None, :, None] * x, Scanned(memory, recent)
 
   def finish(self, heads: jax.Array, query: jax.Array) -> jax.Array:
-    gate = jax.nn.silu(self.project(query, "gate", self.head_size))
+    gate = jax.nn.silu(self.project(query, "gate", self.value_width))
     y = (heads * gate).reshape(*heads.shape[:2], -1)
     y = RMSNorm(epsilon=1e-5, name="norm")(y)
     return self.output(y.astype(query.dtype)[:, :, None])
 
   def initial_state(self, batch_size: int, length: int, dtype: Any) -> Scanned:
-    del length
-    memory = (batch_size, self.num_heads, self.state_size, self.head_size)
+    memory = super().initial_state(batch_size, length, dtype).memory
     recent = (batch_size, self.convolution - 1, sum(self._widths))
-    return Scanned(jnp.zeros(memory, wide(dtype)), jnp.zeros(recent, dtype))
+    return Scanned(memory, jnp.zeros(recent, dtype))
 
   @property
   def _widths(self) -> Sequence[int]:
     """Channels of x, B and C."""
-    return self.num_heads * self.head_size, self.state_size, self.state_size
+    return self.num_heads * self.value_width, self.state_size, self.state_size
 
   def _convolved(
     self, context: jax.Array, mask: Mask, recent: jax.Array

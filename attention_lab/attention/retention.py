@@ -57,9 +57,7 @@ class Retention(Recurrent):
     return expanded(self.key_size, self.expand_values, "retention")
 
   def initial_state(self, batch_size: int, length: int, dtype: Any) -> Retained:
-    del length
-    shape = (batch_size, self.num_heads, self.key_size, self.value_width)
-    memory = jnp.zeros(shape, wide(dtype))
+    memory = super().initial_state(batch_size, length, dtype).memory
     return Retained(memory, jnp.zeros_like(memory[..., :1, :1]))
 
   def advance(

@@ -42,11 +42,6 @@ class Delta(Recurrent):
   # (Grazzi et al., arXiv:2411.12537).
   negative_eigenvalues: bool = False
 
-  @property
-  def value_width(self) -> int:
-    """The entries of a head's values: V = K, unless a subclass says otherwise."""
-    return self.key_size
-
   def log_decay(self, x: jax.Array) -> jax.Array | None:
     """log α: [B, S, D] → [B, S, N], float32 at least; None for no decay."""
     del x
@@ -77,11 +72,9 @@ class Delta(Recurrent):
         f"convolution={self.convolution}: take 0 for none, or up to {LONGEST} tokens."
       )
     before = max(self.convolution - 1, 0)
-    del length
-    shape = (batch_size, self.num_heads, self.key_size, self.value_width)
     width = self.num_heads * (2 * self.key_size + self.value_width)
-    recent = (batch_size, before, width)
-    return Written(jnp.zeros(shape, wide(dtype)), jnp.zeros(recent, dtype))
+    memory = super().initial_state(batch_size, length, dtype).memory
+    return Written(memory, jnp.zeros((batch_size, before, width), dtype))
 
   def _convolved(
     self, query: jax.Array, context: jax.Array, mask: Mask, recent: jax.Array

@@ -133,8 +133,18 @@ class Recurrent(Attention):
 
   def initial_state(self, batch_size: int, length: int, dtype: Any) -> Any:
     del length
-    shape = (batch_size, self.num_heads, self.key_size, self.key_size)
+    shape = (batch_size, self.num_heads, self.key_width, self.value_width)
     return Memory(jnp.zeros(shape, wide(dtype)))
+
+  @property
+  def key_width(self) -> int:
+    """Entries of a head's keys in the memory: K, unless a subclass says otherwise."""
+    return self.key_size
+
+  @property
+  def value_width(self) -> int:
+    """Entries of a head's values in the memory: V = K, unless a subclass says otherwise."""
+    return self.key_size
 
   def project(self, x: jax.Array, name: str, size: int | None = None) -> jax.Array:
     """Apply a linear layer per head: [B, T, D] → [B, T, N, size], by default K."""
