@@ -51,9 +51,8 @@ class Performer(Normalised):
   features: int = 128  # Random features of a head.
   seed: int = 0  # Of the random features.
   by_layer: bool = True  # Whether each layer has features of its own.
-  redrawn: bool = (
-    False  # Whether each training step draws features from its random key.
-  )
+  # Whether each training step draws features from its random key.
+  redrawn: bool = False
 
   def __call__(self, query: jax.Array, context: jax.Array, mask: Mask) -> jax.Array:
     key = hk.maybe_next_rng_key() if self.redrawn else None
@@ -157,6 +156,7 @@ def _fall(so_far: jax.Array, decays: Any) -> jax.Array:
 
 def orthogonal(features: int, size: int, seed: int, layer: int = 1) -> np.ndarray:
   """Normal vectors [F, K], of which each K in a row are orthogonal to each other."""
+  # In the first layer they are those of `seed` alone: zeros behind it change nothing.
   rng = np.random.default_rng([seed, layer - 1])
   blocks = []
   for _ in range(-(-features // size)):

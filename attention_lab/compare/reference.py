@@ -10,9 +10,8 @@ from attention_lab.decode.attention_maps import attention_weights, weights_by_la
 from attention_lab.experiment import Experiment
 
 MOST_EXAMPLES = 64
-PAIRS = (
-  2**21
-)  # Pairs of tokens of all examples, at most, of which weights are computed.
+# Pairs of tokens of all examples, at most, of which weights are computed.
+PAIRS = 2**21
 
 
 def measure(experiment: Experiment, params: Any) -> Reference | None:

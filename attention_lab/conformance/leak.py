@@ -36,7 +36,7 @@ from attention_lab.system.code_hash import code_hash
 from attention_lab.system.files import user_cache, write_json
 from attention_lab.system.slow import announced
 
-LONG = (
+NOTICE = (
   "Checking that no output depends on later tokens, once for this model and its shapes; "
   "--skip_checks omits it."
 )
@@ -115,7 +115,7 @@ def refuse_leak(
   path = user_cache() / "leaks" / f"{name}.json"
   verdict = _load(path)
   if verdict is None:
-    with announced(LONG):
+    with announced(NOTICE):
       leak, exact = _find(experiment, cases, make_params)
     verdict = {"leak": leak, "exact": exact}
     _store(path, verdict)

@@ -262,11 +262,8 @@ def _build(
 ) -> Attention:
   bound = functools.partial(cls, **spec.options) if cls else attentions.bind(spec)
   given: dict[str, Any] = {"position": position, "w_init": None, "output_init": None}
-  place: dict[str, Any] = {
-    "layer": 2,
-    "num_layers": 2,
-  }  # Of the first layer, some options say nothing.
-  return cast(Attention, bound(**sizes._asdict(), **given, **place))
+  given |= {"layer": 2, "num_layers": 2}  # In the first layer, some options do nothing.
+  return cast(Attention, bound(**sizes._asdict(), **given))
 
 
 def _is_both(kinds: Sequence[str]) -> bool:

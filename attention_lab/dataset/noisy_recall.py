@@ -11,6 +11,7 @@ import numpy as np
 from attention_lab.dataset.base.counter_random import CounterRandom
 from attention_lab.dataset.base.dataset import Batch, register_dataset
 from attention_lab.dataset.base.generated import Generated
+from attention_lab.dataset.base.recall import interleaved
 from attention_lab.dataset.base.reference import around, repeats
 from attention_lab.tokenizer.base.vocabulary import WordVocabulary
 
@@ -61,7 +62,7 @@ class NoisyRecall(Generated):
     tokens = self.keys + self.values + noise
     counts = np.zeros(tokens.shape, bool)
     values = self.keys + np.take_along_axis(values, keys, axis=1)
-    pairs = np.stack([keys, values], axis=2).reshape(random.rows, -1)
+    pairs = interleaved(keys, values)
     tokens[:, :-1] = np.where(np.repeat(noisy, 2, axis=1), tokens[:, :-1], pairs)
     counts[:, 1::2] = ~noisy & _known(keys, noisy)
     return tokens, counts

@@ -24,10 +24,10 @@ EQUALS, END, BLANK, ASKS = range(len(LETTERS) + len(DIGITS), len(LETTERS) + 14)
 class VariableAssignment(Generated):
   """`a=3;….x=7;b=a;….c=b;y=x;c?` has the answer `3`, the only token that counts.
 
-  Each of `chains` assigns a random digit to a variable, and then, `hops` times, the last
-  variable to a new one. The statements of all chains stand in a random order that keeps
-  that of each chain, at random places among blanks; the last variable of one chain is asked
-  for.
+  A chain assigns a random digit to a variable, and then, `hops` times, its last variable to
+  a new one. There are `chains` of them. The order of all statements is random, but each
+  chain keeps its own order; blanks fill the space between them. The question is for the
+  last variable of one chain.
 
   Departures:
     - RULER asks for all variables that have a given value, in English with random names of
@@ -77,9 +77,7 @@ class VariableAssignment(Generated):
     inputs, found = batch.inputs, empty(batch.inputs)
     rows, assigned = np.arange(len(inputs)), inputs[:, 1:] == EQUALS
     wanted = inputs[:, -2]
-    for _ in range(
-      self.hops + 1
-    ):  # From the last assignment of the chain to the first.
+    for _ in range(self.hops + 1):  # From the chain's last assignment to its first.
       place = ((inputs[:, :-1] == wanted[:, None]) & assigned).argmax(axis=1)
       found[rows, -1, place] = found[rows, -1, place + 2] = True
       wanted = inputs[rows, place + 2]

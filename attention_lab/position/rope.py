@@ -79,9 +79,8 @@ class Rope(Position):
   def score_scale(self) -> float:
     if self.scaling != "yarn":
       return 1.0
-    return (
-      0.1 * math.log(self.factor) + 1
-    ) ** 2  # 1/t, with the paper's temperature t.
+    # 1/t, with the paper's temperature t.
+    return (0.1 * math.log(self.factor) + 1) ** 2
 
   def _frequencies(self, key_size: int) -> jax.Array:
     """Return radians per position of every pair: [K/2], 0 for pairs not rotated."""

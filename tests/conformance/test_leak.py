@@ -243,7 +243,7 @@ def test_a_model_whose_documents_depend_on_each_other_is_refused(mine, tmp_path)
 
 
 def test_a_leak_behind_a_prefix_is_refused(mine):
-  """That the prefix itself is no leak is told by the cut."""
+  """Within the prefix, tokens may see later ones: the first cut that fails is behind it."""
 
   class Leaks(LeaksAtOneToken):
     honours_prefix = True

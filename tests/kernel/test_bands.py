@@ -26,7 +26,7 @@ def pairs(rows, others, cut):
 @given(lengths, lengths, limits, limits, st.integers(0, 30))
 @example(90, 90, 2, 0, 0)  # A window slides.
 @example(90, 90, 2, 0, 9)
-@example(90, 5, 0, None, 0)  # Rows that nobody is left for.
+@example(90, 5, 0, None, 0)  # More rows than others: the last ones meet none.
 def test_every_pair_within_the_limits_is_computed_once(
   rows, others, before, after, prefix
 ):

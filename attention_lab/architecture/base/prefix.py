@@ -17,9 +17,8 @@ from attention_lab.kernel.mask import Mask, default_positions
 
 # Sizes of the proof: tokens, those of the prefix, and random sequences.
 TOKENS, PREFIX, COPIES = 6, 4, 4
-ROUNDING = (
-  1e-4  # Largest change of an output by rounding, relative to the largest output.
-)
+# Largest change of an output by rounding, relative to the largest output.
+ROUNDING = 1e-4
 
 
 def prefix_of(architecture: str) -> int:
@@ -99,9 +98,7 @@ def _otherwise(build: Callable[[], Attention]) -> str:
 
   # A compiled program runs even where a caller is traced.
   measured = jax.jit(changes).lower(params, rows).compile()(params, rows)
-  if not np.isfinite(
-    measured
-  ).all():  # Of parameters that must be positive, for example.
+  if not np.isfinite(measured).all():  # For example, parameters have to be positive.
     return ""
   i, j = np.indices((TOKENS, TOKENS))
   seen = (j <= i) | ((i < PREFIX) & (j < PREFIX))

@@ -54,9 +54,8 @@ class Dataset(abc.ABC):
   # The `files` of the run that is resumed.
   kept: Mapping[str, bytes] = dataclasses.field(default_factory=dict, repr=False)
   order: Order = dataclasses.field(default_factory=Order)  # Of the training examples.
-  prefix_length: int = (
-    0  # First tokens of an example that are given, and never a target.
-  )
+  # First tokens of an example that are given, and never a target.
+  prefix_length: int = 0
 
   # The forms that its examples can take, of TASKS.
   tasks: ClassVar[tuple[str, ...]] = ("next_token",)
